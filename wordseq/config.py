@@ -1,0 +1,295 @@
+"""Settings: frozen dataclasses, read from one TOML file and `--set key=value`, checked once where they enter."""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from wordseq.errors import UserError
+
+LEVELS = ("char", "word", "bpe", "unigram")
+SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    choices: Sequence[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A field of a settings dataclass: its default, one line that says what it is and in what unit, what is allowed."""
+    return dataclasses.field(
+        default=default, metadata={"doc": doc, "choices": choices, "minimum": minimum, "maximum": maximum}
+    )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the sentence pairs come from, how they are split, cleaned and cut into tokens."""
+
+    corpus: str = setting("", "name of a synthetic or public corpus (`wordseq data list`)")
+    path: str = setting("", "one file of tab-separated pairs: .tsv, .txt, .gz, .zip or ARCHIVE.zip/MEMBER")
+    train_src: str = setting("", "already split data: training sources, a sentence a line, plain or .gz")
+    train_tgt: str = setting("", "training targets, line by line with train_src")
+    dev_src: str = setting("", "dev sources")
+    dev_tgt: str = setting("", "dev targets")
+    test_src: str = setting("", "test sources")
+    test_tgt: str = setting("", "test targets")
+    swap: bool = setting(False, "exchange source and target")
+    level: str = setting("word", "tokens of both sides", choices=LEVELS)
+    src_level: str = setting("", "tokens of the source side; empty: data.level", choices=("", *LEVELS))
+    tgt_level: str = setting("", "tokens of the target side; empty: data.level", choices=("", *LEVELS))
+    min_freq: int = setting(1, "word level: words seen less often in training become <unk>", minimum=1)
+    max_size: int = setting(0, "word level: at most so many words in a vocabulary; 0: no limit", minimum=0)
+    subword_size: int = setting(8000, "bpe and unigram level: pieces in a vocabulary", minimum=300)
+    pretokenized: bool = setting(False, "word level: the text is tokenized already, split at spaces only")
+    lowercase: bool = setting(False, "lower-case both sides, references included")
+    max_chars: int = setting(1000, "pairs with a longer side are dropped and counted, in characters", minimum=1)
+    on_bad_line: str = setting("stop", "what a line without two columns does", choices=("stop", "skip"))
+    dev_size: float = setting(1000, "distinct dev sources: a number, or a share when below 1", minimum=0)
+    test_size: float = setting(1000, "distinct test sources: a number, or a share when below 1", minimum=0)
+    max_pairs: int = setting(0, "training pairs used, drawn by data.seed; 0: all", minimum=0)
+    seed: int = setting(1, "decides which sources are held out", minimum=0)
+
+    def level_of(self, side: str) -> str:
+        """The token level of `side`, "src" or "tgt"."""
+        return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The encoder-decoder."""
+
+    kind: str = setting("encoder_decoder", "the shape of the model", choices=("encoder_decoder",))
+    cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=("gru", "lstm", "rnn"))
+    embed_dim: int = setting(256, "size of a token's vector", minimum=1)
+    hidden_size: int = setting(
+        512, "units of a decoder layer; a bidirectional encoder has half of it each way", minimum=1
+    )
+    encoder_layers: int = setting(1, "recurrent layers of the encoder", minimum=1)
+    decoder_layers: int = setting(1, "recurrent layers of the decoder", minimum=1)
+    bidirectional: bool = setting(True, "read the source in both directions")
+    bridge: str = setting("copy", "how the encoder's last state starts the decoder", choices=("copy", "dense", "zero"))
+    attention: str = setting(
+        "general",
+        "alignment score of Luong et al. 2015 / Bahdanau et al. 2015",
+        choices=("none", "dot", "general", "additive"),
+    )
+    dropout: float = setting(0.3, "share of embeddings, layer inputs and outputs set to 0", minimum=0, maximum=0.95)
+    recurrent_dropout: float = setting(
+        0.0,
+        "share of the state set to 0, the same units at every step (Gal and Ghahramani 2016)",
+        minimum=0,
+        maximum=0.95,
+    )
+    tie_embeddings: bool = setting(False, "one matrix for target embedding and output")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop."""
+
+    seed: int = setting(1, "seed of initialisation, order and dropout", minimum=0)
+    max_epochs: int = setting(20, "stop after so many passes over the training pairs", minimum=1)
+    max_steps: int = setting(0, "stop after so many updates; 0: no limit", minimum=0)
+    max_minutes: float = setting(0.0, "stop after so many minutes of training; 0: no limit", minimum=0)
+    batch_tokens: int = setting(0, "target tokens a batch, padding included; 0: train.batch_size counts", minimum=0)
+    batch_size: int = setting(128, "sentence pairs a batch, when train.batch_tokens is 0", minimum=1)
+    optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd", "rmsprop", "adadelta"))
+    learning_rate: float = setting(1e-3, "step size at its highest", minimum=0)
+    weight_decay: float = setting(0.0, "adamw: decoupled decay a step", minimum=0)
+    schedule: str = setting(
+        "plateau", "how the step size falls", choices=("constant", "plateau", "inverse_sqrt", "exponential")
+    )
+    warmup_steps: int = setting(0, "updates of linear warm-up; inverse_sqrt decays from there on", minimum=0)
+    decay: float = setting(0.5, "factor of one decay: plateau, and exponential every epoch", minimum=0, maximum=1)
+    decay_patience: int = setting(1, "plateau: validations without a better dev BLEU before a decay", minimum=1)
+    clip_norm: float = setting(1.0, "largest norm of the gradient; 0: no clipping", minimum=0)
+    label_smoothing: float = setting(0.0, "share of probability spread over the vocabulary", minimum=0, maximum=0.9)
+    precision: str = setting("float32", "number format of the large products", choices=("float32", "bfloat16"))
+    teacher_forcing: float = setting(1.0, "share of gold tokens fed to the decoder", minimum=1, maximum=1)
+    validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)
+    patience: int = setting(4, "stop after so many validations without a better dev BLEU; 0: never", minimum=0)
+    log_steps: int = setting(100, "a line in metrics.jsonl every so many updates", minimum=1)
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """Search."""
+
+    beam_size: int = setting(1, "hypotheses kept; 1 is greedy", minimum=1)
+    length_penalty: float = setting(1.0, "alpha of Wu et al. 2016, equation 14; 0: none", minimum=0)
+    max_len_ratio: float = setting(
+        3.0, "longest output: this times the source's tokens, plus decode.max_len_extra", minimum=0
+    )
+    max_len_extra: int = setting(20, "see decode.max_len_ratio, in tokens", minimum=1)
+    batch_size: int = setting(128, "sentences decoded together", minimum=1)
+    copy_unknown: bool = setting(False, "replace <unk> by the source word with the highest attention")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run, by section."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    decode: DecodeConfig = DecodeConfig()
+
+
+SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
+
+
+def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
+    """Settings from a TOML file (or the defaults), then `key=value` overrides, checked.
+
+    Raises:
+        UserError: no such file, not TOML, an unknown key, a value of the wrong type or out of range.
+    """
+    values = read_toml(path) if path else {}
+    where = str(path) if path else "settings"
+    for text in overrides:
+        key, _, value = text.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not (dot and _):
+            raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
+        values = {**values, section: {**values.get(section, {}), name: _parse(value.strip())}}
+        _check_key(section, name, "--set")
+    return config_from_dict(values, where)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        UserError: the file is missing, not UTF-8 or not TOML; the message names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+
+
+def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
+    """Settings from nested tables; `where` names their origin in errors.
+
+    Raises:
+        UserError: see `load_config`.
+    """
+    sections = {}
+    for section, table in values.items():
+        if section not in SECTIONS:
+            raise UserError(f"{where}: unknown section [{section}]{_guess(section, SECTIONS)}")
+        if not isinstance(table, Mapping):
+            raise UserError(f"{where}: {section} must be a table of settings, got {table!r}")
+        sections[section] = _section(section, table, where)
+    return _check_together(Config(**sections), where)
+
+
+def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """All settings as nested tables, in the order of their definition."""
+    return dataclasses.asdict(config)
+
+
+def to_toml(config: Config) -> str:
+    """The settings as a TOML file, each with its description; `load_config` reads it back."""
+    lines: list[str] = []
+    for section, kind in SECTIONS.items():
+        lines.append(f"[{section}]")
+        for field in dataclasses.fields(kind):
+            value = getattr(getattr(config, section), field.name)
+            lines.append(f"{field.name} = {_toml_value(value)}  # {field.metadata['doc']}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml_value(value: bool | int | float | str) -> str:
+    # JSON strings, numbers and booleans are TOML too, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _parse(value: str) -> Any:
+    """A value of `--set`: TOML where it is TOML, else text."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _section(section: str, table: Mapping[str, Any], where: str) -> Any:
+    kind = SECTIONS[section]
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name in table:
+        _check_key(section, name, where)
+    return kind(**{name: _checked(f"{section}.{name}", value, fields[name], where) for name, value in table.items()})
+
+
+def _check_key(section: str, name: str, where: str) -> None:
+    if section not in SECTIONS:
+        raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{_guess(section, SECTIONS)}")
+    names = [field.name for field in dataclasses.fields(SECTIONS[section])]
+    if name not in names:
+        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, names)}")
+
+
+def _guess(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"
+
+
+def _checked(key: str, value: Any, field: "dataclasses.Field[Any]", where: str) -> Any:
+    value = _typed(key, value, field.type, where)
+    choices, low, high = (field.metadata[name] for name in ("choices", "minimum", "maximum"))
+    if choices and value not in choices:
+        raise UserError(f"{where}: {key} = {value!r}; choose from {', '.join(map(repr, choices))}")
+    # Written so that NaN fails too.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        allowed = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
+        raise UserError(f"{where}: {key} = {value!r} must be {allowed}")
+    return value
+
+
+def _typed(key: str, value: Any, kind: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise UserError(f"{where}: {key} must be {_TYPE_NAMES[kind]}, got {value!r}")
+    if kind is float and value in (float("inf"), float("-inf")):
+        raise UserError(f"{where}: {key} must be a finite number, got {value!r}")
+    return value
+
+
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _check_together(config: Config, where: str) -> Config:
+    data, model = config.data, config.model
+    named = [key for key in ("corpus", "path", "train_src") if getattr(data, key)]
+    if len(named) > 1:
+        raise UserError(f"{where}: data.{' and data.'.join(named)} exclude each other; give one")
+    if not named:
+        return _check_together(dataclasses.replace(config, data=dataclasses.replace(data, corpus="phrasebook")), where)
+    if data.train_src:
+        missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
+        if missing:
+            raise UserError(f"{where}: data.train_src is given, so {', '.join(missing)} must be too")
+    if model.bidirectional and model.hidden_size % 2:
+        raise UserError(
+            f"{where}: model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
+        )
+    if model.tie_embeddings and model.embed_dim != model.hidden_size:
+        raise UserError(
+            f"{where}: model.tie_embeddings needs model.embed_dim = model.hidden_size, "
+            f"got {model.embed_dim} and {model.hidden_size}"
+        )
+    return config
