@@ -1,1 +1,20 @@
 """Recurrent sequence-to-sequence models on sentence pairs."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wordseq.translator import Translator as Translator
+
+__all__ = ["Translator"]
+
+
+def __getattr__(name: str) -> Any:
+    """`wordseq.Translator`, loaded with TensorFlow when it is first asked for."""
+    if name == "Translator":
+        from wordseq.quiet import import_tensorflow
+
+        import_tensorflow()
+        from wordseq.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module 'wordseq' has no attribute {name!r}")

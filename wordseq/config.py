@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from wordseq.errors import UserError
 
 LEVELS = ("char", "word", "bpe", "unigram")
+SOURCES = ("corpus", "path", "train_src")
 SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
 
 
@@ -45,15 +46,19 @@ class DataConfig:
     level: str = setting("word", "tokens of both sides", choices=LEVELS)
     src_level: str = setting("", "tokens of the source side; empty: data.level", choices=("", *LEVELS))
     tgt_level: str = setting("", "tokens of the target side; empty: data.level", choices=("", *LEVELS))
-    min_freq: int = setting(1, "word level: words seen less often in training become <unk>", minimum=1)
+    min_freq: int = setting(2, "word level: words seen less often in training become <unk>", minimum=1)
     max_size: int = setting(0, "word level: at most so many words in a vocabulary; 0: no limit", minimum=0)
     subword_size: int = setting(8000, "bpe and unigram level: pieces in a vocabulary", minimum=300)
     pretokenized: bool = setting(False, "word level: the text is tokenized already, split at spaces only")
     lowercase: bool = setting(False, "lower-case both sides, references included")
     max_chars: int = setting(1000, "pairs with a longer side are dropped and counted, in characters", minimum=1)
-    on_bad_line: str = setting("stop", "what a line without two columns does", choices=("stop", "skip"))
-    dev_size: float = setting(1000, "distinct dev sources: a number, or a share when below 1", minimum=0)
-    test_size: float = setting(1000, "distinct test sources: a number, or a share when below 1", minimum=0)
+    on_bad_line: str = setting(
+        "stop", "bad lines, and empty sentences in given dev and test files", choices=("stop", "skip")
+    )
+    dev_size: float = setting(
+        1000, "dev sources that differ by more than case and punctuation: a number, or a share below 1", minimum=0
+    )
+    test_size: float = setting(1000, "the same for the test split", minimum=0)
     max_pairs: int = setting(0, "training pairs used, drawn by data.seed; 0: all", minimum=0)
     seed: int = setting(1, "decides which sources are held out", minimum=0)
 
@@ -112,7 +117,9 @@ class TrainConfig:
     decay_patience: int = setting(1, "plateau: validations without a better dev BLEU before a decay", minimum=1)
     clip_norm: float = setting(1.0, "largest norm of the gradient; 0: no clipping", minimum=0)
     label_smoothing: float = setting(0.0, "share of probability spread over the vocabulary", minimum=0, maximum=0.9)
-    precision: str = setting("float32", "number format of the large products", choices=("float32", "bfloat16"))
+    precision: str = setting(
+        "float32", "number format of the large products; auto: by the CPU", choices=("float32", "bfloat16", "auto")
+    )
     teacher_forcing: float = setting(1.0, "share of gold tokens fed to the decoder", minimum=1, maximum=1)
     validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)
     patience: int = setting(4, "stop after so many validations without a better dev BLEU; 0: never", minimum=0)
@@ -126,9 +133,9 @@ class DecodeConfig:
     beam_size: int = setting(1, "hypotheses kept; 1 is greedy", minimum=1)
     length_penalty: float = setting(1.0, "alpha of Wu et al. 2016, equation 14; 0: none", minimum=0)
     max_len_ratio: float = setting(
-        3.0, "longest output: this times the source's tokens, plus decode.max_len_extra", minimum=0
+        2.0, "longest output: so many times what training data lead to expect of the source's length", minimum=0
     )
-    max_len_extra: int = setting(20, "see decode.max_len_ratio, in tokens", minimum=1)
+    max_len_extra: int = setting(20, "and so many tokens more", minimum=1)
     batch_size: int = setting(128, "sentences decoded together", minimum=1)
     copy_unknown: bool = setting(False, "replace <unk> by the source word with the highest attention")
 
@@ -159,8 +166,12 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         section, dot, name = key.strip().partition(".")
         if not (dot and _):
             raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
-        values = {**values, section: {**values.get(section, {}), name: _parse(value.strip())}}
         _check_key(section, name, "--set")
+        table = values.get(section, {})
+        if name in SOURCES:
+            # Another source of the data takes the place of the file's.
+            table = {key: kept for key, kept in table.items() if key not in SOURCES}
+        values = {**values, section: {**table, name: _parse(value.strip())}}
     return config_from_dict(values, where)
 
 
@@ -274,7 +285,7 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", 
 
 def _check_together(config: Config, where: str) -> Config:
     data, model = config.data, config.model
-    named = [key for key in ("corpus", "path", "train_src") if getattr(data, key)]
+    named = [key for key in SOURCES if getattr(data, key)]
     if len(named) > 1:
         raise UserError(f"{where}: data.{' and data.'.join(named)} exclude each other; give one")
     if not named:
@@ -283,6 +294,14 @@ def _check_together(config: Config, where: str) -> Config:
         missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
         if missing:
             raise UserError(f"{where}: data.train_src is given, so {', '.join(missing)} must be too")
+    if data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
+        raise UserError(
+            f"{where}: data.pretokenized = true splits at spaces, so data.level must be 'word' on both sides"
+        )
+    if model.attention == "none" and model.bridge == "zero":
+        raise UserError(
+            f"{where}: with model.attention = 'none' and model.bridge = 'zero' the decoder would see nothing of the source"
+        )
     if model.bidirectional and model.hidden_size % 2:
         raise UserError(
             f"{where}: model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"

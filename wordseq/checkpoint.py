@@ -1,0 +1,234 @@
+"""One run folder: settings, tokenizers, checkpoints, log. Everything is written aside and renamed when it is whole."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from wordseq.config import Config, load_config, to_toml
+from wordseq.errors import UserError
+from wordseq.model import Seq2Seq
+from wordseq.vocab import TextCodec
+
+Arrays = dict[str, npt.NDArray[Any]]
+CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
+BEGUN_FILE = ".begun"
+BEST, LAST = "best", "last"
+
+
+class Run:
+    """A folder with all that a training made.
+
+    config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
+    data.json (lengths and coverage), best.npz and last.npz (checkpoints), metrics.jsonl (a line a log entry), eval/.
+
+    A checkpoint is one NumPy archive: arrays by name and a JSON text, no pickle; its parts carry checksums.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """A run that was begun before.
+
+        Raises:
+            UserError: the folder is missing or is not a run.
+        """
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such run folder")
+        if not (folder / CONFIG_FILE).is_file():
+            raise UserError(f"{folder}: not a run folder: it has no {CONFIG_FILE}")
+        return cls(folder)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.folder / CONFIG_FILE).is_file()
+
+    @property
+    def config(self) -> Config:
+        """The run's settings."""
+        return load_config(self.folder / CONFIG_FILE)
+
+    @property
+    def codecs(self) -> tuple[TextCodec, TextCodec]:
+        """Source and target tokenizer with vocabulary."""
+        return TextCodec.load(self.folder, "src"), TextCodec.load(self.folder, "tgt")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the folder holds what was left when `begin` was cut short."""
+        return not self.begun and (self.folder / BEGUN_FILE).is_file()
+
+    def begin(self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any]) -> None:
+        """Write what does not change while training; config.toml last, so that a folder that has it is whole.
+
+        Args:
+            config: the settings, resolved.
+            src: source tokenizer and vocabulary.
+            tgt: target tokenizer and vocabulary.
+            files: JSON files by name.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_text(BEGUN_FILE, "")
+        src.save(self.folder, "src")
+        tgt.save(self.folder, "tgt")
+        for name, value in files.items():
+            self.write_json(name, value)
+        self.write_config(config)
+        (self.folder / BEGUN_FILE).unlink()
+
+    def write_config(self, config: Config) -> None:
+        """Write config.toml."""
+        self.write_text(CONFIG_FILE, to_toml(config))
+
+    def has(self, name: str) -> bool:
+        """Whether the checkpoint `name`, "best" or "last", was written."""
+        return self._checkpoint(name).is_file()
+
+    def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
+        """Write the checkpoint `name`: arrays and a JSON-able state."""
+        buffer = io.BytesIO()
+        text = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        np.savez(buffer, allow_pickle=False, **arrays, **{"state.json": text})
+        write_atomically(self._checkpoint(name), buffer.getbuffer())
+
+    def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays and state of the checkpoint `name`.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        path = self._checkpoint(name)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            return arrays, json.loads(arrays.pop("state.json").tobytes())
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: damaged checkpoint: {error}") from None
+
+    def load_model(self, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
+        """The model with the weights of a checkpoint, and the checkpoint's state.
+
+        Raises:
+            UserError: a file is missing or damaged, or they do not fit together.
+        """
+        config, (src, tgt) = self.config, self.codecs
+        arrays, state = self.load(name)
+        model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+        assign(model.weights, arrays, self._checkpoint(name))
+        return model, state
+
+    def append_metrics(self, entry: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop the lines after update `step`, and a line cut off by a crash."""
+        path = self.folder / METRICS_FILE
+        if path.exists():
+            kept = [json.dumps(entry, ensure_ascii=False) for entry in self.metrics() if entry["step"] <= step]
+            write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """The entries of metrics.jsonl; what is not whole is passed over."""
+        path = self.folder / METRICS_FILE
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+            with contextlib.suppress(json.JSONDecodeError):
+                yield json.loads(line)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file into the folder; `name` may have a parent folder."""
+        self.write_text(name, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+    def write_lines(self, name: str, lines: Iterable[str]) -> None:
+        """Write a text file, a line each."""
+        self.write_text(name, "".join(f"{line}\n" for line in lines))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file into the folder; `name` may have a parent folder."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+
+    def read_json(self, name: str) -> Any:
+        """What `write_json` wrote.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except ValueError as error:
+            raise UserError(f"{path}: damaged: {error}") from None
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that after any interruption it is either as before or whole."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def arrays_of(variables: list[keras.Variable]) -> Arrays:
+    """The values of variables by their path in the model."""
+    return {variable.path: np.asarray(variable.value) for variable in variables}
+
+
+def assign(variables: list[keras.Variable], arrays: Arrays, where: Path) -> None:
+    """Set variables to the arrays of their path.
+
+    Raises:
+        UserError: an array is missing or has another shape.
+    """
+    for variable in variables:
+        value = arrays.get(variable.path)
+        if value is None or value.shape != tuple(variable.shape):
+            got = "nothing" if value is None else f"shape {value.shape}"
+            raise UserError(f"{where}: {variable.path} should have shape {tuple(variable.shape)}, got {got}")
+        variable.assign(value)
+
+
+def sha256_of(arrays: Arrays) -> str:
+    """A digest of names, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,380 @@
+"""The command line: `wordseq data | train | eval | translate | describe`."""
+
+import argparse
+import contextlib
+import errno
+import importlib.metadata
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wordseq.config import SECTIONS, DecodeConfig, load_config
+from wordseq.errors import UserError
+from wordseq.quiet import import_tensorflow
+
+if TYPE_CHECKING:
+    from wordseq.translator import Translator
+
+TRANSLATE_LINES = 4096
+"""Lines translated together: enough to sort by length, few enough to see output soon."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, or 2 for a mistake of the user's, 130 when interrupted."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    options.command_line = shlex.join(["wordseq", *(sys.argv[1:] if arguments is None else arguments)])
+    try:
+        return options.run_command(options) or 0
+    except UserError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader of our output went away, which is its right; nothing is left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(_os_message(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"wordseq: error: {message}", file=sys.stderr)
+    return code
+
+
+def _os_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "; free some space and give the same command again" if error.errno == errno.ENOSPC else ""
+    return f"{where}{error.strerror or error}{hint}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wordseq",
+        description="Recurrent sequence-to-sequence models on sentence pairs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"wordseq {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_data, _add_train, _add_eval, _add_translate, _add_describe):
+        add(commands)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("wordseq")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser.set_defaults(run_command=run)
+    return parser
+
+
+# --- data
+
+
+def _add_data(commands: Any) -> None:
+    parser = _command(commands, "data", _data_list, "list the corpora, or fetch one")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _command(actions, "list", _data_list, "the corpora that data.corpus may name")
+    get = _command(actions, "get", _data_get, "fetch a public corpus into data/NAME")
+    get.add_argument("name", metavar="NAME", help="see `wordseq data list`")
+    _add_mirror(get)
+
+
+def _add_mirror(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mirror", type=Path, metavar="FOLDER", help="take public corpora from a folder (WORDSEQ_MIRROR does the same)"
+    )
+
+
+def _data_list(_: argparse.Namespace) -> None:
+    from wordseq.datasets import DATASETS, OPEN_NAMES
+    from wordseq.synthetic import SYNTHETIC
+
+    rows = [(name, task.description, "made here") for name, task in SYNTHETIC.items()]
+    rows += [(name, dataset.description, dataset.licence) for name, dataset in DATASETS.items()]
+    width = max(len(name) for name, _, _ in rows)
+    for name, description, licence in rows:
+        print(f"{name:{width}}  {description} ({licence})")
+    print(f"and {OPEN_NAMES}")
+
+
+def _data_get(options: argparse.Namespace) -> None:
+    from wordseq.datasets import DEFAULT_FOLDER, find_dataset, get
+    from wordseq.synthetic import SYNTHETIC
+
+    if options.name in SYNTHETIC:
+        print(f"{options.name} is made by wordseq itself: nothing to fetch")
+        return
+    dataset = find_dataset(options.name)
+    if dataset is None:
+        raise UserError(f"unknown corpus {options.name!r}; `wordseq data list` names them")
+    for path in get(dataset, DEFAULT_FOLDER, options.mirror).values():
+        print(path)
+
+
+# --- train
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(commands, "train", _train, "train a run, or continue it, then score its held-out test split")
+    parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG.toml", help="settings; default: the phrasebook")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, e.g. model.cell=lstm; repeatable"
+    )
+    parser.add_argument("--list-settings", action="store_true", help="print every setting with its default, and stop")
+    _add_mirror(parser)
+
+
+def _train(options: argparse.Namespace) -> int | None:
+    if options.list_settings:
+        print(_settings())
+        return 0
+    config = load_config(options.config, options.set)
+    if options.run is None:
+        raise UserError("train needs --run DIR, the folder to train into")
+    import_tensorflow()
+    from wordseq.checkpoint import Run
+    from wordseq.jobs import evaluate_run, train_run
+    from wordseq.report import terminal_table
+    from wordseq.training import Stopped
+
+    try:
+        progress = train_run(config, options.run, options.mirror, _say)
+    except Stopped:
+        print(f"stopped; saved in {options.run}: the same command continues", file=sys.stderr)
+        return 130
+    print(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+    result = evaluate_run(Run.open(options.run), command=options.command_line)
+    print(terminal_table(result))
+    print(f"held-out test BLEU {result['bleu']['score']:.2f}  ({options.run / 'eval' / 'test.txt'})")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _settings() -> str:
+    """Every setting: its key, default, meaning and what is allowed."""
+    lines = []
+    for section, kind in SECTIONS.items():
+        for field in fields(kind):
+            choices = field.metadata["choices"]
+            allowed = f" ({', '.join(map(repr, choices))})" if choices else ""
+            lines.append(f"{section}.{field.name} = {json.dumps(field.default)}\n    {field.metadata['doc']}{allowed}")
+    return "\n".join(lines)
+
+
+# --- eval
+
+
+def _add_eval(commands: Any) -> None:
+    parser = _command(commands, "eval", _eval, "score a run on its held-out test split, or on files")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--src", type=Path, metavar="FILE", help="sources instead of the test split, a sentence a line")
+    parser.add_argument(
+        "--ref", type=Path, action="append", default=[], metavar="FILE", help="references of --src; repeatable"
+    )
+    _add_decode(parser)
+    parser.add_argument(
+        "--tokenize", default="", choices=("13a", "char", "intl", "none", "zh"), help="sacreBLEU's tokenizer"
+    )
+    parser.add_argument("--lowercase", action="store_true", help="score without case")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures, without sentences, as JSON")
+
+
+def _eval(options: argparse.Namespace) -> None:
+    if bool(options.src) != bool(options.ref):
+        raise UserError("--src and --ref go together")
+    import_tensorflow()
+    from wordseq.checkpoint import Run, write_atomically
+    from wordseq.jobs import evaluate_run, read_files, record_of
+    from wordseq.report import examples, terminal_table
+
+    run = Run.open(options.run)
+    held_out = read_files(run, options.src, options.ref) if options.src else None
+    result = evaluate_run(
+        run,
+        held_out,
+        options.src.name if options.src else "test",
+        decode=_decode_settings(run.config.decode, options),
+        tokenize=options.tokenize,
+        lowercase=options.lowercase,
+        command=options.command_line,
+    )
+    if options.record:
+        write_atomically(options.record, (json.dumps(record_of(run, result), indent=1) + "\n").encode())
+    print(
+        json.dumps(result, ensure_ascii=False, indent=1) if options.json else terminal_table(result) + examples(result)
+    )
+
+
+def _add_decode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--beam", type=_positive, metavar="N", help="hypotheses kept; 1 is greedy")
+    parser.add_argument("--copy-unknown", action="store_true", help="put the source word where the output is <unk>")
+
+
+def _decode_settings(decode: DecodeConfig, options: argparse.Namespace) -> DecodeConfig:
+    return replace(
+        decode,
+        beam_size=options.beam or decode.beam_size,
+        copy_unknown=options.copy_unknown or decode.copy_unknown,
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+# --- translate
+
+
+def _add_translate(commands: Any) -> None:
+    parser = _command(commands, "translate", _translate, "translate lines of text: a file, a pipe, or what is typed")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    _add_decode(parser)
+    parser.add_argument(
+        "--nbest", type=_positive, default=1, metavar="N", help="so many lines a line: score, TAB, text"
+    )
+    parser.add_argument("--sample", action="store_true", help="draw at random instead of searching")
+    parser.add_argument(
+        "--temperature", type=_above_zero, default=1.0, metavar="T", help="with --sample: below 1 is bolder"
+    )
+    parser.add_argument(
+        "--top-k", type=_positive, default=0, metavar="K", help="with --sample: of the K likeliest tokens"
+    )
+    parser.add_argument(
+        "--top-p", type=_share, default=1.0, metavar="P", help="with --sample: of the likeliest P of probability"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="with --sample")
+
+
+def _above_zero(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ValueError
+    return value
+
+
+def _translate(options: argparse.Namespace) -> None:
+    if options.nbest > 1 and options.sample:
+        raise UserError("--nbest and --sample exclude each other")
+    import_tensorflow()
+    from wordseq.checkpoint import Run
+    from wordseq.jobs import translate_lines
+    from wordseq.translator import Sampling, Translator
+
+    decode = _decode_settings(Run.open(options.run).config.decode, options)
+    if options.nbest > decode.beam_size:
+        decode = replace(decode, beam_size=options.nbest)
+    sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed) if options.sample else None
+    translator = Translator.load(options.run)
+    typed = options.input is None and sys.stdin.isatty()
+    if typed:
+        print("a sentence a line; Ctrl-D ends", file=sys.stderr)
+    with _output(options.output) as write:
+        for lines in _chunks(_input(options.input), 1 if typed else TRANSLATE_LINES):
+            _report_unknown(translator, lines)
+            for line in translate_lines(translator, lines, decode, options.nbest, sampling=sampling):
+                write(line)
+
+
+def _report_unknown(translator: "Translator", lines: Sequence[str]) -> None:
+    """Say on standard error which words the model has never seen."""
+    unknown = translator.unknown(lines)
+    if unknown:
+        shown = ", ".join(unknown[:10]) + (" ..." if len(unknown) > 10 else "")
+        print(f"wordseq: note: unknown to the model: {shown}", file=sys.stderr)
+
+
+def _input(path: Path | None) -> Iterator[str]:
+    """The lines of a file or of standard input, as they come."""
+    name = str(path) if path else "standard input"
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{name}, line {number}: not UTF-8: {error.reason} at byte {error.start + 1}") from None
+
+
+def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[Any]:
+    """A function that writes a line; a file appears under its name when it is whole."""
+    if path is None:
+        yield lambda line: print(line, flush=True)
+        return
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            yield lambda line: file.write(f"{line}\n")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+# --- describe
+
+
+def _add_describe(commands: Any) -> None:
+    parser = _command(commands, "describe", _describe, "layers, parameters and settings of a run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _describe(options: argparse.Namespace) -> None:
+    import_tensorflow()
+    from wordseq.checkpoint import Run
+    from wordseq.jobs import describe_run
+
+    found = describe_run(Run.open(options.run))
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return
+    for layer in found["layers"]:
+        print(f"{layer['name']:32} {layer['parameters']:>12,}")
+    print(f"{'all':32} {found['parameters']:>12,}")
+    print(f"best at update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,300 @@
+"""What the commands do: prepare and train a run, score it, translate with it, describe it."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from wordseq.batching import IdStore, padding_share, plan_epoch
+from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
+from wordseq.config import Config, DecodeConfig, config_to_dict
+from wordseq.corpus import Corpus, HeldOut, describe, load_corpus, prepare, split_report
+from wordseq.errors import UserError
+from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts
+from wordseq.model import Seq2Seq
+from wordseq.products import resolve_precision
+from wordseq.progress import TrainingProgress
+from wordseq.reading import read_sentences
+from wordseq.report import result_record, terminal_table
+from wordseq.training import Progress, Validation, train
+from wordseq.translator import Hypothesis, Translator
+from wordseq.vocab import TextCodec, coverage, train_codec
+
+Say = Callable[[str], None]
+HELD_OUT_FILE = "held_out.json"
+LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience")
+"""Settings of [train] that may change when a run is continued: they say when to stop, not what to compute."""
+SAMPLES = 2
+"""Dev translations shown at each validation."""
+
+
+def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say = print) -> Progress:
+    """Train into `folder`, from where it stopped if it holds the same run.
+
+    Raises:
+        UserError: the settings, the data or the folder cannot be used.
+        Stopped: interrupted, and saved.
+    """
+    precision = resolve_precision(config.train.precision)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision))
+    run = Run(folder)
+    _check_folder(run, config)
+    corpus = load_corpus(config.data, mirror=mirror, say=say)
+    for line in describe(corpus):
+        say(line)
+    src, tgt = run.codecs if run.begun else _train_codecs(corpus, config, say)
+    stores = tuple(IdStore.of([codec.to_ids(pair[k]) for pair in corpus.train]) for k, codec in enumerate((src, tgt)))
+    _begin(run, config, corpus, (src, tgt), stores)
+    for line in _describe_data(run, (src, tgt)):
+        say(line)
+    model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+    say(_describe_job(config, model, stores))
+    translator = Translator(model, src, tgt, config, run.read_json(DATA_FILE)["tgt_per_src"])
+    with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
+        return train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), reporter)
+
+
+class Validator:
+    """Looks at the dev set: BLEU of greedy translations, loss of the first references, a few samples."""
+
+    def __init__(self, translator: Translator, dev: HeldOut) -> None:
+        self.translator, self.dev = translator, dev
+        self.greedy = dataclasses.replace(translator.config.decode, beam_size=1, copy_unknown=False)
+
+    def __call__(self) -> Validation:
+        """See `training.Validation`."""
+        hyps = [found[0].text for found in self.translator.translate(self.dev.sources, self.greedy)]
+        nats, tokens = reference_nats(self.translator, self.dev)
+        shown = [i * len(hyps) // SAMPLES for i in range(min(SAMPLES, len(hyps)))]
+        samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]
+        tokenize = "none" if self.translator.config.data.pretokenized else "13a"
+        return Validation(bleu(hyps, self.dev.references, tokenize=tokenize), nats / tokens, samples)
+
+
+def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
+    """Nats of the first reference of each source, and their tokens, end tokens included."""
+    src = IdStore.of([translator.src.to_ids(text) for text in held_out.sources])
+    tgt = IdStore.of([translator.tgt.to_ids(references[0]) for references in held_out.references])
+    return float(translator.scorer.nats(src, tgt).sum()), int((tgt.lengths + 1).sum())
+
+
+def evaluate_run(
+    run: Run,
+    held_out: HeldOut | None = None,
+    name: str = "test",
+    *,
+    decode: DecodeConfig | None = None,
+    tokenize: str = "",
+    lowercase: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Scores of a run on sentences kept from its training; saved in its folder `eval/` as NAME.json and texts.
+
+    Args:
+        run: a trained run.
+        held_out: normalised sentences with references; None: the run's own test split.
+        name: of the files.
+        decode: instead of the run's settings.
+        tokenize: sacreBLEU's tokenizer; empty: 13a, or none for data that is tokenized already.
+        lowercase: score without case.
+        command: what the user typed.
+
+    Raises:
+        UserError: the run is not trained, or damaged.
+    """
+    translator = Translator.load(run.folder)
+    held_out = held_out or read_held_out(run, "test")
+    decode = decode or translator.config.decode
+    translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
+    start = time.perf_counter()
+    found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
+    seconds = time.perf_counter() - start
+    nats, tokens = reference_nats(translator, held_out)
+    known = coverage(translator.src.vocab, map(translator.src.tokenizer.tokenize, held_out.sources))
+    measured = Measured(
+        seconds=seconds,
+        src_tokens=known.tokens,
+        src_unknown=known.unknown_tokens,
+        hyp_tokens=sum(hypothesis.tokens for hypothesis in found),
+        hyp_unknown=sum(hypothesis.unknown for hypothesis in found),
+        nats=nats,
+        tgt_tokens=tokens,
+        tgt_chars=sum(len(references[0]) for references in held_out.references),
+        run=str(run.folder),
+        command=command,
+    )
+    hyps = [hypothesis.text for hypothesis in found]
+    tokenize = tokenize or ("none" if translator.config.data.pretokenized else "13a")
+    result = evaluate_texts(
+        held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
+    )
+    result |= {"beam_size": decode.beam_size, "length_penalty": decode.length_penalty}
+    _save_evaluation(run, name, result, held_out, hyps)
+    return result
+
+
+def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
+    """The small record of an evaluation for `experiments/results`: figures and settings, no sentences."""
+    progress = run.load(BEST)[1]
+    seconds = max((entry["seconds"] for entry in run.metrics()), default=progress["seconds"])
+    train_figures = {"minutes": round(seconds / 60, 2), "epochs": progress["epoch"], "dev_bleu": progress["best_bleu"]}
+    return result_record(result, config=config_to_dict(run.config), describe=describe_run(run), train=train_figures)
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """`parameters`, `layers` (name, parameters), `settings`, `step` and `weights_sha256` of the best checkpoint."""
+    arrays, state = run.load(BEST)
+    layers: dict[str, int] = {}
+    for name, array in arrays.items():
+        parts = name.split("/")
+        layer = "/".join(parts[1:-1])
+        layers[layer] = layers.get(layer, 0) + int(array.size)
+    return {
+        "parameters": sum(layers.values()),
+        "layers": [{"name": name, "parameters": count} for name, count in layers.items()],
+        "settings": config_to_dict(run.config),
+        "step": state["step"],
+        "weights_sha256": sha256_of(arrays),
+    }
+
+
+def read_held_out(run: Run, part: str) -> HeldOut:
+    """The run's dev or test split.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return HeldOut(**run.read_json(HELD_OUT_FILE)[part])
+    except (KeyError, TypeError):
+        raise UserError(f"{run.folder / HELD_OUT_FILE}: damaged: no {part} split in it") from None
+
+
+def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
+    """Sentences of a file with references from other files, prepared as the run's data were.
+
+    Raises:
+        UserError: a file cannot be used, or they differ in length.
+    """
+    lowercase = run.config.data.lowercase
+    sources, *columns = ([prepare(line, lowercase) for line in read_sentences(path)] for path in (src, *refs))
+    for path, column in zip(refs, columns, strict=True):
+        if len(column) != len(sources):
+            raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
+    if not sources:
+        raise UserError(f"{src}: no sentence in it")
+    return HeldOut(sources, [list(references) for references in zip(*columns, strict=True)])
+
+
+def translate_lines(
+    translator: Translator, lines: Sequence[str], decode: DecodeConfig, nbest: int, **options: Any
+) -> Iterator[str]:
+    """A line of output for each line of input; with nbest > 1 so many lines, each score, TAB, text."""
+    for hypotheses in translator.translate(lines, decode, nbest=nbest, **options):
+        if nbest == 1:
+            yield hypotheses[0].text
+            continue
+        padded = hypotheses + [Hypothesis("", float("-inf"), 0, 0)] * (nbest - len(hypotheses))
+        yield from (f"{hypothesis.score:.4f}\t{hypothesis.text}" for hypothesis in padded)
+
+
+def _check_folder(run: Run, config: Config) -> None:
+    """A folder may be absent, be empty, hold the same run, or what was left of preparing one."""
+    if run.begun:
+        _check_same(run, config)
+    elif run.folder.exists() and not run.folder.is_dir():
+        raise UserError(f"{run.folder}: is a file; choose another --run")
+    elif run.folder.exists() and not run.unfinished and any(run.folder.iterdir()):
+        raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another --run")
+
+
+def _check_same(run: Run, config: Config) -> None:
+    before, now = config_to_dict(run.config), config_to_dict(config)
+    for section, table in now.items():
+        for key, value in table.items():
+            if before[section][key] != value and not (section == "train" and key in LIMITS):
+                raise UserError(
+                    f"{run.folder}: was begun with {section}.{key} = {before[section][key]!r}, now it is {value!r}; "
+                    f"choose another --run, or keep the setting (only train.{', train.'.join(LIMITS)} may change)"
+                )
+
+
+def _train_codecs(corpus: Corpus, config: Config, say: Say) -> tuple[TextCodec, TextCodec]:
+    """Tokenizers and vocabularies from the training pairs alone."""
+    return (
+        train_codec([pair.src for pair in corpus.train], config.data, "src"),
+        train_codec([pair.tgt for pair in corpus.train], config.data, "tgt"),
+    )
+
+
+def _begin(
+    run: Run, config: Config, corpus: Corpus, codecs: tuple[TextCodec, TextCodec], stores: tuple[IdStore, ...]
+) -> None:
+    """Write the run folder's fixed part, or check that it was written for the same data."""
+    split = split_report(corpus)
+    if run.begun:
+        before = run.read_json(SPLIT_FILE)
+        for part in ("train", "dev", "test"):
+            if before[part]["sha256"] != split[part]["sha256"]:
+                raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
+        run.write_config(config)
+        return
+    data = {
+        "tgt_per_src": float((stores[1].lengths + 1).sum() / (stores[0].lengths + 1).sum()),
+        "coverage": {
+            side: {part: _coverage(codec, texts) for part, texts in _texts_of(corpus, k).items()}
+            for k, (side, codec) in enumerate(zip(("src", "tgt"), codecs, strict=True))
+        },
+    }
+    held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
+    run.begin(config, *codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out})
+
+
+def _texts_of(corpus: Corpus, side: int) -> dict[str, list[str]]:
+    """The texts of one side of training and dev data."""
+    dev = corpus.dev.sources if side == 0 else [references[0] for references in corpus.dev.references]
+    return {"train": [pair[side] for pair in corpus.train], "dev": dev}
+
+
+def _coverage(codec: TextCodec, texts: Sequence[str]) -> dict[str, Any]:
+    """How much of the texts the vocabulary knows."""
+    known = coverage(codec.vocab, map(codec.tokenizer.tokenize, texts))
+    return {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share}
+
+
+def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> Iterator[str]:
+    """Sizes of the vocabularies and what they cover."""
+    for side, codec in zip(("src", "tgt"), codecs, strict=True):
+        shares = run.read_json(DATA_FILE)["coverage"][side]
+        covered = ", ".join(f"{found['share']:.2%} of {part} tokens" for part, found in shares.items())
+        yield f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}"
+
+
+def _describe_job(config: Config, model: Seq2Seq, stores: tuple[IdStore, ...]) -> str:
+    """What is about to be trained, on what."""
+    plan = _plan(config, stores)
+    return (
+        f"model: {config.model.cell}, {model.count_params():,} parameters, {config.train.precision} products; "
+        f"{len(plan):,} batches an epoch, {padding_share(stores[0], stores[1], plan):.1%} padding"
+    )
+
+
+def _plan(config: Config, stores: tuple[IdStore, ...]) -> list[Any]:
+    """The batches of the first epoch."""
+    train = config.train
+    return plan_epoch(
+        stores[0], stores[1], seed=train.seed, epoch=1, batch_size=train.batch_size, batch_tokens=train.batch_tokens
+    )
+
+
+def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
+    """The result as JSON and as a table; sources, hypotheses and references a line each, as sacreBLEU reads them."""
+    run.write_json(f"eval/{name}.json", result)
+    run.write_text(f"eval/{name}.txt", terminal_table(result))
+    run.write_lines(f"eval/{name}.src", held_out.sources)
+    run.write_lines(f"eval/{name}.hyp", hyps)
+    most = max(map(len, held_out.references))
+    for k in range(most):
+        # sacreBLEU's files have a line a sentence; where a sentence has fewer references, its first stands again.
+        run.write_lines(f"eval/{name}.ref{k}", [refs[k] if k < len(refs) else refs[0] for refs in held_out.references])

@@ -1,0 +1,231 @@
+"""The encoder-decoder: ids in, logits out. Knows nothing of files, text or search."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from wordseq.attention import make_attention
+from wordseq.batching import mask
+from wordseq.cells import State
+from wordseq.config import ModelConfig
+from wordseq.products import matmul
+from wordseq.recurrence import Stack
+
+States = tuple[State, ...]
+"""One state a decoder layer."""
+
+
+class Memory(NamedTuple):
+    """What the decoder may look at: made once a sentence."""
+
+    memory_bsh: tf.Tensor
+    keys_bsh: tf.Tensor
+    mask_bs: tf.Tensor
+
+
+class Seq2Seq(keras.Model):
+    """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015 without input feeding).
+
+    The decoder runs over the whole target, then attention is a few large products:
+
+        memory, last = encoder(embed(src));  state = bridge(last)
+        h = decoder(embed(tgt), state);      a = tanh([h; context(h, memory)] W + b)    (Luong, equation 5)
+        logits = a V + b
+
+    A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
+    (which starts with BOS), so `compile` and `fit` work.
+
+    Args:
+        config: sizes and kinds.
+        src_size: source vocabulary.
+        tgt_size: target vocabulary, v.
+        precision: number format of the large products, see `products`.
+        seed: of initialisation and dropout.
+    """
+
+    def __init__(
+        self, config: ModelConfig, src_size: int, tgt_size: int, *, precision: str = "float32", seed: int = 1
+    ) -> None:
+        super().__init__(name="seq2seq")
+        self.built: bool = False
+        self.config = config
+        self.src_size, self.tgt_size = src_size, tgt_size
+        self.precision = precision
+        units = config.hidden_size
+        shared: dict[str, Any] = {"dropout": config.dropout, "recurrent_dropout": config.recurrent_dropout}
+        seed *= 100_000
+        self.src_embed = _embedding(src_size, config.embed_dim, seed + 1, "src_embed")
+        self.tgt_embed = _embedding(tgt_size, config.embed_dim, seed + 2, "tgt_embed")
+        self.encoder = Stack(
+            config.cell,
+            units,
+            config.encoder_layers,
+            bidirectional=config.bidirectional,
+            precision=precision,
+            seed=seed + 1000,
+            name="encoder",
+            **shared,
+        )
+        self.decoder = Stack(
+            config.cell, units, config.decoder_layers, precision=precision, seed=seed + 2000, name="decoder", **shared
+        )
+        self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
+        self.attention = make_attention(config.attention, units, precision, seed + 4)
+        self.combine = _Dense(2 * units, units, precision, seed + 5, "combine") if self.attention else None
+        self.output_layer = _Output(None if config.tie_embeddings else units, tgt_size, precision, seed + 6, "output")
+        self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7)
+        self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8)
+        self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9)
+        self.build([(None, None), (None, None)])
+
+    def build(self, input_shape: Any) -> None:
+        """Make all weights; their shapes are known from the settings."""
+        if self.built:
+            return
+        vectors = (None, None, self.config.embed_dim)
+        for layer in (self.src_embed, self.tgt_embed):
+            layer.build((None, None))
+        self.encoder.build(vectors)
+        self.decoder.build(vectors)
+        self.bridge.build(self.encoder_state_parts)
+        if self.attention is not None:
+            self.attention.build(None)
+        for layer in (self.combine, self.output_layer):
+            if layer is not None:
+                layer.build(None)
+        self.built = True
+
+    @property
+    def encoder_state_parts(self) -> int:
+        """Tensors in one layer's state: 2 for the LSTM, 1 for the GRU."""
+        return self.decoder.layers[0].cell.state_parts
+
+    def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
+        """What the decoder looks at, and the states it starts from."""
+        mask_bs = mask(src_ids_bs)
+        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
+        memory_bsh, states = self.encoder(vectors_bse, mask_bs, training=training)
+        keys_bsh = self.attention.keys(memory_bsh) if self.attention else memory_bsh
+        return Memory(memory_bsh, keys_bsh, mask_bs), self.bridge(states)
+
+    def decode(
+        self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Vectors `[b, t, h]` for `logits`, and attention weights `[b, t, s]` (None without attention)."""
+        vectors_bte = self.drop_tgt(self.tgt_embed(tgt_ids_bt), training=training)
+        hidden_bth, _ = self.decoder(vectors_bte, mask(tgt_ids_bt), states, training=training)
+        return self._attend(hidden_bth, memory, training)
+
+    def _attend(self, hidden_bth: tf.Tensor, memory: Memory, training: bool) -> tuple[tf.Tensor, tf.Tensor | None]:
+        if self.attention is None or self.combine is None:
+            return self.drop_out(hidden_bth, training=training), None
+        context_bth, weights_bts = self.attention(hidden_bth, memory.keys_bsh, memory.memory_bsh, memory.mask_bs)
+        attended_bth = tf.tanh(self.combine(tf.concat([hidden_bth, context_bth], -1)))
+        return self.drop_out(attended_bth, training=training), weights_bts
+
+    def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
+        """Logits `[..., v]` of vectors from `decode`."""
+        tied = self.tgt_embed.embeddings if self.config.tie_embeddings else None
+        return self.output_layer(hidden_nh, tied)
+
+    def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
+        """Logits `[b, k, v]` of the next token of k hypotheses a sentence, and the states after their last tokens.
+
+        Args:
+            last_ids_bk: the last token of each hypothesis; BOS at first.
+            memory: of the b sentences: not repeated for their hypotheses.
+            states: every part `[b, k, h]`.
+        """
+        batch, beams = tf.unstack(tf.shape(last_ids_bk))
+        flat = tf.nest.map_structure(lambda part: tf.reshape(part, [batch * beams, part.shape[-1]]), states)
+        vectors_ne = self.tgt_embed(tf.reshape(last_ids_bk, [batch * beams]))
+        flat = self.decoder.step(vectors_ne, flat)
+        states = tf.nest.map_structure(lambda part: tf.reshape(part, [batch, beams, part.shape[-1]]), flat)
+        attended_bkh, _ = self._attend(states[-1][0], memory, training=False)
+        return self.logits(attended_bkh), states
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Logits `[b, t, v]` of the token after each of `tgt_ids_bt`, given `(src_ids_bs, tgt_ids_bt)`."""
+        src_ids_bs, tgt_ids_bt = inputs
+        memory, states = self.encode(src_ids_bs, training=training)
+        return self.logits(self.decode(tgt_ids_bt, memory, states, training=training)[0])
+
+
+class Bridge(keras.layers.Layer):
+    """From the encoder's last states to the decoder's first.
+
+    `copy` hands them over layer by layer; a decoder that is deeper than the encoder starts its upper layers from the encoder's
+    top. `dense` puts tanh(s W + b), with weights for each layer and part, in between. `zero` starts from zero.
+    """
+
+    def __init__(self, kind: str, layers: int, units: int, *, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.kind, self.depth, self.units, self.seed = kind, layers, units, seed
+        self.parts: list[_Dense] = []
+
+    def build(self, state_parts: int) -> None:
+        """Make the weights of `dense` for states of `state_parts` tensors."""
+        if self.kind == "dense":
+            self.parts = [
+                _Dense(self.units, self.units, "float32", self.seed + 100 + k, f"part_{k}")
+                for k in range(self.depth * state_parts)
+            ]
+            for part in self.parts:
+                part.build(None)
+        self.built = True
+
+    def call(self, states: States) -> States:
+        """Decoder states."""
+        top = len(states) - 1
+        started: States = tuple(states[min(k, top)] for k in range(self.depth))
+        if self.kind == "zero":
+            return tf.nest.map_structure(tf.zeros_like, started)
+        if self.kind == "dense":
+            flat = [tf.tanh(dense(part)) for dense, part in zip(self.parts, tf.nest.flatten(started), strict=True)]
+            return tf.nest.pack_sequence_as(started, flat)
+        return started
+
+
+class _Dense(keras.layers.Layer):
+    """x W + b in the chosen precision."""
+
+    def __init__(self, inputs: int, units: int, precision: str, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.shape = (inputs, units)
+        self.precision, self.seed = precision, seed
+
+    def build(self, _: Any) -> None:
+        init = keras.initializers.GlorotUniform(seed=self.seed)
+        self.kernel = self.add_weight(name="kernel", shape=self.shape, initializer=init)
+        self.bias = self.add_weight(name="bias", shape=self.shape[1:], initializer="zeros")
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return matmul(inputs, self.kernel, self.precision) + self.bias
+
+
+class _Output(keras.layers.Layer):
+    """Logits: h V + b, or h E^T + b with the target embedding E."""
+
+    def __init__(self, inputs: int | None, size: int, precision: str, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.inputs, self.size, self.precision, self.seed = inputs, size, precision, seed
+
+    def build(self, _: Any) -> None:
+        if self.inputs is not None:
+            init = keras.initializers.GlorotUniform(seed=self.seed)
+            self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.size), initializer=init)
+        self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros")
+        self.built = True
+
+    def call(self, hidden_nh: tf.Tensor, tied_vh: tf.Tensor | None = None) -> tf.Tensor:
+        if tied_vh is not None:
+            return matmul(hidden_nh, tied_vh, self.precision, transpose_b=True) + self.bias
+        return matmul(hidden_nh, self.kernel, self.precision) + self.bias
+
+
+def _embedding(size: int, dim: int, seed: int, name: str) -> keras.layers.Embedding:
+    """Vectors of tokens, of mean square 1 / dim at first."""
+    init = keras.initializers.RandomNormal(stddev=dim**-0.5, seed=seed)
+    return keras.layers.Embedding(size, dim, embeddings_initializer=init, name=name)

@@ -1,0 +1,37 @@
+"""Large matrix products in the chosen number format."""
+
+from pathlib import Path
+from types import MappingProxyType
+
+import tensorflow as tf
+
+PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def resolve_precision(name: str, cpu_info: Path = Path("/proc/cpuinfo")) -> str:
+    """The number format that `train.precision` asks for: `auto` is bfloat16 where the CPU has products for it, else float32.
+
+    Args:
+        name: "float32", "bfloat16" or "auto".
+        cpu_info: where Linux lists what the CPU can do; where there is no such file, `auto` is float32.
+    """
+    if name != "auto":
+        return name
+    flags = cpu_info.read_text().split() if cpu_info.is_file() else []
+    return "bfloat16" if _BFLOAT16_FLAGS.intersection(flags) else "float32"
+
+
+def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:
+    """The product of two float32 tensors, computed in `precision`, as float32.
+
+    In bfloat16 the factors and the result are rounded to 8 bits of mantissa; the sums inside the product are float32.
+    `a` is `[..., m, k]`; `b` is `[k, n]`, shared by all leading axes of `a`, or has the same leading axes.
+    """
+    kind = PRECISIONS[precision]
+    if b.shape.rank == 2 and a.shape.rank != 2:
+        # One product for all leading axes.
+        rows = matmul(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
+        return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
+    return tf.cast(tf.matmul(tf.cast(a, kind), tf.cast(b, kind), transpose_b=transpose_b), tf.float32)

@@ -1,0 +1,322 @@
+"""The training loop: step, log line, validate, keep the best."""
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from wordseq.batching import IdStore, make_batch, mask, plan_epoch
+from wordseq.checkpoint import BEST, LAST, Arrays, Run, arrays_of, assign
+from wordseq.config import TrainConfig
+from wordseq.errors import UserError
+from wordseq.losses import cross_entropy
+from wordseq.model import Seq2Seq
+from wordseq.optimizers import Updater, learning_rate
+
+
+class Validation(NamedTuple):
+    """What a look at the dev set gave."""
+
+    bleu: float
+    """Of greedy translations, 0-100."""
+    loss: float
+    """Nats a token, end tokens included."""
+    samples: Sequence[tuple[str, str, str]]
+    """A few (source, reference, hypothesis)."""
+
+
+class Reporter(Protocol):
+    """Who is told how training goes."""
+
+    def step(self, progress: "Progress", entry: dict[str, Any] | None) -> None:
+        """After every update; `entry` is what was logged, if anything was."""
+
+    def validation(self, progress: "Progress", found: Validation, best: bool) -> None:
+        """After every look at the dev set."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a training stands; all that the next update depends on, beside the weights."""
+
+    step: int = 0
+    epoch: int = 1
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    best_bleu: float = -1.0
+    best_step: int = 0
+    waits: int = 0
+    """Validations since the best."""
+    decay_waits: int = 0
+    """Validations since the best or the last decay."""
+    decays: int = 0
+    seconds: float = 0.0
+    """Spent training and validating."""
+    tokens: int = 0
+    """Real target tokens seen."""
+    log_nats: float = 0.0
+    log_tokens: int = 0
+    log_seconds: float = 0.0
+    """Sums since the last log line."""
+    finished: str = ""
+    """Why training is over; empty while it is not."""
+
+
+class Stopped(Exception):
+    """Training was interrupted by a signal, and saved."""
+
+
+def train(
+    run: Run,
+    model: Seq2Seq,
+    src: IdStore,
+    tgt: IdStore,
+    config: TrainConfig,
+    validate: Callable[[], Validation],
+    reporter: Reporter,
+) -> Progress:
+    """Train `model` into `run`, from its checkpoint `last` if there is one.
+
+    Args:
+        run: where checkpoints and metrics go.
+        model: trained in place.
+        src: source ids of the training pairs.
+        tgt: target ids.
+        config: settings.
+        validate: looks at the dev set with the model as it is.
+        reporter: is told of every step.
+
+    Raises:
+        UserError: the loss or the gradient is not a number; the last good checkpoint stays.
+        Stopped: by Ctrl-C or SIGTERM; `last` was saved.
+    """
+    trainer = Trainer(model, config)
+    progress = resume(run, trainer)
+    progress.finished = ""
+    with _signals() as stopped:
+        while not progress.finished:
+            plan = plan_epoch(
+                src,
+                tgt,
+                seed=config.seed,
+                epoch=progress.epoch,
+                batch_size=config.batch_size,
+                batch_tokens=config.batch_tokens,
+            )
+            for rows in plan[progress.batch :]:
+                start = time.perf_counter()
+                entry = _update(trainer, progress, src, tgt, rows)
+                progress.batch += 1
+                _spend(progress, start)
+                if entry:
+                    run.append_metrics(entry)
+                reporter.step(progress, entry)
+                if _validates(config, progress, len(plan)):
+                    _look(run, trainer, progress, validate, reporter)
+                    progress.finished = _over(config, progress)
+                if stopped.is_set():
+                    _save(run, trainer, progress)
+                    raise Stopped
+                if progress.finished:
+                    break
+            else:
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                if progress.epoch > config.max_epochs:
+                    progress.finished = f"{config.max_epochs} epochs done (train.max_epochs)"
+            _save(run, trainer, progress)
+    return progress
+
+
+class Trainer:
+    """A model with its optimizer: one update at a time.
+
+    Args:
+        model: trained in place.
+        config: settings.
+    """
+
+    def __init__(self, model: Seq2Seq, config: TrainConfig) -> None:
+        self.model, self.config = model, config
+        self.weights = model.trainable_variables
+        self.updater = Updater(config, self.weights)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Nats of a batch's real target tokens, their number, and the norm of the mean gradient, after one update."""
+        model = self.model
+        with tf.GradientTape() as tape:
+            memory, states = model.encode(src_ids_bs, training=True)
+            hidden_bth, _ = model.decode(tgt_ids_bt[:, :-1], memory, states, training=True)
+            gold_bt = tgt_ids_bt[:, 1:]
+            # No logits at padding: the product with the vocabulary is most of the work.
+            real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]
+            hidden_nh = tf.gather(tf.reshape(hidden_bth, [-1, hidden_bth.shape[-1]]), real_n)
+            gold_n = tf.gather(tf.reshape(gold_bt, [-1]), real_n)
+            loss, nats = cross_entropy(model.logits(hidden_nh), gold_n, self.config.label_smoothing)
+        tokens = tf.cast(tf.size(gold_n), tf.float32)
+        gradients = tape.gradient(loss, [weight.value for weight in self.weights])
+        norm = self.updater.apply([tf.convert_to_tensor(gradient) / tokens for gradient in gradients])
+        return nats, tokens, norm
+
+    def arrays(self) -> Arrays:
+        """Weights, seeds of dropout, and the optimizer's variables."""
+        optimizer = {f"optimizer/{name}": value for name, value in arrays_of(self.updater.optimizer.variables).items()}
+        return arrays_of(self.model.variables) | optimizer
+
+    def restore(self, run: Run, arrays: Arrays) -> None:
+        """Set what `arrays` gave.
+
+        Raises:
+            UserError: the arrays do not fit.
+        """
+        where = run.folder / f"{LAST}.npz"
+        assign(self.model.variables, arrays, where)
+        prefix = "optimizer/"
+        optimizer = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        assign(self.updater.optimizer.variables, optimizer, where)
+
+
+def resume(run: Run, trainer: Trainer) -> Progress:
+    """Restore the checkpoint `last`, if there is one, and give the progress it stands for.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    if not run.has(LAST):
+        run.rewind_metrics(0)
+        return Progress()
+    arrays, state = run.load(LAST)
+    trainer.restore(run, arrays)
+    run.rewind_metrics(state["step"])
+    return Progress(**state)
+
+
+def _update(
+    trainer: Trainer, progress: Progress, src: IdStore, tgt: IdStore, rows: npt.NDArray[np.int64]
+) -> dict[str, Any] | None:
+    """One update; a log entry every `train.log_steps`."""
+    config = trainer.config
+    batch = make_batch(src, tgt, rows)
+    rate = learning_rate(config, progress.step + 1, progress.epoch, progress.decays)
+    trainer.updater.optimizer.learning_rate.assign(rate)
+    nats, tokens, norm = (float(value) for value in trainer.update(batch.src_ids_bs, batch.tgt_ids_bt))
+    if not (math.isfinite(nats) and math.isfinite(norm)):
+        raise UserError(
+            f"training stopped at update {progress.step + 1}: the loss is {nats} and its gradient's norm {norm}; "
+            f"a smaller train.learning_rate (now {rate:g}) or train.clip_norm (now {config.clip_norm:g}) may help"
+        )
+    progress.step += 1
+    progress.tokens += int(tokens)
+    progress.log_nats += nats
+    progress.log_tokens += int(tokens)
+    if progress.step % config.log_steps:
+        return None
+    entry = {
+        "kind": "train",
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "loss": progress.log_nats / progress.log_tokens,
+        "learning_rate": rate,
+        "gradient_norm": norm,
+        "tokens": progress.tokens,
+        "tokens_per_second": round(progress.log_tokens / max(progress.log_seconds, 1e-9)),
+        "seconds": round(progress.seconds, 2),
+    }
+    progress.log_nats, progress.log_tokens, progress.log_seconds = 0.0, 0, 0.0
+    return entry
+
+
+def _spend(progress: Progress, start: float) -> None:
+    seconds = time.perf_counter() - start
+    progress.seconds += seconds
+    progress.log_seconds += seconds
+
+
+def _validates(config: TrainConfig, progress: Progress, batches: int) -> bool:
+    """Whether it is time for a look at the dev set."""
+    at_limit = progress.step == config.max_steps or _late(config, progress)
+    last = progress.batch == batches
+    every = progress.step % config.validate_steps == 0 if config.validate_steps else last
+    return every or at_limit or (last and progress.epoch == config.max_epochs)
+
+
+def _late(config: TrainConfig, progress: Progress) -> bool:
+    return 0 < config.max_minutes <= progress.seconds / 60
+
+
+def _look(
+    run: Run, trainer: Trainer, progress: Progress, validate: Callable[[], Validation], reporter: Reporter
+) -> None:
+    """Validate, keep the best, count what schedule and early stopping wait for."""
+    start, config = time.perf_counter(), trainer.config
+    found = validate()
+    best = found.bleu > progress.best_bleu
+    if best:
+        progress.best_bleu, progress.best_step = found.bleu, progress.step
+        progress.waits = progress.decay_waits = 0
+    else:
+        progress.waits += 1
+        progress.decay_waits += 1
+    if progress.decay_waits >= config.decay_patience:
+        progress.decays, progress.decay_waits = progress.decays + 1, 0
+    progress.seconds += time.perf_counter() - start
+    run.append_metrics(
+        {
+            "kind": "dev",
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "bleu": found.bleu,
+            "loss": found.loss,
+            "best": best,
+            "seconds": round(progress.seconds, 2),
+        }
+    )
+    if best:
+        run.save(BEST, arrays_of(trainer.model.weights), dataclasses.asdict(progress))
+    _save(run, trainer, progress)
+    reporter.validation(progress, found, best)
+
+
+def _save(run: Run, trainer: Trainer, progress: Progress) -> None:
+    run.save(LAST, trainer.arrays(), dataclasses.asdict(progress))
+
+
+def _over(config: TrainConfig, progress: Progress) -> str:
+    """Why training is over after a validation; empty if it is not."""
+    if config.patience and progress.waits >= config.patience:
+        return f"no better dev BLEU in {progress.waits} validations (train.patience)"
+    if progress.step == config.max_steps:
+        return f"{progress.step} updates done (train.max_steps)"
+    if _late(config, progress):
+        return f"{config.max_minutes:g} minutes over (train.max_minutes)"
+    return ""
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the update at hand is finished; a second Ctrl-C stops at once."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,192 @@
+"""Texts in, texts out: a trained run, ready for use."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from wordseq.batching import IdStore, pad
+from wordseq.checkpoint import BEST, DATA_FILE, Run
+from wordseq.config import Config, DecodeConfig
+from wordseq.decoding import Found, beam_search, decode_one, make_sampler
+from wordseq.model import Seq2Seq, States
+from wordseq.normalisation import prepare
+from wordseq.scoring import Scorer
+from wordseq.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypothesis:
+    """One translation of a text."""
+
+    text: str
+    score: float
+    """Log-probability in nats, divided by the length penalty when a beam was searched."""
+    tokens: int
+    """Tokens of the output, its end not counted."""
+    unknown: int
+    """How many of them are <unk>."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Draw at random instead of searching; see `decoding.make_sampler`."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 1
+
+
+class Translator:
+    """Translates texts with a model; `translator(["a text", ...])` gives a list of translations.
+
+    Args:
+        model: trained.
+        src: source tokenizer and vocabulary.
+        tgt: target tokenizer and vocabulary.
+        config: settings of the run.
+        tgt_per_src: target tokens a source token in the training data, ends of sentence included.
+    """
+
+    def __init__(self, model: Seq2Seq, src: TextCodec, tgt: TextCodec, config: Config, tgt_per_src: float) -> None:
+        self.model, self.src, self.tgt, self.config = model, src, tgt, config
+        self.tgt_per_src = tgt_per_src
+        self.scorer = Scorer(model)
+        self._searches: dict[tuple[Any, ...], Any] = {}
+
+    @classmethod
+    def load(cls, run: str | Path, checkpoint: str = BEST) -> "Translator":
+        """The translator of a run folder.
+
+        Raises:
+            UserError: not a run, or a file of it is missing or damaged.
+        """
+        opened = Run.open(Path(run))
+        model, _ = opened.load_model(checkpoint)
+        return cls(model, *opened.codecs, opened.config, opened.read_json(DATA_FILE)["tgt_per_src"])
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """The best translation of each text, with the run's decode settings."""
+        return [found[0].text for found in self.translate(texts)]
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        decode: DecodeConfig | None = None,
+        *,
+        nbest: int = 1,
+        sampling: Sampling | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Hypotheses of each text, best first, in the order of the texts; an empty text gives an empty one.
+
+        Args:
+            texts: one sentence each, as written.
+            decode: instead of the run's settings.
+            nbest: at most so many a text; no more than `decode.beam_size`.
+            sampling: draw at random; the beam is not used then.
+
+        Raises:
+            TypeError: `texts` is one text, not a list.
+            ValueError: nbest is larger than the beam.
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts must be a list of texts, got one text")
+        decode = decode or self.config.decode
+        if nbest > (1 if sampling else decode.beam_size):
+            raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
+        prepared = [prepare(text, self.config.data.lowercase) for text in texts]
+        sources = [self.src.to_ids(text) for text in prepared]
+        found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in texts]
+        order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
+        for start in range(0, len(order), decode.batch_size):
+            rows = order[start : start + decode.batch_size]
+            batch = [sources[i] for i in rows]
+            hypotheses = self._search(batch, decode, sampling, start)
+            names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+            for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
+                found[row] = best
+        return found
+
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """The distinct tokens of the texts that the source vocabulary lacks, in order."""
+        tokens = (self.src.tokenizer.tokenize(prepare(text, self.config.data.lowercase)) for text in texts)
+        return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
+
+    def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
+        """The most tokens of the output for a source of so many, both with their end."""
+        return int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
+
+    def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, start: int) -> Found:
+        ids_bs = pad(batch)
+        limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
+        key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.astuple(sampling)
+        if key not in self._searches:
+            self._searches[key] = self._compile(decode, sampling)
+        found = self._searches[key](ids_bs, limits_b, np.array([sampling.seed if sampling else 0, start], np.int32))
+        return Found(*(part.numpy() for part in found))
+
+    def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
+        """The compiled search: source ids, limits and a seed in, `Found` out."""
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([2], tf.int32),
+            ]
+        )
+        def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
+            memory, states = self.model.encode(src_ids_bs)
+            states = tf.nest.map_structure(lambda part: part[:, None], states)
+
+            def step(last_ids_bk: tf.Tensor, state: States) -> tuple[tf.Tensor, States]:
+                logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
+                return tf.nn.log_softmax(logits_bkv), state
+
+            if sampling is not None:
+                choose = make_sampler(seed, sampling.temperature, sampling.top_k, sampling.top_p)
+                return decode_one(step, states, limits_b, choose)
+            if decode.beam_size == 1:
+                return decode_one(step, states, limits_b)
+            return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty)
+
+        return search
+
+    def _texts(
+        self, batch: list[list[int]], found: Found, nbest: int, names: list[list[str]] | None
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of a batch as texts; with `names`, the source tokens, unknown ones are copied through."""
+        kept = [
+            (row, k, [int(i) for i in found.ids_bkt[row, k] if i not in (PAD_ID, EOS_ID)])
+            for row in range(len(batch))
+            for k in range(min(nbest, found.ids_bkt.shape[1]))
+            if k == 0 or np.isfinite(found.scores_bk[row, k])
+        ]
+        texts = [self.tgt.to_text(ids) for _, _, ids in kept]
+        if names is not None and self.model.attention is not None:
+            odd = [n for n, (_, _, ids) in enumerate(kept) if UNK_ID in ids]
+            copied = self._copy([(batch[kept[n][0]], names[kept[n][0]], kept[n][2]) for n in odd])
+            for n, text in zip(odd, copied, strict=True):
+                texts[n] = text
+        best: list[list[Hypothesis]] = [[] for _ in batch]
+        for (row, k, ids), text in zip(kept, texts, strict=True):
+            best[row].append(Hypothesis(text, float(found.scores_bk[row, k]), len(ids), ids.count(UNK_ID)))
+        return best
+
+    def _copy(self, odd: list[tuple[list[int], list[str], list[int]]]) -> list[str]:
+        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3)."""
+        if not odd:
+            return []
+        weights = self.scorer.alignments(IdStore.of([src for src, _, _ in odd]), IdStore.of([tgt for _, _, tgt in odd]))
+        texts = []
+        for (_, names, ids), weights_ts in zip(odd, weights, strict=True):
+            tokens = [
+                names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
+                for i, row in zip(ids, weights_ts, strict=False)  # The last row is the end's.
+            ]
+            texts.append(self.tgt.tokenizer.detokenize(tokens))
+        return texts
