@@ -1,0 +1,105 @@
+"""The phrasebook: English sentences with all their French translations, from a hand-written synchronous grammar.
+
+Lexicon (`lexicon`), inflection (`morphology`), phrases and clauses in both languages at once
+(`grammar`) and sentence patterns (the other `phrasebook_*` modules) are apart; here they are sampled.
+
+Conventions where English leaves something open: "you" is both "tu" and polite "vous" (one man), other speakers and
+"they" are masculine, "I like" is "aimer", "I love" is "adorer" for things and "aimer" for people.
+"""
+
+import random
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from wordseq.phrasebook import comparisons, dialogue, facts, questions, sentences, statements, states
+from wordseq.phrasebook.draw import Draw, Pattern
+
+
+class Pair(NamedTuple):
+    """A source sentence and one of its translations."""
+
+    src: str
+    tgt: str
+
+
+# Distinct English sentences of each pattern.
+QUOTAS: Mapping[Pattern, int] = MappingProxyType(
+    {
+        statements.progressive: 1050,
+        statements.past: 1610,
+        statements.habit: 910,
+        statements.going_to: 840,
+        statements.will: 600,
+        statements.used_to: 490,
+        statements.modal: 770,
+        statements.skill: 180,
+        statements.scene: 560,
+        statements.workplace: 240,
+        statements.movement: 700,
+        statements.trip: 380,
+        statements.home: 420,
+        statements.since: 210,
+        statements.reflexive: 560,
+        states.person_is: 630,
+        states.thing_is: 840,
+        states.idiom: 280,
+        states.age: 100,
+        states.owning: 560,
+        states.taste: 380,
+        states.located: 490,
+        states.where_is: 100,
+        states.there_is: 380,
+        states.is_there: 130,
+        states.directions: 180,
+        questions.yes_no: 550,
+        questions.is_it_so: 250,
+        questions.wh_question: 200,
+        questions.what_question: 200,
+        questions.how_many: 250,
+        questions.who_question: 250,
+        facts.time_of_day: 380,
+        facts.date: 240,
+        facts.price: 210,
+        facts.weather: 320,
+        comparisons.compare_people: 400,
+        comparisons.compare_things: 300,
+        comparisons.superlative: 150,
+        comparisons.profession: 100,
+        comparisons.identify: 240,
+        dialogue.object_pronoun: 420,
+        dialogue.giving: 380,
+        dialogue.order: 300,
+        dialogue.lets: 100,
+        dialogue.serving: 210,
+        dialogue.amount: 180,
+        sentences.just: 320,
+        sentences.because: 320,
+        sentences.condition: 320,
+        sentences.reported: 350,
+        sentences.relative_who: 180,
+        sentences.relative_that: 240,
+    }
+)
+_TRIES = 60
+
+
+def phrasebook(seed: int = 1) -> list[Pair]:
+    """English-French pairs, the same for the same seed; the translations of a sentence follow each other."""
+    draw = Draw(seed)
+    found: dict[str, tuple[str, ...]] = {}
+    for pattern, quota in QUOTAS.items():
+        _fill(found, pattern, quota, draw)
+    entries = list(found.items())
+    random.Random(seed).shuffle(entries)
+    return [Pair(english, french) for english, translations in entries for french in translations]
+
+
+def _fill(found: dict[str, tuple[str, ...]], pattern: Pattern, quota: int, draw: Draw) -> None:
+    """Add `quota` new sentences of a pattern, fewer where it has run dry; what came first stays."""
+    wanted = len(found) + quota
+    for _ in range(quota * _TRIES):
+        english, french = pattern(draw)
+        found.setdefault(english, french)
+        if len(found) == wanted:
+            return
