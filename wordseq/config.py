@@ -118,7 +118,7 @@ class TrainConfig:
     clip_norm: float = setting(1.0, "largest norm of the gradient; 0: no clipping", minimum=0)
     label_smoothing: float = setting(0.0, "share of probability spread over the vocabulary", minimum=0, maximum=0.9)
     precision: str = setting(
-        "float32", "number format of the large products; auto: by the CPU", choices=("float32", "bfloat16", "auto")
+        "auto", "number format of the large products; auto: by the CPU", choices=("float32", "bfloat16", "auto")
     )
     teacher_forcing: float = setting(1.0, "share of gold tokens fed to the decoder", minimum=1, maximum=1)
     validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)

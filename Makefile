@@ -1,0 +1,70 @@
+# The usual jobs. Every target makes its own environment first: .venv, with uv where it is installed, else venv and pip.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# What to train: a synthetic or public corpus, or a path to a file of pairs; its token level; its cell.
+DATA ?= phrasebook
+LEVEL ?=
+CELL ?=
+# More settings, e.g. SET="train.max_epochs=3 model.dropout=0.1".
+SET ?=
+CONFIG ?= $(firstword $(wildcard experiments/$(DATA).toml))
+RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$(CELL))
+SOURCE = $(if $(CONFIG),,--set data.$(if $(wildcard $(DATA)),path,corpus)=$(DATA))
+SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(foreach s,$(SET),--set $(s))
+
+GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
+EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
+
+.PHONY: help train eval data test test-slow check format constraints clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+train: $(READY) ## train a run and score it: CELL=gru LEVEL=char DATA=tatoeba-fra-eng RUN=runs/mine SET="key=value ..."
+	@$(BIN)/wordseq train $(CONFIG) --run $(RUN) $(SETTINGS)
+
+eval: $(READY) ## BLEU report of a run's held-out test split: RUN=runs/mine; without any variable, of the newest run
+	@$(BIN)/wordseq eval $(EVAL_RUN)
+
+data: $(READY) ## fetch a public corpus: DATA=tatoeba-fra-eng
+	@$(BIN)/wordseq data get $(DATA)
+
+test: $(READY) ## the tests, without those that train for minutes
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(READY) ## the tests that train for minutes
+	@$(BIN)/python -m pytest -q -n 2 -m slow
+
+check: $(READY) ## style, types, import order
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+constraints: $(READY) ## write down the versions installed now
+	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -vi '^pip=='; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove the environment and caches; runs and data stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	@echo "installing into $(VENV) ..."
+	@if command -v uv >/dev/null; then \
+	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	    $(PYTHON) -m venv $(VENV) && \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.reference.cells import REFERENCES, STATE_PARTS
+from wordseq.cells import CELLS, make_cell
+from wordseq.config import ModelConfig
+
+INPUTS, UNITS, BATCH = 5, 8, 3
+
+
+def randomise(layer, seed: int = 0, scale: float = 0.6) -> None:
+    """Random weights, biases too: constant ones cannot tell the gates apart."""
+    rng = np.random.default_rng(seed)
+    for variable in layer.weights:
+        variable.assign(rng.normal(size=variable.shape, scale=scale).astype(np.float32))
+
+
+def weights_of(cell) -> dict[str, np.ndarray]:
+    return {variable.name: variable.numpy().astype(np.float64) for variable in cell.trainable_variables}
+
+
+def _cell(name: str, seed: int = 0, **settings):
+    cell = make_cell(name, UNITS, seed=seed, **settings)
+    cell.build((None, None, INPUTS))
+    return cell
+
+
+def _draw(*shape: int, seed: int = 0) -> tf.Tensor:
+    return tf.constant(np.random.default_rng([seed, *shape]).normal(size=shape), tf.float32)
+
+
+def test_every_cell_has_a_reference_and_can_be_chosen():
+    assert set(CELLS) == set(REFERENCES) == set(STATE_PARTS)
+    assert set(CELLS) == set(ModelConfig.__dataclass_fields__["cell"].metadata["choices"])
+
+
+def test_unknown_cell_is_an_error_that_lists_the_names():
+    with pytest.raises(ValueError, match="unknown cell 'lstmm'; choose from gru, .*lstm, .*rnn"):
+        make_cell("lstmm", 8)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_zero_state(name):
+    state = _cell(name).zero_state(BATCH)
+    assert len(state) == STATE_PARTS[name] == CELLS[name].state_parts
+    for part in state:
+        np.testing.assert_array_equal(part, np.zeros((BATCH, UNITS)))
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_steps_equal_the_reference(name, seed):
+    cell = _cell(name)
+    randomise(cell, seed)
+    inputs_tbi = _draw(4, BATCH, INPUTS, seed=seed)
+    state = tuple(_draw(BATCH, UNITS, seed=seed + 10 + k) for k in range(STATE_PARTS[name]))
+    expected = [tuple(np.float64(part[b]) for part in state) for b in range(BATCH)]
+    for inputs_bi in inputs_tbi:
+        state = cell.step(cell.project(inputs_bi), state)
+        inputs = np.float64(inputs_bi)
+        expected = [REFERENCES[name](weights_of(cell), inputs[b], expected[b], 1.0) for b in range(BATCH)]
+        for k, part in enumerate(state):
+            np.testing.assert_allclose(part, [after[k] for after in expected], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_projection_of_a_sequence_is_that_of_its_positions(name):
+    cell = _cell(name)
+    randomise(cell)
+    inputs_bti = _draw(BATCH, 4, INPUTS)
+    together = cell.project(inputs_bti).numpy()
+    assert together.shape == (BATCH, 4, cell.gates * UNITS)
+    for t in range(4):
+        np.testing.assert_allclose(together[:, t], cell.project(inputs_bti[:, t]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_first_weights(name):
+    cell = _cell(name)
+    kernel = cell.recurrent_kernel.numpy()
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(UNITS), atol=1e-5)
+    bias = cell.bias.numpy()
+    if name == "lstm":
+        # Gates i, f, g, o: the forget gate starts open (Gers et al. 2000).
+        np.testing.assert_array_equal(bias, np.repeat([0, 1, 0, 0], UNITS))
+    else:
+        assert not bias.any()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_seed_decides_the_first_weights(name):
+    first, same, other = _cell(name, seed=1), _cell(name, seed=1), _cell(name, seed=2)
+    for attribute in ("kernel", "recurrent_kernel"):
+        a, b, c = (getattr(cell, attribute).numpy() for cell in (first, same, other))
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a - c).max() > 0.01
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_bfloat16_is_close_to_float32_and_not_the_same(name):
+    exact, rounded = _cell(name), _cell(name, precision="bfloat16")
+    for cell in (exact, rounded):
+        randomise(cell)
+    inputs_bi, state = _draw(BATCH, INPUTS), tuple(_draw(BATCH, UNITS) for _ in range(STATE_PARTS[name]))
+    a, b = (cell.step(cell.project(inputs_bi), state)[0].numpy() for cell in (exact, rounded))
+    assert b.dtype == np.float32
+    assert 1e-6 < np.abs(a - b).max() < 0.05
