@@ -75,7 +75,7 @@ class Seq2Seq(keras.Model):
         self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
         self.attention = make_attention(config.attention, units, precision, seed + 4)
         self.combine = _Dense(2 * units, units, precision, seed + 5, "combine") if self.attention else None
-        self.output_layer = _Output(None if config.tie_embeddings else units, tgt_size, precision, seed + 6, "output")
+        self.output_layer = _Output(None if config.tie_embeddings else units, tgt_size, seed + 6, "output")
         self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7)
         self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8)
         self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9)
@@ -128,8 +128,14 @@ class Seq2Seq(keras.Model):
 
     def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
         """Logits `[..., v]` of vectors from `decode`."""
-        tied = self.tgt_embed.embeddings if self.config.tie_embeddings else None
-        return self.output_layer(hidden_nh, tied)
+        kernel_hv, bias_v = self.output_weights()
+        return matmul(hidden_nh, kernel_hv, self.precision) + bias_v
+
+    def output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Matrix `[h, v]` and bias `[v]` of the logits; tied, the matrix is the target embedding."""
+        if self.config.tie_embeddings:
+            return tf.transpose(self.tgt_embed.embeddings), tf.convert_to_tensor(self.output_layer.bias)
+        return tf.convert_to_tensor(self.output_layer.kernel), tf.convert_to_tensor(self.output_layer.bias)
 
     def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
         """Logits `[b, k, v]` of the next token of k hypotheses a sentence, and the states after their last tokens.
@@ -157,8 +163,9 @@ class Seq2Seq(keras.Model):
 class Bridge(keras.layers.Layer):
     """From the encoder's last states to the decoder's first.
 
-    `copy` hands them over layer by layer; a decoder that is deeper than the encoder starts its upper layers from the encoder's
-    top. `dense` puts tanh(s W + b), with weights for each layer and part, in between. `zero` starts from zero.
+    `copy` hands them over layer by layer. A decoder that is deeper than the encoder starts its upper layers from the
+    encoder's top; one that is less deep gets the encoder's upper layers, so that no layer's work is lost. `dense` puts
+    tanh(s W + b), with weights for each layer and part, in between. `zero` starts from zero.
     """
 
     def __init__(self, kind: str, layers: int, units: int, *, seed: int, name: str) -> None:
@@ -179,8 +186,8 @@ class Bridge(keras.layers.Layer):
 
     def call(self, states: States) -> States:
         """Decoder states."""
-        top = len(states) - 1
-        started: States = tuple(states[min(k, top)] for k in range(self.depth))
+        top, skipped = len(states) - 1, max(0, len(states) - self.depth)
+        started: States = tuple(states[min(skipped + k, top)] for k in range(self.depth))
         if self.kind == "zero":
             return tf.nest.map_structure(tf.zeros_like, started)
         if self.kind == "dense":
@@ -208,11 +215,11 @@ class _Dense(keras.layers.Layer):
 
 
 class _Output(keras.layers.Layer):
-    """Logits: h V + b, or h E^T + b with the target embedding E."""
+    """The weights of the logits; without `inputs` the bias alone, for a tied matrix."""
 
-    def __init__(self, inputs: int | None, size: int, precision: str, seed: int, name: str) -> None:
+    def __init__(self, inputs: int | None, size: int, seed: int, name: str) -> None:
         super().__init__(name=name)
-        self.inputs, self.size, self.precision, self.seed = inputs, size, precision, seed
+        self.inputs, self.size, self.seed = inputs, size, seed
 
     def build(self, _: Any) -> None:
         if self.inputs is not None:
@@ -220,11 +227,6 @@ class _Output(keras.layers.Layer):
             self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.size), initializer=init)
         self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros")
         self.built = True
-
-    def call(self, hidden_nh: tf.Tensor, tied_vh: tf.Tensor | None = None) -> tf.Tensor:
-        if tied_vh is not None:
-            return matmul(hidden_nh, tied_vh, self.precision, transpose_b=True) + self.bias
-        return matmul(hidden_nh, self.kernel, self.precision) + self.bias
 
 
 def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> keras.layers.Embedding:

@@ -161,7 +161,13 @@ class Trainer:
             real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]
             hidden_nh = tf.gather(tf.reshape(hidden_bth, [-1, hidden_bth.shape[-1]]), real_n)
             gold_n = tf.gather(tf.reshape(gold_bt, [-1]), real_n)
-            loss, nats = cross_entropy(model.logits(hidden_nh), gold_n, self.config.label_smoothing)
+            loss, nats = cross_entropy(
+                hidden_nh,
+                *model.output_weights(),
+                gold_n,
+                label_smoothing=self.config.label_smoothing,
+                precision=model.precision,
+            )
         tokens = tf.cast(tf.size(gold_n), tf.float32)
         gradients = tape.gradient(loss, [weight.value for weight in self.weights])
         norm = self.updater.apply([tf.convert_to_tensor(gradient) / tokens for gradient in gradients])
