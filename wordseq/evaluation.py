@@ -9,19 +9,18 @@ set for the length of a call and put back. It takes memory of about 80 bytes a s
 """
 
 import contextlib
-import importlib.metadata
 import math
 import os
 import random
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
+
+from wordseq.provenance import commit
 
 DEFAULT_SEED = 12345  # sacreBLEU's own
 # Those of sacreBLEU's tokenizers that need neither a download nor a package more.
@@ -288,38 +287,6 @@ def worst_sentences(scores: Sequence[float], count: int = EXAMPLES) -> list[int]
 def random_sentences(sentences: int, seed: int, count: int = EXAMPLES) -> list[int]:
     """Positions drawn by `seed`, in ascending order."""
     return sorted(random.Random(seed).sample(range(sentences), min(count, sentences)))
-
-
-def commit() -> str:
-    """Version of wordseq and, if the package lies in its own git checkout, its commit: "0.1.0, git 1a2b3c4d5e6f".
-
-    "modified" is added where tracked files differ from the commit. Without git, just the version.
-    """
-    try:
-        version = importlib.metadata.version("wordseq")
-    except importlib.metadata.PackageNotFoundError:
-        version = "unknown version"
-    checkout = Path(__file__).resolve().parent.parent
-    # Installed into somebody else's checkout, git would name that project's commit.
-    top = _git(checkout, "rev-parse", "--show-toplevel")
-    revision = _git(checkout, "rev-parse", "--short=12", "HEAD")
-    if not (top and revision and Path(top).resolve() == checkout):
-        return version
-    modified = _git(checkout, "status", "--porcelain", "--untracked-files=no")
-    return f"{version}, git {revision}{', modified' if modified else ''}"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints in `folder`, or "" where that fails."""
-    # Inside a hook GIT_DIR names the repository of the hook.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode("utf-8", "replace").strip()
 
 
 def _metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:

@@ -4,10 +4,7 @@ A record is what `experiments/results/*.json` holds, one file a run, tracked by 
 what produced them. It never holds a sentence of the corpus, whose licence may not allow that.
 """
 
-import importlib.metadata
 import json
-import os
-import platform
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from wordseq.errors import UserError
+from wordseq.provenance import machine
 
 RECORD_FORMAT = 1
 METRICS = ("bleu", "chrf", "ter")
@@ -37,7 +35,6 @@ EVALUATION_KEYS = (
 DESCRIBE_KEYS = ("parameters", "step", "weights_sha256")
 RESULTS_HEADER = ("Experiment", "Level", "Cell", "BLEU", "chrF", "TER", "Parameters", "Minutes", "Sentences/s")
 NOTHING = "–"  # a value that was not measured
-_CPU_INFO = Path("/proc/cpuinfo")
 # Bidirectional classes of the characters that turn the direction of writing.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~$#!])")
@@ -135,21 +132,6 @@ def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
         UserError: a file is missing, not JSON, or not a record of this version.
     """
     return [_read_record(path) for path in paths]
-
-
-def machine() -> dict[str, Any]:
-    """This machine: `cpu` model, `cores` this process may use, `system`, `python`, `tensorflow` and `keras` versions.
-
-    The versions are those installed, None where there are none; nothing is imported.
-    """
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "tensorflow": _installed("tensorflow-cpu") or _installed("tensorflow"),
-        "keras": _installed("keras"),
-    }
 
 
 def escape_markdown(text: str) -> str:
@@ -268,18 +250,3 @@ def _read_record(path: Path) -> dict[str, Any]:
     if found != RECORD_FORMAT:
         raise UserError(f"{path}: format is {found!r}, but a result of this version has {RECORD_FORMAT}")
     return dict(record)
-
-
-def _cpu_model() -> str:
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
-
-
-def _installed(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None

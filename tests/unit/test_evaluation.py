@@ -12,7 +12,6 @@ from wordseq.evaluation import (
     Measured,
     bleu,
     by_length,
-    commit,
     evaluate_texts,
     length_ratio,
     paired_bootstrap,
@@ -330,7 +329,7 @@ def test_evaluate_texts_gives_everything_as_json():
     assert result["length_ratio"] == length_ratio(hyps, refs) < 0.9
     assert sum(row["sentences"] for row in result["by_length"]) == 40
     assert (result["seed"], result["run"], result["command"]) == (3, "runs/mine", "wordseq eval runs/mine")
-    assert result["commit"] == commit()
+    assert result["commit"] == evaluation.commit()
 
 
 def test_examples_are_the_same_every_time_and_complete():
@@ -383,52 +382,3 @@ def test_a_diverged_model_has_no_perplexity_but_bits():
 def test_impossible_measurements_raise(changes, message):
     with pytest.raises(ValueError, match=message):
         Measured(**{"seconds": 1.0, "src_tokens": 1, "src_unknown": 0, "hyp_tokens": 1, "hyp_unknown": 0, **changes})
-
-
-def git_repository(folder):
-    """Makes a repository in `folder` and gives its commit, which no other folder's has."""
-    folder.mkdir(parents=True)
-    (folder / "tracked").write_text(folder.name)
-    me = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
-    for arguments in (["init", "-q"], ["add", "tracked"], [*me, "commit", "-q", "-m", "m"]):
-        subprocess.run(["git", *arguments], cwd=folder, check=True)
-    return subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-@pytest.fixture
-def package_in(monkeypatch):
-    """Makes `commit` believe that the package lies in a folder."""
-
-    def place(folder):
-        monkeypatch.setattr(evaluation, "__file__", str(folder / "wordseq" / "evaluation.py"))
-
-    for key in [key for key in os.environ if key.startswith("GIT_")]:
-        monkeypatch.delenv(key)
-    return place
-
-
-def test_commit_of_the_own_checkout(tmp_path, package_in, monkeypatch):
-    revision = git_repository(tmp_path / "checkout")
-    git_repository(tmp_path / "other")
-    package_in(tmp_path / "checkout")
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
-    assert commit().endswith(f", git {revision}")
-    (tmp_path / "checkout" / "tracked").write_text("two")
-    assert commit().endswith(f", git {revision}, modified")
-
-
-def test_commit_of_somebody_elses_checkout_is_not_ours(tmp_path, package_in):
-    git_repository(tmp_path / "project")
-    (tmp_path / "project" / "site-packages").mkdir()
-    package_in(tmp_path / "project" / "site-packages")
-    assert "git" not in commit()
-
-
-def test_commit_without_git(tmp_path, package_in, monkeypatch):
-    git_repository(tmp_path / "checkout")
-    package_in(tmp_path / "checkout")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert commit()
-    assert "git" not in commit()

@@ -15,7 +15,6 @@ from wordseq.report import (
     escape_markdown,
     evaluation_table,
     examples,
-    machine,
     read_records,
     result_record,
     results_table,
@@ -182,7 +181,7 @@ def test_a_record_holds_scores_and_provenance_but_no_sentence(result, record):
     assert (record["parameters"], record["step"], record["weights_sha256"]) == (1234567, 900, "ab" * 32)
     assert record["train"] == {"minutes": 12.34, "epochs": 7, "machine": {"cpu": "other"}}
     assert record["settings"] == config_to_dict(Config())
-    assert record["machine"] == machine()
+    assert record["machine"] == report.machine()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["date"])
 
 
@@ -224,19 +223,6 @@ def test_a_file_that_is_no_record(tmp_path, content, message):
         read_records([path])
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
-
-
-def test_machine(tmp_path, monkeypatch):
-    this = machine()
-    assert this["cpu"]
-    assert this["cores"] >= 1
-    assert this["python"].startswith("3.")
-    monkeypatch.setattr(report, "_CPU_INFO", tmp_path / "cpuinfo")
-    assert machine()["cpu"]
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU 9000\nflags\t: fpu\n")
-    assert machine()["cpu"] == "Some CPU 9000"
-    monkeypatch.setattr(report, "_installed", {"tensorflow": "2.21.0"}.get)
-    assert (machine()["tensorflow"], machine()["keras"]) == ("2.21.0", None)
 
 
 def test_importing_pulls_in_no_tensorflow():

@@ -1,0 +1,73 @@
+"""What produced a result: the version of wordseq, and the machine."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def commit() -> str:
+    """Version of wordseq and, if the package lies in its own git checkout, its commit: "0.1.0, git 1a2b3c4d5e6f".
+
+    "modified" is added where tracked files differ from the commit. Without git, just the version.
+    """
+    try:
+        version = importlib.metadata.version("wordseq")
+    except importlib.metadata.PackageNotFoundError:
+        version = "unknown version"
+    checkout = Path(__file__).resolve().parent.parent
+    # Installed into somebody else's checkout, git would name that project's commit.
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    revision = _git(checkout, "rev-parse", "--short=12", "HEAD")
+    if not (top and revision and Path(top).resolve() == checkout):
+        return version
+    modified = _git(checkout, "status", "--porcelain", "--untracked-files=no")
+    return f"{version}, git {revision}{', modified' if modified else ''}"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints in `folder`, or "" where that fails."""
+    # Inside a hook GIT_DIR names the repository of the hook.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
+def machine() -> dict[str, Any]:
+    """This machine: `cpu` model, `cores` this process may use, `system`, `python`, `tensorflow` and `keras` versions.
+
+    The versions are those installed, None where there are none; nothing is imported.
+    """
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "tensorflow": _installed("tensorflow-cpu") or _installed("tensorflow"),
+        "keras": _installed("keras"),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
