@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from wordseq.products import matmul
+from wordseq.products import fan_in_uniform, matmul
 
 MASKED = -1e9
 """Score of a padded position: its weight is 0."""
@@ -53,7 +53,7 @@ class DotAttention(keras.layers.Layer):
         return matmul(weights_bts, memory_bsh, self.precision), weights_bts
 
     def _square(self, name: str, offset: int) -> tf.Variable:
-        init = keras.initializers.GlorotUniform(seed=self.seed + offset)
+        init = fan_in_uniform(self.seed + offset)
         return self.add_weight(name=name, shape=(self.units, self.units), initializer=init)
 
 
@@ -76,7 +76,7 @@ class AdditiveAttention(DotAttention):
         """Make the matrices of query and memory, and the vector that sums up."""
         self.query_kernel = self._square("query_kernel", 0)
         self.memory_kernel = self._square("memory_kernel", 1)
-        init = keras.initializers.GlorotUniform(seed=self.seed + 2)
+        init = fan_in_uniform(self.seed + 2)
         self.vector = self.add_weight(name="vector", shape=(self.units, 1), initializer=init)
 
     def keys(self, memory_bsh: tf.Tensor) -> tf.Tensor:

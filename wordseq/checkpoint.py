@@ -1,12 +1,12 @@
 """One run folder: settings, tokenizers, checkpoints, log. Everything is written aside and renamed when it is whole."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.config import Config, load_config, to_toml
+from wordseq.config import SECTIONS, Config, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
 from wordseq.model import Seq2Seq
 from wordseq.vocab import TextCodec
@@ -58,8 +58,30 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The run's settings."""
-        return load_config(self.folder / CONFIG_FILE)
+        """The run's settings.
+
+        Raises:
+            UserError: config.toml is damaged.
+        """
+        path = self.folder / CONFIG_FILE
+        found = read_toml(path)
+        for section in SECTIONS:
+            if section not in found:
+                raise UserError(f"{path}: damaged: it has no section [{section}]")
+        return config_from_dict(found, str(path))
+
+    @property
+    def tgt_per_src(self) -> float:
+        """Target tokens a source token in the training data, ends of sentence included.
+
+        Raises:
+            UserError: data.json is missing or damaged.
+        """
+        found = self.read_json(DATA_FILE)
+        ratio = found.get("tgt_per_src") if isinstance(found, dict) else None
+        if not isinstance(ratio, float):
+            raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number")
+        return ratio
 
     @property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
@@ -82,8 +104,9 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_text(BEGUN_FILE, "")
-        src.save(self.folder, "src")
-        tgt.save(self.folder, "tgt")
+        with _naming(self.folder):
+            src.save(self.folder, "src")
+            tgt.save(self.folder, "tgt")
         for name, value in files.items():
             self.write_json(name, value)
         self.write_config(config)
@@ -114,11 +137,16 @@ class Run:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-            return arrays, json.loads(arrays.pop("state.json").tobytes())
+            state = json.loads(arrays.pop("state.json").tobytes())
         except FileNotFoundError:
             raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # A damaged archive fails in a dozen ways, by the place of the damage.
             raise UserError(f"{path}: damaged checkpoint: {error}") from None
+        if not isinstance(state, dict):
+            raise UserError(f"{path}: damaged checkpoint: its state is {state!r}")
+        return arrays, state
 
     def load_model(self, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
         """The model with the weights of a checkpoint, and the checkpoint's state.
@@ -129,12 +157,13 @@ class Run:
         config, (src, tgt) = self.config, self.codecs
         arrays, state = self.load(name)
         model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
-        assign(model.weights, arrays, self._checkpoint(name))
+        assign(by_path(model.weights), arrays, self._checkpoint(name))
         return model, state
 
     def append_metrics(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
-        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+        path = self.folder / METRICS_FILE
+        with _naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def rewind_metrics(self, step: int) -> None:
@@ -145,11 +174,19 @@ class Run:
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The entries of metrics.jsonl; what is not whole is passed over."""
+        """The entries of metrics.jsonl; what is not an entry, or not whole, is passed over."""
         path = self.folder / METRICS_FILE
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):
-                yield json.loads(line)
+                entry = json.loads(line)
+                if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                    yield entry
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process had begun to write aside."""
+        for name in (f"{BEST}.npz", f"{LAST}.npz", METRICS_FILE, CONFIG_FILE):
+            for path in self.folder.glob(f".{name}.*"):
+                path.unlink(missing_ok=True)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file into the folder; `name` may have a parent folder."""
@@ -162,7 +199,8 @@ class Run:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file into the folder; `name` may have a parent folder."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with _naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
 
     def read_json(self, name: str) -> Any:
@@ -184,7 +222,21 @@ class Run:
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that after any interruption it is either as before or whole."""
+    """Write a file so that after any interruption it is either as before or whole; a device or pipe is written to.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
+    with _naming(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            _replace(path, content)
+
+
+def _replace(path: Path, content: bytes | memoryview) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -199,28 +251,44 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         raise
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of the system name `path`: those of writing name nothing, those of a file aside its own name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def arrays_of(variables: list[keras.Variable]) -> Arrays:
-    """The values of variables by their path in the model."""
-    return {variable.path: np.asarray(variable.value) for variable in variables}
+def by_path(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:
+    """Variables by their path in the model."""
+    return {variable.path: variable for variable in variables}
 
 
-def assign(variables: list[keras.Variable], arrays: Arrays, where: Path) -> None:
-    """Set variables to the arrays of their path.
+def arrays_of(variables: Mapping[str, keras.Variable]) -> Arrays:
+    """The values of variables by their names."""
+    return {name: np.asarray(variable.value) for name, variable in variables.items()}
+
+
+def assign(variables: Mapping[str, keras.Variable], arrays: Arrays, where: Path) -> None:
+    """Set variables to the arrays of their names.
 
     Raises:
         UserError: an array is missing or has another shape.
     """
-    for variable in variables:
-        value = arrays.get(variable.path)
+    for name, variable in variables.items():
+        value = arrays.get(name)
         if value is None or value.shape != tuple(variable.shape):
             got = "nothing" if value is None else f"shape {value.shape}"
-            raise UserError(f"{where}: {variable.path} should have shape {tuple(variable.shape)}, got {got}")
+            raise UserError(f"{where}: {name} should have shape {tuple(variable.shape)}, got {got}")
         variable.assign(value)
 
 

@@ -30,17 +30,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.command_line = shlex.join(["wordseq", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        return options.run_command(options) or 0
+        code = options.run_command(options) or 0
+        sys.stdout.flush()
+        return code
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # The reader of our output went away, which is its right; nothing is left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output went away, which is its right.
+        _drop_output()
         return 0
     except OSError as error:
+        _drop_output()
         return _fail(_os_message(error))
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _fail("out of memory; a smaller batch, beam, model.hidden_size or vocabulary needs less")
+
+
+def _drop_output() -> None:
+    """What cannot be written any more shall not be tried again when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    tf = sys.modules.get("tensorflow")
+    return isinstance(error, MemoryError) or (tf is not None and isinstance(error, tf.errors.ResourceExhaustedError))
 
 
 def _fail(message: str, code: int = 2) -> int:
@@ -237,11 +257,35 @@ def _decode_settings(decode: DecodeConfig, options: argparse.Namespace) -> Decod
     )
 
 
+def _whole(text: str, lowest: int) -> int:
+    """A whole number that TensorFlow can hold."""
+    with contextlib.suppress(ValueError):
+        if lowest <= int(text) < 2**31:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {lowest} to {2**31 - 1}")
+
+
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _within(text: str, lowest: float, highest: float) -> float:
+    with contextlib.suppress(ValueError):
+        if lowest <= float(text) <= highest:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} must be a number from {lowest:g} to {highest:g}")
+
+
+def _temperature(text: str) -> float:
+    return _within(text, 1e-3, 1e3)
+
+
+def _share(text: str) -> float:
+    return _within(text, 1e-6, 1.0)
 
 
 # --- translate
@@ -258,7 +302,7 @@ def _add_translate(commands: Any) -> None:
     )
     parser.add_argument("--sample", action="store_true", help="draw at random instead of searching")
     parser.add_argument(
-        "--temperature", type=_above_zero, default=1.0, metavar="T", help="with --sample: below 1 is bolder"
+        "--temperature", type=_temperature, default=1.0, metavar="T", help="with --sample: below 1 is bolder"
     )
     parser.add_argument(
         "--top-k", type=_positive, default=0, metavar="K", help="with --sample: of the K likeliest tokens"
@@ -266,21 +310,7 @@ def _add_translate(commands: Any) -> None:
     parser.add_argument(
         "--top-p", type=_share, default=1.0, metavar="P", help="with --sample: of the likeliest P of probability"
     )
-    parser.add_argument("--seed", type=int, default=1, help="with --sample")
-
-
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise ValueError
-    return value
+    parser.add_argument("--seed", type=_seed, default=1, help="with --sample")
 
 
 def _translate(options: argparse.Namespace) -> None:
@@ -310,7 +340,8 @@ def _report_unknown(translator: "Translator", lines: Sequence[str]) -> None:
     """Say on standard error which words the model has never seen."""
     unknown = translator.unknown(lines)
     if unknown:
-        shown = ", ".join(unknown[:10]) + (" ..." if len(unknown) > 10 else "")
+        shown = ", ".join(token if len(token) <= 40 else f"{token[:40]}..." for token in unknown[:10])
+        shown += " ..." if len(unknown) > 10 else ""
         print(f"wordseq: note: unknown to the model: {shown}", file=sys.stderr)
 
 
@@ -339,17 +370,42 @@ def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _output(path: Path | None) -> Iterator[Any]:
-    """A function that writes a line; a file appears under its name when it is whole."""
+    """A function that writes a line; a file appears under its name when it is whole, a device or pipe is written to."""
     if path is None:
         yield lambda line: print(line, flush=True)
         return
-    aside = path.with_name(f".{path.name}.part")
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, expected a file")
+    aside = path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.part")
+    with _writing(path):
+        file = aside.open("w", encoding="utf-8", newline="\n")
+
+    def write(line: str) -> None:
+        with _writing(path):
+            file.write(f"{line}\n")
+
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
-            yield lambda line: file.write(f"{line}\n")
-        os.replace(aside, path)
+        yield write
+        with _writing(path):
+            file.close()
+            if aside != path:
+                os.replace(aside, path)
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.close()
+        if aside != path:
+            aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Errors of the system name `path`, not the file aside."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 # --- describe

@@ -167,7 +167,7 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         if not (dot and _):
             raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
         _check_key(section, name, "--set")
-        table = values.get(section, {})
+        table = _table(section, values.get(section, {}), where)
         if name in SOURCES:
             # Another source of the data takes the place of the file's.
             table = {key: kept for key, kept in table.items() if key not in SOURCES}
@@ -201,9 +201,7 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     for section, table in values.items():
         if section not in SECTIONS:
             raise UserError(f"{where}: unknown section [{section}]{_guess(section, SECTIONS)}")
-        if not isinstance(table, Mapping):
-            raise UserError(f"{where}: {section} must be a table of settings, got {table!r}")
-        sections[section] = _section(section, table, where)
+        sections[section] = _section(section, _table(section, table, where), where)
     return _check_together(Config(**sections), where)
 
 
@@ -235,6 +233,12 @@ def _parse(value: str) -> Any:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return value
+
+
+def _table(section: str, table: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(table, Mapping):
+        raise UserError(f"{where}: {section} must be a table of settings, got {table!r}")
+    return table
 
 
 def _section(section: str, table: Mapping[str, Any], where: str) -> Any:

@@ -66,7 +66,8 @@ def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_
             lowest_b1 = tf.reduce_min(tf.where(before_bv < top_p, sorted_bv, float("inf")), -1, keepdims=True)
             scaled_bv = tf.where(scaled_bv >= lowest_b1, scaled_bv, NEVER)
         # The largest of log p + Gumbel noise is a draw from p.
-        uniform_bv = tf.random.stateless_uniform(tf.shape(scaled_bv), seed + [0, t], minval=1e-20)
+        step_seed = tf.random.experimental.stateless_fold_in(seed, t)
+        uniform_bv = tf.random.stateless_uniform(tf.shape(scaled_bv), step_seed, minval=1e-20)
         return tf.argmax(scaled_bv - tf.math.log(-tf.math.log(uniform_bv)), -1, tf.int32)
 
     return choose

@@ -50,7 +50,7 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
         say(line)
     model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
     say(_describe_job(config, model, stores))
-    translator = Translator(model, src, tgt, config, run.read_json(DATA_FILE)["tgt_per_src"])
+    translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
         return train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), reporter)
 
@@ -184,6 +184,9 @@ def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
             raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
     if not sources:
         raise UserError(f"{src}: no sentence in it")
+    for path, column in zip((src, *refs), (sources, *columns), strict=True):
+        if not any(column):
+            raise UserError(f"{path}: nothing but empty lines")
     return HeldOut(sources, [list(references) for references in zip(*columns, strict=True)])
 
 
@@ -236,7 +239,7 @@ def _begin(
     if run.begun:
         before = run.read_json(SPLIT_FILE)
         for part in ("train", "dev", "test"):
-            if before[part]["sha256"] != split[part]["sha256"]:
+            if _sha256_of(before, part, run.folder / SPLIT_FILE) != split[part]["sha256"]:
                 raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
         run.write_config(config)
         return
@@ -249,6 +252,13 @@ def _begin(
     }
     held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
     run.begin(config, *codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out})
+
+
+def _sha256_of(split: Any, part: str, where: Path) -> str:
+    try:
+        return str(split[part]["sha256"])
+    except (KeyError, TypeError):
+        raise UserError(f"{where}: damaged: no sha256 of the {part} data in it") from None
 
 
 def _texts_of(corpus: Corpus, side: int) -> dict[str, list[str]]:
@@ -265,9 +275,13 @@ def _coverage(codec: TextCodec, texts: Sequence[str]) -> dict[str, Any]:
 
 def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> Iterator[str]:
     """Sizes of the vocabularies and what they cover."""
+    found = run.read_json(DATA_FILE)
     for side, codec in zip(("src", "tgt"), codecs, strict=True):
-        shares = run.read_json(DATA_FILE)["coverage"][side]
-        covered = ", ".join(f"{found['share']:.2%} of {part} tokens" for part, found in shares.items())
+        try:
+            shares = {part: found["coverage"][side][part]["share"] for part in ("train", "dev")}
+        except (KeyError, TypeError):
+            raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} side in it") from None
+        covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
         yield f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}"
 
 

@@ -9,7 +9,7 @@ from wordseq.attention import make_attention
 from wordseq.batching import mask
 from wordseq.cells import State
 from wordseq.config import ModelConfig
-from wordseq.products import matmul
+from wordseq.products import fan_in_uniform, matmul
 from wordseq.recurrence import Stack
 
 States = tuple[State, ...]
@@ -205,7 +205,7 @@ class _Dense(keras.layers.Layer):
         self.precision, self.seed = precision, seed
 
     def build(self, _: Any) -> None:
-        init = keras.initializers.GlorotUniform(seed=self.seed)
+        init = fan_in_uniform(self.seed)
         self.kernel = self.add_weight(name="kernel", shape=self.shape, initializer=init)
         self.bias = self.add_weight(name="bias", shape=self.shape[1:], initializer="zeros")
         self.built = True
@@ -223,7 +223,7 @@ class _Output(keras.layers.Layer):
 
     def build(self, _: Any) -> None:
         if self.inputs is not None:
-            init = keras.initializers.GlorotUniform(seed=self.seed)
+            init = fan_in_uniform(self.seed)
             self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.size), initializer=init)
         self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros")
         self.built = True

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import MappingProxyType
 
+import keras
 import tensorflow as tf
 
 PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
@@ -35,3 +36,8 @@ def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = Fa
         rows = matmul(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
         return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
     return tf.cast(tf.matmul(tf.cast(a, kind), tf.cast(b, kind), transpose_b=transpose_b), tf.float32)
+
+
+def fan_in_uniform(seed: int) -> keras.initializers.Initializer:
+    """Entries of a matrix `[k, n]` drawn evenly from -1 / sqrt(k) to 1 / sqrt(k): attention starts out nearly even."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)

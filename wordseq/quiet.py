@@ -23,6 +23,8 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.zeros([])
+            # Several models in one process are no mistake, but it warns of every search that is compiled again.
+            tf.get_logger().setLevel("ERROR")
             import keras  # noqa: F401
         except BaseException:
             aside.seek(0)

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from wordseq.batching import IdStore, make_batch, mask, plan_epoch
-from wordseq.checkpoint import BEST, LAST, Arrays, Run, arrays_of, assign
+from wordseq.checkpoint import BEST, LAST, Arrays, Run, arrays_of, assign, by_path
 from wordseq.config import TrainConfig
 from wordseq.errors import UserError
 from wordseq.losses import cross_entropy
@@ -96,13 +97,15 @@ def train(
         reporter: is told of every step.
 
     Raises:
-        UserError: the loss or the gradient is not a number; the last good checkpoint stays.
+        UserError: the loss, the dev loss or the gradient is not a number; the last good checkpoint stays.
         Stopped: by Ctrl-C or SIGTERM; `last` was saved.
     """
     trainer = Trainer(model, config)
     progress = resume(run, trainer)
-    progress.finished = ""
+    progress.finished = _over(config, progress)
     with _signals() as stopped:
+        if progress.finished and not run.has(BEST):
+            _look(run, trainer, progress, validate, reporter)
         while not progress.finished:
             plan = plan_epoch(
                 src,
@@ -114,9 +117,10 @@ def train(
             )
             for rows in plan[progress.batch :]:
                 start = time.perf_counter()
-                entry = _update(trainer, progress, src, tgt, rows)
+                rate, norm = _update(trainer, progress, src, tgt, rows)
                 progress.batch += 1
                 _spend(progress, start)
+                entry = _log(config, progress, rate, norm)
                 if entry:
                     run.append_metrics(entry)
                 reporter.step(progress, entry)
@@ -130,8 +134,7 @@ def train(
                     break
             else:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
-                if progress.epoch > config.max_epochs:
-                    progress.finished = f"{config.max_epochs} epochs done (train.max_epochs)"
+                progress.finished = _over(config, progress)
             _save(run, trainer, progress)
     return progress
 
@@ -175,8 +178,7 @@ class Trainer:
 
     def arrays(self) -> Arrays:
         """Weights, seeds of dropout, and the optimizer's variables."""
-        optimizer = {f"optimizer/{name}": value for name, value in arrays_of(self.updater.optimizer.variables).items()}
-        return arrays_of(self.model.variables) | optimizer
+        return arrays_of(self._variables())
 
     def restore(self, run: Run, arrays: Arrays) -> None:
         """Set what `arrays` gave.
@@ -184,11 +186,15 @@ class Trainer:
         Raises:
             UserError: the arrays do not fit.
         """
-        where = run.folder / f"{LAST}.npz"
-        assign(self.model.variables, arrays, where)
-        prefix = "optimizer/"
-        optimizer = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        assign(self.updater.optimizer.variables, optimizer, where)
+        assign(self._variables(), arrays, run.folder / f"{LAST}.npz")
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        """By names that are the same in every process; Keras numbers seeds and optimizers by how many were made before."""
+        named = by_path(self.model.weights)
+        seeds = [variable for variable in self.model.variables if variable.path not in named]
+        named |= {f"seeds/{k}": seed for k, seed in enumerate(seeds)}
+        optimizer = by_path(self.updater.optimizer.variables)
+        return named | {f"optimizer/{path.partition('/')[2]}": variable for path, variable in optimizer.items()}
 
 
 def resume(run: Run, trainer: Trainer) -> Progress:
@@ -197,33 +203,47 @@ def resume(run: Run, trainer: Trainer) -> Progress:
     Raises:
         UserError: the checkpoint is damaged.
     """
+    run.remove_leftovers()
     if not run.has(LAST):
         run.rewind_metrics(0)
         return Progress()
     arrays, state = run.load(LAST)
+    try:
+        progress = Progress(**state)
+    except TypeError as error:
+        raise UserError(f"{run.folder / LAST}.npz: damaged checkpoint, or of another version: {error}") from None
     trainer.restore(run, arrays)
-    run.rewind_metrics(state["step"])
-    return Progress(**state)
+    run.rewind_metrics(progress.step)
+    return progress
 
 
 def _update(
     trainer: Trainer, progress: Progress, src: IdStore, tgt: IdStore, rows: npt.NDArray[np.int64]
-) -> dict[str, Any] | None:
-    """One update; a log entry every `train.log_steps`."""
+) -> tuple[float, float]:
+    """One update; its step size, and the norm of its gradient before clipping."""
     config = trainer.config
     batch = make_batch(src, tgt, rows)
     rate = learning_rate(config, progress.step + 1, progress.epoch, progress.decays)
     trainer.updater.optimizer.learning_rate.assign(rate)
     nats, tokens, norm = (float(value) for value in trainer.update(batch.src_ids_bs, batch.tgt_ids_bt))
     if not (math.isfinite(nats) and math.isfinite(norm)):
-        raise UserError(
-            f"training stopped at update {progress.step + 1}: the loss is {nats} and its gradient's norm {norm}; "
-            f"a smaller train.learning_rate (now {rate:g}) or train.clip_norm (now {config.clip_norm:g}) may help"
-        )
+        raise _diverged(config, progress.step + 1, f"the loss is {nats} and its gradient's norm {norm}")
     progress.step += 1
     progress.tokens += int(tokens)
     progress.log_nats += nats
     progress.log_tokens += int(tokens)
+    return rate, norm
+
+
+def _diverged(config: TrainConfig, step: int, reason: str) -> UserError:
+    return UserError(
+        f"training stopped at update {step}: {reason}; a smaller train.learning_rate (now {config.learning_rate:g}) "
+        f"or train.clip_norm (now {config.clip_norm:g}) may help"
+    )
+
+
+def _log(config: TrainConfig, progress: Progress, rate: float, norm: float) -> dict[str, Any] | None:
+    """A log entry every `train.log_steps`."""
     if progress.step % config.log_steps:
         return None
     entry = {
@@ -265,6 +285,8 @@ def _look(
     """Validate, keep the best, count what schedule and early stopping wait for."""
     start, config = time.perf_counter(), trainer.config
     found = validate()
+    if not math.isfinite(found.loss):
+        raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
     best = found.bleu > progress.best_bleu
     if best:
         progress.best_bleu, progress.best_step = found.bleu, progress.step
@@ -287,7 +309,7 @@ def _look(
         }
     )
     if best:
-        run.save(BEST, arrays_of(trainer.model.weights), dataclasses.asdict(progress))
+        run.save(BEST, arrays_of(by_path(trainer.model.weights)), dataclasses.asdict(progress))
     _save(run, trainer, progress)
     reporter.validation(progress, found, best)
 
@@ -297,10 +319,12 @@ def _save(run: Run, trainer: Trainer, progress: Progress) -> None:
 
 
 def _over(config: TrainConfig, progress: Progress) -> str:
-    """Why training is over after a validation; empty if it is not."""
+    """Why training is over; empty if it is not."""
+    if progress.epoch > config.max_epochs:
+        return f"{config.max_epochs} epochs done (train.max_epochs)"
     if config.patience and progress.waits >= config.patience:
         return f"no better dev BLEU in {progress.waits} validations (train.patience)"
-    if progress.step == config.max_steps:
+    if 0 < config.max_steps <= progress.step:
         return f"{progress.step} updates done (train.max_steps)"
     if _late(config, progress):
         return f"{config.max_minutes:g} minutes over (train.max_minutes)"

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from wordseq.batching import IdStore, pad
-from wordseq.checkpoint import BEST, DATA_FILE, Run
+from wordseq.checkpoint import BEST, Run
 from wordseq.config import Config, DecodeConfig
 from wordseq.decoding import Found, beam_search, decode_one, make_sampler
 from wordseq.model import Seq2Seq, States
@@ -67,7 +67,7 @@ class Translator:
         """
         opened = Run.open(Path(run))
         model, _ = opened.load_model(checkpoint)
-        return cls(model, *opened.codecs, opened.config, opened.read_json(DATA_FILE)["tgt_per_src"])
+        return cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """The best translation of each text, with the run's decode settings."""
@@ -93,8 +93,7 @@ class Translator:
             TypeError: `texts` is one text, not a list.
             ValueError: nbest is larger than the beam.
         """
-        if isinstance(texts, str):
-            raise TypeError("texts must be a list of texts, got one text")
+        _check_list(texts)
         decode = decode or self.config.decode
         if nbest > (1 if sampling else decode.beam_size):
             raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
@@ -112,7 +111,12 @@ class Translator:
         return found
 
     def unknown(self, texts: Sequence[str]) -> list[str]:
-        """The distinct tokens of the texts that the source vocabulary lacks, in order."""
+        """The distinct tokens of the texts that the source vocabulary lacks, in order.
+
+        Raises:
+            TypeError: `texts` is one text, not a list.
+        """
+        _check_list(texts)
         tokens = (self.src.tokenizer.tokenize(prepare(text, self.config.data.lowercase)) for text in texts)
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
@@ -190,3 +194,8 @@ class Translator:
             ]
             texts.append(self.tgt.tokenizer.detokenize(tokens))
         return texts
+
+
+def _check_list(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list of texts, got one text")

@@ -36,7 +36,7 @@ def test_every_cell_has_a_reference_and_can_be_chosen():
 
 
 def test_unknown_cell_is_an_error_that_lists_the_names():
-    with pytest.raises(ValueError, match="unknown cell 'lstmm'; choose from gru, .*lstm, .*rnn"):
+    with pytest.raises(ValueError, match=r"unknown cell 'lstmm'; choose from gru, .*lstm, .*rnn"):
         make_cell("lstmm", 8)
 
 

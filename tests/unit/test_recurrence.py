@@ -71,7 +71,8 @@ def test_sequence_equals_the_reference(name, reverse):
 
 @EVERY_CELL
 @BOTH_WAYS
-def test_outputs_states_and_gradients_equal_the_keras_layer(name, reverse):
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+def test_outputs_states_and_gradients_equal_the_keras_layer(name, reverse, training):
     ours = _built(Recurrence(name, UNITS, reverse=reverse))
     theirs = KERAS[name](return_sequences=True, return_state=True, go_backwards=reverse)
     theirs.build((None, None, INPUTS))
@@ -94,7 +95,7 @@ def test_outputs_states_and_gradients_equal_the_keras_layer(name, reverse):
         real_bth = outputs_bth * MASK_BT[:, :, None]
         return [real_bth, *last, *tape.gradient(loss, [inputs_bti, *state, *(v.value for v in variables)])]
 
-    mine = results(lambda: ours(inputs_bti, tf.constant(MASK_BT), state), ours.cell.weights)
+    mine = results(lambda: ours(inputs_bti, tf.constant(MASK_BT), state, training=training), ours.cell.weights)
     other = results(keras_layer, theirs.weights)
     assert len(mine) == len(other) == 2 + 2 * STATE_PARTS[name] + 3
     for a, b in zip(mine, other, strict=True):

@@ -1,0 +1,304 @@
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()
+
+from tests.runs import entries, files_of, settings, write_pairs  # noqa: E402
+from wordseq import jobs  # noqa: E402
+from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path, sha256_of  # noqa: E402
+from wordseq.config import load_config  # noqa: E402
+from wordseq.corpus import HeldOut, load_corpus  # noqa: E402
+from wordseq.errors import UserError  # noqa: E402
+from wordseq.evaluation import bleu  # noqa: E402
+from wordseq.jobs import (  # noqa: E402
+    Validator,
+    describe_run,
+    evaluate_run,
+    read_files,
+    read_held_out,
+    record_of,
+    train_run,
+    translate_lines,
+)
+from wordseq.translator import Translator  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("data") / "pairs.tsv")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, pairs):
+    """A run that has done its 5 updates, and what was said."""
+    folder, said = tmp_path_factory.mktemp("jobs") / "run", []
+    train_run(load_config(None, settings(pairs)), folder, say=said.append)
+    return Run(folder), said
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    shutil.copytree(trained[0].folder, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def quiet_train(folder, pairs, *more):
+    return train_run(load_config(None, settings(pairs, *more)), folder, say=lambda line: None)
+
+
+# --- training
+
+
+def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
+    assert set(files_of(trained[0].folder)) == {
+        *("config.toml", "split.json", "data.json", "held_out.json", "metrics.jsonl", "best.npz", "last.npz"),
+        *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab")),
+    }
+
+
+def test_what_is_said_covers_data_vocabulary_model_and_validation(trained):
+    text = "\n".join(trained[1])
+    for part in ("sources shared between parts: 0", "src: word level", "parameters, float32 products", "dev BLEU"):
+        assert part in text
+
+
+def test_config_toml_repeats_the_run(trained, pairs):
+    config = load_config(trained[0].folder / "config.toml")
+    assert config == load_config(None, settings(pairs))
+
+
+def test_vocabularies_come_from_training_data_alone(trained, pairs):
+    corpus = load_corpus(load_config(None, settings(pairs)).data)
+    src = trained[0].codecs[0]
+    seen = {token for pair in corpus.train for token in src.tokenizer.tokenize(pair.src)}
+    assert set(src.vocab.tokens) == seen
+    assert src.vocab.unknown(src.tokenizer.tokenize(" ".join(corpus.dev.sources)))
+
+
+def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(trained):
+    run = trained[0]
+    translator = Translator.load(run.folder)
+    dev = read_held_out(run, "dev")
+    found = Validator(translator, dev)()
+    assert found.bleu == bleu(translator(dev.sources), dev.references)
+    nats, tokens = jobs.reference_nats(translator, dev)
+    assert found.loss == nats / tokens
+    # Weights near their start: close to uniform over the vocabulary.
+    assert found.loss == pytest.approx(math.log(len(translator.tgt.vocab)), rel=0.1)
+    assert [sample[0] for sample in found.samples] == [dev.sources[0], dev.sources[10]]
+
+
+def test_the_saved_best_is_what_was_validated(trained):
+    run = trained[0]
+    last_look = [entry for entry in entries(run.folder) if entry["kind"] == "dev"][-1]
+    found = Validator(Translator.load(run.folder), read_held_out(run, "dev"))()
+    assert last_look["best"]
+    assert found.bleu == pytest.approx(last_look["bleu"])
+    assert found.loss == pytest.approx(last_look["loss"])
+
+
+def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
+    before = files_of(copied.folder)
+    progress = quiet_train(copied.folder, pairs)
+    after = files_of(copied.folder)
+    assert progress.step == 5
+    assert {name: after[name] for name in after if name != "last.npz"} == {
+        name: before[name] for name in before if name != "last.npz"
+    }
+
+
+def test_limits_may_change_when_a_run_goes_on(copied, pairs):
+    progress = quiet_train(copied.folder, pairs, "train.max_steps=7", "train.patience=9", "train.max_epochs=30")
+    assert progress.step == 7
+    assert copied.config.train.max_steps == 7
+    assert [entry["step"] for entry in entries(copied.folder) if entry["kind"] == "train"] == list(range(1, 8))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *("data.level=char", "data.seed=2", "data.min_freq=2", "data.lowercase=true", "data.dev_size=21"),
+        *("model.cell=lstm", "model.hidden_size=18", "model.dropout=0.1"),
+        *("train.seed=2", "train.batch_size=8", "train.learning_rate=0.5", "train.precision=bfloat16"),
+        *("decode.length_penalty=0.5", "data.max_pairs=7"),
+    ],
+)
+def test_other_settings_may_not_and_the_message_names_the_key(copied, pairs, changed):
+    before = files_of(copied.folder)
+    key, _, value = changed.partition("=")
+    with pytest.raises(UserError, match=rf"(?i)was begun with {key} = .*now it is .*{value}.*choose another --run"):
+        quiet_train(copied.folder, pairs, changed)
+    assert files_of(copied.folder) == before
+
+
+def test_a_run_begun_with_other_data_is_refused(trained, copied, tmp_path):
+    before = files_of(copied.folder)
+    path = tmp_path / "pairs.tsv"
+    config = trained[0].config
+    text = Path(config.data.path).read_text(encoding="utf-8")
+    path.write_text(text + "One more sentence.\tEncore une phrase.\n", encoding="utf-8")
+    copied.write_config(dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(path))))
+    before = files_of(copied.folder)
+    with pytest.raises(UserError, match="data are not those that the run was begun with"):
+        quiet_train(copied.folder, path)
+    assert files_of(copied.folder) == before
+
+
+def test_a_run_cut_short_while_it_was_begun_is_begun_anew(tmp_path, pairs, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write_config", kill)
+        with pytest.raises(Killed):
+            quiet_train(tmp_path / "run", pairs)
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "train", lambda *arguments: "trained")
+        assert quiet_train(tmp_path / "run", pairs) == "trained"
+    assert Run(tmp_path / "run").begun
+
+
+@pytest.mark.parametrize("name", ["a file", "a folder with files"])
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, pairs, name):
+    path = tmp_path / "mine"
+    if name == "a file":
+        path.write_text("precious")
+    else:
+        path.mkdir()
+        (path / "thesis.tex").write_text("precious")
+    before = files_of(tmp_path)
+    with pytest.raises(UserError, match=r"mine: .*choose another --run"):
+        quiet_train(path, pairs)
+    assert files_of(tmp_path) == before
+
+
+def test_mistakes_in_the_data_leave_no_folder(tmp_path):
+    with pytest.raises(UserError, match="nope"):
+        quiet_train(tmp_path / "run", tmp_path / "nope.tsv")
+    assert not (tmp_path / "run").exists()
+
+
+# --- evaluation
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained):
+    return evaluate_run(trained[0], command="wordseq eval it")
+
+
+def test_an_evaluation_is_of_the_test_split_and_saved(trained, evaluated, pairs):
+    corpus = load_corpus(load_config(None, settings(pairs)).data)
+    folder = trained[0].folder / "eval"
+    assert (folder / "test.src").read_text(encoding="utf-8").splitlines() == corpus.test.sources
+    hyps = (folder / "test.hyp").read_text(encoding="utf-8").split("\n")[:-1]
+    assert evaluated["bleu"]["score"] == bleu(hyps, corpus.test.references)
+    assert json.loads((folder / "test.json").read_text(encoding="utf-8")) == json.loads(json.dumps(evaluated))
+    assert evaluated["command"] == "wordseq eval it"
+
+
+def test_an_evaluation_counts_what_it_measured(trained, evaluated):
+    translator = Translator.load(trained[0].folder)
+    test = read_held_out(trained[0], "test")
+    tokens = [token for text in test.sources for token in translator.src.tokenizer.tokenize(text)]
+    unknown = translator.src.vocab.unknown(tokens)
+    assert evaluated["oov_rate"] == pytest.approx(len(unknown) / len(tokens))
+    nats, count = jobs.reference_nats(translator, test)
+    assert evaluated["perplexity"] == pytest.approx(math.exp(nats / count))
+    chars = sum(len(references[0]) for references in test.references)
+    assert evaluated["bits_per_char"] == pytest.approx(nats / math.log(2) / chars)
+    assert evaluated["sentences"] == 20
+    assert evaluated["sentences_per_second"] == pytest.approx(20 / evaluated["seconds"])
+
+
+def test_where_a_sentence_has_fewer_references_its_first_stands_again(trained):
+    held_out = HeldOut(["Hello.", "Yes."], [["Bonjour.", "Salut."], ["Oui."]])
+    evaluate_run(trained[0], held_out, "mine")
+    folder = trained[0].folder / "eval"
+    assert (folder / "mine.ref0").read_text(encoding="utf-8") == "Bonjour.\nOui.\n"
+    assert (folder / "mine.ref1").read_text(encoding="utf-8") == "Salut.\nOui.\n"
+
+
+def test_files_are_prepared_as_the_data_of_the_run(copied, tmp_path):
+    for name, text in {
+        "src": "\ufeffGo  now!\r\nE\u0301te\u0301\n",
+        "ref": "Va !\nÉté\n",
+        "two": "Vas-y !\nL'ÉTÉ\n",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    found = read_files(copied, tmp_path / "src", [tmp_path / "ref", tmp_path / "two"])
+    assert found == HeldOut(["Go now!", "Été"], [["Va !", "Vas-y !"], ["Été", "L'ÉTÉ"]])
+    config = copied.config
+    copied.write_config(dataclasses.replace(config, data=dataclasses.replace(config.data, lowercase=True)))
+    assert read_files(copied, tmp_path / "src", [tmp_path / "two"]).references == [["vas-y !"], ["l'été"]]
+
+
+def test_files_of_unequal_length_or_of_nothing_are_refused(trained, tmp_path):
+    for name, text in {"two": "a\nb\n", "three": "a\nb\nc\n", "blank": "\n \n", "empty": ""}.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=r"three has 3 lines, but .*two has 2"):
+        read_files(trained[0], tmp_path / "two", [tmp_path / "three"])
+    for src, ref, name in (("two", "blank", "blank"), ("blank", "two", "blank"), ("empty", "two", "empty")):
+        with pytest.raises(UserError, match=f"{name}: "):
+            read_files(trained[0], tmp_path / src, [tmp_path / ref])
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"test": 3}', '{"test": {"sources": []}}', "null"])
+def test_a_damaged_held_out_file_is_named(copied, content):
+    (copied.folder / "held_out.json").write_text(content)
+    with pytest.raises(UserError, match=r"held_out\.json: damaged: no test split"):
+        read_held_out(copied, "test")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"train": {}}', "3"])
+def test_a_damaged_split_file_is_named(copied, pairs, content):
+    (copied.folder / "split.json").write_text(content)
+    with pytest.raises(UserError, match=r"split\.json: damaged"):
+        quiet_train(copied.folder, pairs)
+
+
+# --- the rest
+
+
+def test_describe_counts_every_weight_of_the_best_checkpoint(trained):
+    found = describe_run(trained[0])
+    model, state = trained[0].load_model()
+    assert found["parameters"] == model.count_params() == sum(layer["parameters"] for layer in found["layers"])
+    assert found["weights_sha256"] == sha256_of(arrays_of(by_path(model.weights)))
+    assert found["step"] == state["step"] == 5
+    assert found["settings"]["model"]["hidden_size"] == 16
+    assert {"src_embed", "tgt_embed", "output"} <= {layer["name"] for layer in found["layers"]}
+
+
+def test_a_record_holds_figures_and_no_sentences(trained, evaluated):
+    text = json.dumps(record_of(trained[0], evaluated), ensure_ascii=False)
+    test = read_held_out(trained[0], "test")
+    assert not any(source in text for source in test.sources)
+    assert describe_run(trained[0])["weights_sha256"] in text
+
+
+def test_translate_lines_gives_as_many_lines_as_asked_for(trained):
+    translator = Translator.load(trained[0].folder)
+    decode = dataclasses.replace(translator.config.decode, beam_size=3)
+    lines = list(translate_lines(translator, ["Hello there.", "", "Yes."], decode, 3))
+    assert len(lines) == 9
+    assert lines[3:6] == ["0.0000\t", "-inf\t", "-inf\t"]
+    scores = [float(line.split("\t")[0]) for line in lines]
+    assert scores[:3] == sorted(scores[:3], reverse=True)
+    assert len(list(translate_lines(translator, ["Hello there.", "", "Yes."], decode, 1))) == 3
+
+
+def test_the_optimizer_is_part_of_last_and_not_of_best(trained):
+    best, last = (trained[0].load(name)[0] for name in (BEST, LAST))
+    assert best.keys() < last.keys()
+    assert all(np.array_equal(best[name], last[name]) for name in best)

@@ -1,0 +1,345 @@
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()
+
+import wordseq  # noqa: E402
+from tests.runs import environment, some_pairs  # noqa: E402
+from wordseq.checkpoint import BEST, Run, arrays_of, by_path  # noqa: E402
+from wordseq.config import Config, DataConfig, DecodeConfig, ModelConfig  # noqa: E402
+from wordseq.errors import UserError  # noqa: E402
+from wordseq.model import Seq2Seq  # noqa: E402
+from wordseq.normalisation import prepare  # noqa: E402
+from wordseq.translator import Sampling, Translator  # noqa: E402
+from wordseq.vocab import UNK_ID, train_codec  # noqa: E402
+
+TRAINING = some_pairs()[:200]
+SENTENCES = [pair.src for pair in some_pairs()[1000:1240]]
+CELLS = ("gru", "lstm", "rnn")
+ATTENTIONS = ("none", "dot", "general", "additive")
+LEVELS = ("char", "word", "bpe", "unigram")
+SHORT = DecodeConfig(max_len_ratio=1.0, max_len_extra=5)
+EMOJI_CHINESE = ["👩‍👩‍👧 👍🏻 ❤️ 🇫🇷", "我喜欢你。", "مرحبا، שָׁלוֹם", "\u200d \u0301 \U0010ffff \ue000"]
+
+
+def codecs(level, min_freq=1):
+    data = DataConfig(level=level, min_freq=min_freq, subword_size=400)
+    return tuple(train_codec([pair[k] for pair in TRAINING], data, side) for k, side in enumerate(("src", "tgt")))
+
+
+def random_translator(level="word", min_freq=1, decode=SHORT, scale=0.8, **model):
+    """A model with weights so large that its outputs differ from sentence to sentence."""
+    src, tgt = codecs(level, min_freq)
+    config = Config(
+        data=DataConfig(level=level), model=ModelConfig(**{"embed_dim": 16, "hidden_size": 24, **model}), decode=decode
+    )
+    made = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab))
+    rng = np.random.default_rng(3)
+    for weight in made.weights:
+        weight.assign(rng.normal(size=weight.shape, scale=scale).astype(np.float32))
+    return Translator(made, src, tgt, config, 1.2)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return random_translator()
+
+
+# --- order, batches
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_batch_size_and_order_change_nothing(cell, attention):
+    translator = random_translator(cell=cell, attention=attention)
+    expected = translator(SENTENCES)
+    assert len(set(expected)) > len(SENTENCES) / 2
+    order = np.random.default_rng(1).permutation(len(SENTENCES))
+    for batch_size in (1, 7, 64):
+        decode = dataclasses.replace(SHORT, batch_size=batch_size)
+        # One at a time is slow: a sixth of them, spread over all lengths.
+        chosen = order[: len(order) // 6] if batch_size == 1 else order
+        found = [hypotheses[0].text for hypotheses in translator.translate([SENTENCES[i] for i in chosen], decode)]
+        different = [i for i, text in zip(chosen, found, strict=True) if text != expected[i]]
+        # Rounding may turn a near tie: at most 1 sentence in 1,000, so none of these.
+        assert not different, f"batch size {batch_size}: {SENTENCES[different[0]]!r}"
+
+
+@pytest.mark.parametrize(("cell", "attention"), [("gru", "general"), ("lstm", "none")])
+def test_batch_size_and_order_change_no_beam(cell, attention):
+    translator = random_translator(cell=cell, attention=attention)
+    texts, decode = SENTENCES[:60], dataclasses.replace(SHORT, beam_size=4)
+    expected = translator.translate(texts, decode, nbest=4)
+    reordered = translator.translate(texts[::-1], dataclasses.replace(decode, batch_size=7), nbest=4)[::-1]
+    for ours, others in zip(expected, reordered, strict=True):
+        assert [found.text for found in ours] == [found.text for found in others]
+        np.testing.assert_allclose([found.score for found in ours], [found.score for found in others], rtol=1e-4)
+
+
+def test_repeated_texts_get_the_same_translation_each(plain):
+    texts = [SENTENCES[i % 3] for i in range(30)]
+    found = plain(texts)
+    assert found == [found[i % 3] for i in range(30)]
+
+
+def test_empty_and_blank_lines_give_empty_lines_in_their_place(plain):
+    texts = ["", SENTENCES[0], "  ", "\t\u00a0\u3000", SENTENCES[1], "\u200b\ufeff", ""]
+    expected = plain(SENTENCES[:2])
+    assert all(expected)
+    found = plain(texts)
+    assert [found[1], found[4]] == expected
+    empty = [text for text in texts if not prepare(text, False)]
+    assert len(empty) >= 4
+    assert [text for text, source in zip(found, texts, strict=True) if source in empty] == [""] * len(empty)
+    hypotheses = plain.translate(["", " "], dataclasses.replace(SHORT, beam_size=3), nbest=3)
+    assert [[(found.text, found.tokens) for found in row] for row in hypotheses] == [[("", 0)]] * 2
+
+
+def test_no_text_gives_no_translation(plain):
+    assert plain([]) == []
+    assert plain.unknown([]) == []
+
+
+@pytest.mark.parametrize("call", ["__call__", "translate", "unknown"])
+def test_one_text_instead_of_a_list_is_an_error(plain, call):
+    with pytest.raises(TypeError, match="a list of texts"):
+        getattr(plain, call)("Hello there.")
+
+
+def test_source_text_is_prepared_as_training_text_was(plain):
+    source = SENTENCES[0]
+    assert plain([f"  {source.replace(' ', '  ')}\u200b "]) == plain([source])
+    lowered = Translator(
+        plain.model,
+        plain.src,
+        plain.tgt,
+        dataclasses.replace(plain.config, data=DataConfig(lowercase=True)),
+        plain.tgt_per_src,
+    )
+    assert lowered([source.upper()]) == plain([source.lower()])
+
+
+# --- what was never seen
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_unknown_text_never_crashes_and_gives_one_line(level):
+    decode = DecodeConfig(max_len_ratio=1.0, max_len_extra=1)
+    translator = random_translator(level=level, decode=decode, embed_dim=8, hidden_size=8)
+    translator(["warm up"])
+    texts = [*EMOJI_CHINESE, "zyx " * 500, "z" * 20_000 if level == "word" else "z" * 2_000, "<unk> <s> </s> <0x41>"]
+    start = time.perf_counter()
+    found = translator(texts)
+    assert time.perf_counter() - start < 60
+    assert len(found) == len(texts)
+    assert not any("\n" in text or "\r" in text for text in found)
+
+
+def test_a_word_of_20000_characters_at_character_level_takes_seconds():
+    translator = random_translator(level="char", decode=DecodeConfig(max_len_ratio=0.0, max_len_extra=50))
+    start = time.perf_counter()
+    assert len(translator(["z" * 20_000, "a"])) == 2
+    assert time.perf_counter() - start < 60
+
+
+def test_unknown_lists_each_word_once_in_order(plain):
+    texts = ["Zork, the blorp!", "the Zork 👍🏻 我喜欢你", ""]
+    assert [word for word in plain.unknown(texts) if word.isalpha()] == ["Zork", "blorp", "我喜欢你"]
+    assert any("👍🏻" in word for word in plain.unknown(texts))
+    assert plain.unknown([TRAINING[0].src]) == []
+
+
+def test_at_character_and_subword_level_nothing_is_unknown():
+    for level in ("char", "bpe", "unigram"):
+        assert random_translator(level=level, embed_dim=4, hidden_size=4).unknown(EMOJI_CHINESE) == []
+
+
+# --- unknown words copied
+
+
+def biased_to_unknown(translator):
+    """Almost every output token is <unk>."""
+    bias = next(weight for weight in translator.model.weights if weight.path.endswith("output/bias"))
+    values = np.asarray(bias.value).copy()
+    values[UNK_ID] += 100
+    bias.assign(values)
+    return translator
+
+
+@pytest.mark.parametrize("attention", ["dot", "additive"])
+def test_copy_unknown_puts_the_source_word_with_the_highest_attention_there(attention):
+    translator = biased_to_unknown(random_translator(attention=attention))
+    decode = dataclasses.replace(SHORT, max_len_extra=1)
+    texts = ["Zork meets Blorp", "Yes", SENTENCES[0]]
+    plain = translator.translate(texts, decode)
+    assert {word for row in plain for word in row[0].text.split()} == {"<unk>"}
+    copied = translator.translate(texts, dataclasses.replace(decode, copy_unknown=True))
+    for text, row, before in zip(texts, copied, plain, strict=True):
+        words = set(translator.src.tokenizer.tokenize(text))
+        tokens = [word.strip("\uffed") for word in words]
+        assert row[0].text
+        assert set(row[0].text.replace(".", " ").replace(",", " ").replace("?", " ").split()) <= {*tokens, "'", "’"}
+        assert (row[0].score, row[0].tokens, row[0].unknown) == (before[0].score, before[0].tokens, before[0].unknown)
+        assert row[0].unknown == row[0].tokens > 0
+    assert copied[1][0].text == " ".join(["Yes"] * copied[1][0].tokens)
+
+
+def test_copied_words_are_those_of_the_alignment(monkeypatch):
+    translator = biased_to_unknown(random_translator(attention="general"))
+    wanted = [2, 0, 1]
+
+    def alignments(src, tgt):
+        rows = [[4.0 if s == wanted[t % 3] else 0.0 for s in range(4)] for t in range(len(tgt[0]) + 1)]
+        # The source's end may have the highest weight; it has no word to copy.
+        return [np.array(rows) + [0, 0, 0, 9.0]]
+
+    monkeypatch.setattr(translator.scorer, "alignments", alignments)
+    found = translator.translate(["un deux trois"], dataclasses.replace(SHORT, copy_unknown=True))
+    assert found[0][0].text.split()[:3] == ["trois", "un", "deux"]
+
+
+def test_without_attention_nothing_is_copied():
+    translator = biased_to_unknown(random_translator(attention="none"))
+    found = translator.translate(["Zork"], dataclasses.replace(SHORT, copy_unknown=True))
+    assert set(found[0][0].text.split()) == {"<unk>"}
+
+
+# --- n-best, sampling
+
+
+def test_n_best_is_sorted_and_starts_with_the_beams_result(plain):
+    decode = dataclasses.replace(SHORT, beam_size=5)
+    best = plain.translate(SENTENCES[:40], decode)
+    several = plain.translate(SENTENCES[:40], decode, nbest=5)
+    for one, row in zip(best, several, strict=True):
+        scores = [found.score for found in row]
+        assert one == row[:1]
+        assert scores == sorted(scores, reverse=True)
+        assert 1 <= len(row) <= 5
+        assert np.isfinite(scores).all()
+    assert any(len(row) == 5 for row in several)
+
+
+def test_a_beam_of_1_is_greedy(plain):
+    greedy = plain.translate(SENTENCES[:20], SHORT)
+    assert [row[0].text for row in greedy] == plain(SENTENCES[:20])
+
+
+def test_more_than_the_beam_holds_is_refused(plain):
+    with pytest.raises(ValueError, match="nbest = 3 needs a beam"):
+        plain.translate(SENTENCES[:2], dataclasses.replace(SHORT, beam_size=2), nbest=3)
+    with pytest.raises(ValueError, match="nbest = 2"):
+        plain.translate(SENTENCES[:2], dataclasses.replace(SHORT, beam_size=5), nbest=2, sampling=Sampling())
+
+
+def test_the_score_is_the_log_probability_of_the_translation(plain):
+    from wordseq.batching import IdStore
+
+    texts = SENTENCES[:20]
+    for row, text in zip(plain.translate(texts, SHORT), texts, strict=True):
+        # Detokenized text need not give the same tokens again; where it does, the scorer must agree.
+        ids = plain.tgt.to_ids(row[0].text)
+        if len(ids) == row[0].tokens:
+            nats = plain.scorer.nats(IdStore.of([plain.src.to_ids(text)]), IdStore.of([ids]))[0]
+            if plain.tgt.to_text(ids) == row[0].text and row[0].unknown == 0:
+                assert row[0].score == pytest.approx(-nats, rel=1e-3)
+
+
+def test_samples_depend_on_the_seed_alone(plain):
+    def draw(seed, **how):
+        return [row[0].text for row in plain.translate(SENTENCES[:10], SHORT, sampling=Sampling(seed=seed, **how))]
+
+    assert draw(1, temperature=2.0) == draw(1, temperature=2.0)
+    assert draw(1, temperature=2.0) != draw(2, temperature=2.0)
+    assert draw(1, top_k=1) == draw(2, top_p=1e-6) == plain(SENTENCES[:10])
+
+
+def test_output_never_exceeds_its_limit(plain):
+    for row, text in zip(plain.translate(SENTENCES, SHORT), SENTENCES, strict=True):
+        assert row[0].tokens < plain.limit(len(plain.src.to_ids(text)) + 1, SHORT)
+
+
+# --- saved and loaded
+
+
+def save(translator, folder):
+    run = Run(folder)
+    run.begin(translator.config, translator.src, translator.tgt, {"data.json": {"tgt_per_src": translator.tgt_per_src}})
+    run.save(BEST, arrays_of(by_path(translator.model.weights)), {"step": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Runs of every cell and level, with their translations: folder, texts, beam."""
+    folder, expected = tmp_path_factory.mktemp("saved"), {}
+    texts = [*SENTENCES[:12], "", "Zork 👍🏻 我"]
+    for cell in CELLS:
+        for level in LEVELS:
+            translator = random_translator(level=level, cell=cell, bridge="dense", encoder_layers=2)
+            save(translator, folder / f"{cell}-{level}")
+            expected[f"{cell}-{level}"] = translator(texts)
+    (folder / "texts.json").write_text(json.dumps(texts))
+    return folder, texts, expected
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import wordseq
+folder = Path(sys.argv[1])
+texts = json.loads((folder / "texts.json").read_text())
+found = {path.name: wordseq.Translator.load(path)(texts) for path in sorted(folder.iterdir()) if path.is_dir()}
+print(json.dumps(found))
+"""
+
+
+def test_a_new_process_gives_the_same_translations_for_every_cell_and_level(saved, tmp_path):
+    folder, _, expected = saved
+    # Moved, and started from elsewhere, as on another machine.
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(moved)],
+        env=environment(),
+        cwd=os.sep,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == expected
+
+
+def test_the_translator_of_the_package_is_this_one(saved):
+    folder, texts, expected = saved
+    assert wordseq.Translator.load(str(folder / "gru-word"))(texts) == expected["gru-word"]
+
+
+def test_loading_refuses_weights_of_another_model(saved, tmp_path):
+    for name, other in (("gru-word", "lstm-word"), ("gru-word", "gru-char")):
+        run = tmp_path / f"{name}-{other}"
+        shutil.copytree(saved[0] / name, run)
+        shutil.copy(saved[0] / other / "best.npz", run)
+        with pytest.raises(UserError, match=r"best\.npz: .* should have shape"):
+            Translator.load(run)
+
+
+def test_loading_refuses_a_vocabulary_of_another_tokenizer(saved, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(saved[0] / "gru-bpe", run)
+    shutil.copy(saved[0] / "gru-unigram" / "src.vocab.json", run)
+    with pytest.raises(UserError, match=r"src\.vocab\.json: does not belong"):
+        Translator.load(run)

@@ -1,0 +1,76 @@
+"""Tiny runs, and the command line as a process, for the tests of the upper layers."""
+
+import functools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wordseq.synthetic import Pair, phrasebook
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    *("data.dev_size=20", "data.test_size=20", "data.min_freq=1", "data.subword_size=400"),
+    *("model.embed_dim=8", "model.hidden_size=16", "model.dropout=0.2"),
+    *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32"),
+)
+TIMES = frozenset({"seconds", "tokens_per_second", "log_seconds"})
+"""What differs between two runs that are equal."""
+
+
+@functools.cache
+def some_pairs() -> tuple[Pair, ...]:
+    """The phrasebook in random order."""
+    pairs = phrasebook()
+    random.Random(5).shuffle(pairs)
+    return tuple(pairs)
+
+
+def write_pairs(path: Path, number: int = 200) -> Path:
+    """A file of pairs for `data.path`."""
+    lines = [f"{pair.src}\t{pair.tgt}\n" for pair in some_pairs()[:number]]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def settings(pairs: Path, *more: str) -> list[str]:
+    """`key=value` of a tiny run on a file of pairs."""
+    return [f"data.path={pairs}", *TINY, *more]
+
+
+def train_arguments(folder: Path, sets: Sequence[str]) -> list[str]:
+    """Arguments of `wordseq train` without a settings file."""
+    return ["train", "--run", str(folder), *(word for text in sets for word in ("--set", text))]
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line as a process."""
+    return [sys.executable, "-m", "wordseq.cli", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """That of a user: nothing about Python or TensorFlow; the package is found from any folder."""
+    ours = ("TF_", "KERAS_", "PYTHON", "COLUMNS")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def wordseq(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run the command line to its end."""
+    options = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 300, **options}
+    return subprocess.run(command(*arguments), env=environment(), check=False, **options)
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl without times."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in TIMES} for line in lines]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All files under a folder, hidden ones too, with their content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -1,0 +1,426 @@
+"""Mistakes that users make: one clear line, exit code 2, nothing half-written, what was good before still good."""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runs import command, environment, files_of, settings, train_arguments, wordseq, write_pairs
+from wordseq import cli
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A trained run and its data."""
+    folder = tmp_path_factory.mktemp("good")
+    write_pairs(folder / "pairs.tsv")
+    with contextlib.chdir(folder):
+        assert cli.main(train("train.max_steps=1", folder="run")) == 0
+    return folder
+
+
+@pytest.fixture
+def place(good, tmp_path, monkeypatch):
+    """A folder of one's own with a copy of the good run and its data, and some texts."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "text.txt").write_text("Hello.\nYes.\n")
+    return tmp_path
+
+
+@pytest.fixture
+def complaint(capsys):
+    """Runs a command that must fail: its one line on standard error."""
+
+    def run(*arguments):
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:  # of argparse
+            code = end.code
+        err = capsys.readouterr().err
+        assert code == 2, err
+        assert "Traceback" not in err
+        return err
+
+    return run
+
+
+def train(*more, path=None, folder="new"):
+    return train_arguments(Path(folder), settings(Path(path or "pairs.tsv"), *more))
+
+
+def one_line(err, *parts):
+    assert err.startswith("wordseq: error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+    return err
+
+
+# --- data
+
+
+DATA = {
+    "no such file": (None, (), ["data.tsv: no such file"]),
+    "not UTF-8": (b"caf\xe9\tcoffee\n", (), ["data.tsv:1: not UTF-8", "1 bad line"]),
+    "UTF-16": ("a\tb\n".encode("utf-16"), (), ["data.tsv", "UTF-16"]),
+    "one column": (b"a\tb\nonly one\n", (), ["data.tsv:2: 1 column, expected 2 or 3"]),
+    "empty file": (b"", (), ["data.tsv: the file is empty"]),
+    "blank lines only": (b"\n \n\t\n", (), ["data.tsv: no sentence pairs left of 3 lines"]),
+    "empty test split": (b"a\tb\nc\td\ne\tf\ng\th\n", ("data.dev_size=1", "data.test_size=0"), ["data.test_size = 0"]),
+    "larger splits than data": (b"a\tb\nc\td\ne\tf\n", (), ["data.test_size = 20", "3 distinct sources"]),
+    "one pair": (b"a\tb\n", (), ["1 distinct sources"]),
+    "all sentences the same": (b"a b\tc d\n" * 100, (), ["1 distinct sources"]),
+    "a folder": ("folder", (), ["data.tsv: a folder, expected a file"]),
+    "all pairs too long": (b"a a a\tb\nc c c\td\n", ("data.max_chars=2",), ["no sentence pairs left", "max_chars"]),
+    "not a .gz": (b"a\tb\n", ("data.path=data.gz",), ["data.gz", "damaged, or not a .gz file"]),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data_that_cannot_be_used(place, complaint, name):
+    content, sets, parts = DATA[name]
+    for path in (place / "data.tsv", place / "data.gz"):
+        if content == "folder":
+            path.mkdir()
+        elif content is not None:
+            path.write_bytes(content)
+    before = files_of(place)
+    one_line(complaint(*train(*sets, path="data.tsv")), *parts)
+    assert files_of(place) == before
+    assert not (place / "new").exists()
+
+
+# --- settings
+
+
+SETS = {
+    "unknown key": ("model.hiden_size=3", ["unknown key model.hiden_size", "'hidden_size'"]),
+    "unknown section": ("modl.cell=gru", ["modl", "'model'"]),
+    "impossible value": ("model.cell=transformer", ["model.cell = 'transformer'", "'gru', 'lstm', 'rnn'"]),
+    "wrong type": ("model.hidden_size=big", ["model.hidden_size", "whole number", "'big'"]),
+    "out of range": ("model.dropout=1.5", ["model.dropout = 1.5", "at most 0.95"]),
+    "below zero": ("train.max_epochs=0", ["train.max_epochs = 0", "at least 1"]),
+    "not a number": ("train.learning_rate=nan", ["train.learning_rate = nan", "at least 0"]),
+    "infinite": ("train.learning_rate=inf", ["train.learning_rate", "inf"]),
+    "no value": ("model.cell", ["--set 'model.cell'", "section.key=value"]),
+    "no section": ("cell=gru", ["--set 'cell=gru'", "section.key=value"]),
+    "odd hidden size": ("model.hidden_size=15", ["model.hidden_size = 15 must be even"]),
+    "no way for the source": ("model.bridge=zero", ["model.attention", "model.bridge"]),
+    "two sources of data": ("data.train_src=x", ["data.train_tgt"]),
+    "unknown corpus": ("data.corpus=phrasebok", ["phrasebok", "'phrasebook'"]),
+    "tied sizes": ("model.tie_embeddings=true", ["model.embed_dim = model.hidden_size", "8 and 16"]),
+    "words for pretokenized": ("data.pretokenized=true", ["data.pretokenized", "data.level"]),
+    "too few subwords": ("data.subword_size=5", ["data.subword_size = 5", "at least 300"]),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_settings_that_cannot_be(place, complaint, name):
+    text, parts = SETS[name]
+    more = {"no way for the source": ["model.attention=none"], "words for pretokenized": ["data.level=bpe"]}
+    before = files_of(place)
+    one_line(complaint(*train(*more.get(name, []), text)), *parts)
+    assert files_of(place) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (None, ["mine.toml: no such file"]),
+        (b"[model\n", ["mine.toml: not valid TOML", "line 1"]),
+        (b"[model]\ncell = gru\n", ["mine.toml: not valid TOML", "line 2"]),
+        (b"\xff\xfe", ["mine.toml", "UTF-8"]),
+        (b"[model]\nlayers = 3\n", ["mine.toml: unknown key model.layers"]),
+        (b"[model]\ncell = 3\n", ["mine.toml: model.cell must be text, got 3"]),
+        (b"model = 3\n", ["mine.toml: model must be a table"]),
+    ],
+)
+def test_a_settings_file_that_cannot_be(place, complaint, content, parts):
+    if content is not None:
+        (place / "mine.toml").write_bytes(content)
+    one_line(complaint("train", "mine.toml", "--run", "new"), *parts)
+    assert not (place / "new").exists()
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["translate", "run", "--beam", "0"], ["--beam", "'0' must be a whole number from 1"]),
+        (["translate", "run", "--beam", "many"], ["--beam", "'many' must be a whole number"]),
+        (["translate", "run", "--nbest", "-1"], ["--nbest", "from 1"]),
+        (["translate", "run", "--top-k", str(2**40)], ["--top-k", "to 2147483647"]),
+        (["translate", "run", "--seed", str(2**40)], ["--seed", "to 2147483647"]),
+        (["translate", "run", "--temperature", "0"], ["--temperature", "from 0.001"]),
+        (["translate", "run", "--temperature", "nan"], ["--temperature", "'nan' must be a number"]),
+        (["translate", "run", "--top-p", "1.1"], ["--top-p", "to 1"]),
+        (["eval", "run", "--tokenize", "spaces"], ["--tokenize", "'spaces'", "13a"]),
+        (["trian"], ["'trian'", "train"]),
+        ([], ["COMMAND"]),
+        (["eval"], ["RUN"]),
+        (["train", "--ru", "x"], ["--ru"]),
+    ],
+)
+def test_arguments_that_argparse_refuses(complaint, arguments, parts):
+    err = complaint(*arguments)
+    last = err.splitlines()[-1]
+    assert re.match(r"wordseq(?: \w+)*: error: ", last)
+    for part in parts:
+        assert part in last
+    assert "invalid _" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["translate", "run", "--nbest", "3", "--sample"], ["--nbest and --sample exclude each other"]),
+        (["translate", "run", "--input", "nope"], ["nope: No such file"]),
+        (["translate", "run", "--input", "run"], ["run: Is a directory"]),
+        (["translate", "run", "--input", "latin1"], ["latin1, line 2: not UTF-8", "byte 4"]),
+        (["translate", "run", "--input", "latin1", "--output", "out"], ["latin1, line 2: not UTF-8"]),
+        (["translate", "run", "--input", "text.txt", "--output", "run"], ["run: a folder, expected a file"]),
+        (["translate", "run", "--input", "text.txt", "--output", "no/out"], ["no/out: No such file"]),
+        (["translate", "run", "--input", "text.txt", "--output", "pairs.tsv/out"], ["pairs.tsv/out: Not a directory"]),
+        (["translate", "run", "--input", "nope", "--output", "out"], ["nope: No such file"]),
+        (["translate", "nowhere"], ["nowhere: no such run folder"]),
+        (["translate", "pairs.tsv"], ["pairs.tsv: no such run folder"]),
+        (["translate", "."], [".: not a run folder", "config.toml"]),
+        (["describe", "nowhere"], ["nowhere: no such run folder"]),
+        (["eval", "nowhere"], ["nowhere: no such run folder"]),
+        (["eval", "run", "--src", "text.txt"], ["--src and --ref go together"]),
+        (["eval", "run", "--src", "text.txt", "--ref", "nope"], ["nope: no such file"]),
+        (["eval", "run", "--src", "text.txt", "--ref", "pairs.tsv"], ["pairs.tsv has 200 lines, but text.txt has 2"]),
+        (["eval", "run", "--src", "blank", "--ref", "blank"], ["blank: nothing but empty lines"]),
+        (["eval", "run", "--src", "text.txt", "--ref", "text.txt", "--ref", "blank"], ["blank: nothing but empty"]),
+        (["data", "get", "phrasebok"], ["unknown corpus 'phrasebok'"]),
+    ],
+)
+def test_arguments_that_cannot_be(place, complaint, arguments, parts):
+    (place / "latin1").write_bytes(b"Yes.\ncaf\xe9\n")
+    (place / "blank").write_bytes(b"\n\n")
+    before = files_of(place)
+    one_line(complaint(*arguments), *parts)
+    assert files_of(place) == before
+
+
+def test_a_record_that_cannot_be_written_is_named(place, complaint):
+    err = complaint("eval", "run", "--record", "no/record.json")
+    one_line(err, "no/record.json: No such file")
+
+
+# --- run folders
+
+
+@pytest.mark.parametrize(
+    ("folder", "parts"),
+    [
+        ("pairs.tsv", ["pairs.tsv: is a file; choose another --run"]),
+        ("pairs.tsv/run", ["pairs.tsv/run: Not a directory"]),
+        ("other", ["other: holds other files", "choose another --run"]),
+        ("run", ["run: was begun with model.cell = 'gru', now it is 'lstm'"]),
+    ],
+)
+def test_a_folder_that_cannot_be_trained_into(place, complaint, folder, parts):
+    (place / "other").mkdir()
+    (place / "other" / "thesis.txt").write_text("precious")
+    before = files_of(place)
+    one_line(complaint(*train("model.cell=lstm", folder=folder)), *parts)
+    assert files_of(place) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(place, complaint):
+    (place / "locked").mkdir(mode=0o500)
+    one_line(complaint(*train(folder="locked/run")), "locked/run", "Permission denied")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def remove(path):
+    path.unlink()
+
+
+def garble(path):
+    path.write_bytes(b"\xff\x00{" * 100)
+
+
+def list_instead(path):
+    path.write_text("[]\n")
+
+
+def table_instead(path):
+    path.write_text("{}\n")
+
+
+def array_of_objects(path):
+    np.savez(path, x=np.array([{}], dtype=object))
+
+
+DAMAGE = [
+    *(("best.npz", how) for how in (truncate, empty, remove, garble, list_instead, array_of_objects)),
+    *(
+        (f"{side}.{kind}.json", how)
+        for side, kind in (("src", "vocab"), ("tgt", "tokenizer"))
+        for how in (truncate, empty, remove, garble, list_instead, table_instead)
+    ),
+    *(("config.toml", how) for how in (truncate, empty, remove, garble, table_instead)),
+    *(("data.json", how) for how in (truncate, empty, remove, garble, list_instead, table_instead)),
+]
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGE, ids=[f"{name}-{how.__name__}" for name, how in DAMAGE])
+def test_a_damaged_run_is_refused_with_the_name_of_the_file(place, complaint, name, how):
+    how(place / "run" / name)
+    before = files_of(place)
+    err = one_line(complaint("translate", "run", "--input", "text.txt"), str(Path("run")), name)
+    assert "allow_pickle=True" not in err
+    assert files_of(place) == before
+
+
+@pytest.mark.parametrize("how", [truncate, empty, garble, remove, list_instead, table_instead])
+def test_a_damaged_test_split_is_named(place, complaint, how):
+    how(place / "run" / "held_out.json")
+    one_line(complaint("eval", "run"), "run/held_out.json")
+
+
+@pytest.mark.parametrize(("name", "how"), [("last.npz", truncate), ("last.npz", garble), ("split.json", truncate)])
+def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys, name, how):
+    how(place / "run" / name)
+    best = (place / "run" / "best.npz").read_bytes()
+    one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{name}")
+    assert (place / "run" / "best.npz").read_bytes() == best
+    assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"coverage": {"src": 3}}'])
+def test_data_figures_damaged_where_it_goes_on_are_named(place, complaint, content):
+    (place / "run" / "data.json").write_text(content)
+    one_line(complaint(*train("train.max_steps=2", folder="run")), "run/data.json: damaged")
+
+
+def test_a_run_not_trained_yet_says_so(place, complaint):
+    for name in ("best.npz", "last.npz"):
+        (place / "run" / name).unlink()
+    for words in (["translate", "run", "--input", "text.txt"], ["eval", "run"], ["describe", "run"]):
+        one_line(complaint(*words), "run/best.npz: no such checkpoint; has the run been trained?")
+
+
+# --- hard disks, memory
+
+
+@pytest.mark.parametrize("when", ["beginning", "training"])
+def test_a_full_disk_is_named_and_leaves_what_was_good(place, complaint, capsys, monkeypatch, when):
+    """fsync stands for the file system: this is where a full one complains at the latest."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = "run" if when == "training" else "new"
+    before = files_of(place / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        one_line(complaint(*train("train.max_steps=2", folder=folder)), f"{folder}/", "No space left", "same command")
+    assert {name: files_of(place / "run")[name] for name in before} == before
+    assert not [path for path in place.rglob(".*") if path.is_file() and path.name != ".begun"]
+    assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 200 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(words, check=True, capture_output=True, timeout=20)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True, timeout=20)
+
+
+def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_goes_on(place, tiny_disk, complaint, capsys):
+    """Room for the fixed part and the best checkpoint, not for the last one beside them."""
+    err = complaint(*train("train.max_steps=2", folder=tiny_disk / "run"))
+    one_line(err, str(tiny_disk / "run"), "No space left on device; free some space and give the same command again")
+    left = {path.name for path in (tiny_disk / "run").iterdir()}
+    assert not [name for name in left if name.startswith(".") and name != ".begun"]
+    subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True, timeout=20)
+    assert cli.main(train("train.max_steps=2", folder=tiny_disk / "run")) == 0
+    assert "held-out test BLEU" in capsys.readouterr().out
+
+
+def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
+    import tensorflow as tf
+
+    from wordseq import jobs
+
+    for error in (MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")):
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(jobs, "Seq2Seq", fail)
+        one_line(complaint(*train()), "out of memory", "model.hidden_size")
+
+
+# --- odd, but no mistakes
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["data.min_freq=100000"],
+        ["data.max_pairs=1", "decode.max_len_ratio=0", "decode.max_len_extra=1"],
+    ],
+    ids=lambda sets: sets[0],
+)
+def test_hardly_anything_to_learn_is_still_a_run(place, capsys, sets):
+    assert cli.main(train("train.max_steps=1", *sets)) == 0
+    assert "held-out test BLEU" in capsys.readouterr().out
+
+
+# --- as processes
+
+
+def test_a_process_says_one_line_and_ends_with_2(place):
+    done = wordseq(*train("model.cell=transformer"), cwd=place)
+    assert (done.returncode, done.stdout) == (2, "")
+    one_line(done.stderr, "model.cell = 'transformer'")
+    done = wordseq("translate", "nowhere", cwd=place, input="")
+    assert (done.returncode, done.stdout) == (2, "")
+    one_line(done.stderr, "nowhere: no such run folder")
+
+
+def test_standard_input_that_is_not_utf8_is_named(place):
+    done = subprocess.run(
+        command("translate", "run"),
+        input=b"Yes.\ncaf\xe9\n",
+        env=environment(),
+        cwd=place,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    one_line(done.stderr.decode(), "standard input, line 2: not UTF-8")

@@ -1,0 +1,324 @@
+"""The command line as its users meet it: real processes, pipes, files, a terminal."""
+
+import json
+import os
+import pty
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runs import ROOT, command, environment, settings, some_pairs, train_arguments, wordseq, write_pairs
+from wordseq import cli
+
+TEXTS = [pair.src for pair in some_pairs()[500:506]]
+EVAL_KEYS = {
+    *("bleu", "chrf", "ter", "sentences", "references", "seconds", "sentences_per_second", "oov_rate", "unk_rate"),
+    *("length_ratio", "by_length", "commit", "run"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run trained by the command line: its folder, and the finished process."""
+    folder = tmp_path_factory.mktemp("cli")
+    pairs = write_pairs(folder / "pairs.tsv")
+    return folder / "run", wordseq(*train_arguments(folder / "run", settings(pairs)))
+
+
+@pytest.fixture
+def main(capsys):
+    """Runs a command in this process: exit code, what it printed, what it complained."""
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source.txt"
+    path.write_text("\n".join([*TEXTS[:3], "", *TEXTS[3:]]) + "\n", encoding="utf-8")
+    return path
+
+
+# --- without TensorFlow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--help"], "translate"),
+        (["--version"], "wordseq "),
+        (["translate", "--help"], "--nbest"),
+        (["data", "list"], "phrasebook"),
+        (["train", "--list-settings"], "model.hidden_size = 512"),
+    ],
+)
+def test_what_needs_no_model_starts_at_once_without_tensorflow(arguments, shown):
+    heavy = ("tensorflow", "keras", "sentencepiece", "sacrebleu", "matplotlib", "pandas")
+    program = (
+        "import sys; from wordseq.cli import main\n"
+        "try: code = main(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr); sys.exit(code)"
+    )
+    before = children_seconds()
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert shown in done.stdout
+    assert done.stderr == "[]\n"
+    assert children_seconds() - before < 0.5
+
+
+def children_seconds():
+    """Seconds of work of all ended child processes; unlike time on the clock the same on a busy machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_the_installed_command_is_this_one():
+    installed = Path(sys.executable).with_name("wordseq")
+    if not installed.exists():
+        pytest.skip("not installed")
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert re.fullmatch(r"wordseq \d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+def test_every_setting_is_listed(main):
+    from dataclasses import fields
+
+    from wordseq.config import SECTIONS
+
+    _, out, _ = main("train", "--list-settings")
+    for section, kind in SECTIONS.items():
+        for field in fields(kind):
+            assert f"\n{section}.{field.name} = " in f"\n{out}"
+
+
+@pytest.mark.parametrize("arguments", [["data", "list"], ["train", "--list-settings"]])
+@pytest.mark.parametrize("sink", ["closed pipe", "/dev/full"])
+def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
+    if sink == "closed pipe":
+        read, out = os.pipe()
+        os.close(read)
+    elif Path(sink).exists():
+        out = os.open(sink, os.O_WRONLY)
+    else:
+        pytest.skip(f"no {sink} here")
+    try:
+        done = subprocess.run(
+            command(*arguments),
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(out)
+    if sink == "closed pipe":
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.returncode == 2
+        assert re.fullmatch(r"wordseq: error: No space left on device.*\n", done.stderr)
+
+
+# --- train
+
+
+def test_train_ends_with_a_held_out_bleu_and_no_noise(trained):
+    folder, done = trained
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert re.search(r"^finished: 5 updates done \(train\.max_steps\)", done.stdout, re.MULTILINE)
+    last = done.stdout.splitlines()[-1]
+    score = json.loads((folder / "eval" / "test.json").read_text())["bleu"]["score"]
+    assert last == f"held-out test BLEU {score:.2f}  ({folder / 'eval' / 'test.txt'})"
+    assert "|tok:13a|" in done.stdout
+
+
+def test_train_without_a_run_folder_says_so(main):
+    assert main("train") == (2, "", "wordseq: error: train needs --run DIR, the folder to train into\n")
+
+
+# --- eval
+
+
+def test_eval_prints_json_with_every_key(trained, tmp_path):
+    done = wordseq("eval", trained[0], "--json", "--beam", "2", "--record", tmp_path / "record.json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found.keys() >= EVAL_KEYS
+    for metric in ("bleu", "chrf", "ter"):
+        assert found[metric].keys() >= {"score", "signature", "ci95"}
+        low, high = found[metric]["ci95"]
+        assert low <= found[metric]["score"] <= high
+    assert found["beam_size"] == 2
+    assert found["command"].startswith("wordseq eval ")
+    assert json.loads((tmp_path / "record.json").read_text())
+
+
+def sacrebleu(hyp, *refs, options=()):
+    done = subprocess.run(
+        [sys.executable, "-m", "sacrebleu", *map(str, refs), "-i", str(hyp), "-m", "bleu", "-w", "8", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    return found["score"]
+
+
+def test_the_saved_texts_score_the_same_with_sacrebleu_itself(trained, tmp_path, main):
+    """Two references, not tokenized again, without case: what --tokenize none --lowercase is for."""
+    for name, shift in (("src", None), ("one", 0), ("two", 1)):
+        texts = [pair.src if shift is None else pair.tgt for pair in some_pairs()[(shift or 0) : 40 + (shift or 0)]]
+        (tmp_path / name).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    arguments = ["--src", tmp_path / "src", "--ref", tmp_path / "one", "--ref", tmp_path / "two"]
+    code, out, err = main("eval", trained[0], *arguments, "--tokenize", "none", "--lowercase", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["sentences"], found["references"]) == (40, 80)
+    assert found["bleu"]["signature"].startswith("nrefs:2|")
+    assert "|case:lc|" in found["bleu"]["signature"]
+    assert "|tok:none|" in found["bleu"]["signature"]
+    folder = trained[0] / "eval"
+    score = sacrebleu(folder / "src.hyp", tmp_path / "one", tmp_path / "two", options=["-tok", "none", "-lc"])
+    assert score == pytest.approx(found["bleu"]["score"], abs=1e-6)
+    # And the run's own test split, as `wordseq eval` saved it.
+    main("eval", trained[0])
+    saved = json.loads((folder / "test.json").read_text())
+    assert sacrebleu(folder / "test.hyp", *sorted(folder.glob("test.ref*"))) == pytest.approx(
+        saved["bleu"]["score"], abs=1e-6
+    )
+
+
+def test_eval_without_json_is_a_table(trained, main):
+    code, out, _ = main("eval", trained[0])
+    assert code == 0
+    assert re.search(r"^BLEU +\d", out, re.MULTILINE)
+    assert "sentences a second" in out
+
+
+def test_describe_is_json_or_a_table(trained, main):
+    _, out, _ = main("describe", trained[0], "--json")
+    found = json.loads(out)
+    assert found.keys() >= {"parameters", "layers", "settings", "step", "weights_sha256"}
+    _, table, _ = main("describe", trained[0])
+    assert f"{found['parameters']:,}" in table
+    assert found["weights_sha256"] in table
+
+
+# --- translate
+
+
+def test_a_pipe_gives_a_line_for_a_line_and_notes_unknown_words(trained):
+    given = f"{TEXTS[0]}\n\n  \r\nZork, {'q' * 5000} 👍🏻!\n{TEXTS[1]}"  # without an end of line at the end
+    done = wordseq("translate", trained[0], input=given)
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 5
+    lines = done.stdout.split("\n")
+    assert lines[1:3] == ["", ""]
+    assert lines[0]
+    assert lines[4]
+    assert re.fullmatch(r"wordseq: note: unknown to the model: .*Zork.*\n", done.stderr)
+    assert len(done.stderr) < 500
+
+
+def test_a_file_goes_to_a_file_with_the_same_lines(trained, source, tmp_path, main):
+    _, printed, _ = main("translate", trained[0], "--input", source)
+    code, out, _ = main("translate", trained[0], "--input", source, "--output", tmp_path / "out.txt")
+    assert (code, out) == (0, "")
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == printed
+    assert printed.split("\n")[3] == ""
+    assert len(printed.split("\n")) == 7 + 1
+    assert {path.name for path in tmp_path.iterdir()} == {"out.txt", "source.txt"}
+
+
+def test_n_best_lines_have_score_tab_text(trained, source, main):
+    _, best, _ = main("translate", trained[0], "--input", source, "--beam", "3")
+    code, out, _ = main("translate", trained[0], "--input", source, "--nbest", "3")
+    lines = [line.split("\t") for line in out.split("\n")[:-1]]
+    assert code == 0
+    assert len(lines) == 7 * 3
+    assert all(len(columns) == 2 and float(columns[0]) <= 0 for columns in lines)
+    assert [columns[1] for columns in lines[::3]] == best.split("\n")[:-1]
+
+
+def test_samples_follow_their_seed(trained, source, main):
+    def draw(*more):
+        return main("translate", trained[0], "--input", source, "--sample", "--top-k", "20", *more)[1]
+
+    assert draw("--seed", "3") == draw("--seed", "3") != draw("--seed", "4")
+
+
+def test_a_device_is_written_to_not_replaced(trained, source, tmp_path, main):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        code, _, _ = main("translate", trained[0], "--input", source, "--output", pipe)
+        assert code == 0
+        assert os.read(reader, 100_000).count(b"\n") == 7
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
+    long = tmp_path / "long.txt"
+    long.write_text("".join(f"{text}\n" for text in TEXTS) * 2000, encoding="utf-8")
+    words = command("translate", trained[0], "--input", long)
+    with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        complaint = process.stderr.read().decode()
+        assert process.wait(300) == 0
+    assert re.sub(r"wordseq: note: .*\n", "", complaint) == ""
+
+
+def test_on_a_terminal_it_says_what_to_type_and_answers_each_line_at_once(trained):
+    ours, theirs = pty.openpty()
+    words = command("translate", trained[0])
+    with subprocess.Popen(
+        words, env=environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        os.close(theirs)
+        assert process.stderr.readline() == b"a sentence a line; Ctrl-D ends\n"
+        os.write(ours, f"{TEXTS[0]}\n".encode())
+        assert process.stdout.readline().strip()
+        os.write(ours, b"\x04")
+        assert process.wait(300) == 0
+        os.close(ours)
+        assert process.stdout.read() == b""
+
+
+def test_the_sources_are_where_the_processes_found_them():
+    """These tests are of this folder's package, not of one that is installed elsewhere."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import wordseq; print(wordseq.__file__)"],
+        env=environment(),
+        cwd=os.sep,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert Path(done.stdout.strip()).parents[1] == ROOT

@@ -1,0 +1,159 @@
+"""`make -n`: the command lines that the targets build. Nothing is run."""
+
+import os
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from tests.runs import ROOT
+from wordseq.cli import _parser
+from wordseq.config import load_config
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+NAMES = {"RUN", "DATA", "LEVEL", "CELL", "SET", "CONFIG", "VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with what the Makefile looks at."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    return tmp_path
+
+
+@pytest.fixture
+def make(project):
+    """The command lines of a target, each split into words."""
+
+    def run(*arguments, **variables):
+        env = {key: value for key, value in os.environ.items() if key not in NAMES} | variables
+        words = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", *arguments]
+        done = subprocess.run(words, cwd=project, env=env, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stderr == ""
+        return [shlex.split(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+def train(*words):
+    return [[".venv/bin/wordseq", "train", *words]]
+
+
+def test_train_alone_is_the_phrasebook(make):
+    assert make("train") == train("experiments/phrasebook.toml", "--run", "runs/phrasebook")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ("CELL=lstm", "experiments/phrasebook.toml --run runs/phrasebook-lstm --set model.cell=lstm"),
+        ("LEVEL=char", "experiments/phrasebook.toml --run runs/phrasebook-char --set data.level=char"),
+        (
+            "LEVEL=bpe CELL=gru",
+            "experiments/phrasebook.toml --run runs/phrasebook-bpe-gru --set data.level=bpe --set model.cell=gru",
+        ),
+        ("RUN=runs/mine", "experiments/phrasebook.toml --run runs/mine"),
+        ("DATA=tatoeba-fra-eng", "experiments/tatoeba-fra-eng.toml --run runs/tatoeba-fra-eng"),
+        ("DATA=copy", "--run runs/copy --set data.corpus=copy"),
+        ("DATA=opus-fr-br", "--run runs/opus-fr-br --set data.corpus=opus-fr-br"),
+        ("DATA=texts/pairs.tsv", "--run runs/pairs --set data.path=texts/pairs.tsv"),
+        (
+            "DATA=texts/pairs.tsv LEVEL=char CELL=rnn RUN=/tmp/x",
+            "--run /tmp/x --set data.path=texts/pairs.tsv --set data.level=char --set model.cell=rnn",
+        ),
+    ],
+)
+def test_variables_become_settings(project, make, variables, words):
+    (project / "texts").mkdir()
+    (project / "texts" / "pairs.tsv").write_text("a\tb\n")
+    assert make("train", *variables.split()) == train(*words.split())
+
+
+def test_set_may_hold_several_settings(make):
+    found = make("train", "SET=train.max_epochs=3 model.dropout=0.1")
+    expected = ("--set", "train.max_epochs=3", "--set", "model.dropout=0.1")
+    assert found == train("experiments/phrasebook.toml", "--run", "runs/phrasebook", *expected)
+
+
+def test_variables_may_come_from_the_environment(make):
+    assert make("train", CELL="gru", DATA="copy") == train(
+        *("--run", "runs/copy-gru", "--set", "data.corpus=copy", "--set", "model.cell=gru")
+    )
+
+
+@pytest.mark.parametrize("variables", ["", "LEVEL=char CELL=lstm SET=train.max_steps=3", "DATA=reverse"])
+def test_the_command_line_takes_what_make_gives(make, variables, monkeypatch):
+    """The words are those of `wordseq train`, and the settings are settings."""
+    monkeypatch.chdir(ROOT)
+    ((_, *words),) = make("train", *variables.split())
+    options = _parser().parse_args(words)
+    config = load_config(options.config, options.set)
+    assert str(options.run).startswith("runs/")
+    assert config.data.corpus == ("reverse" if "reverse" in variables else "phrasebook")
+    assert config.data.level == ("char" if "char" in variables else "word")
+
+
+def test_eval_is_of_the_run_that_train_would_make(make):
+    assert make("eval", "CELL=lstm") == [[".venv/bin/wordseq", "eval", "runs/phrasebook-lstm"]]
+    assert make("eval", "RUN=runs/mine") == [[".venv/bin/wordseq", "eval", "runs/mine"]]
+    assert make("eval", "DATA=copy", "LEVEL=char") == [[".venv/bin/wordseq", "eval", "runs/copy-char"]]
+
+
+def test_eval_alone_is_of_the_newest_run(project, make):
+    assert make("eval") == [[".venv/bin/wordseq", "eval", "runs/phrasebook"]]
+    for age, name in ((300, "old"), (100, "new"), (200, "older")):
+        folder = project / "runs" / name
+        folder.mkdir(parents=True)
+        os.utime(folder, (1_000_000 - age, 1_000_000 - age))
+    ((_, command, run),) = make("eval")
+    assert (command, run.rstrip("/")) == ("eval", "runs/new")
+
+
+def test_data_fetches_a_corpus(make):
+    assert make("data", "DATA=tatoeba-fra-eng") == [[".venv/bin/wordseq", "data", "get", "tatoeba-fra-eng"]]
+
+
+def test_the_tests_leave_out_what_is_slow(make):
+    ((python, *words),) = make("test")
+    assert python == ".venv/bin/python"
+    assert words[:2] == ["-m", "pytest"]
+    assert words[words.index("not slow") - 1] == "-m"
+    ((_, *slow),) = make("test-slow")
+    assert slow[-2:] == ["-m", "slow"]
+
+
+def test_check_runs_style_types_and_import_order(make):
+    tools = {words[0].rpartition("/")[2] for words in make("check")}
+    assert tools == {"ruff", "mypy", "lint-imports"}
+
+
+def test_help_names_every_target(make, project):
+    done = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, timeout=60, check=True)
+    phony = next(line for line in (project / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
+    shown = {line.split()[0] for line in done.stdout.splitlines()}
+    assert shown == set(phony.split()[1:])
+
+
+def test_clean_keeps_runs_and_data(make):
+    removed = [word for words in make("clean") if words[0] == "rm" for word in words[1:]]
+    assert ".venv" in removed
+    assert not {"runs", "data", "experiments"} & {word.strip("/") for word in removed}
+
+
+def test_the_environment_is_made_first_and_only_when_something_changed(project):
+    (project / "pyproject.toml").write_text("")
+    (project / "constraints.txt").write_text("")
+
+    def planned():
+        words = ["make", "-n", "train"]
+        return subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert planned().index("-e '.[dev]'") < planned().index("wordseq train")
+    (project / ".venv").mkdir()
+    (project / ".venv" / ".ready").write_text("")
+    assert "-e '.[dev]'" not in planned()
+    ready = (project / ".venv" / ".ready").stat().st_mtime
+    os.utime(project / "constraints.txt", (ready + 10, ready + 10))
+    assert "-e '.[dev]'" in planned()

@@ -1,0 +1,355 @@
+import errno
+import json
+import os
+import pickle
+import re
+import shutil
+import stat
+import threading
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()
+
+from tests.runs import files_of  # noqa: E402
+from wordseq import checkpoint  # noqa: E402
+from wordseq.checkpoint import (  # noqa: E402
+    BEST,
+    LAST,
+    Run,
+    arrays_of,
+    assign,
+    by_path,
+    sha256_of,
+    write_atomically,
+)
+from wordseq.config import Config, ModelConfig, load_config  # noqa: E402
+from wordseq.errors import UserError  # noqa: E402
+from wordseq.model import Seq2Seq  # noqa: E402
+from wordseq.tokenizer import WordTokenizer  # noqa: E402
+from wordseq.vocab import TextCodec, Vocab  # noqa: E402
+
+ARRAYS = {
+    "a/kernel": np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32),
+    "a/bias": np.array([0.0, -0.0, np.inf, np.nan, 1e-40], np.float32),
+    "seeds/0": np.array([2**40, 7]),
+    "scalar": np.array(3, np.int64),
+}
+STATE = {"step": 12, "best_bleu": 0.1 + 0.2, "finished": "", "epoch": 3}
+CODEC = TextCodec(WordTokenizer(), Vocab(["a", "b"]))
+CONFIG = Config(model=ModelConfig(embed_dim=4, hidden_size=6))
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run(tmp_path / "run")
+    run.begin(CONFIG, CODEC, CODEC, {"data.json": {"tgt_per_src": 1.25}, "split.json": {"train": 1}})
+    return run
+
+
+# --- arrays
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(run):
+    run.save(BEST, ARRAYS, STATE)
+    arrays, state = run.load(BEST)
+    assert state == STATE
+    assert arrays.keys() == ARRAYS.keys()
+    for name, value in ARRAYS.items():
+        assert arrays[name].dtype == value.dtype
+        assert arrays[name].shape == value.shape
+        assert arrays[name].tobytes() == value.tobytes()
+
+
+def test_best_and_last_are_apart(run):
+    run.save(LAST, ARRAYS, STATE)
+    assert run.has(LAST)
+    assert not run.has(BEST)
+    with pytest.raises(UserError, match=r"best\.npz: no such checkpoint; has the run been trained\?"):
+        run.load(BEST)
+
+
+class Trap:
+    """Acts when it is unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("unpickled",))
+
+
+def test_no_pickle_is_ever_executed(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = run.folder / "best.npz"
+    state = np.frombuffer(b"{}", np.uint8)
+    objects = np.array([Trap()], dtype=object)
+    np.savez(path, **{"a": objects, "state.json": state})
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint: .*allow_pickle"):
+        run.load(BEST)
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint"):
+        run.load(BEST)
+    with path.open("wb") as file:
+        np.save(file, objects)
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint"):
+        run.load(BEST)
+    assert not (tmp_path / "unpickled").exists()
+
+
+@pytest.mark.parametrize("state", [b"", b"[1]", b"3", b"{", b"\xff"])
+def test_a_state_that_is_no_table_is_refused(run, state):
+    np.savez(run.folder / "best.npz", **{"state.json": np.frombuffer(state, np.uint8)})
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint"):
+        run.load(BEST)
+
+
+def test_an_archive_without_state_or_of_one_array_is_refused(run):
+    np.savez(run.folder / "best.npz", a=np.zeros(3))
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint"):
+        run.load(BEST)
+    with (run.folder / "best.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint"):
+        run.load(BEST)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("saved"))
+    run.save(BEST, {"kernel": np.arange(12.0).reshape(3, 4), "bias": np.arange(3)}, {"step": 3})
+    return (run.folder / "best.npz").read_bytes()
+
+
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_is_found_or_harmless(saved, tmp_path, data):
+    """No flipped byte and no cut gives other numbers, or another exception than UserError."""
+    damaged = bytearray(saved)
+    place = data.draw(st.integers(0, len(saved) - 1))
+    if data.draw(st.booleans()):
+        damaged[place] ^= data.draw(st.integers(1, 255))
+    else:
+        del damaged[place:]
+    (tmp_path / "best.npz").write_bytes(bytes(damaged))
+    try:
+        arrays, state = Run(tmp_path).load(BEST)
+    except UserError as error:
+        found = str(error)
+    else:
+        found = ""
+    if found:
+        assert re.search(r"best\.npz: damaged checkpoint: .*\Z", found)
+        return
+    assert state == {"step": 3}
+    for name, value in arrays.items():
+        expected = {"kernel": np.arange(12.0).reshape(3, 4), "bias": np.arange(3)}[name]
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_the_digest_depends_on_names_shapes_and_values_alone():
+    base = {"a": np.zeros((2, 3), np.float32), "b": np.ones(2, np.float32)}
+    assert sha256_of(base) == sha256_of(dict(reversed(base.items())))
+    assert sha256_of(base) == sha256_of({"a": np.zeros((3, 2), np.float32).T, "b": base["b"]})
+    others = [
+        {"a": base["a"].reshape(3, 2), "b": base["b"]},
+        {"a": base["a"], "c": base["b"]},
+        {"a": base["a"], "b": np.array([1, np.nextafter(np.float32(1), np.float32(2))], np.float32)},
+        {"a": base["a"].astype(np.float64), "b": base["b"]},
+    ]
+    assert len({sha256_of(arrays) for arrays in [base, *others]}) == 5
+
+
+def test_assign_refuses_what_is_missing_or_of_another_shape(tmp_path):
+    variable = SimpleNamespace(path="x/kernel", shape=(2, 3), assign=lambda value: None)
+    for arrays, got in (({}, "nothing"), ({"x/kernel": np.zeros((3, 2))}, r"shape \(3, 2\)")):
+        with pytest.raises(UserError, match=rf"best\.npz: x/kernel should have shape \(2, 3\), got {got}"):
+            assign(by_path([variable]), arrays, tmp_path / "best.npz")
+
+
+def test_the_model_is_that_of_the_checkpoint_whatever_was_made_before(run):
+    model = Seq2Seq(CONFIG.model, 6, 6, seed=5)
+    run.save(BEST, arrays_of(by_path(model.weights)), STATE)
+    loaded, state = run.load_model()
+    assert state == STATE
+    assert sha256_of(arrays_of(by_path(loaded.weights))) == sha256_of(arrays_of(by_path(model.weights)))
+
+
+# --- the folder
+
+
+def test_a_begun_run_can_be_opened_with_the_same_settings_and_codecs(run):
+    assert run.begun
+    assert not run.unfinished
+    opened = Run.open(run.folder)
+    assert opened.config.model == CONFIG.model
+    assert opened.codecs[0].vocab.tokens == ("a", "b")
+    assert opened.tgt_per_src == 1.25
+    assert load_config(run.folder / "config.toml") == opened.config
+
+
+@pytest.mark.parametrize("files", [[], ["src.vocab.json"], ["src.vocab.json", "data.json"]])
+def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypatch, files):
+    run = Run(tmp_path / "run")
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "write_config", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run.begin(CONFIG, CODEC, CODEC, {})
+    assert not run.begun
+    assert run.unfinished
+
+
+def test_what_is_no_run_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such run folder"):
+        Run.open(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="file: no such run folder"):
+        Run.open(tmp_path / "file")
+    with pytest.raises(UserError, match=r"not a run folder: it has no config\.toml"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("section", ["data", "model", "train", "decode"])
+def test_a_config_cut_off_at_a_section_is_not_filled_up_with_defaults(run, section):
+    path = run.folder / "config.toml"
+    path.write_text(path.read_text().partition(f"[{section}]")[0])
+    with pytest.raises(UserError, match=rf"config\.toml: damaged: it has no section \[{section}\]"):
+        _ = run.config
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"tgt_per_src": "x"}', "3", "null"])
+def test_a_data_file_without_its_figure_is_refused(run, content):
+    (run.folder / "data.json").write_text(content)
+    with pytest.raises(UserError, match=r"data\.json: damaged: tgt_per_src"):
+        _ = run.tgt_per_src
+
+
+def test_read_json_names_what_is_missing_or_damaged(run):
+    with pytest.raises(UserError, match=r"nope\.json: no such file"):
+        run.read_json("nope.json")
+    (run.folder / "x.json").write_text('{"a": 1')
+    with pytest.raises(UserError, match=r"x\.json: damaged"):
+        run.read_json("x.json")
+    run.write_json("sub/y.json", {"é": 1})
+    assert run.read_json("sub/y.json") == {"é": 1}
+
+
+# --- metrics
+
+
+def test_metrics_are_rewound_to_an_update_and_mended(run):
+    for step in (1, 2, 3):
+        run.append_metrics({"kind": "train", "step": step, "loss": 1 / 3})
+    with (run.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b'3\n[1]\n{"step": "x"}\n{}\n\xff\n{"kind": "train", "ste')
+    assert [entry["step"] for entry in run.metrics()] == [1, 2, 3]
+    run.rewind_metrics(2)
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"kind": "train", "step": s, "loss": 1 / 3} for s in (1, 2)]
+
+
+def test_without_metrics_there_is_nothing_to_rewind(run):
+    run.rewind_metrics(3)
+    assert list(run.metrics()) == []
+    assert not (run.folder / "metrics.jsonl").exists()
+
+
+# --- writing
+
+
+def test_write_atomically_replaces_and_leaves_nothing_aside(tmp_path):
+    write_atomically(tmp_path / "x", b"old")
+    write_atomically(tmp_path / "x", b"new")
+    assert files_of(tmp_path) == {"x": b"new"}
+
+
+def test_a_written_file_has_the_permissions_of_any_other(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "x", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, call, error):
+    write_atomically(tmp_path / "x", b"old")
+
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.os, call, fail)
+        with pytest.raises(type(error)) as raised:
+            write_atomically(tmp_path / "x", b"new")
+    if isinstance(error, OSError):
+        assert raised.value.filename == str(tmp_path / "x")
+    assert files_of(tmp_path) == {"x": b"old"}
+
+
+def test_a_folder_in_the_way_is_named(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        write_atomically(tmp_path / "x", b"new")
+    assert raised.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_what_a_killed_process_left_aside_can_be_removed(run):
+    run.save(BEST, ARRAYS, STATE)
+    before = files_of(run.folder)
+    for name in (".best.npz.x8_zq0", ".last.npz.abcdefgh", ".metrics.jsonl.12345678", ".config.toml.q"):
+        (run.folder / name).write_text("half")
+    run.remove_leftovers()
+    assert files_of(run.folder) == before
+
+
+def test_a_pipe_or_device_is_written_to_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_atomically(pipe, b"content")
+    reader.join(20)
+    assert got == [b"content"]
+    assert pipe.is_fifo()
+
+
+def test_a_checkpoint_that_fails_leaves_the_one_before(run, monkeypatch):
+    run.save(BEST, ARRAYS, STATE)
+    before = files_of(run.folder)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.os, "fsync", full)
+        with pytest.raises(OSError, match=r"best\.npz"):
+            run.save(BEST, ARRAYS, {**STATE, "step": 13})
+    assert files_of(run.folder) == before
+    assert run.load(BEST)[1] == STATE
+
+
+def test_a_moved_folder_is_the_same_run(run, tmp_path):
+    run.save(BEST, ARRAYS, STATE)
+    shutil.move(run.folder, tmp_path / "elsewhere")
+    moved = Run.open(tmp_path / "elsewhere")
+    assert moved.load(BEST)[1] == STATE
+    assert moved.config.model == CONFIG.model
+
+
+def test_a_checkpoint_is_a_plain_archive_of_arrays_and_json(run):
+    run.save(BEST, ARRAYS, STATE)
+    with zipfile.ZipFile(run.folder / "best.npz") as archive:
+        assert set(archive.namelist()) == {f"{name}.npy" for name in (*ARRAYS, "state.json")}
+        assert archive.testzip() is None
