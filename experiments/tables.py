@@ -1,7 +1,7 @@
 """Writes the tables of results in README.md and experiments/README.md from experiments/results/*.json.
 
-    python experiments/tables.py            # rewrite the tables
-    python experiments/tables.py --check    # exit with 1 if one is not what the records give
+python experiments/tables.py            # rewrite the tables
+python experiments/tables.py --check    # exit with 1 if one is not what the records give
 """
 
 import sys

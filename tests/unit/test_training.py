@@ -26,8 +26,8 @@ from wordseq.translator import Translator  # noqa: E402
 from wordseq.vocab import TextCodec, Vocab  # noqa: E402
 
 PAIRS = 20
-SRC = IdStore.of([[4 + i % 5] * (1 + i % 7) for i in range(PAIRS)])
-TGT = IdStore.of([[4 + i % 3] * (1 + i % 4) for i in range(PAIRS)])
+SRC = IdStore.of([[4 + i % 5] * (1 + i % 2) for i in range(PAIRS)])
+TGT = IdStore.of([[4 + i % 3] * (1 + i % 2) for i in range(PAIRS)])
 BATCHES = 5
 PLAN = TrainConfig(batch_size=PAIRS // BATCHES, log_steps=1, max_epochs=3, patience=0, precision="float32")
 
