@@ -65,6 +65,6 @@ $(READY): pyproject.toml constraints.txt
 	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 	    $(PYTHON) -m venv $(VENV) && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
 	@touch $@
