@@ -74,6 +74,11 @@ class ModelConfig:
     kind: str = setting("encoder_decoder", "the shape of the model", choices=("encoder_decoder",))
     cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=("gru", "lstm", "rnn"))
     embed_dim: int = setting(256, "size of a token's vector", minimum=1)
+    embed_scale: float = setting(
+        1.0,
+        "standard deviation of new vectors' entries: 1 learns fast, 0.1 generalises better on small data",
+        minimum=0,
+    )
     hidden_size: int = setting(
         512, "units of a decoder layer; a bidirectional encoder has half of it each way", minimum=1
     )

@@ -55,9 +55,9 @@ class Seq2Seq(keras.Model):
         units = config.hidden_size
         shared: dict[str, Any] = {"dropout": config.dropout, "recurrent_dropout": config.recurrent_dropout}
         seed *= 100_000
-        self.src_embed = _embedding(src_size, config.embed_dim, 1.0, seed + 1, "src_embed")
-        # Entries of size 1 learn about twice as fast as small ones. As output weights they would start far too sure.
-        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else 1.0
+        # As output weights, entries of size 1 would start far too sure.
+        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
+        self.src_embed = _embedding(src_size, config.embed_dim, config.embed_scale, seed + 1, "src_embed")
         self.tgt_embed = _embedding(tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
         self.encoder = Stack(
             config.cell,

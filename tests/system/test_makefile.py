@@ -130,7 +130,9 @@ def test_check_runs_style_types_and_import_order(make):
 
 
 def test_help_names_every_target(make, project):
-    done = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=project, capture_output=True, text=True, timeout=60, check=True
+    )
     phony = next(line for line in (project / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
     shown = {line.split()[0] for line in done.stdout.splitlines()}
     assert shown == set(phony.split()[1:])

@@ -382,3 +382,9 @@ def test_a_diverged_model_has_no_perplexity_but_bits():
 def test_impossible_measurements_raise(changes, message):
     with pytest.raises(ValueError, match=message):
         Measured(**{"seconds": 1.0, "src_tokens": 1, "src_unknown": 0, "hyp_tokens": 1, "hyp_unknown": 0, **changes})
+
+
+def test_resamples_in_which_nothing_matches_are_no_obstacle():
+    hyps, refs = ["xyz", "Oui, bien."], [["Bonjour.", "Salut."], ["Oui, bien."]]
+    scores = score_corpus(hyps, refs)
+    assert scores["chrf"].ci95[0] < scores["chrf"].score

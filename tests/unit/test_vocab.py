@@ -170,9 +170,13 @@ def test_an_unknown_word_between_known_ones(codecs):
 def test_settings_reach_the_vocabulary():
     assert train_codec(["b b a", "a b"], DataConfig(max_size=1), "src").vocab.tokens == ("b",)
     assert train_codec(["b b a", "b"], DataConfig(min_freq=2), "src").vocab.tokens == ("b",)
-    assert train_codec(["a, b"], DataConfig(pretokenized=True), "src").vocab.tokens == ("a,", "b")
-    assert train_codec(iter(["ba"]), DataConfig(level="word", tgt_level="char"), "tgt").vocab.tokens[256:] == ("a", "b")
-    assert train_codec(iter(["ba"]), DataConfig(level="word", tgt_level="char"), "src").vocab.tokens == ("ba",)
+    assert train_codec(["a, b"], DataConfig(pretokenized=True, min_freq=1), "src").vocab.tokens == ("a,", "b")
+    assert train_codec(iter(["ba"]), DataConfig(level="word", tgt_level="char", min_freq=1), "tgt").vocab.tokens[
+        256:
+    ] == ("a", "b")
+    assert train_codec(iter(["ba"]), DataConfig(level="word", tgt_level="char", min_freq=1), "src").vocab.tokens == (
+        "ba",
+    )
     assert len(train_codec(SENTENCES * 9, DataConfig(level="bpe", subword_size=301), "src").vocab) == 301
 
 
