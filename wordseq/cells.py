@@ -1,8 +1,11 @@
 """Recurrent cells by name: the input projection of all steps at once, and one step.
 
-A step is one matrix product of the last output with the recurrent kernel, then an element-wise part, `activate`. What runs a
+A step is one matrix product of the last output with the recurrent kernel, then an element-wise part, `advance`. What runs a
 cell over time is in `recurrence`. Weights are laid out as in `keras.layers.LSTM`, `GRU` and `SimpleRNN`, so that they can be
 exchanged with those layers.
+
+A cell needs `gates`, `state_parts` and `advance` only: its gradient is then found by differentiating `advance` again. One that
+gives `activate` and `activate_gradient` instead saves that second pass.
 """
 
 from collections.abc import Mapping
@@ -11,13 +14,13 @@ from types import MappingProxyType
 import keras
 import tensorflow as tf
 
-from wordseq.products import matmul
+from wordseq.products import product
 
 State = tuple[tf.Tensor, ...]
 
 
 class Cell(keras.layers.Layer):
-    """A recurrent cell of `units` outputs; the base class, whose subclasses give `gates`, `state_parts` and `activate`.
+    """A recurrent cell of `units` outputs; the base class.
 
     Args:
         units: size h of the output.
@@ -29,6 +32,10 @@ class Cell(keras.layers.Layer):
     """Blocks of width h in the input projection and in the recurrent product."""
     state_parts: int
     """Tensors `[b, h]` in the state; the first is the output."""
+    recurrent = True
+    """Whether a step multiplies the last output with a recurrent kernel."""
+    additive = False
+    """Whether that product is only added to the input's share, so that both have the same gradient."""
 
     def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -44,64 +51,80 @@ class Cell(keras.layers.Layer):
             shape=(input_shape[-1], width),
             initializer=keras.initializers.GlorotUniform(seed=self.seed),
         )
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel",
-            shape=(self.units, width),
-            initializer=keras.initializers.Orthogonal(seed=self.seed + 1),
-        )
+        if self.recurrent:
+            self.recurrent_kernel = self.add_weight(
+                name="recurrent_kernel",
+                shape=(self.units, width),
+                initializer=keras.initializers.Orthogonal(seed=self.seed + 1),
+            )
         self._build_bias(width)
 
     def _build_bias(self, width: int) -> None:
         self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
 
     def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
-        """The input's share of every step's gates, `[b, t, gates * h]`, bias included, in one product."""
-        return matmul(inputs_bti, self.kernel, self.precision) + self.bias
+        """The input's share of every step's gates, `[b, t, gates * h]`, in one product and its format; no bias yet."""
+        return product(inputs_bti, self.kernel, self.precision)
 
     def zero_state(self, batch: tf.Tensor | int) -> State:
         """The state before the first step."""
         return tuple(tf.zeros([batch, self.units]) for _ in range(self.state_parts))
 
     def step_weights(self) -> tuple[tf.Tensor, ...]:
-        """Weights that `activate` needs beyond its inputs."""
-        return ()
+        """The weights that `advance` needs: the bias, unless a subclass says otherwise."""
+        return (tf.convert_to_tensor(self.bias),)
 
     def step(self, projected_bg: tf.Tensor, state: State) -> State:
         """One step without dropout: the next state, whose first tensor is the output."""
-        product_bg = matmul(state[0], self.recurrent_kernel, self.precision)
-        return self.activate(projected_bg, product_bg, state, self.step_weights())[0]
+        product_bg = None
+        if self.recurrent:
+            product_bg = tf.cast(product(state[0], self.recurrent_kernel, self.precision), tf.float32)
+        return self.activate(tf.cast(projected_bg, tf.float32), product_bg, state, self.step_weights())[0]
 
-    def activate(
-        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
-    ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        """The element-wise part of a step.
+    def advance(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor | None, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> State:
+        """The element-wise part of a step; all in float32.
 
         Args:
             projected_bg: the input's share of the gates, from `project`.
-            product_bg: the last output times the recurrent kernel.
+            product_bg: the last output times the recurrent kernel; None if the cell has none.
             state: the last state.
             weights: `step_weights()`.
 
         Returns:
-            The next state, and tensors to keep for `activate_gradient`.
+            The next state.
         """
-        raise NotImplementedError
+        return self.activate(projected_bg, product_bg, state, weights)[0]
+
+    def activate(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor | None, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        """`advance`, and tensors to keep for `activate_gradient`."""
+        kept = (projected_bg,) if product_bg is None else (projected_bg, product_bg)
+        return self.advance(projected_bg, product_bg, state, weights), kept
 
     def activate_gradient(
-        self, saved: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
-    ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
-        """Gradients of `activate`.
+        self, kept: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor | None, State, tuple[tf.Tensor, ...]]:
+        """Gradients of `advance`.
 
         Args:
-            saved: what `activate` kept.
+            kept: what `activate` kept.
             state: the state that went into the step.
             gradient: of the loss, with respect to the state that came out.
             weights: `step_weights()`.
 
         Returns:
-            The gradients with respect to `projected_bg`, `product_bg`, `state` and `weights`.
+            The gradients with respect to `projected_bg`, `product_bg` (the same tensor where the two are only added), `state`
+            and `weights`.
         """
-        raise NotImplementedError
+        inputs = (kept[0], kept[1] if self.recurrent else None, state, weights)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            new = self.advance(*inputs)
+        zero = tf.UnconnectedGradients.ZERO
+        return tape.gradient(new, inputs, output_gradients=gradient, unconnected_gradients=zero)
 
 
 class LSTM(Cell):
@@ -114,7 +137,7 @@ class LSTM(Cell):
     State `(h, c)`; gates in the order i, f, g, o of `keras.layers.LSTM`.
     """
 
-    gates, state_parts = 4, 2
+    gates, state_parts, additive = 4, 2, True
 
     def _build_bias(self, width: int) -> None:
         def forget_one(shape: tuple[int, ...], dtype: object = None) -> tf.Tensor:
@@ -127,17 +150,17 @@ class LSTM(Cell):
         self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[State, tuple[tf.Tensor, ...]]:
         """See `Cell.activate`."""
-        i, f, g, o = tf.split(projected_bg + product_bg, 4, axis=-1)
+        i, f, g, o = tf.split(projected_bg + product_bg + weights[0], 4, axis=-1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         c = f * state[1] + i * g
         tanh_c = tf.tanh(c)
         return (o * tanh_c, c), (i, f, g, o, tanh_c)
 
     def activate_gradient(
-        self, saved: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
+        self, kept: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
         """See `Cell.activate_gradient`."""
-        i, f, g, o, tanh_c = saved
+        i, f, g, o, tanh_c = kept
         d_h, d_c = gradient
         d_c += d_h * o * (1 - tanh_c * tanh_c)
         d_gates = tf.concat(
@@ -149,7 +172,7 @@ class LSTM(Cell):
             ],
             axis=-1,
         )
-        return d_gates, d_gates, (tf.zeros_like(d_h), d_c * f), ()
+        return d_gates, d_gates, (tf.zeros_like(d_h), d_c * f), (tf.reduce_sum(d_gates, 0),)
 
 
 class GRU(Cell):
@@ -167,55 +190,40 @@ class GRU(Cell):
     def _build_bias(self, width: int) -> None:
         self.bias = self.add_weight(name="bias", shape=(2, width), initializer="zeros")
 
-    def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
-        """See `Cell.project`."""
-        return matmul(inputs_bti, self.kernel, self.precision) + self.bias[0]
-
-    def step_weights(self) -> tuple[tf.Tensor, ...]:
-        """The recurrent bias."""
-        return (tf.convert_to_tensor(self.bias)[1],)
-
     def activate(
         self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[State, tuple[tf.Tensor, ...]]:
         """See `Cell.activate`."""
-        x_z, x_r, x_n = tf.split(projected_bg, 3, axis=-1)
-        h_z, h_r, h_n = tf.split(product_bg + weights[0], 3, axis=-1)
+        x_z, x_r, x_n = tf.split(projected_bg + weights[0][0], 3, axis=-1)
+        h_z, h_r, h_n = tf.split(product_bg + weights[0][1], 3, axis=-1)
         z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
         n = tf.tanh(x_n + r * h_n)
         return (z * state[0] + (1 - z) * n,), (z, r, n, h_n)
 
     def activate_gradient(
-        self, saved: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
+        self, kept: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
         """See `Cell.activate_gradient`."""
-        z, r, n, h_n = saved
+        z, r, n, h_n = kept
         d_h = gradient[0]
         d_n = d_h * (1 - z) * (1 - n * n)
         d_z = d_h * (state[0] - n) * z * (1 - z)
         d_r = d_n * h_n * r * (1 - r)
-        d_product = tf.concat([d_z, d_r, d_n * r], axis=-1)
-        return tf.concat([d_z, d_r, d_n], axis=-1), d_product, (d_h * z,), (tf.reduce_sum(d_product, 0),)
+        d_projected, d_product = tf.concat([d_z, d_r, d_n], axis=-1), tf.concat([d_z, d_r, d_n * r], axis=-1)
+        d_bias = tf.stack([tf.reduce_sum(d_projected, 0), tf.reduce_sum(d_product, 0)])
+        return d_projected, d_product, (d_h * z,), (d_bias,)
 
 
 class Elman(Cell):
     """Simple recurrent network (Elman 1990): h' = tanh(x W + h U + b). State `(h,)`, as in `keras.layers.SimpleRNN`."""
 
-    gates, state_parts = 1, 1
+    gates, state_parts, additive = 1, 1, True
 
-    def activate(
+    def advance(
         self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
-    ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        """See `Cell.activate`."""
-        h = tf.tanh(projected_bg + product_bg)
-        return (h,), (h,)
-
-    def activate_gradient(
-        self, saved: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
-    ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
-        """See `Cell.activate_gradient`."""
-        d_gates = gradient[0] * (1 - saved[0] * saved[0])
-        return d_gates, d_gates, (tf.zeros_like(d_gates),), ()
+    ) -> State:
+        """See `Cell.advance`."""
+        return (tf.tanh(projected_bg + product_bg + weights[0]),)
 
 
 CELLS: Mapping[str, type[Cell]] = MappingProxyType({"gru": GRU, "lstm": LSTM, "rnn": Elman})

@@ -125,6 +125,7 @@ class TrainConfig:
     precision: str = setting(
         "auto", "number format of the large products; auto: by the CPU", choices=("float32", "bfloat16", "auto")
     )
+    shards: int = setting(0, "parts of a batch computed side by side; 0: by the number of processors", minimum=0)
     teacher_forcing: float = setting(1.0, "share of gold tokens fed to the decoder", minimum=1, maximum=1)
     validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)
     patience: int = setting(4, "stop after so many validations without a better dev BLEU; 0: never", minimum=0)

@@ -17,6 +17,7 @@ from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
+from wordseq.threads import parts
 from wordseq.training import Progress, Validation, train
 from wordseq.translator import Hypothesis, Translator
 from wordseq.vocab import TextCodec, coverage, train_codec
@@ -36,8 +37,7 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
         UserError: the settings, the data or the folder cannot be used.
         Stopped: interrupted, and saved.
     """
-    precision = resolve_precision(config.train.precision)
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision))
+    config = _resolved(config)
     run = Run(folder)
     _check_folder(run, config)
     corpus = load_corpus(config.data, mirror=mirror, say=say)
@@ -48,11 +48,20 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     _begin(run, config, corpus, (src, tgt), stores)
     for line in _describe_data(run, (src, tgt)):
         say(line)
-    model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+    model = Seq2Seq(
+        config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
+    )
     say(_describe_job(config, model, stores))
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
         return train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), reporter)
+
+
+def _resolved(config: Config) -> Config:
+    """The settings with what this machine decides written into them, so that a run goes on the same way on another."""
+    train = config.train
+    decided = {"precision": resolve_precision(train.precision), "shards": train.shards or parts()}
+    return dataclasses.replace(config, train=dataclasses.replace(train, **decided))
 
 
 class Validator:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from wordseq.products import PRECISIONS, matmul
 
-ROWS = 256
+ROWS = 64
 """Rows are filled up to a multiple of this, so that few shapes are compiled."""
 
 

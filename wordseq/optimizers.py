@@ -1,9 +1,11 @@
 """Update rules by name, the step size over time, and one compiled update."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from wordseq.config import TrainConfig
@@ -44,8 +46,14 @@ def learning_rate(train: TrainConfig, step: int, epoch: int, decays: int) -> flo
     return train.learning_rate * min(1.0, step / warmup) * factors[train.schedule]
 
 
+GROUPS = 2
+"""The weights are updated in so many groups of about equal size, side by side."""
+
+Gradient = tf.Tensor | tf.IndexedSlices
+
+
 class Updater:
-    """An optimizer with clipping, as one compiled pass over the weights.
+    """An optimizer with clipping, each pass over the weights compiled.
 
     Args:
         train: settings.
@@ -53,23 +61,66 @@ class Updater:
     """
 
     def __init__(self, train: TrainConfig, variables: list[keras.Variable]) -> None:
-        self.optimizer = OPTIMIZERS[train.optimizer](train)
-        self.optimizer.build(variables)
-        self.variables = variables
         self.clip_norm = train.clip_norm
+        self.places = _groups([int(np.prod(variable.shape)) for variable in variables])
+        self.groups = [[variables[place] for place in places] for places in self.places]
+        self.optimizers = [OPTIMIZERS[train.optimizer](train) for _ in self.groups]
+        for optimizer, group in zip(self.optimizers, self.groups, strict=True):
+            optimizer.build(group)
+        # Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
+        self._sums = [tf.function(_sum, jit_compile=True) for _ in self.groups]
+        self._updates = [_compiled(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
 
-    def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Clip the gradients to `train.clip_norm` together, update the weights, give the norm before clipping.
+    def set_learning_rate(self, rate: float) -> None:
+        """The step size of the updates that follow."""
+        for optimizer in self.optimizers:
+            optimizer.learning_rate.assign(rate)
+
+    def apply(self, shares: Sequence[Sequence[Gradient]], count: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """Update the weights by the mean gradient, clipped to `train.clip_norm` as a whole; its norm before clipping.
 
         Where the norm is not finite, nothing is updated.
+
+        Args:
+            shares: what several parts of a batch add to the gradient, each in the order of the variables.
+            count: what the mean is over.
         """
-        norm = tf.linalg.global_norm(gradients)
-        scale = self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else tf.ones([])
+        added = [_add(parts) for parts in zip(*shares, strict=True)]
+        sums = [add([added[place] for place in places]) for add, places in zip(self._sums, self.places, strict=True)]
+        norm = tf.sqrt(tf.add_n([squares for _, squares in sums])) / count
+        scale = (self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else 1.0) / count
         if tf.math.is_finite(norm):
-            self._update([gradient * scale for gradient in gradients])
+            for update, (gradients, _) in zip(self._updates, sums, strict=True):
+                update(gradients, scale)
         return norm
 
-    # Compiled: Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
-    @tf.function(jit_compile=True)
-    def _update(self, gradients: list[tf.Tensor]) -> None:
-        self.optimizer.apply(gradients, self.variables)
+
+def _compiled(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) -> Any:
+    """The update of a group by its gradients times a factor."""
+
+    def update(gradients: list[tf.Tensor], scale: tf.Tensor) -> None:
+        optimizer.apply([gradient * scale for gradient in gradients], group)
+
+    return tf.function(update, jit_compile=True)
+
+
+def _groups(sizes: Sequence[int]) -> list[list[int]]:
+    """Places of the weights of each group, so that the groups are about as large as each other."""
+    groups: list[list[int]] = [[] for _ in range(min(GROUPS, len(sizes)))]
+    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        min(groups, key=lambda group: sum(sizes[k] for k in group)).append(place)
+    return [sorted(group) for group in groups]
+
+
+def _add(parts: Sequence[Gradient]) -> list[tf.Tensor]:
+    """The addends of one weight's gradient. Rows of an embedding are brought together before they become a whole matrix."""
+    if isinstance(parts[0], tf.IndexedSlices):
+        values, indices = (tf.concat([getattr(part, name) for part in parts], 0) for name in ("values", "indices"))
+        return [tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0])]
+    return [tf.convert_to_tensor(part) for part in parts]
+
+
+def _sum(addends: list[list[tf.Tensor]]) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Sums of addends, and the sum of the squares of their entries."""
+    sums = [tf.add_n(parts) for parts in addends]
+    return sums, tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in sums])

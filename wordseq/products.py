@@ -24,8 +24,8 @@ def resolve_precision(name: str, cpu_info: Path = Path("/proc/cpuinfo")) -> str:
     return "bfloat16" if _BFLOAT16_FLAGS.intersection(flags) else "float32"
 
 
-def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:
-    """The product of two float32 tensors, computed in `precision`, as float32.
+def product(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:
+    """The product of two tensors, computed in `precision` and left in it.
 
     In bfloat16 the factors and the result are rounded to 8 bits of mantissa; the sums inside the product are float32.
     `a` is `[..., m, k]`; `b` is `[k, n]`, shared by all leading axes of `a`, or has the same leading axes.
@@ -33,9 +33,14 @@ def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = Fa
     kind = PRECISIONS[precision]
     if b.shape.rank == 2 and a.shape.rank != 2:
         # One product for all leading axes.
-        rows = matmul(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
+        rows = product(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
         return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
-    return tf.cast(tf.matmul(tf.cast(a, kind), tf.cast(b, kind), transpose_b=transpose_b), tf.float32)
+    return tf.matmul(tf.cast(a, kind), tf.cast(b, kind), transpose_b=transpose_b)
+
+
+def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:
+    """`product` as float32."""
+    return tf.cast(product(a, b, precision, transpose_b=transpose_b), tf.float32)
 
 
 def fan_in_uniform(seed: int) -> keras.initializers.Initializer:

@@ -4,9 +4,11 @@ import os
 import sys
 import tempfile
 
+from wordseq.threads import processors, threads_an_operation
+
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile.
+    """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile; threads as in `threads`.
 
     TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, comes too late for what it prints while it is loaded. If the import fails,
     what was printed is shown.
@@ -22,6 +24,8 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
 
+            tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation())
+            tf.config.threading.set_inter_op_parallelism_threads(processors())
             tf.zeros([])
             # Several models in one process are no mistake, but it warns of every search that is compiled again.
             tf.get_logger().setLevel("ERROR")

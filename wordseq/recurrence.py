@@ -5,54 +5,200 @@ leaves the gradient of the recurrent kernel to one product after the loop.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from wordseq.cells import Cell, State, make_cell
-from wordseq.products import PRECISIONS, matmul
+from wordseq.products import PRECISIONS
 
 Arrays = tuple[tf.TensorArray, ...]
 
 
-def scan(
-    cell: Cell, projected_tbg: tf.Tensor, mask_tb: tf.Tensor, state: State, keep_bh: tf.Tensor | None = None
-) -> tuple[tf.Tensor, State]:
-    """Run `cell` over the steps of a projected input, time first.
+class _Given(NamedTuple):
+    """What stays the same in all steps of a scan."""
 
-    Args:
-        cell: a built cell.
-        projected_tbg: `cell.project` of the inputs.
-        mask_tb: true at real positions. At others the state is carried over unchanged, and is the output.
-        state: the state before the first step.
-        keep_bh: a factor on the last output before the recurrent product, the same at every step (variational dropout).
+    kernel: tf.Tensor | None
+    """In the format of the products."""
+    weights: tuple[tf.Tensor, ...]
+    mask_tb1: tf.Tensor
+    keep_bh: tf.Tensor | None
 
-    Returns:
-        The outputs `[t, b, h]` and the last state.
+
+class Scan:
+    """Runs a built cell over the steps of a projected input, time first.
+
+    A step is one product, and what lies between two products. With `fused`, the latter is one function compiled by XLA: faster,
+    once it is compiled, which takes a moment for every new batch size.
     """
-    parts = len(state)
-    if keep_bh is None:
-        keep_bh = tf.ones([])
 
-    @tf.custom_gradient
-    def run(projected_tbg: tf.Tensor, kernel: tf.Tensor, *rest: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-        first, weights = rest[:parts], rest[parts:]
-        loop = _Loop(cell, kernel, weights, mask_tb, keep_bh)
-        states, saved = loop.forward(projected_tbg, first)
-        outputs_sbh = states[0].stack()  # One more than t: the first is the state before.
-        last = tuple(array.read(array.size() - 1) for array in states)
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.kind = PRECISIONS[cell.precision]
+        self._fused_advance = tf.function(self._advance, jit_compile=True)
+        self._fused_gradient = tf.function(self._gradient, jit_compile=True)
 
-        def gradient(d_outputs_tbh: tf.Tensor, *d_last: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            d_projected_tbg, d_product_tbg, d_first, d_weights = loop.backward(states, saved, d_outputs_tbh, d_last)
-            fed_bh, d_product_bg = (_rows(tensor) for tensor in (outputs_sbh[:-1] * keep_bh, d_product_tbg))
-            d_kernel = matmul(tf.transpose(fed_bh), d_product_bg, cell.precision)
-            return d_projected_tbg, d_kernel, *d_first, *d_weights
+    def __call__(
+        self,
+        projected_tbg: tf.Tensor,
+        mask_tb: tf.Tensor,
+        state: State,
+        keep_bh: tf.Tensor | None = None,
+        fused: bool = False,
+    ) -> tuple[tf.Tensor, State]:
+        """The outputs `[t, b, h]` and the last state.
 
-        return (outputs_sbh[1:], *last), gradient
+        Args:
+            projected_tbg: `cell.project` of the inputs.
+            mask_tb: true at real positions. At others the state is carried over unchanged, and is the output.
+            state: the state before the first step.
+            keep_bh: a factor on the last output before the recurrent product, the same at every step (variational dropout).
+            fused: see the class.
+        """
+        weights = self.cell.step_weights()
+        kernels = (tf.convert_to_tensor(self.cell.recurrent_kernel),) if self.cell.recurrent else ()
 
-    outputs_tbh, *last = run(projected_tbg, tf.convert_to_tensor(cell.recurrent_kernel), *state, *cell.step_weights())
-    return outputs_tbh, tuple(last)
+        @tf.custom_gradient
+        def run(projected_tbg: tf.Tensor, *rest: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+            first, weights, kernel = _cut(rest, len(state), len(kernels))
+            kernel_hg = tf.cast(kernel[0], self.kind) if kernel else None
+            given = _Given(kernel_hg, weights, mask_tb[:, :, None], keep_bh)
+            states, fed, kept = self._forward(projected_tbg, first, given, fused)
+            outputs_sbh = states[0].stack()  # One more than t: the first is the state before.
+            last = tuple(array.read(array.size() - 1) for array in states)
+
+            def gradient(d_outputs_tbh: tf.Tensor, *d_last: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                d_gates, d_first, d_weights = self._backward(states, kept, d_outputs_tbh, d_last, given, fused)
+                d_projected_tbg, d_product_tbg = d_gates[0].stack(), d_gates[-1].stack()
+                d_kernel: State = ()
+                if kernel:
+                    product_hg = tf.matmul(_rows(fed.stack()), _rows(d_product_tbg), transpose_a=True)
+                    d_kernel = (tf.cast(product_hg, tf.float32),)
+                return tf.cast(d_projected_tbg, projected_tbg.dtype), *d_first, *d_weights, *d_kernel
+
+            return (outputs_sbh[1:], *last), gradient
+
+        outputs_tbh, *last = run(projected_tbg, *state, *weights, *kernels)
+        return outputs_tbh, tuple(last)
+
+    def _forward(
+        self, projected_tbg: tf.Tensor, first: State, given: _Given, fused: bool
+    ) -> tuple[Arrays, tf.TensorArray, Arrays]:
+        """The states of all steps (the one before the first included), what each step fed, what the gradients need."""
+        advance = self._fused_advance if fused else self._advance
+        steps = tf.shape(projected_tbg)[0]
+
+        def step(t: tf.Tensor, state: State, fed_bh: tf.Tensor) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
+            product_bg = None if given.kernel is None else tf.matmul(fed_bh, given.kernel)
+            return advance(projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
+
+        def body(
+            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: Arrays, fed: tf.TensorArray, kept: Arrays
+        ) -> tuple[Any, ...]:
+            fed = fed.write(t, fed_bh)
+            state, fed_bh, keeps = step(t, state, fed_bh)
+            return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
+
+        first_fed_bh = self._feed(first[0], given.keep_bh)
+        keeps = step(tf.constant(0), first, first_fed_bh)[2]  # For their number; nothing is computed in a graph.
+        states = tuple(_array(steps + 1).write(0, part) for part in first)
+        fed, kept = _array(steps, self.kind), tuple(_array(steps) for _ in keeps)
+        start = (tf.constant(0), first, first_fed_bh, states, fed, kept)
+        return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
+
+    def _backward(
+        self, states: Arrays, kept: Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
+    ) -> tuple[Arrays, State, tuple[tf.Tensor, ...]]:
+        """Gradients with respect to projections and products (one array, if they are equal), first state, weights."""
+        gradient = self._fused_gradient if fused else self._gradient
+        steps = tf.shape(d_outputs_tbh)[0]
+
+        def body(
+            t: tf.Tensor, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: Arrays
+        ) -> tuple[Any, ...]:
+            before, keeps = (tuple(array.read(t) for array in arrays) for arrays in (states, kept))
+            d_new = (d_state, d_outputs_tbh[t], d_fed_bh)
+            d_inputs, d_state, d_weights = gradient(
+                keeps, before, d_new, d_weights, given.weights, given.mask_tb1[t], given.keep_bh
+            )
+            if given.kernel is not None:
+                d_fed_bh = tf.matmul(d_inputs[-1], given.kernel, transpose_b=True)
+            return t - 1, d_state, d_fed_bh, d_weights, _write(d_gates, t, d_inputs)
+
+        arrays = 1 if self.cell.additive or not self.cell.recurrent else 2
+        start = (
+            steps - 1,
+            d_last,
+            tf.zeros_like(d_last[0], self.kind),
+            tuple(tf.zeros_like(weight) for weight in given.weights),
+            tuple(_array(steps, self.kind) for _ in range(arrays)),
+        )
+        _, d_first, d_fed_bh, d_weights, d_gates = tf.while_loop(lambda t, *_: t >= 0, body, start)
+        return d_gates, (d_first[0] + self._feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
+
+    def _feed(self, output_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
+        """What goes into the recurrent product."""
+        return tf.cast(output_bh if keep_bh is None else output_bh * keep_bh, self.kind)
+
+    def _feed_gradient(self, d_fed_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
+        d_output_bh = tf.cast(d_fed_bh, tf.float32)
+        return d_output_bh if keep_bh is None else d_output_bh * keep_bh
+
+    def _advance(
+        self,
+        projected_bg: tf.Tensor,
+        product_bg: tf.Tensor | None,
+        state: State,
+        weights: tuple[tf.Tensor, ...],
+        mask_b1: tf.Tensor,
+        keep_bh: tf.Tensor | None,
+    ) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
+        """From one product to the next: the new state (where masked, the old), what it feeds, what the gradient needs."""
+        product_bg = None if product_bg is None else tf.cast(product_bg, tf.float32)
+        new, keeps = self.cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, weights)
+        new = tuple(tf.where(mask_b1, ours, last) for ours, last in zip(new, state, strict=True))
+        return new, self._feed(new[0], keep_bh), keeps
+
+    def _gradient(
+        self,
+        keeps: tuple[tf.Tensor, ...],
+        before: State,
+        d_new: tuple[State, tf.Tensor, tf.Tensor],
+        d_weights: tuple[tf.Tensor, ...],
+        weights: tuple[tf.Tensor, ...],
+        mask_b1: tf.Tensor,
+        keep_bh: tf.Tensor | None,
+    ) -> tuple[tuple[tf.Tensor, ...], State, tuple[tf.Tensor, ...]]:
+        """The gradient of `_advance`: where masked, that of the state passes through and nothing else is touched.
+
+        Args:
+            keeps: what `_advance` kept.
+            before: the state that went into the step.
+            d_new: gradients of the state that came out, of the output, and of what was fed.
+            d_weights: sum of the later steps.
+            weights: see `Cell.step_weights`.
+            mask_b1: true where the step is real.
+            keep_bh: see `Scan`.
+
+        Returns:
+            Gradients of projection and product in the format of the products, of `before` but for what it fed, and of the
+            weights.
+        """
+        d_state, d_output_bh, d_fed_bh = d_new
+        d_state = (d_state[0] + d_output_bh + self._feed_gradient(d_fed_bh, keep_bh), *d_state[1:])
+        d_real = tuple(tf.where(mask_b1, part, 0.0) for part in d_state)
+        d_projected_bg, d_product_bg, d_before, d_step = self.cell.activate_gradient(keeps, before, d_real, weights)
+        d_before = tuple(tf.where(mask_b1, ours, part) for ours, part in zip(d_before, d_state, strict=True))
+        d_weights = tuple(total + part for total, part in zip(d_weights, d_step, strict=True))
+        d_gates = (d_projected_bg,) if self.cell.additive or d_product_bg is None else (d_projected_bg, d_product_bg)
+        return tuple(tf.cast(part, self.kind) for part in d_gates), d_before, d_weights
+
+
+def _cut(tensors: Sequence[tf.Tensor], head: int, tail: int) -> tuple[State, State, State]:
+    """The first `head`, those between, and the last `tail` tensors."""
+    end = len(tensors) - tail
+    return tuple(tensors[:head]), tuple(tensors[head:end]), tuple(tensors[end:])
 
 
 def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:
@@ -60,69 +206,8 @@ def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tensor_tbx, [-1, tensor_tbx.shape[-1]])
 
 
-class _Loop:
-    """The two loops of `scan` over one sequence."""
-
-    def __init__(
-        self, cell: Cell, kernel: tf.Tensor, weights: tuple[tf.Tensor, ...], mask_tb: tf.Tensor, keep_bh: tf.Tensor
-    ) -> None:
-        self.cell = cell
-        self.kernel = tf.cast(kernel, PRECISIONS[cell.precision])
-        self.weights = weights
-        self.mask_tb1 = mask_tb[:, :, None]
-        self.keep_bh = keep_bh
-
-    def forward(self, projected_tbg: tf.Tensor, first: State) -> tuple[Arrays, Arrays]:
-        """The states of all steps (the one before the first included) and what their gradients need."""
-        steps = tf.shape(projected_tbg)[0]
-        n_saved = len(self._step(projected_tbg[0], first, self.mask_tb1[0])[1])
-        states = tuple(_array(steps + 1).write(0, part) for part in first)
-        saved = tuple(_array(steps) for _ in range(n_saved))
-
-        def body(t: tf.Tensor, state: State, states: Arrays, saved: Arrays) -> tuple[Any, ...]:
-            state, kept = self._step(projected_tbg[t], state, self.mask_tb1[t])
-            return t + 1, state, _write(states, t + 1, state), _write(saved, t, kept)
-
-        loop = tf.while_loop(lambda t, *_: t < steps, body, (tf.constant(0), first, states, saved))
-        return loop[2], loop[3]
-
-    def _step(self, projected_bg: tf.Tensor, state: State, mask_b1: tf.Tensor) -> tuple[State, tuple[tf.Tensor, ...]]:
-        product_bg = matmul(state[0] * self.keep_bh, self.kernel, self.cell.precision)
-        new, saved = self.cell.activate(projected_bg, product_bg, state, self.weights)
-        return tuple(tf.where(mask_b1, ours, last) for ours, last in zip(new, state, strict=True)), saved
-
-    def backward(
-        self, states: Arrays, saved: Arrays, d_outputs_tbh: tf.Tensor, d_last: State
-    ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
-        """Gradients with respect to the projected input, the recurrent products, the first state, the step weights."""
-        steps = tf.shape(d_outputs_tbh)[0]
-        d_weights = tuple(tf.zeros_like(weight) for weight in self.weights)
-
-        def body(t: tf.Tensor, d_state: State, d_weights: State, d_inputs: Arrays) -> tuple[Any, ...]:
-            before, kept = (tuple(array.read(t) for array in arrays) for arrays in (states, saved))
-            d_state = (d_state[0] + d_outputs_tbh[t], *d_state[1:])
-            d_projected, d_product, d_state, d_step = self._step_gradient(before, kept, d_state, self.mask_tb1[t])
-            d_weights = tuple(total + part for total, part in zip(d_weights, d_step, strict=True))
-            return t - 1, d_state, d_weights, _write(d_inputs, t, (d_projected, d_product))
-
-        start = (steps - 1, tuple(d_last), d_weights, (_array(steps), _array(steps)))
-        _, d_first, d_weights, d_inputs = tf.while_loop(lambda t, *_: t >= 0, body, start)
-        return d_inputs[0].stack(), d_inputs[1].stack(), d_first, d_weights
-
-    def _step_gradient(
-        self, before: State, kept: tuple[tf.Tensor, ...], d_new: State, mask_b1: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
-        """The gradient of `_step`: where masked, that of the state passes through and nothing else is touched."""
-        passed = tuple(tf.where(mask_b1, 0.0, part) for part in d_new)
-        d_real = tuple(tf.where(mask_b1, part, 0.0) for part in d_new)
-        d_projected, d_product, d_state, d_weights = self.cell.activate_gradient(kept, before, d_real, self.weights)
-        d_output = matmul(d_product, self.kernel, self.cell.precision, transpose_b=True) * self.keep_bh
-        d_state = (d_state[0] + d_output, *d_state[1:])
-        return d_projected, d_product, tuple(a + b for a, b in zip(d_state, passed, strict=True)), d_weights
-
-
-def _array(size: tf.Tensor) -> tf.TensorArray:
-    return tf.TensorArray(tf.float32, size, clear_after_read=False)
+def _array(size: tf.Tensor, kind: tf.DType = tf.float32) -> tf.TensorArray:
+    return tf.TensorArray(kind, size, clear_after_read=False)
 
 
 def _write(arrays: Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> Arrays:
@@ -157,6 +242,7 @@ class Recurrence(keras.layers.Layer):
         self.cell = make_cell(cell, units, precision, seed)
         self.reverse = reverse
         self.keep = keras.layers.Dropout(recurrent_dropout, seed=seed + 2) if recurrent_dropout else None
+        self.scan = Scan(self.cell)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the cell for inputs `[b, t, i]`."""
@@ -180,7 +266,7 @@ class Recurrence(keras.layers.Layer):
         turn = [0] if self.reverse else []
         inputs_tbi = tf.reverse(tf.transpose(inputs_bti, [1, 0, 2]), turn)
         mask_tb = tf.reverse(tf.transpose(mask_bt), turn)
-        outputs_tbh, state = scan(self.cell, self.cell.project(inputs_tbi), mask_tb, state, keep_bh)
+        outputs_tbh, state = self.scan(self.cell.project(inputs_tbi), mask_tb, state, keep_bh, fused=training)
         return tf.transpose(tf.reverse(outputs_tbh, turn), [1, 0, 2]), state
 
     def step(self, inputs_bi: tf.Tensor, state: State) -> State:

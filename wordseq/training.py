@@ -22,6 +22,10 @@ from wordseq.errors import UserError
 from wordseq.losses import cross_entropy
 from wordseq.model import Seq2Seq
 from wordseq.optimizers import Updater, learning_rate
+from wordseq.vocab import PAD_ID
+
+SHARD_ROWS = 16
+"""Parts of a batch have a multiple of so many rows, so that few shapes are compiled."""
 
 
 class Validation(NamedTuple):
@@ -142,6 +146,8 @@ def train(
 class Trainer:
     """A model with its optimizer: one update at a time.
 
+    A batch is computed in `train.shards` parts that do not wait for each other, so that each can have a processor of its own.
+
     Args:
         model: trained in place.
         config: settings.
@@ -155,6 +161,16 @@ class Trainer:
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Nats of a batch's real target tokens, their number, and the norm of the mean gradient, after one update."""
+        shards = self.config.shards or 1
+        parts = [self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards)) for k in range(shards)]
+        nats, tokens, gradients = zip(*parts, strict=True)
+        tokens = tf.cast(tf.add_n(tokens), tf.float32)
+        return tf.add_n(nats), tokens, self.updater.apply(gradients, tokens)
+
+    def _gradients(
+        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
+        """Nats of the real target tokens, their number, and the gradients of the summed loss."""
         model = self.model
         with tf.GradientTape() as tape:
             memory, states = model.encode(src_ids_bs, training=True)
@@ -171,10 +187,7 @@ class Trainer:
                 label_smoothing=self.config.label_smoothing,
                 precision=model.precision,
             )
-        tokens = tf.cast(tf.size(gold_n), tf.float32)
-        gradients = tape.gradient(loss, [weight.value for weight in self.weights])
-        norm = self.updater.apply([tf.convert_to_tensor(gradient) / tokens for gradient in gradients])
-        return nats, tokens, norm
+        return nats, tf.size(gold_n), tape.gradient(loss, [weight.value for weight in self.weights])
 
     def arrays(self) -> Arrays:
         """Weights, seeds of dropout, and the optimizer's variables."""
@@ -193,8 +206,17 @@ class Trainer:
         named = by_path(self.model.weights)
         seeds = [variable for variable in self.model.variables if variable.path not in named]
         named |= {f"seeds/{k}": seed for k, seed in enumerate(seeds)}
-        optimizer = by_path(self.updater.optimizer.variables)
-        return named | {f"optimizer/{path.partition('/')[2]}": variable for path, variable in optimizer.items()}
+        for k, optimizer in enumerate(self.updater.optimizers):
+            found = by_path(optimizer.variables)
+            named |= {f"optimizer/{k}/{path.partition('/')[2]}": variable for path, variable in found.items()}
+        return named
+
+
+def _shard(ids: tf.Tensor, k: int, shards: int) -> tf.Tensor:
+    """Every so many-th row from the k-th on, filled up with rows of padding to a multiple of `SHARD_ROWS`."""
+    rows = ids[k::shards]
+    filling = (-tf.shape(rows)[0]) % SHARD_ROWS
+    return tf.pad(rows, [[0, filling], [0, 0]], constant_values=PAD_ID)
 
 
 def resume(run: Run, trainer: Trainer) -> Progress:
@@ -224,7 +246,7 @@ def _update(
     config = trainer.config
     batch = make_batch(src, tgt, rows)
     rate = learning_rate(config, progress.step + 1, progress.epoch, progress.decays)
-    trainer.updater.optimizer.learning_rate.assign(rate)
+    trainer.updater.set_learning_rate(rate)
     nats, tokens, norm = (float(value) for value in trainer.update(batch.src_ids_bs, batch.tgt_ids_bt))
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise _diverged(config, progress.step + 1, f"the loss is {nats} and its gradient's norm {norm}")

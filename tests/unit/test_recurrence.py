@@ -6,7 +6,7 @@ import tensorflow as tf
 from tests.reference.cells import REFERENCES, STATE_PARTS, run
 from tests.unit.test_cells import randomise, weights_of
 from wordseq.cells import CELLS, make_cell
-from wordseq.recurrence import Bidirectional, Recurrence, Stack, scan
+from wordseq.recurrence import Bidirectional, Recurrence, Scan, Stack
 
 INPUTS, UNITS = 5, 8
 LENGTHS = [6, 1, 4]
@@ -161,7 +161,7 @@ def test_gradient_of_scan_equals_numerical_differences(name, dropped):
         tape.watch([inputs_bti, *state])
         projected_tbg = cell.project(tf.transpose(inputs_bti, [1, 0, 2]))
         keep = tf.constant(keep_bh) if dropped else None
-        outputs_tbh, last = scan(cell, projected_tbg, tf.constant(MASK_BT.T), state, keep)
+        outputs_tbh, last = Scan(cell)(projected_tbg, tf.constant(MASK_BT.T), state, keep)
         loss = tf.reduce_sum(tf.transpose(outputs_tbh, [1, 0, 2]) * shares[0] * MASK_BT[:, :, None])
         loss += sum(tf.reduce_sum(part * share) for part, share in zip(last, shares[1:], strict=True))
     variables = cell.trainable_variables

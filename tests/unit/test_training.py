@@ -64,8 +64,7 @@ def counting(monkeypatch):
     class Counting:
         def __init__(self, model, config):
             self.model, self.config = model, config
-            rate = SimpleNamespace(assign=told.rates.append)
-            self.updater = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=rate))
+            self.updater = SimpleNamespace(set_learning_rate=told.rates.append)
 
         def update(self, src_ids_bs, tgt_ids_bt):
             step = int(self.model.weights[0].value) + 1
@@ -424,5 +423,5 @@ def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
     moments = {name for name in arrays if name.startswith("optimizer/") and name.endswith(("momentum", "velocity"))}
     assert sum(name.startswith("seeds/") for name in arrays) >= 6
     assert len(moments) == 2 * len(weights)
-    assert int(arrays["optimizer/iteration"]) == 12
+    assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 12
     assert Run(real_runs.folder / "whole").load(BEST)[0].keys() == weights
