@@ -68,7 +68,6 @@ class Updater:
         for optimizer, group in zip(self.optimizers, self.groups, strict=True):
             optimizer.build(group)
         # Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
-        self._sums = [tf.function(_sum, jit_compile=True) for _ in self.groups]
         self._updates = [_compiled(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
 
     def set_learning_rate(self, rate: float) -> None:
@@ -85,13 +84,12 @@ class Updater:
             shares: what several parts of a batch add to the gradient, each in the order of the variables.
             count: what the mean is over.
         """
-        added = [_add(parts) for parts in zip(*shares, strict=True)]
-        sums = [add([added[place] for place in places]) for add, places in zip(self._sums, self.places, strict=True)]
-        norm = tf.sqrt(tf.add_n([squares for _, squares in sums])) / count
+        gradients = [_add(parts) for parts in zip(*shares, strict=True)]
+        norm = tf.linalg.global_norm(gradients) / count
         scale = (self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else 1.0) / count
         if tf.math.is_finite(norm):
-            for update, (gradients, _) in zip(self._updates, sums, strict=True):
-                update(gradients, scale)
+            for update, places in zip(self._updates, self.places, strict=True):
+                update([gradients[place] for place in places], scale)
         return norm
 
 
@@ -112,15 +110,9 @@ def _groups(sizes: Sequence[int]) -> list[list[int]]:
     return [sorted(group) for group in groups]
 
 
-def _add(parts: Sequence[Gradient]) -> list[tf.Tensor]:
-    """The addends of one weight's gradient. Rows of an embedding are brought together before they become a whole matrix."""
+def _add(parts: Sequence[Gradient]) -> tf.Tensor:
+    """One weight's gradient. Rows of an embedding are brought together before they become a whole matrix."""
     if isinstance(parts[0], tf.IndexedSlices):
         values, indices = (tf.concat([getattr(part, name) for part in parts], 0) for name in ("values", "indices"))
-        return [tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0])]
-    return [tf.convert_to_tensor(part) for part in parts]
-
-
-def _sum(addends: list[list[tf.Tensor]]) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """Sums of addends, and the sum of the squares of their entries."""
-    sums = [tf.add_n(parts) for parts in addends]
-    return sums, tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in sums])
+        return tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0])
+    return tf.add_n([tf.convert_to_tensor(part) for part in parts])
