@@ -143,6 +143,11 @@ class DecodeConfig:
     )
     max_len_extra: int = setting(20, "and so many tokens more", minimum=1)
     batch_size: int = setting(128, "sentences decoded together", minimum=1)
+    precision: str = setting(
+        "float32",
+        "number format of the large products: bfloat16 is faster, and may break near ties; auto: by the CPU",
+        choices=("float32", "bfloat16", "auto"),
+    )
     copy_unknown: bool = setting(False, "replace <unk> by the source word with the highest attention")
 
 

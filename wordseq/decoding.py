@@ -1,12 +1,13 @@
 """Search: greedy, sampling and beam, each one compiled loop over a step function.
 
-A step function takes the last token of k hypotheses a sentence and a state whose tensors start with `[b, k]`, and gives the
-log-probabilities of the next token and the next state:
+A step function takes the last token of k hypotheses a sentence, a state whose tensors start with `[b, k]` and what is known of
+the b sentences from the start, and gives the log-probabilities of the next token and the next state:
 
-    step(last_ids_bk, state) -> (log_probs_bkv, state)
+    step(last_ids_bk, state, memory) -> (log_probs_bkv, state)
 
 PAD and BOS are never chosen. A hypothesis ends with EOS; at its sentence's limit nothing but EOS may be chosen, so every score
-is the log-probability of a whole sentence, end included.
+is the log-probability of a whole sentence, end included. Sentences that are done leave the batch: in the loops, b is the number
+of those that are left, and `rows_b` says which they are.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,12 @@ import tensorflow as tf
 from wordseq.vocab import BOS_ID, EOS_ID, PAD_ID
 
 State = Any
-Step = Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]
+Memory = Any
+Step = Callable[[tf.Tensor, State, Memory], tuple[tf.Tensor, State]]
 Choose = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 NEVER = float("-inf")
+BLOCK = 64
+"""Tokens among whose largest the search for the best begins."""
 
 
 class Found(NamedTuple):
@@ -73,7 +77,21 @@ def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_
     return choose
 
 
-def decode_one(step: Step, state: State, limits_b: tf.Tensor, choose: Choose = choose_best) -> Found:
+class _One(NamedTuple):
+    """The state of `decode_one`: of the sentences that are left."""
+
+    t: tf.Tensor
+    last_b: tf.Tensor
+    open_b: tf.Tensor
+    rows_b: tf.Tensor
+    limits_b: tf.Tensor
+    state: State
+    memory: Memory
+
+
+def decode_one(
+    step: Step, state: State, limits_b: tf.Tensor, choose: Choose = choose_best, memory: Memory = ()
+) -> Found:
     """One hypothesis a sentence, token by token, by `choose`.
 
     Args:
@@ -81,44 +99,76 @@ def decode_one(step: Step, state: State, limits_b: tf.Tensor, choose: Choose = c
         state: before the first step.
         limits_b: the most tokens of each sentence's output, EOS included; at least 1.
         choose: `choose_best` or a `make_sampler`.
+        memory: tensors that start with `[b]`, for `step`.
     """
-    batch, longest = tf.shape(limits_b)[0], tf.reduce_max(limits_b)
+    batch = tf.shape(limits_b)[0]
 
-    def body(t: tf.Tensor, last_b: tf.Tensor, open_b: tf.Tensor, total_b: tf.Tensor, ids: Any, state: State) -> Any:
-        log_probs_bkv, state = step(last_b[:, None], state)
-        log_probs_bv = _allowed(log_probs_bkv, t, limits_b)[:, 0]
-        chosen_b = choose(log_probs_bv, t)
-        total_b += tf.where(open_b, tf.gather(log_probs_bv, chosen_b, batch_dims=1), 0.0)
-        chosen_b = tf.where(open_b, chosen_b, PAD_ID)
-        return t + 1, chosen_b, open_b & (chosen_b != EOS_ID), total_b, ids.write(t, chosen_b), state
+    def body(one: _One, totals: tf.Tensor, ids: tf.TensorArray) -> tuple[_One, tf.Tensor, tf.TensorArray]:
+        log_probs_bkv, state = step(one.last_b[:, None], one.state, one.memory)
+        log_probs_bv = _allowed(log_probs_bkv, one.t, one.limits_b)[:, 0]
+        chosen_b = tf.where(one.open_b, choose(log_probs_bv, one.t), PAD_ID)
+        gained_b = tf.where(one.open_b, tf.gather(log_probs_bv, chosen_b, batch_dims=1), 0.0)
+        places = one.rows_b[:, None]
+        totals = tf.tensor_scatter_nd_add(totals, places, gained_b)
+        ids = ids.write(one.t, tf.scatter_nd(places, chosen_b, [batch]))  # PAD is 0.
+        open_b = one.open_b & (chosen_b != EOS_ID)
+        parts = (chosen_b, open_b, one.rows_b, one.limits_b, state, one.memory)
+        return _One(one.t + 1, *_left(open_b, parts)), totals, ids
 
-    start = (
-        tf.constant(0),
-        tf.fill([batch], BOS_ID),
-        tf.fill([batch], True),
-        tf.zeros([batch]),
-        tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None]),
-        state,
+    start = _One(
+        t=tf.constant(0),
+        last_b=tf.fill([batch], BOS_ID),
+        open_b=tf.fill([batch], True),
+        rows_b=tf.range(batch),
+        limits_b=limits_b,
+        state=state,
+        memory=memory,
     )
-    _, _, _, total_b, ids, _ = tf.while_loop(
-        lambda t, last_b, open_b, *_: (t < longest) & tf.reduce_any(open_b), body, start
+    found = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])
+    totals = tf.zeros([batch])
+    _, totals_b, ids = tf.while_loop(
+        lambda one, *_: tf.reduce_any(one.open_b),
+        body,
+        (start, totals, found),
+        shape_invariants=(_any_batch(start), totals.shape, tf.TensorShape(None)),
     )
-    return Found(tf.transpose(ids.stack())[:, None], total_b[:, None], total_b[:, None])
+    return Found(tf.transpose(ids.stack())[:, None], totals_b[:, None], totals_b[:, None])
+
+
+def _left(open_b: tf.Tensor, parts: Any) -> Any:
+    """Of tensors that start with `[b]`, the rows that are open, as soon as a quarter are not; until then all rows."""
+
+    def leave() -> Any:
+        kept = tf.where(open_b)[:, 0]
+        return tf.nest.map_structure(lambda part: tf.gather(part, kept), parts)
+
+    few = 4 * tf.math.count_nonzero(open_b, dtype=tf.int32) <= 3 * tf.size(open_b)
+    return tf.cond(few, leave, lambda: tf.nest.map_structure(tf.identity, parts))
+
+
+def _any_batch(loop: Any) -> Any:
+    """The shapes of a loop's tensors when the first axis may change."""
+    return tf.nest.map_structure(lambda part: tf.TensorShape([None, *part.shape[1:]] if part.shape.rank else []), loop)
 
 
 class _Beam(NamedTuple):
-    """The state of a beam search."""
+    """The state of a beam search: of the sentences that are left."""
 
     t: tf.Tensor
+    rows_b: tf.Tensor
+    limits_b: tf.Tensor
     last_bk: tf.Tensor
     totals_bk: tf.Tensor
     ids_bkt: tf.Tensor
     done: Found
     n_done_b: tf.Tensor
     state: State
+    memory: Memory
 
 
-def beam_search(step: Step, state: State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0) -> Found:
+def beam_search(
+    step: Step, state: State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0, memory: Memory = ()
+) -> Found:
     """The best hypotheses found by keeping k at each step.
 
     Of the 2 k best continuations of a step, those among the first k that end are set aside with their score, and the k best
@@ -130,39 +180,55 @@ def beam_search(step: Step, state: State, limits_b: tf.Tensor, beam_size: int, a
         limits_b: the most tokens of each sentence's output, EOS included; at least 1.
         beam_size: k.
         alpha: exponent of the length penalty.
+        memory: tensors that start with `[b]`, for `step`.
     """
     batch, longest = tf.shape(limits_b)[0], tf.reduce_max(limits_b)
     empty_bkt = tf.fill([batch, beam_size, longest], PAD_ID)
     none_bk = tf.fill([batch, beam_size], NEVER)
+    nothing = Found(empty_bkt, none_bk, none_bk)
     first = _Beam(
         t=tf.constant(0),
+        rows_b=tf.range(batch),
+        limits_b=limits_b,
         last_bk=tf.fill([batch, beam_size], BOS_ID),
         # All hypotheses are equal at first: only one may go on.
         totals_bk=tf.concat([tf.zeros([batch, 1]), none_bk[:, 1:]], 1),
         ids_bkt=empty_bkt,
-        done=Found(empty_bkt, none_bk, none_bk),
+        done=nothing,
         n_done_b=tf.zeros([batch], tf.int32),
         state=tf.nest.map_structure(lambda part: tf.repeat(part, beam_size, axis=1), state),
+        memory=memory,
     )
 
-    def goes_on(*flat: Any) -> tf.Tensor:
-        beam = _Beam(*flat)
-        return tf.reduce_any((beam.n_done_b < beam_size) & (beam.t < limits_b))
+    def open_of(beam: _Beam) -> tf.Tensor:
+        return (beam.n_done_b < beam_size) & (beam.t < beam.limits_b)
 
-    def body(*flat: Any) -> _Beam:
-        return _beam_step(step, _Beam(*flat), limits_b, beam_size, alpha)
+    def body(beam: _Beam, found: Found) -> tuple[_Beam, Found]:
+        beam = _beam_step(step, beam, open_of(beam), beam_size, alpha)
+        places = beam.rows_b[:, None]
+        found = Found(*(tf.tensor_scatter_nd_update(*pair) for pair in _with(places, found, beam.done)))
+        return _Beam(beam.t, *_left(open_of(beam), tuple(beam)[1:])), found
 
-    return _Beam(*tf.while_loop(goes_on, body, tuple(first))).done
+    _, found = tf.while_loop(
+        lambda beam, _: tf.reduce_any(open_of(beam)),
+        body,
+        (first, nothing),
+        shape_invariants=(_any_batch(first), _any_batch(nothing)),
+    )
+    return Found(*found)
 
 
-def _beam_step(step: Step, beam: _Beam, limits_b: tf.Tensor, beam_size: int, alpha: float) -> _Beam:
+def _with(places: tf.Tensor, into: Found, new: Found) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    return [(whole, places, part) for whole, part in zip(into, new, strict=True)]
+
+
+def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha: float) -> _Beam:
     t = beam.t
-    log_probs_bkv, state = step(beam.last_bk, beam.state)
-    log_probs_bkv = _allowed(log_probs_bkv, t, limits_b)
+    log_probs_bkv, state = step(beam.last_bk, beam.state, beam.memory)
+    log_probs_bkv = _allowed(log_probs_bkv, t, beam.limits_b)
     totals_bc, parents_bc, tokens_bc = _candidates(beam.totals_bk[:, :, None] + log_probs_bkv, 2 * beam_size)
     ends_bc = tokens_bc == EOS_ID
-    open_b1 = ((beam.n_done_b < beam_size) & (t < limits_b))[:, None]
-    sets_aside_bc = ends_bc & (tf.range(2 * beam_size) < beam_size) & open_b1 & (totals_bc > NEVER)
+    sets_aside_bc = ends_bc & (tf.range(2 * beam_size) < beam_size) & open_b[:, None] & (totals_bc > NEVER)
 
     at_t = tf.range(tf.shape(beam.ids_bkt)[2]) == t
     grown_bct = tf.gather(beam.ids_bkt, parents_bc, batch_dims=1)
@@ -175,7 +241,7 @@ def _beam_step(step: Step, beam: _Beam, limits_b: tf.Tensor, beam_size: int, alp
 
     totals_bk, kept_bk = tf.math.top_k(tf.where(ends_bc, NEVER, totals_bc), beam_size)
     parents_bk = tf.gather(parents_bc, kept_bk, batch_dims=1)
-    return _Beam(
+    return beam._replace(
         t=t + 1,
         last_bk=tf.gather(tokens_bc, kept_bk, batch_dims=1),
         totals_bk=totals_bk,
@@ -190,10 +256,24 @@ def _candidates(totals_bkv: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor
     """The `count` best continuations of each sentence: total, the hypothesis they continue, token; best first."""
     shape = tf.shape(totals_bkv)
     each = tf.minimum(count, shape[2])
-    totals_bkc, tokens_bkc = tf.math.top_k(totals_bkv, each)
+    totals_bkc, tokens_bkc = _largest(totals_bkv, each)
     totals_bc, picked_bc = tf.math.top_k(tf.reshape(totals_bkc, [shape[0], -1]), count)
     tokens_bc = tf.gather(tf.reshape(tokens_bkc, [shape[0], -1]), picked_bc, batch_dims=1)
     return totals_bc, picked_bc // each, tokens_bc
+
+
+def _largest(values_bkv: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `tf.math.top_k`, which is slow on long rows: looks only into the blocks with the largest maxima."""
+    shape = tf.shape(values_bkv)
+    blocks = -(-shape[2] // BLOCK)
+    padded = tf.pad(values_bkv, [[0, 0], [0, 0], [0, blocks * BLOCK - shape[2]]], constant_values=NEVER)
+    by_block = tf.reshape(padded, [shape[0], shape[1], blocks, BLOCK])
+    kept = tf.math.top_k(tf.reduce_max(by_block, -1), tf.minimum(count, blocks), sorted=False).indices
+    kept = tf.sort(kept)  # So that of equal values the first is taken, as over the whole row.
+    inside = tf.reshape(tf.gather(by_block, kept, batch_dims=2), [shape[0], shape[1], -1])
+    values_bkc, places_bkc = tf.math.top_k(inside, count)
+    blocks_bkc = tf.gather(kept, places_bkc // BLOCK, batch_dims=2)
+    return values_bkc, blocks_bkc * BLOCK + places_bkc % BLOCK
 
 
 def _allowed(log_probs_bkv: tf.Tensor, t: tf.Tensor, limits_b: tf.Tensor) -> tf.Tensor:

@@ -60,8 +60,8 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
 def _resolved(config: Config) -> Config:
     """The settings with what this machine decides written into them, so that a run goes on the same way on another."""
     train = config.train
-    decided = {"precision": resolve_precision(train.precision), "shards": train.shards or parts()}
-    return dataclasses.replace(config, train=dataclasses.replace(train, **decided))
+    train = dataclasses.replace(train, precision=resolve_precision(train.precision), shards=train.shards or parts())
+    return dataclasses.replace(config, train=train)
 
 
 class Validator:
@@ -112,9 +112,9 @@ def evaluate_run(
     Raises:
         UserError: the run is not trained, or damaged.
     """
-    translator = Translator.load(run.folder)
     held_out = held_out or read_held_out(run, "test")
-    decode = decode or translator.config.decode
+    decode = decode or run.config.decode
+    translator = Translator.load(run.folder, precision=decode.precision)
     translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
     start = time.perf_counter()
     found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
@@ -138,7 +138,7 @@ def evaluate_run(
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )
-    result |= {"beam_size": decode.beam_size, "length_penalty": decode.length_penalty}
+    result |= {key: getattr(decode, key) for key in ("beam_size", "length_penalty", "precision")}
     _save_evaluation(run, name, result, held_out, hyps)
     return result
 

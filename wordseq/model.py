@@ -128,8 +128,9 @@ class Seq2Seq(keras.Model):
 
     def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
         """Logits `[..., v]` of vectors from `decode`."""
-        kernel_hv, bias_v = self.output_weights()
-        return matmul(hidden_nh, kernel_hv, self.precision) + bias_v
+        tied = self.config.tie_embeddings
+        kernel = self.tgt_embed.embeddings if tied else self.output_layer.kernel
+        return matmul(hidden_nh, kernel, self.precision, transpose_b=tied) + self.output_layer.bias
 
     def output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Matrix `[h, v]` and bias `[v]` of the logits; tied, the matrix is the target embedding."""

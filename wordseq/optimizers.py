@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def learning_rate(train: TrainConfig, step: int, epoch: int, decays: int) -> flo
 GROUPS = 2
 """The weights are updated in so many groups of about equal size, side by side."""
 
-Gradient = tf.Tensor | tf.IndexedSlices
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class Updater:

@@ -1,5 +1,8 @@
 """Large matrix products in the chosen number format."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
 
@@ -8,6 +11,7 @@ import tensorflow as tf
 
 PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
 
+_CASTS: ContextVar[Mapping[tuple[int, tf.DType], tf.Tensor]] = ContextVar("casts", default=MappingProxyType({}))
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -30,12 +34,28 @@ def product(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = F
     In bfloat16 the factors and the result are rounded to 8 bits of mantissa; the sums inside the product are float32.
     `a` is `[..., m, k]`; `b` is `[k, n]`, shared by all leading axes of `a`, or has the same leading axes.
     """
-    kind = PRECISIONS[precision]
     if b.shape.rank == 2 and a.shape.rank != 2:
         # One product for all leading axes.
         rows = product(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
         return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
-    return tf.matmul(tf.cast(a, kind), tf.cast(b, kind), transpose_b=transpose_b)
+    kind = PRECISIONS[precision]
+    return tf.matmul(tf.cast(a, kind), _in_format(b, kind), transpose_b=transpose_b)
+
+
+def _in_format(weight: tf.Tensor | keras.Variable, kind: tf.DType) -> tf.Tensor:
+    found = _CASTS.get().get((id(weight), kind))
+    return tf.cast(weight, kind) if found is None else found
+
+
+@contextmanager
+def cast_once(weights: Iterable[keras.Variable], precision: str) -> Iterator[None]:
+    """Within, `product` takes these weights from casts made here and now: before a loop, not in each of its steps."""
+    kind = PRECISIONS[precision]
+    token = _CASTS.set({(id(weight), kind): tf.cast(weight, kind) for weight in weights})
+    try:
+        yield
+    finally:
+        _CASTS.reset(token)
 
 
 def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:

@@ -1,7 +1,9 @@
 """Texts in, texts out: a trained run, ready for use."""
 
 import dataclasses
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,15 @@ from wordseq.batching import IdStore, pad
 from wordseq.checkpoint import BEST, Run
 from wordseq.config import Config, DecodeConfig
 from wordseq.decoding import Found, beam_search, decode_one, make_sampler
-from wordseq.model import Seq2Seq, States
+from wordseq.model import Memory, Seq2Seq, States
 from wordseq.normalisation import prepare
+from wordseq.products import cast_once, resolve_precision
 from wordseq.scoring import Scorer
+from wordseq.threads import parts
 from wordseq.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
+
+SMALLEST_BATCH = 16
+"""Fewer sentences are not cut up, so that each processor gets some."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +64,23 @@ class Translator:
         self.tgt_per_src = tgt_per_src
         self.scorer = Scorer(model)
         self._searches: dict[tuple[Any, ...], Any] = {}
+        self._compiling = threading.Lock()
 
     @classmethod
-    def load(cls, run: str | Path, checkpoint: str = BEST) -> "Translator":
+    def load(cls, run: str | Path, checkpoint: str = BEST, precision: str = "") -> "Translator":
         """The translator of a run folder.
+
+        Args:
+            run: the folder.
+            checkpoint: "best" or "last".
+            precision: number format of the products, see `products`; empty: the run's `decode.precision`.
 
         Raises:
             UserError: not a run, or a file of it is missing or damaged.
         """
         opened = Run.open(Path(run))
-        model, _ = opened.load_model(checkpoint)
+        precision = resolve_precision(precision or opened.config.decode.precision)
+        model, _ = opened.load_model(checkpoint, precision)
         return cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
@@ -101,13 +115,19 @@ class Translator:
         sources = [self.src.to_ids(text) for text in prepared]
         found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in texts]
         order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
-        for start in range(0, len(order), decode.batch_size):
-            rows = order[start : start + decode.batch_size]
-            batch = [sources[i] for i in rows]
-            hypotheses = self._search(batch, decode, sampling, start)
-            names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
-            for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
-                found[row] = best
+        size = min(decode.batch_size, max(SMALLEST_BATCH, -(-len(order) // parts())))
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def search(number: int) -> Found:
+            return self._search([sources[i] for i in batches[number]], decode, sampling, number)
+
+        # A search leaves Python alone, so several run at a time.
+        with ThreadPoolExecutor(parts()) as pool:
+            for rows, hypotheses in zip(batches, pool.map(search, range(len(batches))), strict=True):
+                batch = [sources[i] for i in rows]
+                names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+                for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
+                    found[row] = best
         return found
 
     def unknown(self, texts: Sequence[str]) -> list[str]:
@@ -124,13 +144,14 @@ class Translator:
         """The most tokens of the output for a source of so many, both with their end."""
         return int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
 
-    def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, start: int) -> Found:
+    def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, number: int) -> Found:
         ids_bs = pad(batch)
         limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
         key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.astuple(sampling)
-        if key not in self._searches:
-            self._searches[key] = self._compile(decode, sampling)
-        found = self._searches[key](ids_bs, limits_b, np.array([sampling.seed if sampling else 0, start], np.int32))
+        with self._compiling:
+            if key not in self._searches:
+                self._searches[key] = self._compile(decode, sampling)
+        found = self._searches[key](ids_bs, limits_b, np.array([sampling.seed if sampling else 0, number], np.int32))
         return Found(*(part.numpy() for part in found))
 
     def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
@@ -144,19 +165,23 @@ class Translator:
             ]
         )
         def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
+            with cast_once([weight for weight in self.model.weights if len(weight.shape) == 2], self.model.precision):
+                return find(src_ids_bs, limits_b, seed)
+
+        def find(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
             memory, states = self.model.encode(src_ids_bs)
             states = tf.nest.map_structure(lambda part: part[:, None], states)
 
-            def step(last_ids_bk: tf.Tensor, state: States) -> tuple[tf.Tensor, States]:
+            def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
                 logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
                 return tf.nn.log_softmax(logits_bkv), state
 
             if sampling is not None:
                 choose = make_sampler(seed, sampling.temperature, sampling.top_k, sampling.top_p)
-                return decode_one(step, states, limits_b, choose)
+                return decode_one(step, states, limits_b, choose, memory)
             if decode.beam_size == 1:
-                return decode_one(step, states, limits_b)
-            return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty)
+                return decode_one(step, states, limits_b, memory=memory)
+            return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty, memory)
 
         return search
 

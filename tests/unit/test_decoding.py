@@ -39,12 +39,16 @@ class Tree:
         # Parts of other shapes and types go along.
         return {"number": number_b1, "parts": (tf.cast(number_b1, tf.float32)[:, :, None],)}
 
-    def step(self, last_ids_bk, state):
+    @property
+    def memory(self):
+        return (tf.constant(self.log_probs_bnv),)
+
+    def step(self, last_ids_bk, state, memory):
         # BOS opens history 0; then each token opens one of the next SIZE.
         number_bk = tf.where(last_ids_bk == BOS_ID, 0, state["number"] * SIZE + last_ids_bk)
         number_bk = tf.minimum(number_bk, self.log_probs_bnv.shape[1] - 1)  # Finished ones run on without effect.
         tf.debugging.assert_equal(tf.cast(state["number"], tf.float32), state["parts"][0][:, :, 0])
-        return tf.gather(tf.constant(self.log_probs_bnv), number_bk, batch_dims=1), {
+        return tf.gather(memory[0], number_bk, batch_dims=1), {
             "number": number_bk,
             "parts": (tf.cast(number_bk, tf.float32)[:, :, None],),
         }
@@ -107,11 +111,11 @@ def _tokens(ids_t) -> list[int]:
 
 
 def _greedy(tree: Tree, limits, choose=choose_best) -> Found:
-    return decode_one(tree.step, tree.state, tf.convert_to_tensor(limits), choose)
+    return decode_one(tree.step, tree.state, tf.convert_to_tensor(limits), choose, tree.memory)
 
 
 def _beam(tree: Tree, limits, size: int, alpha: float = 1.0) -> Found:
-    return beam_search(tree.step, tree.state, tf.convert_to_tensor(limits), size, alpha)
+    return beam_search(tree.step, tree.state, tf.convert_to_tensor(limits), size, alpha, tree.memory)
 
 
 # Greedy

@@ -26,13 +26,13 @@ def _search(model, beam_size: int):
     memory, states = model.encode(tf.constant(pad(SOURCES)))
     states = tf.nest.map_structure(lambda part: part[:, None], states)
 
-    def step(last_ids_bk, state):
+    def step(last_ids_bk, state, memory):
         logits_bkv, state = model.decoder_step(last_ids_bk, memory, state)
         return tf.nn.log_softmax(logits_bkv), state
 
     if beam_size == 1:
-        return decode_one(step, states, tf.constant(LIMITS))
-    return beam_search(step, states, tf.constant(LIMITS), beam_size)
+        return decode_one(step, states, tf.constant(LIMITS), memory=memory)
+    return beam_search(step, states, tf.constant(LIMITS), beam_size, memory=memory)
 
 
 def _words(ids_t) -> list[int]:
