@@ -226,7 +226,7 @@ def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha
     t = beam.t
     log_probs_bkv, state = step(beam.last_bk, beam.state, beam.memory)
     log_probs_bkv = _allowed(log_probs_bkv, t, beam.limits_b)
-    totals_bc, parents_bc, tokens_bc = _candidates(beam.totals_bk[:, :, None] + log_probs_bkv, 2 * beam_size)
+    totals_bc, parents_bc, tokens_bc = _candidates(beam.totals_bk, log_probs_bkv, 2 * beam_size)
     ends_bc = tokens_bc == EOS_ID
     sets_aside_bc = ends_bc & (tf.range(2 * beam_size) < beam_size) & open_b[:, None] & (totals_bc > NEVER)
 
@@ -252,11 +252,14 @@ def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha
     )
 
 
-def _candidates(totals_bkv: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _candidates(
+    totals_bk: tf.Tensor, log_probs_bkv: tf.Tensor, count: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The `count` best continuations of each sentence: total, the hypothesis they continue, token; best first."""
-    shape = tf.shape(totals_bkv)
+    shape = tf.shape(log_probs_bkv)
     each = tf.minimum(count, shape[2])
-    totals_bkc, tokens_bkc = _largest(totals_bkv, each)
+    gained_bkc, tokens_bkc = _largest(log_probs_bkv, each)
+    totals_bkc = totals_bk[:, :, None] + gained_bkc
     totals_bc, picked_bc = tf.math.top_k(tf.reshape(totals_bkc, [shape[0], -1]), count)
     tokens_bc = tf.gather(tf.reshape(tokens_bkc, [shape[0], -1]), picked_bc, batch_dims=1)
     return totals_bc, picked_bc // each, tokens_bc
@@ -279,6 +282,11 @@ def _largest(values_bkv: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
 def _allowed(log_probs_bkv: tf.Tensor, t: tf.Tensor, limits_b: tf.Tensor) -> tf.Tensor:
     """-inf for PAD and BOS, and at a sentence's limit for all but EOS."""
     ids_v = tf.range(tf.shape(log_probs_bkv)[2])
-    never_v = (ids_v == PAD_ID) | (ids_v == BOS_ID)
+    never_v = tf.where((ids_v == PAD_ID) | (ids_v == BOS_ID), NEVER, 0.0)
     last_b11 = (t >= limits_b - 1)[:, None, None]
-    return tf.where(never_v | (last_b11 & (ids_v != EOS_ID)), NEVER, log_probs_bkv)
+    # Each pass over all log-probabilities costs; the limit is seldom reached.
+    return tf.cond(
+        tf.reduce_any(last_b11),
+        lambda: tf.where(last_b11 & (ids_v != EOS_ID), NEVER, log_probs_bkv + never_v),
+        lambda: log_probs_bkv + never_v,
+    )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -121,13 +121,11 @@ class Translator:
         def search(number: int) -> Found:
             return self._search([sources[i] for i in batches[number]], decode, sampling, number)
 
-        # A search leaves Python alone, so several run at a time.
-        with ThreadPoolExecutor(parts()) as pool:
-            for rows, hypotheses in zip(batches, pool.map(search, range(len(batches))), strict=True):
-                batch = [sources[i] for i in rows]
-                names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
-                for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
-                    found[row] = best
+        for rows, hypotheses in zip(batches, _side_by_side(search, len(batches)), strict=True):
+            batch = [sources[i] for i in rows]
+            names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+            for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
+                found[row] = best
         return found
 
     def unknown(self, texts: Sequence[str]) -> list[str]:
@@ -219,6 +217,15 @@ class Translator:
             ]
             texts.append(self.tgt.tokenizer.detokenize(tokens))
         return texts
+
+
+def _side_by_side(job: Callable[[int], Found], count: int) -> Iterator[Found]:
+    """The results of `job(0)`, `job(1)` and so on. A search leaves Python alone, so several run at a time."""
+    if count == 1:
+        yield job(0)
+        return
+    with ThreadPoolExecutor(parts()) as pool:
+        yield from pool.map(job, range(count))
 
 
 def _check_list(texts: Sequence[str]) -> None:
