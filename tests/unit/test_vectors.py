@@ -151,10 +151,10 @@ def _expected_attention(model, x_bsi):
         memory = memory + _read(model.get_layer("backward_encoder").cell, x_bsi[:, ::-1])[0][:, ::-1]
     keys = _dense(decoder.keys, memory)
     states, last = _zeros(decoder.cell, len(x_bsi)), np.zeros((len(x_bsi), OUTPUT))
-    (query,), (score,) = _weights(decoder.query, "/kernel"), _weights(decoder.score, "/kernel")
+    query, score = _weights(decoder, "/query/kernel", "/score")
     outputs, weights = [], []
     for _ in range(TARGET):
-        scores = np.exp(np.tanh((states[-1][0] @ query)[:, None] + keys) @ score)[..., 0]
+        scores = np.exp(np.tanh((states[-1][0] @ query)[:, None] + keys) @ score)
         weights.append(scores / scores.sum(1, keepdims=True))
         seen = (weights[-1][:, :, None] * memory).sum(1)
         hidden, states = _stack(decoder.cell, np.concatenate([last, seen], -1), states)
@@ -368,7 +368,6 @@ UNUSUAL = [
 @pytest.mark.parametrize(("kind", "arguments"), UNUSUAL)
 def test_saved_model_computes_the_same(kind, arguments, tmp_path):
     model = _make(kind, **arguments)
-    model.compile(loss="mse", optimizer="rmsprop")
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is kind
@@ -393,8 +392,6 @@ def test_inside_a_bigger_model(kind, tmp_path):
     bigger.save(tmp_path / "bigger.keras")
     loaded = keras.models.load_model(tmp_path / "bigger.keras")
     np.testing.assert_array_equal(_run(loaded, x_bsi), _run(bigger, x_bsi))
-    predicted = bigger.predict(x_bsi, verbose=0)
-    np.testing.assert_allclose(predicted, _run(bigger, x_bsi), atol=1e-6)
 
 
 def test_model_with_attention_can_be_saved_and_copied(tmp_path):
@@ -424,6 +421,7 @@ def test_no_mask_means_that_every_position_is_real():
     np.testing.assert_array_equal(RealPositions()(X_BSI), np.ones((BATCH, SOURCE), bool))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unroll", [False, True])
 @pytest.mark.parametrize("kind", [Seq2Seq, AttentionSeq2Seq])
 def test_compiled_by_xla_training_is_the_same(kind, unroll):
@@ -495,8 +493,7 @@ def test_sizes_may_come_from_numpy_and_hidden_size_from_the_output():
 # --- learning --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", [SimpleSeq2Seq, *(pytest.param(kind, marks=pytest.mark.slow) for kind in MODELS[1:])])
 def test_learns_a_lagged_sine(kind):
     keras.utils.set_random_seed(1)
     starts = np.random.default_rng(1).uniform(0, 2 * np.pi, size=(1200, 1))
@@ -504,5 +501,5 @@ def test_learns_a_lagged_sine(kind):
     x_bsi, y_bto = wave[:, :12], wave[:, 12:]
     model = kind(input_dim=1, hidden_dim=32, output_length=8, output_dim=1)
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.01))
-    model.fit(x_bsi[:1000], y_bto[:1000], batch_size=50, epochs=25, verbose=0)
+    model.fit(x_bsi[:1000], y_bto[:1000], batch_size=50, epochs=12 if kind is SimpleSeq2Seq else 24, verbose=0)
     assert model.evaluate(x_bsi[1000:], y_bto[1000:], verbose=0) < 1e-3

@@ -183,13 +183,14 @@ class AttentionDecoder(_Decoder):
         super().__init__(*args, **kwargs)
         self.query = keras.layers.Dense(self.hidden_dim, use_bias=False, name="query")
         self.keys = keras.layers.Dense(self.hidden_dim, name="keys")
-        self.score = keras.layers.Dense(1, use_bias=False, name="score")
 
     def build(self, memory_shape: Any) -> None:
         """Make the weights for a memory `[b, s, memory_shape[-1]]`."""
         self.query.build((None, self.hidden_dim))
         self.keys.build(memory_shape)
-        self.score.build((None, self.hidden_dim))
+        limit = (3 / self.hidden_dim) ** 0.5
+        uniform = keras.initializers.RandomUniform(-limit, limit)
+        self.score = self.add_weight(name="score", shape=(self.hidden_dim,), initializer=uniform)
         self._build(memory_shape[-1])
         self.built = True
 
@@ -207,9 +208,9 @@ class AttentionDecoder(_Decoder):
         keys_bsh = self.keys(memory_bsh)
 
         def look(states: Tensors) -> tuple[Tensors, Tensors]:
-            scores_bs = self.score(tf.tanh(self.query(states[-2])[:, None] + keys_bsh))[..., 0]
+            scores_bs = tf.reduce_sum(self.score * tf.tanh(self.query(states[-2])[:, None] + keys_bsh), -1)
             weights_bs = tf.nn.softmax(tf.where(real_bs, scores_bs, tf.cast(MASKED, scores_bs.dtype)))
-            return (tf.einsum("bs,bsh->bh", weights_bs, memory_bsh),), (weights_bs,)
+            return (tf.linalg.matvec(memory_bsh, weights_bs, transpose_a=True),), (weights_bs,)
 
         first_bo = tf.zeros([tf.shape(memory_bsh)[0], self.output_dim], memory_bsh.dtype)
         outputs_bto, weights_bts = self._decode(first_bo, self._zero_states(memory_bsh), look, truth_bto, training)

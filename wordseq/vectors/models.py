@@ -28,6 +28,7 @@ class _VectorModel(keras.Model):
 
     def __init__(self, inputs: Any, outputs: Any, arguments: dict[str, Any]) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=arguments["name"])
+        self.supports_masking = True
         self._arguments = arguments
         self.encoder = self.get_layer("encoder")
         self.decoder = self.get_layer("decoder")
@@ -36,6 +37,10 @@ class _VectorModel(keras.Model):
     def reset_states(self) -> None:
         """Let a stateful model forget what it has read."""
         self.encoder.reset_state()
+
+    def compute_mask(self, *_: Any, **__: Any) -> None:
+        """All outputs are real, whatever was padded in the source."""
+        return
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this model again."""
@@ -233,7 +238,7 @@ class AttentionSeq2Seq(_VectorModel):
 
     def with_attention(self) -> keras.Model:
         """The same layers as a model with two outputs: that of this one, and the attention weights `[b, t, s]`."""
-        return keras.Model(self.inputs, [self.outputs[0], self._weights_bts], name=f"{self.name}_with_attention")
+        return keras.Model(self.input, [self.outputs[0], self._weights_bts], name=f"{self.name}_with_attention")
 
 
 class _Plan:
