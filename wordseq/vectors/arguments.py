@@ -1,0 +1,125 @@
+"""Checks what the models are called with. Every error is a ValueError that names the argument and what is allowed."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+Shape = tuple[int | None, int | None, int]
+"""Batch size and length of the input, None where any will do, and the size of one vector."""
+
+
+def positive(name: str, value: Any) -> int:
+    """`value` as an int of 1 or more.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = _integer(value)
+    if number is None or number < 1:
+        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
+    return number
+
+
+def depths(value: Any) -> tuple[int, int]:
+    """Layers of encoder and decoder; one integer stands for both.
+
+    Raises:
+        ValueError: neither a positive integer nor a pair of them.
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    numbers = [_integer(number) for number in pair]
+    if len(pair) != 2 or any(number is None or number < 1 for number in numbers):
+        raise ValueError(f"depth must be an integer of 1 or more, or a pair (encoder, decoder) of them, got {value!r}")
+    return positive("depth", pair[0]), positive("depth", pair[1])
+
+
+def rate(name: str, value: Any) -> float:
+    """A share of dropped entries.
+
+    Raises:
+        ValueError: not a number from 0 to below 1.
+    """
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = float("nan")
+    if not 0 <= share < 1:
+        raise ValueError(f"{name} must be a number from 0 to below 1, got {value!r}")
+    return share
+
+
+def switches(**values: Any) -> None:
+    """Check arguments that are on or off.
+
+    Raises:
+        ValueError: one is neither True nor False.
+    """
+    for name, value in values.items():
+        if not isinstance(value, (bool, int)) or value not in (True, False):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def source_shape(
+    input_dim: Any = None,
+    input_length: Any = None,
+    input_shape: Any = None,
+    batch_size: Any = None,
+    batch_input_shape: Any = None,
+) -> Shape:
+    """The input's shape, from whichever arguments tell it. Those that are told twice must agree.
+
+    Raises:
+        ValueError: a shape of the wrong length, sizes that contradict one another, or no size of the vectors.
+    """
+    inner = _entries("input_shape", input_shape, ("input_length", "input_dim"))
+    whole = _entries("batch_input_shape", batch_input_shape, ("batch_size", "input_length", "input_dim"))
+    batch = _agreed("batch_size", batch_size, whole[0])
+    length = _agreed("input_length", input_length, inner[0], whole[1])
+    dim = _agreed("input_dim", input_dim, inner[1], whole[2])
+    if dim is None:
+        raise ValueError(
+            "the size of the input vectors is missing: give input_dim, input_shape=(input_length, input_dim) or "
+            "batch_input_shape=(batch_size, input_length, input_dim)"
+        )
+    return batch, length, dim
+
+
+def check_shape_for(shape: Shape, *, stateful: bool, unroll: bool) -> None:
+    """Check that the input's shape tells what `stateful` and `unroll` need.
+
+    Raises:
+        ValueError: a stateful model without batch size, an unrolled one without input length.
+    """
+    if stateful and shape[0] is None:
+        raise ValueError("stateful=True needs the number of sequences in a batch: give batch_size or batch_input_shape")
+    if unroll and shape[1] is None:
+        raise ValueError(
+            "unroll=True needs the number of input steps: give input_length, input_shape or batch_input_shape"
+        )
+
+
+def _integer(value: Any) -> int | None:
+    """Python's and NumPy's integers; no truth values."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _entries(name: str, shape: Any, parts: tuple[str, ...]) -> Sequence[Any]:
+    """The entries of a shape; of one that is not given, as many times None."""
+    if shape is None:
+        return (None,) * len(parts)
+    if not isinstance(shape, (tuple, list)) or len(shape) != len(parts):
+        raise ValueError(f"{name} must be ({', '.join(parts)}), got {shape!r}")
+    return shape
+
+
+def _agreed(name: str, *values: Any) -> int | None:
+    """The one size that is given, however often."""
+    sizes = {positive(name, value) for value in values if value is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"{name} is given as {' and as '.join(map(str, sorted(sizes)))}; give it once")
+    return sizes.pop() if sizes else None

@@ -1,0 +1,276 @@
+"""The parts of the models: a stack of LSTM cells, and the decoders that are fed their own output."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+MASKED = -1e9
+"""Score of a padded position: its weight is 0."""
+
+Tensors = tuple[tf.Tensor, ...]
+Look = Callable[[Tensors], tuple[Tensors, Tensors]]
+"""From a decoder's states to what it sees in this step besides its last output, and what is returned of that."""
+
+register = keras.saving.register_keras_serializable("wordseq")
+
+
+@register
+class LSTMStack(keras.layers.Layer):
+    """LSTM cells one above the other, as one cell for `keras.layers.RNN`.
+
+    Args:
+        units: size of every layer.
+        depth: layers.
+        share_state: all layers have one state in common (h and c): in a step each layer takes it from the one below and
+            hands it up, and the bottom layer's next step takes it from the top. Otherwise each has its own.
+        dropout: share of entries dropped between layers, drawn anew in every step.
+    """
+
+    def __init__(
+        self, units: int, depth: int = 1, share_state: bool = False, dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units, self.depth, self.share_state, self.dropout = units, depth, share_state, dropout
+        self.cells = [keras.layers.LSTMCell(units, name=f"lstm_{k}") for k in range(depth)]
+        self.drop = keras.layers.Dropout(dropout, name="dropout")
+        self.output_size = units
+        self.state_size = [units] * 2 * (1 if share_state else depth)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs `[b, input_shape[-1]]`."""
+        for k, cell in enumerate(self.cells):
+            cell.build((None, self.units if k else input_shape[-1]))
+        self.built = True
+
+    def call(
+        self, inputs_bi: tf.Tensor, states: Sequence[tf.Tensor], training: bool = False
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The top layer's output `[b, units]` and the new states: h and c of each layer, or the shared ones."""
+        hidden_bh, states = inputs_bi, list(states)
+        for k, cell in enumerate(self.cells):
+            own = slice(0, 2) if self.share_state else slice(2 * k, 2 * k + 2)
+            if k:
+                hidden_bh = self.drop(hidden_bh, training=training)
+            hidden_bh, states[own] = cell(hidden_bh, states[own])
+        return hidden_bh, states
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | _arguments(self, "units", "depth", "share_state", "dropout")
+
+
+class _Decoder(keras.layers.Layer):
+    """A stack of LSTM layers whose output, a linear map of the top layer, is its next step's input.
+
+    With `teacher_force`, in training alone, the input is the right output of the step before instead.
+    """
+
+    def __init__(
+        self,
+        output_length: int,
+        output_dim: int,
+        hidden_dim: int,
+        depth: int = 1,
+        share_state: bool = False,
+        dropout: float = 0.0,
+        unroll: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_length, self.output_dim, self.hidden_dim = output_length, output_dim, hidden_dim
+        self.depth, self.share_state, self.dropout, self.unroll = depth, share_state, dropout, unroll
+        self.cell = LSTMStack(hidden_dim, depth, share_state, dropout, name="cell")
+        self.readout = keras.layers.Dense(output_dim, name="readout")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        names = ("output_length", "output_dim", "hidden_dim", "depth", "share_state", "dropout", "unroll")
+        return super().get_config() | _arguments(self, *names)
+
+    def _build(self, seen_dim: int) -> None:
+        """Make the weights of stack and output, for `seen_dim` entries besides the last output."""
+        self.cell.build((None, self.output_dim + seen_dim))
+        self.readout.build((None, self.hidden_dim))
+
+    def _zero_states(self, like_bx: tf.Tensor) -> Tensors:
+        rows = tf.shape(like_bx)[0]
+        return tuple(tf.zeros([rows, size], like_bx.dtype) for size in self.cell.state_size)
+
+    def _decode(
+        self, first_bo: tf.Tensor, states: Tensors, look: Look, truth_bto: tf.Tensor | None, training: bool
+    ) -> Tensors:
+        """Outputs `[b, t, o]`, and what `look` returns of every step.
+
+        Args:
+            first_bo: stands for the output before the first step.
+            states: of the stack.
+            look: see `Look`.
+            truth_bto: the right outputs; only looked at in training.
+            training: whether to drop and to force.
+        """
+        fed_bto = None
+        if truth_bto is not None and training:
+            fed_bto = tf.concat([first_bo[:, None], tf.cast(truth_bto, first_bo.dtype)[:, :-1]], 1)
+
+        def step(t: int | tf.Tensor, carry: Tensors) -> tuple[Tensors, Tensors]:
+            last_bo, *states = carry
+            if fed_bto is not None:
+                last_bo = tf.gather(fed_bto, t, axis=1)
+            seen, shown = look(tuple(states))
+            hidden_bh, states = self.cell(tf.concat([last_bo, *seen], -1), states, training=training)
+            output_bo = self.readout(hidden_bh)
+            return (output_bo, *shown), (output_bo, *states)
+
+        return unfold(step, (first_bo, *states), self.output_length, self.unroll)
+
+
+@register
+class FeedbackDecoder(_Decoder):
+    """Decoder that starts from a context vector (Sutskever et al. 2014).
+
+    Args:
+        peek: the context vector is also seen in every step (Cho et al. 2014).
+    """
+
+    def __init__(self, *args: Any, peek: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.peek = peek
+        self.first = keras.layers.Dense(self.output_dim, name="first")
+
+    def build(self, context_shape: Any) -> None:
+        """Make the weights for a context `[b, context_shape[-1]]`."""
+        self.first.build(context_shape)
+        self._build(context_shape[-1] if self.peek else 0)
+        self.built = True
+
+    def call(
+        self,
+        context_bh: tf.Tensor,
+        states: Sequence[tf.Tensor] | None = None,
+        truth_bto: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Outputs `[b, t, o]`; the context, linearly brought to size o, stands for the output before the first.
+
+        Args:
+            context_bh: context vector.
+            states: that the stack starts from; zeros by default.
+            truth_bto: right outputs, fed in training.
+            training: whether this is training.
+        """
+        started = self._zero_states(context_bh) if states is None else tuple(states)
+        seen = (context_bh,) if self.peek else ()
+        return self._decode(self.first(context_bh), started, lambda _: (seen, ()), truth_bto, training)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | _arguments(self, "peek")
+
+
+@register
+class AttentionDecoder(_Decoder):
+    """Decoder that looks at the whole source in every step (Bahdanau et al. 2015, appendix A.2.2).
+
+        score(s, m) = v . tanh(s W + m U + b)     s: output of the top layer in the step before
+        weights = softmax over real source positions;  sees the sum of weights * m
+
+    States and the output before the first step are zeros.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.query = keras.layers.Dense(self.hidden_dim, use_bias=False, name="query")
+        self.keys = keras.layers.Dense(self.hidden_dim, name="keys")
+
+    def build(self, memory_shape: Any) -> None:
+        """Make the weights for a memory `[b, s, memory_shape[-1]]`."""
+        self.query.build((None, self.hidden_dim))
+        self.keys.build(memory_shape)
+        limit = (3 / self.hidden_dim) ** 0.5
+        uniform = keras.initializers.RandomUniform(-limit, limit)
+        self.score = self.add_weight(name="score", shape=(self.hidden_dim,), initializer=uniform)
+        self._build(memory_shape[-1])
+        self.built = True
+
+    def call(
+        self, memory_bsh: tf.Tensor, real_bs: tf.Tensor, truth_bto: tf.Tensor | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Outputs `[b, t, o]` and attention weights `[b, t, s]`.
+
+        Args:
+            memory_bsh: encoder outputs.
+            real_bs: true at real source positions; the others get weight 0.
+            truth_bto: right outputs, fed in training.
+            training: whether this is training.
+        """
+        keys_bsh = self.keys(memory_bsh)
+
+        def look(states: Tensors) -> tuple[Tensors, Tensors]:
+            scores_bs = tf.reduce_sum(self.score * tf.tanh(self.query(states[-2])[:, None] + keys_bsh), -1)
+            weights_bs = tf.nn.softmax(tf.where(real_bs, scores_bs, tf.cast(MASKED, scores_bs.dtype)))
+            return (tf.linalg.matvec(memory_bsh, weights_bs, transpose_a=True),), (weights_bs,)
+
+        first_bo = tf.zeros([tf.shape(memory_bsh)[0], self.output_dim], memory_bsh.dtype)
+        outputs_bto, weights_bts = self._decode(first_bo, self._zero_states(memory_bsh), look, truth_bto, training)
+        return outputs_bto, weights_bts
+
+
+@register
+class RealPositions(keras.layers.Layer):
+    """The mask `[b, s]` of its input as a tensor: true where a vector is real; all true where there is no mask."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs_bsi: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Truth values `[b, s]`."""
+        return tf.ones(tf.shape(inputs_bsi)[:2], tf.bool) if mask is None else tf.cast(mask, tf.bool)
+
+    def compute_mask(self, *_: Any, **__: Any) -> None:
+        """No mask goes on from here."""
+        return
+
+
+def unfold(
+    step: Callable[[int | tf.Tensor, Tensors], tuple[Tensors, Tensors]], carry: Tensors, length: int, unroll: bool
+) -> Tensors:
+    """Call `outputs, carry = step(t, carry)` for t from 0 to `length` - 1.
+
+    Args:
+        step: outputs are tensors `[b, ...]`; `t` is an integer, or a tensor within a loop.
+        carry: what the first step starts from.
+        length: number of steps.
+        unroll: write every step into the graph: faster for few steps, but slow to compile and large for many.
+
+    Returns:
+        The outputs of all steps, each `[b, t, ...]`.
+    """
+    outputs, carry = step(0, carry)
+    if unroll:
+        rows = [outputs]
+        for t in range(1, length):
+            outputs, carry = step(t, carry)
+            rows.append(outputs)
+        return tuple(tf.stack(row, 1) for row in zip(*rows, strict=True))
+    arrays = tuple(tf.TensorArray(o.dtype, length, element_shape=o.shape).write(0, o) for o in outputs)
+
+    def body(t: tf.Tensor, carry: Tensors, arrays: tuple[tf.TensorArray, ...]) -> tuple[Any, ...]:
+        outputs, carry = step(t, carry)
+        return t + 1, carry, tuple(array.write(t, o) for array, o in zip(arrays, outputs, strict=True))
+
+    # XLA differentiates only loops whose number of steps is known.
+    _, _, arrays = tf.while_loop(
+        lambda t, *_: t < length, body, (tf.constant(1), carry, arrays), maximum_iterations=length - 1
+    )
+    return tuple(_batch_first(array.stack()) for array in arrays)
+
+
+def _batch_first(rows_tbx: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(rows_tbx, [1, 0, 2])
+
+
+def _arguments(layer: keras.layers.Layer, *names: str) -> dict[str, Any]:
+    return {name: getattr(layer, name) for name in names}

@@ -1,0 +1,306 @@
+"""Sequence-to-sequence models over real-valued vectors: ordinary Keras models, to compile, fit, nest and save.
+
+They map vectors `[b, s, input_dim]` to vectors `[b, output_length, output_dim]`. Argument names and their order are those
+of the seq2seq add-on of Keras 2; docs/vectors.md lists them, and what is different.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from wordseq.vectors.arguments import Shape, check_shape_for, depths, positive, rate, source_shape, switches
+from wordseq.vectors.layers import AttentionDecoder, FeedbackDecoder, LSTMStack, RealPositions, register
+
+Size = int | None
+Depth = int | Sequence[int]
+GivenShape = Sequence[int | None] | None
+
+
+class _VectorModel(keras.Model):
+    """What the models have in common.
+
+    Attributes:
+        encoder: the layer that reads the source; the forward one, if there are two.
+        decoder: the layer that writes the target.
+        depth: layers of encoder and decoder.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, arguments: dict[str, Any]) -> None:
+        super().__init__(inputs=inputs, outputs=outputs, name=arguments["name"])
+        self.supports_masking = True
+        self._arguments = arguments
+        self.encoder = self.get_layer("encoder")
+        self.decoder = self.get_layer("decoder")
+        self.depth = depths(arguments["depth"])
+
+    def reset_states(self) -> None:
+        """Let a stateful model forget what it has read."""
+        self.encoder.reset_state()
+
+    def compute_mask(self, *_: Any, **__: Any) -> None:
+        """All outputs are real, whatever was padded in the source."""
+        return
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this model again."""
+        return self._arguments | {"name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "_VectorModel":
+        """A model with these arguments and new weights."""
+        arguments = dict(config)
+        trainable = arguments.pop("trainable", True)
+        model = cls(**arguments)
+        model.trainable = trainable
+        return model
+
+
+@register
+class SimpleSeq2Seq(_VectorModel):
+    """Encoder and decoder with nothing but a context vector between them.
+
+        c = encoder(x): output of the top layer at the last real step
+        y = W decoder(c, c, ..., c) + b: the decoder reads the same vector `output_length` times
+
+    Args:
+        output_dim: size of the output vectors.
+        output_length: number of output vectors.
+        hidden_dim: size of every LSTM layer; `output_dim` by default.
+        input_shape: `(input_length, input_dim)`.
+        batch_size: sequences in a batch, needed by `stateful`.
+        batch_input_shape: `(batch_size, input_length, input_dim)`.
+        input_dim: size of the input vectors.
+        input_length: number of input vectors; any by default.
+        depth: LSTM layers of encoder and decoder each, or the pair of both numbers.
+        dropout: share of entries dropped, in training, between layers and from encoder to decoder.
+        unroll: write every step into the graph instead of looping: faster for short sequences, slow to compile for long ones.
+        stateful: the encoder goes on where it stopped at the last batch, until `reset_states`.
+        name: of the model.
+
+    Raises:
+        ValueError: a wrong argument; the message names it and what is allowed.
+    """
+
+    def __init__(
+        self,
+        output_dim: int,
+        output_length: int,
+        hidden_dim: Size = None,
+        input_shape: GivenShape = None,
+        batch_size: Size = None,
+        batch_input_shape: GivenShape = None,
+        input_dim: Size = None,
+        input_length: Size = None,
+        depth: Depth = 1,
+        dropout: float = 0.0,
+        unroll: bool = False,
+        stateful: bool = False,
+        name: str | None = None,
+    ) -> None:
+        arguments = _given(locals())
+        plan = _Plan(arguments)
+        source = plan.input()
+        context = plan.handed_on(plan.encoder()(source))
+        repeated = keras.layers.RepeatVector(plan.output_length, name="repeat")(context)
+        stack = LSTMStack(plan.hidden_dim, plan.depth[1], dropout=plan.dropout, name="stack")
+        hidden = keras.layers.RNN(stack, return_sequences=True, unroll=plan.unroll, name="decoder")(repeated)
+        super().__init__(source, keras.layers.Dense(plan.output_dim, name="readout")(hidden), arguments)
+
+
+@register
+class Seq2Seq(_VectorModel):
+    """Decoder that starts from the encoder's state and is fed its own output (Sutskever et al. 2014, Cho et al. 2014).
+
+        c, s = encoder(x): output of the top layer, and states, at the last real step
+        h_t = decoder([y_(t-1)], s_(t-1)), with `peek` decoder([y_(t-1); c], s_(t-1));  y_t = W h_t + b
+        y_0 = V c + d;  s_0 = s, without `broadcast_state` zeros
+
+    Args:
+        output_dim: see `SimpleSeq2Seq`, as all arguments that are not explained here.
+        output_length: see there.
+        batch_input_shape: see there.
+        input_shape: see there.
+        batch_size: see there.
+        input_dim: see there.
+        input_length: see there.
+        hidden_dim: see there.
+        depth: see there.
+        broadcast_state: the decoder starts from the encoder's last states. Without `inner_broadcast_state` they go layer by
+            layer; of unlike depths the top layers meet, and a deeper decoder starts its upper layers from the encoder's top.
+        unroll: see there.
+        stateful: see there.
+        inner_broadcast_state: the layers of a stack share one state, handed up from layer to layer in every step; see
+            `LSTMStack`. No difference at depth 1.
+        teacher_force: the model takes `[x, y]`, y `[b, output_length, output_dim]`, and in training each step is fed the right
+            output of the step before. In `predict` and `evaluate` the decoder runs free and y has no say.
+        peek: every decoder step also sees c.
+        dropout: see there.
+        name: see there.
+
+    Raises:
+        ValueError: a wrong argument; the message names it and what is allowed.
+    """
+
+    def __init__(
+        self,
+        output_dim: int,
+        output_length: int,
+        batch_input_shape: GivenShape = None,
+        input_shape: GivenShape = None,
+        batch_size: Size = None,
+        input_dim: Size = None,
+        input_length: Size = None,
+        hidden_dim: Size = None,
+        depth: Depth = 1,
+        broadcast_state: bool = True,
+        unroll: bool = False,
+        stateful: bool = False,
+        inner_broadcast_state: bool = True,
+        teacher_force: bool = False,
+        peek: bool = False,
+        dropout: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        arguments = _given(locals())
+        switches(broadcast_state=broadcast_state, inner_broadcast_state=inner_broadcast_state, peek=peek)
+        plan = _Plan(arguments)
+        source, truth = plan.input(), plan.truth()
+        context, *states = plan.encoder(share_state=inner_broadcast_state, return_state=True)(source)
+        started = _handed_over(states, 1 if inner_broadcast_state else plan.depth[1]) if broadcast_state else None
+        decoder = FeedbackDecoder(**plan.decoder(), share_state=inner_broadcast_state, peek=peek)
+        outputs = decoder(plan.handed_on(context), started, truth)
+        super().__init__(source if truth is None else [source, truth], outputs, arguments)
+
+
+@register
+class AttentionSeq2Seq(_VectorModel):
+    """Decoder that looks at all encoder outputs in every step (Bahdanau et al. 2015).
+
+        m = encoder(x): outputs at all steps, the sum of both directions
+        h_t = decoder([y_(t-1); v_t], s_(t-1));  y_t = W h_t + b;  y_0 = 0, s_0 = 0
+        v_t = sum over j of a_tj m_j;  a_t = softmax over real steps j of score(h_(t-1), m_j), see `AttentionDecoder`
+
+    `with_attention` gives a with the outputs.
+
+    Args:
+        output_dim: see `SimpleSeq2Seq`, as all arguments that are not explained here.
+        output_length: see there.
+        batch_input_shape: see there.
+        batch_size: see there.
+        input_shape: see there.
+        input_length: see there.
+        input_dim: see there.
+        hidden_dim: size of every LSTM layer, of each direction, and of the attention's inner layer.
+        depth: see there.
+        bidirectional: a second encoder reads from the end to the beginning.
+        unroll: see there.
+        stateful: see there; the encoder that reads backwards starts anew with every batch.
+        dropout: see there.
+        teacher_force: see `Seq2Seq`.
+        name: see there.
+
+    Raises:
+        ValueError: a wrong argument; the message names it and what is allowed.
+    """
+
+    def __init__(
+        self,
+        output_dim: int,
+        output_length: int,
+        batch_input_shape: GivenShape = None,
+        batch_size: Size = None,
+        input_shape: GivenShape = None,
+        input_length: Size = None,
+        input_dim: Size = None,
+        hidden_dim: Size = None,
+        depth: Depth = 1,
+        bidirectional: bool = True,
+        unroll: bool = False,
+        stateful: bool = False,
+        dropout: float = 0.0,
+        teacher_force: bool = False,
+        name: str | None = None,
+    ) -> None:
+        arguments = _given(locals())
+        switches(bidirectional=bidirectional)
+        plan = _Plan(arguments)
+        source, truth = plan.input(), plan.truth()
+        memory = plan.encoder(return_sequences=True)(source)
+        if bidirectional:
+            backward = plan.encoder("backward_encoder", return_sequences=True, go_backwards=True, stateful=False)(
+                source
+            )
+            memory = keras.layers.Add(name="memory")([memory, keras.ops.flip(backward, axis=1)])
+        decoder = AttentionDecoder(**plan.decoder())
+        outputs, self._weights_bts = decoder(plan.handed_on(memory), RealPositions(name="real")(source), truth)
+        super().__init__(source if truth is None else [source, truth], outputs, arguments)
+
+    def with_attention(self) -> keras.Model:
+        """The same layers as a model with two outputs: that of this one, and the attention weights `[b, t, s]`."""
+        return keras.Model(self.input, [self.outputs[0], self._weights_bts], name=f"{self.name}_with_attention")
+
+
+class _Plan:
+    """The checked arguments of a model, and the parts that all models make of them."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        """Check the arguments that all models have.
+
+        Raises:
+            ValueError: one is wrong.
+        """
+        self.output_dim = positive("output_dim", arguments["output_dim"])
+        self.output_length = positive("output_length", arguments["output_length"])
+        hidden_dim = arguments["hidden_dim"]
+        self.hidden_dim = self.output_dim if hidden_dim is None else positive("hidden_dim", hidden_dim)
+        self.depth = depths(arguments["depth"])
+        self.dropout = rate("dropout", arguments["dropout"])
+        self.unroll, self.stateful = arguments["unroll"], arguments["stateful"]
+        self.teacher_force = arguments.get("teacher_force", False)
+        switches(unroll=self.unroll, stateful=self.stateful, teacher_force=self.teacher_force)
+        names = ("input_dim", "input_length", "input_shape", "batch_size", "batch_input_shape")
+        self.shape: Shape = source_shape(**{name: arguments[name] for name in names})
+        check_shape_for(self.shape, stateful=self.stateful, unroll=self.unroll)
+
+    def input(self) -> Any:
+        return keras.Input(batch_shape=self.shape, name="source")
+
+    def truth(self) -> Any:
+        """Input for the right outputs; None without teacher forcing."""
+        if not self.teacher_force:
+            return None
+        return keras.Input(batch_shape=(self.shape[0], self.output_length, self.output_dim), name="truth")
+
+    def encoder(self, name: str = "encoder", *, share_state: bool = False, **kwargs: Any) -> keras.layers.RNN:
+        """A stack of LSTM layers that reads the source; `kwargs` of `keras.layers.RNN`."""
+        stack = LSTMStack(self.hidden_dim, self.depth[0], share_state, self.dropout, name="stack")
+        return keras.layers.RNN(stack, **{"unroll": self.unroll, "stateful": self.stateful, "name": name} | kwargs)
+
+    def decoder(self) -> dict[str, Any]:
+        """Arguments of a decoder that is fed its own output."""
+        return {
+            "output_length": self.output_length,
+            "output_dim": self.output_dim,
+            "hidden_dim": self.hidden_dim,
+            "depth": self.depth[1],
+            "dropout": self.dropout,
+            "unroll": self.unroll,
+            "name": "decoder",
+        }
+
+    def handed_on(self, encoded: Any) -> Any:
+        """What the decoder gets of the encoder's output."""
+        return keras.layers.Dropout(self.dropout, name="dropout")(encoded)
+
+
+def _handed_over(states: Sequence[Any], layers: int) -> list[Any]:
+    """States, h and c of each of the decoder's `layers`, from those of the encoder's layers."""
+    pairs = list(zip(states[::2], states[1::2], strict=True))
+    top, skipped = len(pairs) - 1, max(0, len(pairs) - layers)
+    return [part for k in range(layers) for part in pairs[min(skipped + k, top)]]
+
+
+def _given(names: dict[str, Any]) -> dict[str, Any]:
+    """A constructor's arguments from its `locals()`."""
+    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
