@@ -29,7 +29,7 @@ Answers = list[dict[str, Any]]
 BEAMS: Mapping[str, tuple[int, ...]] = MappingProxyType({"wordseq": (1, 5), "keras": (), "torch": (1,)})
 """Beam sizes that a system can decode with."""
 NO_MODELS: Mapping[str, ModelConfig] = MappingProxyType({})
-PEAK_SIZES, PEAK_REPEATS = (2048, 3072, 4096), 3
+PEAK_REPEATS = 3
 COLD_STARTS = 3
 """Most fresh processes a system whose start is timed."""
 
@@ -227,7 +227,7 @@ class _Measurement:
 
     def _peak(self, worker: Worker, peaks: dict[str, float]) -> None:
         for precision, best in peaks.items():
-            answer = worker.ask("peak", precision=precision, sizes=PEAK_SIZES, repeats=PEAK_REPEATS)
+            answer = worker.ask("peak", precision=precision, sizes=self.settings.peak_sizes, repeats=PEAK_REPEATS)
             peaks[precision] = max(best, answer["gflops"])
 
 

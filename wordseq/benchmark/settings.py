@@ -51,11 +51,13 @@ class BenchSettings:
     threads: int = 0
     """Processor cores; 0: all."""
     batch_size: int = 128
+    peak_sizes: tuple[int, ...] = (2048, 3072, 4096)
+    """Of the square matrices whose product shows what the machine can do."""
 
 
-QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles=5)
+QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles=5, peak_sizes=(2048,))
 """Shows that everything works; its figures mean little."""
-QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles")
+QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles", "peak_sizes")
 """What `QUICK` changes."""
 GROW = BenchSettings(cells=("lstm",), systems=("wordseq",), blocks=3, steps=8)
 """Sizes of the tables of growth."""
