@@ -304,19 +304,19 @@ def test_growth_has_a_row_for_each_value(fake, what):
 
 
 def test_all_of_it_tiny():
-    """Real processes: wordseq and stock Keras train in turn, wordseq decodes."""
+    """Real processes."""
     said = []
-    settings = replace(TINY, blocks=1, threads=1)
+    settings = replace(TINY, systems=("wordseq",), blocks=1)
     result = json.loads(json.dumps(bench(tiny_task(), settings, said.append, {"gru": tiny_model()})))
     assert {"gemm_peak_gflops", "rows", "ratios", "machine", "commit", "versions", "notes", "task"} <= set(result)
-    assert [row["system"] for row in result["rows"]] == ["wordseq", "keras"]
+    assert [row["system"] for row in result["rows"]] == ["wordseq"]
     for row in result["rows"]:
         assert set(row) >= ROW_KEYS
         assert row["train_tokens_per_second"] > 0
         assert row["peak_memory_mb"] > 50
     assert result["rows"][0]["beam5_sentences_per_second"] > 0
     assert result["gemm_peak_gflops"]["float32"] > 0
-    assert {"tensorflow", "keras"} <= set(result["versions"])
+    assert "tensorflow" in result["versions"]
     assert said[0] == "training, warm-up: wordseq gru float32"
     assert bench_table(result)
     assert QUICK.blocks == 1
