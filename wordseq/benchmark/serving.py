@@ -21,8 +21,9 @@ Actions = Mapping[str, Callable[..., dict[str, Any]]]
 class System(Protocol):
     """What is measured."""
 
-    versions: Mapping[str, str]
-    """Of the libraries it is built on."""
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the libraries it is built on."""
 
     def train(self, plan: Sequence[Rows]) -> None:
         """An update for each batch; returns when the last one is done."""
