@@ -13,6 +13,8 @@ LEVEL ?=
 CELL ?=
 # More settings, e.g. SET="train.max_epochs=3 model.dropout=0.1".
 SET ?=
+# Options of `wordseq bench`.
+BENCH ?=
 CONFIG ?= $(firstword $(wildcard experiments/$(DATA).toml))
 RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$(CELL))
 SOURCE = $(if $(CONFIG),,--set data.$(if $(wildcard $(DATA)),path,corpus)=$(DATA))
@@ -21,7 +23,7 @@ SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
-.PHONY: help train eval data test test-slow check format constraints clean
+.PHONY: help train eval data bench test test-slow check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +36,9 @@ eval: $(READY) ## BLEU report of a run's held-out test split: RUN=runs/mine; wit
 
 data: $(READY) ## fetch a public corpus: DATA=tatoeba-fra-eng
 	@$(BIN)/wordseq data get $(DATA)
+
+bench: $(READY) ## speed of training and decoding, against stock Keras and PyTorch: BENCH="--quick" or other options
+	@$(BIN)/wordseq bench $(BENCH)
 
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"

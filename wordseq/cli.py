@@ -1,4 +1,4 @@
-"""The command line: `wordseq data | train | eval | translate | describe`."""
+"""The command line: `wordseq data | train | eval | translate | describe | bench`."""
 
 import argparse
 import contextlib
@@ -13,6 +13,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wordseq.benchmark.settings import (
+    CELLS,
+    GATES,
+    GROW,
+    GROWTH,
+    PRECISIONS,
+    QUICK,
+    QUICK_SIZES,
+    SYSTEMS,
+    BenchSettings,
+)
 from wordseq.config import SECTIONS, DecodeConfig, load_config
 from wordseq.errors import UserError
 from wordseq.quiet import import_tensorflow
@@ -83,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"wordseq {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_data, _add_train, _add_eval, _add_translate, _add_describe):
+    for add in (_add_data, _add_train, _add_eval, _add_translate, _add_describe, _add_bench):
         add(commands)
     return parser
 
@@ -434,6 +445,66 @@ def _describe(options: argparse.Namespace) -> None:
         print(f"{layer['name']:32} {layer['parameters']:>12,}")
     print(f"{'all':32} {found['parameters']:>12,}")
     print(f"best at update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")
+
+
+# --- bench
+
+
+def _add_bench(commands: Any) -> None:
+    parser = _command(commands, "bench", _bench, "measure the speed of training and decoding on this machine")
+    parser.add_argument("--cells", nargs="+", choices=tuple(GATES), help=f"default: {' '.join(CELLS)}")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="of training; default: all")
+    parser.add_argument("--systems", nargs="+", choices=tuple(SYSTEMS), help="default: all that are installed")
+    parser.add_argument(
+        "--torch", metavar="PYTHON", help="an interpreter that has PyTorch; default: this one, if it has"
+    )
+    parser.add_argument("--run", type=Path, metavar="RUN", help="a trained run, for the decoding figures of its cell")
+    parser.add_argument("--blocks", type=_positive, metavar="N", help="timed blocks a system")
+    parser.add_argument("--steps", type=_positive, metavar="N", help="updates a block")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="processor cores; default: all")
+    parser.add_argument(
+        "--quick", action="store_true", help="try everything out in two minutes; the figures mean little"
+    )
+    parser.add_argument("--grow", choices=tuple(GROWTH), help="how training's speed and memory change with one size")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures as JSON")
+    _add_mirror(parser)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    if options.record and not options.record.absolute().parent.is_dir():
+        raise UserError(f"--record {options.record}: no folder {options.record.absolute().parent}")
+    from wordseq.benchmark.measure import bench, grow
+    from wordseq.benchmark.tables import bench_table, grow_table
+    from wordseq.benchmark.task import reference_task
+
+    settings = _bench_settings(options)
+    if options.grow:
+        result, table = grow(options.grow, settings, _note), grow_table
+    else:
+        result, table = bench(reference_task(options.mirror, _note), settings, _note), bench_table
+    result["command"] = options.command_line
+    if options.record:
+        with _output(options.record) as write:
+            write(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1) if options.json else table(result), end="\n" if options.json else "")
+
+
+def _bench_settings(options: argparse.Namespace) -> BenchSettings:
+    """What was asked for in place of what is usual."""
+    usual = GROW if options.grow else BenchSettings()
+    if options.quick:
+        usual = replace(usual, **{name: getattr(QUICK, name) for name in QUICK_SIZES})
+    given = ("cells", "precisions", "systems", "torch", "run", "blocks", "steps", "threads")
+    asked: dict[str, Any] = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
+    for name in ("cells", "precisions", "systems"):
+        if name in asked:
+            asked[name] = tuple(dict.fromkeys(asked[name]))
+    return replace(usual, **asked)
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

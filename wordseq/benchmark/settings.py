@@ -1,0 +1,63 @@
+"""What a benchmark is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+SYSTEMS: Mapping[str, str] = MappingProxyType(
+    {
+        "wordseq": "wordseq.benchmark.ours",
+        "keras": "wordseq.benchmark.stock",
+        "torch": "wordseq.benchmark.peer_torch",
+    }
+)
+"""Name of a system -> module of its child process."""
+PRECISIONS = ("float32", "bfloat16")
+CELLS = ("lstm", "gru")
+GATES: Mapping[str, int] = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
+"""Cells that can be measured -> matrices an input is multiplied with."""
+GROWTH: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "vocab": (5_000, 20_000, 50_000),
+        "hidden": (256, 512, 1024),
+        "length": (10, 50, 200),
+        "corpus": (10_000, 100_000, 1_000_000),
+        "threads": (1, 2),
+    }
+)
+"""What may grow -> its values: words of both vocabularies, units, mean words a sentence, sentence pairs, processor cores."""
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """Sizes of a measurement."""
+
+    cells: tuple[str, ...] = CELLS
+    precisions: tuple[str, ...] = PRECISIONS
+    systems: tuple[str, ...] = tuple(SYSTEMS)
+    torch: str = ""
+    """Python interpreter that has PyTorch; empty: this one, if it has."""
+    run: Path | None = None
+    """A trained run, for the decoding figures of its cell."""
+    blocks: int = 5
+    """Timed blocks a system; figures are medians over them."""
+    steps: int = 30
+    """Updates a block; the same batches in every block, gone through once untimed before."""
+    sentences: int = 1000
+    """Decoded a block."""
+    singles: int = 50
+    """Decoded one at a time a block."""
+    threads: int = 0
+    """Processor cores; 0: all."""
+    batch_size: int = 128
+    peak_sizes: tuple[int, ...] = (2048, 3072, 4096)
+    """Of the square matrices whose product shows what the machine can do."""
+
+
+QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles=5, peak_sizes=(2048,))
+"""Shows that everything works; its figures mean little."""
+QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles", "peak_sizes")
+"""What `QUICK` changes."""
+GROW = BenchSettings(cells=("lstm",), systems=("wordseq",), blocks=3, steps=8)
+"""Sizes of the tables of growth."""
