@@ -361,7 +361,8 @@ class _EvenCHRF(CHRF):
 
     def _compute_score_from_stats(self, stats: Any) -> Any:
         found = super()._compute_score_from_stats(stats)
-        if hasattr(stats, "dtype"):
+        # The sums of randomisation are whole numbers; a score must not become one.
+        if hasattr(stats, "dtype") and stats.dtype.kind == "f":
             found.score = stats.dtype.type(found.score)
         return found
 

@@ -8,7 +8,6 @@ import difflib
 import html
 import importlib.util
 import io
-import itertools
 import random
 import warnings
 import xml.etree.ElementTree as ET
@@ -22,6 +21,7 @@ from wordseq.config import to_toml
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, bleu, by_length
 from wordseq.report import METRICS, NOTHING, number, one_line
+from wordseq.tokenizer import JOINER
 
 END = "</s>"
 """How an attention picture names the end of a sentence."""
@@ -89,6 +89,8 @@ def render(
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(f"the HTML page needs matplotlib, which is not installed: {INSTALL}")
     names = [row["name"] for row in result["rows"]]
+    # The same runs give the same page.
+    _IDS.last = 0
     sections = [
         ("summary", "Summary", _summary(result)),
         ("curves", "Learning curves", _curves(runs, names)),
@@ -284,7 +286,10 @@ def _attention(runs: Sequence[ScoredRun], names: Sequence[str], looks: Mapping[P
 
 
 def _heat_map(name: str, found: Alignment) -> str:
-    src, tgt = ([one_line(token) for token in tokens] for tokens in (found.src_tokens, found.tgt_tokens))
+    # Few fonts have the joiner of the word level.
+    src, tgt = (
+        [one_line(token.replace(JOINER, "·")) for token in tokens] for tokens in (found.src_tokens, found.tgt_tokens)
+    )
     strongest: list[tuple[str, ...]] = [
         (token, src[max(range(len(src)), key=lambda s: row[s])], f"{max(row):.2f}")
         for token, row in zip(tgt, found.weights, strict=True)
@@ -375,7 +380,18 @@ def _table(table: Table) -> str:
     return _html_table(title, header, [[text(cell) for cell in row] for row in rows]) if rows else ""
 
 
-_IDS = itertools.count(1)
+class _Numbers:
+    """1, 2, 3 ... for the ids of one page."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __next__(self) -> int:
+        self.last += 1
+        return self.last
+
+
+_IDS = _Numbers()
 
 
 def _html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], words: bool = False) -> str:
@@ -547,6 +563,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align:
  overflow-wrap: normal }
 table.words td { min-width: 13rem; max-width: 24rem; overflow-wrap: anywhere }
 ins { color: var(--plus); text-decoration: underline } ins::before { content: "+" }
+ins::before, del::before { display: inline-block }
 del { color: var(--minus); text-decoration: line-through } del::before { content: "\\2212" }
 .empty { font-style: italic }
 .plots { display: flex; flex-wrap: wrap; gap: 1.5rem } figure { margin: 0; max-width: 100% }
