@@ -344,6 +344,8 @@ def test_evaluate_texts_gives_everything_as_json():
             "score": score.score,
             "ci95": list(score.ci95),
             "signature": score.signature,
+            "mean": score.mean,
+            "half_width": score.half_width,
         }
     assert result["sentences"] == 40
     assert result["references"] == sum(len(choices) for choices in refs) > 40
