@@ -11,13 +11,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from wordseq.compare import MEMORY_FILE, read_log, read_state
 from wordseq.config import Config, DataConfig, config_from_dict, load_config, read_toml
 from wordseq.errors import UserError
 
+MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
+"""Settings of [train] with the value that leaves them to the machine; a run's own settings have what it decided."""
 POLL_SECONDS = 1.0
 TAIL_LINES = 15
 """Last lines of a failed training's log that are shown."""
@@ -104,9 +108,10 @@ def _same(folder: Path, wanted: Config) -> bool:
     """Whether the run in a folder was begun with these settings."""
     path = folder / "config.toml"
     found = config_from_dict(read_toml(path), str(path))
-    if wanted.train.precision == "auto":
-        # A run's settings have the one that was chosen by the CPU.
-        wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, precision=found.train.precision))
+    decided = {
+        key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
+    }
+    wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, **decided))
     return found == wanted
 
 

@@ -89,7 +89,7 @@ def test_randomisation_is_that_of_sacrebleus_command_line(folders, result):
 
 def test_bootstrap_is_that_of_sacrebleus_command_line(folders, result):
     # Its JSON fails here: "float32 is not JSON serializable".
-    found = re.findall(r"\(p = ([\d.]+)\)", sacrebleu(folders, "--paired-bs"))
+    found = re.findall(r"\(p = ([\d.]+)\)", sacrebleu(folders, "--paired-bs", "-f", "text"))
     ours = [row[key]["p_bootstrap"] for row in result["rows"][1:] for key in SACREBLEU_NAMES]
     assert [f"{p:.4f}" for p in ours] == found
 

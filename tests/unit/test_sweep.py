@@ -67,11 +67,12 @@ def test_a_run_with_other_settings_is_left_alone(tmp_path):
     assert planned(tmp_path, settings=["model.dropout=0.2"])[0].folder.name == "data-char-gru-1-2"
 
 
-def test_a_precision_chosen_by_the_cpu_is_the_same_setting(tmp_path):
+def test_what_the_machine_decided_is_the_same_setting(tmp_path):
     (cell, *_) = planned(tmp_path)
     pretend(cell)
     text = (cell.folder / "config.toml").read_text().replace('precision = "auto"', 'precision = "bfloat16"')
-    (cell.folder / "config.toml").write_text(text)
+    (cell.folder / "config.toml").write_text(text.replace("shards = 0", "shards = 2"))
+    assert load_config(cell.folder / "config.toml").train.shards == 2
     assert planned(tmp_path)[0].folder == cell.folder
     wanted = planned(tmp_path, settings=[*GRID["settings"], "train.precision=float32"])
     assert wanted[0].folder != cell.folder
