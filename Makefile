@@ -20,10 +20,15 @@ RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$
 SOURCE = $(if $(CONFIG),,--set data.$(if $(wildcard $(DATA)),path,corpus)=$(DATA))
 SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(foreach s,$(SET),--set $(s))
 
+# What to compare: every level with every cell, each with so many seeds.
+LEVELS ?= word
+CELLS ?= lstm gru
+SEEDS ?= 1
+
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
-.PHONY: help train eval data bench test test-slow check format constraints clean
+.PHONY: help train eval compare data bench test test-slow check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +38,9 @@ train: $(READY) ## train a run and score it: CELL=gru LEVEL=char DATA=tatoeba-fr
 
 eval: $(READY) ## BLEU report of a run's held-out test split: RUN=runs/mine; without any variable, of the newest run
 	@$(BIN)/wordseq eval $(EVAL_RUN)
+
+compare: $(READY) ## train what is missing, then compare: LEVELS="char word" CELLS="lstm gru" SEEDS=2 DATA=... SET="..."
+	@$(BIN)/wordseq sweep $(CONFIG) --name $(basename $(notdir $(DATA))) --levels "$(LEVELS)" --cells "$(CELLS)" --seeds $(SEEDS) $(SOURCE) $(foreach s,$(SET),--set $(s))
 
 data: $(READY) ## fetch a public corpus: DATA=tatoeba-fra-eng
 	@$(BIN)/wordseq data get $(DATA)

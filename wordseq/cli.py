@@ -1,4 +1,4 @@
-"""The command line: `wordseq data | train | eval | translate | describe | bench`."""
+"""The command line: `wordseq data | train | eval | translate | describe | compare | report | sweep | bench`."""
 
 import argparse
 import contextlib
@@ -29,6 +29,7 @@ from wordseq.errors import UserError
 from wordseq.quiet import import_tensorflow
 
 if TYPE_CHECKING:
+    from wordseq.compare import ScoredRun
     from wordseq.translator import Translator
 
 TRANSLATE_LINES = 4096
@@ -94,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"wordseq {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_data, _add_train, _add_eval, _add_translate, _add_describe, _add_bench):
+    adds = (_add_data, _add_train, _add_eval, _add_translate, _add_describe)
+    for add in (*adds, _add_compare, _add_report, _add_sweep, _add_bench):
         add(commands)
     return parser
 
@@ -505,6 +507,132 @@ def _bench_settings(options: argparse.Namespace) -> BenchSettings:
 
 def _note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+# --- compare, report, sweep
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _command(commands, "compare", _compare, "scores and cost of runs side by side, with paired tests")
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="folders of trained runs, the baseline first")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    _add_html(parser)
+
+
+def _add_report(commands: Any) -> None:
+    parser = _command(commands, "report", _report, "one HTML page about runs: curves, scores, translations, attention")
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="folders of trained runs, the baseline first")
+    _add_html(parser, required=True)
+
+
+def _add_html(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", required=required, help="write the page of `wordseq report`"
+    )
+
+
+def _compare(options: argparse.Namespace) -> None:
+    runs, result = _compared(options, options.run)
+    _print_comparison(options, result)
+    _write_page(options, runs, result)
+
+
+def _report(options: argparse.Namespace) -> None:
+    _write_page(options, *_compared(options, options.run))
+
+
+def _compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[list["ScoredRun"], dict[str, Any]]:
+    """The runs, scored where they were not, and what `compare` gives for them."""
+    from wordseq.compare import compare, scored_runs
+
+    if options.html:
+        from wordseq.page import check_file
+
+        check_file(options.html)
+
+    def score(folder: Path) -> None:
+        import_tensorflow()
+        from wordseq.checkpoint import Run
+        from wordseq.jobs import evaluate_run
+
+        print(f"scoring {folder}", file=sys.stderr, flush=True)
+        evaluate_run(Run.open(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
+
+    runs = scored_runs(folders, score)
+    return runs, compare(runs, command=options.command_line)
+
+
+def _print_comparison(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    from wordseq.compare import comparison_table
+
+    print(json.dumps(result, ensure_ascii=False, indent=1) if options.json else comparison_table(result), flush=True)
+
+
+def _write_page(options: argparse.Namespace, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
+    if not options.html:
+        return
+    from wordseq.page import chosen_sentences, render
+
+    looks = {}
+    if any(run.config.model.attention != "none" for run in runs):
+        import_tensorflow()
+        from wordseq.checkpoint import Run
+        from wordseq.jobs import attention_of
+
+        for run in runs:
+            if run.config.model.attention != "none" and run.folder not in looks:
+                chosen = [(run.test.sources[i], run.hyps[i]) for i in chosen_sentences(run.test.sources)]
+                looks[run.folder] = attention_of(Run.open(run.folder), chosen)
+    page = render(runs, result, looks)
+    with _output(options.html) as write:
+        write(page)
+    print(f"wrote {options.html}", file=sys.stderr)
+
+
+def _add_sweep(commands: Any) -> None:
+    parser = _command(commands, "sweep", _sweep, "train every level with every cell and seed, then compare the runs")
+    parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG.toml", help="settings; default: the phrasebook")
+    parser.add_argument("--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs")
+    parser.add_argument("--name", default="", help="of the data, in the runs' names; default: that of the settings")
+    parser.add_argument("--levels", default="", metavar="LIST", help='values of data.level, e.g. "char word"')
+    parser.add_argument("--cells", default="", metavar="LIST", help='values of model.cell, e.g. "lstm gru"')
+    parser.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="runs with different train.seed of each"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all runs; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    _add_html(parser)
+    _add_mirror(parser)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from wordseq.sweep import Interrupted, data_name, plan, sweep
+
+    if options.html:
+        from wordseq.page import check_file
+
+        check_file(options.html)
+    levels, cells = (text.replace(",", " ").split() for text in (options.levels, options.cells))
+    name = options.name or data_name(load_config(options.config, options.set).data)
+    runs = plan(
+        options.config, options.folder, name, levels=levels, cells=cells, seeds=options.seeds, settings=options.set
+    )
+    try:
+        # The tables alone go to standard output.
+        finished = sweep(runs, options.config, options.mirror, lambda line: print(line, file=sys.stderr, flush=True))
+    except Interrupted:
+        return _fail("interrupted; the training at hand was saved: the same command continues", 130)
+    if not finished:
+        raise UserError("no run of the sweep could be trained")
+    folders = [run.folder for run in finished]
+    scored, result = _compared(options, folders)
+    _print_comparison(options, result)
+    _write_page(options, scored, result)
+    if len(finished) < len(runs):
+        return _fail(f"{len(runs) - len(finished)} of {len(runs)} runs failed; see above", 1)
+    return 0
 
 
 if __name__ == "__main__":

@@ -252,9 +252,7 @@ def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha
     )
 
 
-def _candidates(
-    totals_bk: tf.Tensor, log_probs_bkv: tf.Tensor, count: int
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _candidates(totals_bk: tf.Tensor, log_probs_bkv: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The `count` best continuations of each sentence: total, the hypothesis they continue, token; best first."""
     shape = tf.shape(log_probs_bkv)
     each = tf.minimum(count, shape[2])

@@ -12,8 +12,8 @@ import contextlib
 import math
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +27,8 @@ DEFAULT_SEED = 12345  # sacreBLEU's own
 TOKENIZERS = ("13a", "char", "intl", "none", "zh")
 EXAMPLES = 10
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, None))
+PAIRED_DRAWS = MappingProxyType({"bs": 1_000, "ar": 10_000})
+"""sacreBLEU's paired tests, and how many resamples or trials its command line draws."""
 # The largest value a metric can take. TER has none: a long hypothesis needs more edits than the reference has words.
 _HIGHEST = MappingProxyType({"bleu": 100.0, "chrf": 100.0, "ter": math.inf})
 # Natural logarithm of the largest float.
@@ -42,12 +44,16 @@ class Score:
         score: BLEU and chrF2 0-100, higher is better; TER 0 upwards, in percent, lower is better.
         ci95: lowest and highest value of the 95 % bootstrap interval, in the unit of `score`.
         signature: sacreBLEU's, in full.
+        mean: of the resamples; sacreBLEU prints it as μ.
+        half_width: of the interval; sacreBLEU prints it behind ±.
     """
 
     name: str
     score: float
     ci95: tuple[float, float]
     signature: str
+    mean: float
+    half_width: float
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,8 @@ def score_corpus(
         for key, metric in _metrics(tokenize, lowercase).items():
             result = metric.corpus_score(list(hyps), columns, n_bootstrap=bootstrap)
             interval = _interval(result, _HIGHEST[key])
-            scores[key] = Score(result.name, float(result.score), interval, str(metric.get_signature()))
+            around = float(result._mean), float(result._ci)
+            scores[key] = Score(result.name, float(result.score), interval, str(metric.get_signature()), *around)
     return scores
 
 
@@ -213,10 +220,12 @@ def paired_bootstrap(
 ) -> dict[str, PairedScore]:
     """Paired bootstrap test of Koehn 2004 by sacreBLEU: keys "bleu", "chrf", "ter"; see `score_corpus` for the rest.
 
-    Where the scores are equal p is 1: sacreBLEU counts only differences larger than the one observed and would call
-    two copies of a system significantly different.
+    The p-value is that of sacreBLEU's command line, with one exception: it counts only resamples that differ by more
+    than the systems do, so it gives systems that no resample tells apart the smallest p there is. They get 1 here.
     """
-    return _paired("bs", (hyps, baseline, refs), _metrics(tokenize, lowercase), resamples, seed)
+    return paired_tests(
+        "bs", [baseline, hyps], refs, tokenize=tokenize, lowercase=lowercase, draws=resamples, seed=seed
+    )[0]
 
 
 def paired_randomisation(
@@ -231,13 +240,58 @@ def paired_randomisation(
 ) -> dict[str, PairedScore]:
     """Paired approximate randomisation (Riezler and Maxwell 2005) by sacreBLEU, two-sided; as `paired_bootstrap`.
 
-    Where the systems differ in n sentences p is at least 2^(1-n): that share of all exchanges leaves the difference as
-    it is or turns its sign, and sacreBLEU, which counts larger ones only, would call even one sentence significant.
+    Where the systems differ in n sentences only, 2^(1-n) of all exchanges leave the difference as it is or turn its
+    sign. A p-value should count them; sacreBLEU's, which is given here, does not, and is too small for n below 10.
     """
-    results = _paired("ar", (hyps, baseline, refs), _metrics(tokenize, lowercase), trials, seed)
-    different = sum(hyp != other for hyp, other in zip(hyps, baseline, strict=True))
-    floor = min(1.0, 2.0 ** (1 - different))
-    return {key: replace(result, p_value=max(result.p_value, floor)) for key, result in results.items()}
+    return paired_tests("ar", [baseline, hyps], refs, tokenize=tokenize, lowercase=lowercase, draws=trials, seed=seed)[
+        0
+    ]
+
+
+def paired_tests(
+    test: str,
+    systems: Sequence[Sequence[str]],
+    refs: Sequence[Sequence[str]],
+    *,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+    draws: int = 0,
+    seed: int = DEFAULT_SEED,
+) -> list[dict[str, PairedScore]]:
+    """Each system against the first by sacreBLEU's paired test; arguments and errors as `score_corpus`.
+
+    Args:
+        test: "bs", the paired bootstrap, or "ar", approximate randomisation; see `paired_bootstrap` and
+            `paired_randomisation`.
+        systems: hypotheses of two systems or more, the baseline first.
+        refs: references of each sentence.
+        tokenize: one of `TOKENIZERS`.
+        lowercase: whether case is ignored.
+        draws: resamples or trials; 0: as many as sacreBLEU's command line, 1,000 or 10,000.
+        seed: of the draws, at least 1.
+
+    Returns:
+        For each system but the first: keys "bleu", "chrf", "ter".
+    """
+    if test not in PAIRED_DRAWS:
+        raise ValueError(f"unknown paired test {test!r}; choose from {', '.join(PAIRED_DRAWS)}")
+    if len(systems) < 2:
+        raise ValueError(f"a paired test needs at least 2 systems, got {len(systems)}")
+    for k, hyps in enumerate(systems):
+        columns = _reference_columns(hyps, refs, f"systems[{k}]")
+    draws = draws or PAIRED_DRAWS[test]
+    if draws < 1:
+        raise ValueError(f"a paired test needs at least 1 resample or trial, got {draws}")
+    metrics = _metrics(tokenize, lowercase)
+    named = [(str(k), list(hyps)) for k, hyps in enumerate(systems)]
+    with _sacrebleu_seed(seed):
+        signatures, results = PairedTest(named, metrics, columns, test_type=test, n_samples=draws)()
+    # sacreBLEU files its results under its own names, in the order of the metrics.
+    names = dict(zip(metrics, (name for name in results if name != "System"), strict=True))
+    return [
+        {key: _paired_score(name, results[name], k, draws, str(signatures[name])) for key, name in names.items()}
+        for k in range(1, len(systems))
+    ]
 
 
 def evaluate_texts(
@@ -279,6 +333,16 @@ def evaluate_texts(
     }
 
 
+def rectangular(refs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """As many references for each sentence, for files of one reference a line.
+
+    sacreBLEU's files cannot leave one out, so where a sentence has fewer, they stand again in turn. It changes neither
+    BLEU nor chrF, nor TER where the number of a sentence's references divides the largest.
+    """
+    most = max(map(len, refs), default=0)
+    return [[choices[k % len(choices)] for k in range(most)] for choices in refs]
+
+
 def worst_sentences(scores: Sequence[float], count: int = EXAMPLES) -> list[int]:
     """Positions of the lowest scores, lowest first; of equal ones the earlier comes first."""
     return sorted(range(len(scores)), key=lambda i: scores[i])[:count]
@@ -297,7 +361,8 @@ class _EvenCHRF(CHRF):
 
     def _compute_score_from_stats(self, stats: Any) -> Any:
         found = super()._compute_score_from_stats(stats)
-        if hasattr(stats, "dtype"):
+        # The sums of randomisation are whole numbers; a score must not become one.
+        if hasattr(stats, "dtype") and stats.dtype.kind == "f":
             found.score = stats.dtype.type(found.score)
         return found
 
@@ -322,9 +387,11 @@ def _corpus_bleu(hyps: Sequence[str], refs: Sequence[Sequence[str]], tokenize: s
     return _bleu_metric(tokenize, lowercase).corpus_score(list(hyps), columns)
 
 
-def _reference_columns(hyps: Sequence[str], refs: Sequence[Sequence[str]]) -> list[list[str | None]]:
+def _reference_columns(
+    hyps: Sequence[str], refs: Sequence[Sequence[str]], name: str = "hyps"
+) -> list[list[str | None]]:
     """The references as sacreBLEU wants them: column j has every sentence's reference j, None where it has none."""
-    _check_texts("hyps", hyps)
+    _check_texts(name, hyps)
     if not hyps:
         raise ValueError("no sentences to score")
     _check_lengths(hyps, refs=refs)
@@ -379,34 +446,11 @@ def _interval(result: Any, highest: float) -> tuple[float, float]:
     return min(max(mean - half, 0.0), score), max(min(mean + half, highest), score)
 
 
-def _paired(
-    test: str,
-    texts: tuple[Sequence[str], Sequence[str], Sequence[Sequence[str]]],
-    metrics: Mapping[str, Any],
-    draws: int,
-    seed: int,
-) -> dict[str, PairedScore]:
-    """Runs sacreBLEU's test "bs" or "ar" on `texts`: system, baseline, references."""
-    hyps, baseline, refs = texts
-    columns = _reference_columns(hyps, refs)
-    _check_texts("baseline", baseline)
-    _check_lengths(hyps, baseline=baseline)
-    if draws < 1:
-        raise ValueError(f"a paired test needs at least 1 resample or trial, got {draws}")
-    systems = [("baseline", list(baseline)), ("system", list(hyps))]
-    with _sacrebleu_seed(seed):
-        signatures, results = PairedTest(systems, metrics, columns, test_type=test, n_samples=draws)()
-    # sacreBLEU files its results under its own names, in the order of the metrics.
-    names = [name for name in results if name != "System"]
-    return {
-        key: _paired_score(name, results[name], str(signatures[name])) for key, name in zip(metrics, names, strict=True)
-    }
-
-
-def _paired_score(name: str, results: Sequence[Any], signature: str) -> PairedScore:
-    baseline, system = results
-    difference = float(system.score) - float(baseline.score)
-    return PairedScore(name, difference, float(system.p_value) if difference else 1.0, signature)
+def _paired_score(name: str, results: Sequence[Any], k: int, draws: int, signature: str) -> PairedScore:
+    baseline, system = results[0], results[k]
+    difference, p_value = float(system.score) - float(baseline.score), float(system.p_value)
+    told_apart = difference or p_value * (draws + 1) > 1.5
+    return PairedScore(name, difference, p_value if told_apart else 1.0, signature)
 
 
 def _bucket_name(low: int, high: int | None) -> str:

@@ -11,8 +11,9 @@ from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
 from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import Corpus, HeldOut, describe, load_corpus, prepare, split_report
 from wordseq.errors import UserError
-from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts
+from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
 from wordseq.model import Seq2Seq
+from wordseq.page import END, Alignment
 from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
 from wordseq.reading import read_sentences
@@ -168,6 +169,28 @@ def describe_run(run: Run) -> dict[str, Any]:
     }
 
 
+def attention_of(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Alignment]:
+    """Where the tokens of translations looked in their sources, under the run's best checkpoint.
+
+    Args:
+        run: a trained run whose model has attention.
+        pairs: normalised sources with translations, which the model is made to give again.
+
+    Raises:
+        UserError: the run is not trained, or damaged.
+        ValueError: the model has no attention.
+    """
+    translator = Translator.load(run.folder)
+    src, tgt = translator.src, translator.tgt
+    found = translator.scorer.alignments(
+        IdStore.of([src.to_ids(source) for source, _ in pairs]), IdStore.of([tgt.to_ids(hyp) for _, hyp in pairs])
+    )
+    return [
+        Alignment([*src.tokenizer.tokenize(source), END], [*tgt.tokenizer.tokenize(hyp), END], weights_ts.tolist())
+        for (source, hyp), weights_ts in zip(pairs, found, strict=True)
+    ]
+
+
 def read_held_out(run: Run, part: str) -> HeldOut:
     """The run's dev or test split.
 
@@ -317,7 +340,9 @@ def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: Held
     run.write_text(f"eval/{name}.txt", terminal_table(result))
     run.write_lines(f"eval/{name}.src", held_out.sources)
     run.write_lines(f"eval/{name}.hyp", hyps)
-    most = max(map(len, held_out.references))
-    for k in range(most):
-        # sacreBLEU's files have a line a sentence; where a sentence has fewer references, its first stands again.
-        run.write_lines(f"eval/{name}.ref{k}", [refs[k] if k < len(refs) else refs[0] for refs in held_out.references])
+    columns = list(zip(*rectangular(held_out.references), strict=True))
+    for old in (run.folder / "eval").glob(f"{name}.ref*"):
+        if old.name not in {f"{name}.ref{k}" for k in range(len(columns))}:
+            old.unlink()
+    for k, column in enumerate(columns):
+        run.write_lines(f"eval/{name}.ref{k}", column)

@@ -55,10 +55,10 @@ def evaluation_table(result: Mapping[str, Any]) -> str:
     """What `evaluate_texts` returned, as Markdown; examples are left out, see `examples`."""
     figures = [(escape_markdown(label), escape_markdown(text)) for label, text in _figures(result)]
     parts = [
-        _markdown_table(("Metric", "Score", "95 % interval"), _score_rows(result)),
+        markdown_table(("Metric", "Score", "95 % interval"), _score_rows(result)),
         "\n".join(f"- {name}: `{signature}`" for name, signature in _signatures(result)),
-        _markdown_table(("Source words", "Sentences", "BLEU"), _length_rows(result)),
-        _markdown_table(("Figure", "Value"), figures),
+        markdown_table(("Source words", "Sentences", "BLEU"), _length_rows(result)),
+        markdown_table(("Figure", "Value"), figures),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -68,7 +68,7 @@ def examples(result: Mapping[str, Any]) -> str:
     parts = []
     for title, key in (("Lowest sentence BLEU", "worst"), ("Drawn at random", "random")):
         header = ("Line", "BLEU", "Source", "Hypothesis", "References")
-        parts += [f"### {title}", _markdown_table(header, [_example_row(example) for example in result[key]])]
+        parts += [f"### {title}", markdown_table(header, [_example_row(example) for example in result[key]])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,7 +83,7 @@ def results_table(rows: Iterable[Mapping[str, Any]]) -> str:
         note = "; ".join(f"{name} `{signature}`" for name, signature in _signatures(row))
         lines.append(_result_row(row, notes.setdefault(note, len(notes) + 1)))
     footnotes = [f"<sup>{number}</sup> {note}" for note, number in notes.items()]
-    return "\n\n".join([_markdown_table(RESULTS_HEADER, lines), *footnotes]) + "\n"
+    return "\n\n".join([markdown_table(RESULTS_HEADER, lines), *footnotes]) + "\n"
 
 
 def result_record(
@@ -112,7 +112,7 @@ def result_record(
     return {
         "format": RECORD_FORMAT,
         "experiment": PurePath(evaluation["run"]).name,
-        "level": _level(config["data"]),
+        "level": level_name(config["data"]),
         "cell": config["model"]["cell"],
         **{key: evaluation[key] for key in EVALUATION_KEYS},
         **{key: describe.get(key) for key in DESCRIBE_KEYS},
@@ -175,10 +175,10 @@ def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("output length / reference length", f"{result['length_ratio']:.3f}"),
         ("unknown source tokens", f"{result['oov_rate']:.2%}"),
         ("<unk> in the output", f"{result['unk_rate']:.2%}"),
-        ("perplexity a token", _number(result["perplexity"], ".2f")),
-        ("bits a character", _number(result["bits_per_char"], ".3f")),
-        ("seconds", _number(result["seconds"], ".1f")),
-        ("sentences a second", _number(result["sentences_per_second"], ",.1f")),
+        ("perplexity a token", number(result["perplexity"], ".2f")),
+        ("bits a character", number(result["bits_per_char"], ".3f")),
+        ("seconds", number(result["seconds"], ".1f")),
+        ("sentences a second", number(result["sentences_per_second"], ",.1f")),
         ("run", result["run"] or NOTHING),
         ("wordseq", result["commit"]),
         ("command", result["command"] or NOTHING),
@@ -186,7 +186,8 @@ def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """A number in a format, or a dash for one that was not measured."""
     return NOTHING if value is None else format(value, form)
 
 
@@ -210,7 +211,7 @@ def _result_row(row: Mapping[str, Any], note: int) -> tuple[str, ...]:
         *scores[1:],
         f"{row['parameters']:,}",
         f"{row['train']['minutes']:.1f}",
-        _number(row["sentences_per_second"], ",.0f"),
+        number(row["sentences_per_second"], ",.0f"),
     )
 
 
@@ -219,7 +220,8 @@ def _half_width(score: Mapping[str, Any]) -> float:
     return float(high - low) / 2
 
 
-def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -234,7 +236,8 @@ def _text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def _level(data: Mapping[str, Any]) -> str:
+def level_name(data: Mapping[str, Any]) -> str:
+    """The token level of the settings [data]: "char", or "bpe to char" where the sides differ."""
     source, target = (data.get(f"{side}_level") or data["level"] for side in ("src", "tgt"))
     return str(source) if source == target else f"{source} to {target}"
 

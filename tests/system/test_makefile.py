@@ -111,6 +111,16 @@ def test_eval_alone_is_of_the_newest_run(project, make):
     assert (command, run.rstrip("/")) == ("eval", "runs/new")
 
 
+def test_compare_is_a_sweep(make):
+    sweep = [".venv/bin/wordseq", "sweep"]
+    expected = [*sweep, *["experiments/phrasebook.toml", "--name", "phrasebook", "--levels"], "char word"]
+    expected += ["--cells", "gru", "--seeds", "2", "--set", "train.max_epochs=3", "--set", "model.dropout=0.1"]
+    variables = ["LEVELS=char word", "CELLS=gru", "SEEDS=2", "SET=train.max_epochs=3 model.dropout=0.1"]
+    assert make("compare", "DATA=phrasebook", *variables) == [expected]
+    words = ["--name copy --levels word --cells", "lstm gru", "--seeds 1 --set data.corpus=copy"]
+    assert make("compare", "DATA=copy") == [[*sweep, *words[0].split(), words[1], *words[2].split()]]
+
+
 def test_data_fetches_a_corpus(make):
     assert make("data", "DATA=tatoeba-fra-eng") == [[".venv/bin/wordseq", "data", "get", "tatoeba-fra-eng"]]
 

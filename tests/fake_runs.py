@@ -1,0 +1,80 @@
+"""Run folders without a training: for tests of what reads them, which need no TensorFlow."""
+
+import dataclasses
+import io
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wordseq.config import Config, load_config, to_toml
+from wordseq.corpus import HeldOut
+from wordseq.evaluation import Measured, evaluate_texts, rectangular
+from wordseq.vocab import train_codec
+
+WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]
+
+
+def some_test(sentences: int = 40, seed: int = 1) -> HeldOut:
+    """Sources with one or two references each."""
+    draw = random.Random(seed)
+    texts = [" ".join(draw.choices(WORDS, k=draw.randint(3, 9))) for _ in range(sentences)]
+    references = [[text, text.replace("red", "blue")][: draw.randint(1, 2)] for text in texts]
+    return HeldOut([text.upper() for text in texts], references)
+
+
+def with_errors(test: HeldOut, errors: float, seed: int = 2) -> list[str]:
+    """First references with that share of their words drawn anew."""
+    draw = random.Random(seed)
+    return [
+        " ".join(draw.choice(WORDS) if draw.random() < errors else word for word in references[0].split())
+        for references in test.references
+    ]
+
+
+def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings: str) -> Path:
+    """A run folder whose test split is `test`; scored as translations `hyps`, or not scored."""
+    config = load_config(None, ["data.min_freq=1", "train.precision=float32", *settings])
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    held_out = {part: dataclasses.asdict(test) for part in ("dev", "test")}
+    (folder / "held_out.json").write_text(json.dumps(held_out), encoding="utf-8")
+    train_codec(test.sources, config.data, "src").save(folder, "src")
+    train_codec([references[0] for references in test.references], config.data, "tgt").save(folder, "tgt")
+    log = [
+        {"kind": "train", "step": 1, "epoch": 1, "loss": 3.0, "tokens": 100, "tokens_per_second": 10, "seconds": 10.0},
+        {"kind": "train", "step": 2, "epoch": 1, "loss": 2.0, "tokens": 300, "tokens_per_second": 50, "seconds": 14.0},
+        {"kind": "dev", "step": 2, "epoch": 1, "bleu": 20.0, "loss": 1.9, "best": True, "seconds": 18.0},
+        {"kind": "train", "step": 3, "epoch": 2, "loss": 1.5, "tokens": 500, "tokens_per_second": 25, "seconds": 26.0},
+        {"kind": "dev", "step": 4, "epoch": 2, "bleu": 30.0, "loss": 1.0, "best": True, "seconds": 30.0},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in log), encoding="utf-8")
+    for name in ("best", "last"):
+        write_checkpoint(folder / f"{name}.npz", {"step": 4, "finished": "4 updates done"})
+    if hyps is not None:
+        score(folder, config, test, hyps)
+    return folder
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """A checkpoint with 15 numbers."""
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    np.savez(buffer, allow_pickle=False, **{"a/w": np.zeros((3, 4)), "a/b": np.zeros(3), "state.json": text})
+    path.write_bytes(buffer.getvalue())
+
+
+def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str]) -> None:
+    """What `wordseq eval` would write."""
+    measured = Measured(2.0, 200, 0, 200, 0, nats=90.0, tgt_tokens=300, tgt_chars=900, run=str(folder))
+    tokenize = "none" if config.data.pretokenized else "13a"
+    result = evaluate_texts(test.sources, hyps, test.references, measured, tokenize=tokenize, bootstrap=2)
+    files = {"test.src": test.sources, "test.hyp": hyps}
+    files |= {f"test.ref{k}": column for k, column in enumerate(zip(*rectangular(test.references), strict=True))}
+    (folder / "eval").mkdir(exist_ok=True)
+    for name, lines in files.items():
+        (folder / "eval" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (folder / "eval" / "test.json").write_text(json.dumps({**result, "beam_size": 1}), encoding="utf-8")

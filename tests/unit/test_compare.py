@@ -1,0 +1,277 @@
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from tests.fake_runs import fake_run, score, some_test, with_errors
+from tests.runs import environment
+from wordseq.cli import main
+from wordseq.compare import (
+    check_same_test,
+    compare,
+    comparison_table,
+    is_scored,
+    names,
+    read_run,
+    scored_runs,
+    train_speed,
+)
+from wordseq.config import load_config
+from wordseq.corpus import HeldOut
+from wordseq.errors import UserError
+from wordseq.evaluation import rectangular
+
+SACREBLEU_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}
+
+
+def sacrebleu(runs, *options):
+    """What sacreBLEU's own command line prints for the files of runs."""
+    refs = sorted(map(str, (runs[0] / "eval").glob("test.ref*")))
+    hyps = [str(run / "eval" / "test.hyp") for run in runs]
+    words = [sys.executable, "-m", "sacrebleu", *refs, "-i", *hyps, "-m", "bleu", "chrf", "ter", *options]
+    env = {key: value for key, value in environment().items() if key != "SACREBLEU_SEED"}
+    return subprocess.run(
+        words, capture_output=True, text=True, encoding="utf-8", timeout=300, check=True, env=env
+    ).stdout
+
+
+def never(folder):
+    raise AssertionError(f"{folder} is scored already")
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return some_test()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, test_set):
+    """Three runs: the second a little worse than the first, the third much."""
+    base = tmp_path_factory.mktemp("runs")
+    errors = {"good": 0.1, "near": 0.13, "bad": 0.7}
+    return [
+        fake_run(base / name, test_set, with_errors(test_set, share, k))
+        for k, (name, share) in enumerate(errors.items())
+    ]
+
+
+@pytest.fixture(scope="module")
+def result(folders):
+    return compare(scored_runs(folders, never), command="wordseq compare ...")
+
+
+# --- sacreBLEU
+
+
+def test_scores_and_intervals_are_those_of_sacrebleus_command_line(folders, result):
+    for folder, row in zip(folders, result["rows"], strict=True):
+        for theirs in json.loads(sacrebleu([folder], "--confidence", "-f", "json", "-w", "9")):
+            ours = next(row[key] for key, name in SACREBLEU_NAMES.items() if name == theirs["name"])
+            assert ours["score"] == pytest.approx(theirs["score"], abs=1e-8)
+            assert ours["mean"] == pytest.approx(theirs["confidence_mean"], abs=1e-8)
+            assert ours["half_width"] == pytest.approx(theirs["confidence_var"], abs=1e-8)
+            assert ours["signature"] == theirs["signature"]
+    uncut = result["rows"][2]["bleu"]
+    assert uncut["ci95"] == pytest.approx([uncut["mean"] - uncut["half_width"], uncut["mean"] + uncut["half_width"]])
+
+
+def test_randomisation_is_that_of_sacrebleus_command_line(folders, result):
+    found = json.loads(sacrebleu(folders, "--paired-ar", "-f", "json"))
+    for theirs, row in zip(found, result["rows"], strict=True):
+        for key, name in SACREBLEU_NAMES.items():
+            assert row[key]["score"] == theirs[name]["score"]
+            assert row[key]["p_randomisation"] == theirs[name]["p_value"]
+
+
+def test_bootstrap_is_that_of_sacrebleus_command_line(folders, result):
+    # Its JSON fails here: "float32 is not JSON serializable".
+    found = re.findall(r"\(p = ([\d.]+)\)", sacrebleu(folders, "--paired-bs", "-f", "text"))
+    ours = [row[key]["p_bootstrap"] for row in result["rows"][1:] for key in SACREBLEU_NAMES]
+    assert [f"{p:.4f}" for p in ours] == found
+
+
+def test_a_much_worse_run_differs_and_a_slightly_worse_one_does_not(result):
+    good, near, bad = result["rows"]
+    assert good["bleu"]["p_bootstrap"] is None
+    assert good["bleu"]["difference"] is None
+    for key in SACREBLEU_NAMES:
+        assert max(bad[key]["p_bootstrap"], bad[key]["p_randomisation"]) < 0.01
+        assert min(near[key]["p_bootstrap"], near[key]["p_randomisation"]) > 0.05
+        assert bad[key]["difference"] == bad[key]["score"] - good[key]["score"]
+
+
+def test_two_copies_of_a_run_are_equal_where_sacrebleu_calls_them_different(folders):
+    runs = [read_run(folders[0])] * 2
+    for key in SACREBLEU_NAMES:
+        row = compare(runs)["rows"][1][key]
+        assert (row["difference"], row["p_bootstrap"], row["p_randomisation"]) == (0, 1, 1)
+    copy = folders[0].parent / "copy"
+    copy.mkdir(exist_ok=True)
+    (copy / "eval").mkdir(exist_ok=True)
+    (copy / "eval" / "test.hyp").write_bytes((folders[0] / "eval" / "test.hyp").read_bytes())
+    theirs = json.loads(sacrebleu([folders[0], copy], "--paired-ar", "-f", "json"))
+    assert theirs[1]["BLEU"]["p_value"] < 0.001
+
+
+def test_few_differing_sentences_are_pointed_out(folders, test_set, tmp_path):
+    hyps = read_run(folders[0]).hyps
+    changed = ["boat boat", *hyps[1:3], "a a a a", *hyps[4:]]
+    almost = fake_run(tmp_path / "almost", test_set, changed)
+    found = compare([read_run(folders[0]), read_run(almost)])
+    assert found["rows"][1]["different"] == 2
+    assert "differs from good in 2 sentences only" in comparison_table(found)
+    assert "p of at least 0.500" in comparison_table(found)
+
+
+def test_files_of_references_have_as_many_for_each_sentence():
+    assert rectangular([["a"], ["b", "c"], ["d", "e", "f"]]) == [["a"] * 3, ["b", "c", "b"], ["d", "e", "f"]]
+
+
+# --- which runs can be compared
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda test: HeldOut(test.sources[:-1], test.references[:-1]), "in line 40, which only one of them has"),
+        (
+            lambda test: HeldOut(["X", *test.sources[1:]], test.references),
+            "the first source that differs: line 1, '.*' and 'X'",
+        ),
+        (
+            lambda test: HeldOut(test.sources, [*test.references[:7], ["other"], *test.references[8:]]),
+            r"the first references that differ: line 8, \[.* and \['other'\]",
+        ),
+    ],
+)
+def test_runs_with_other_test_sets_are_refused(folders, test_set, tmp_path, change, message):
+    other = fake_run(tmp_path / "other", change(test_set), None)
+    with pytest.raises(UserError, match=message) as caught:
+        check_same_test([folders[0], folders[1], other])
+    for part in (f"{folders[0]} has 40 sentences", f"{other} has {len(change(test_set).sources)} sentences", "sha256"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: folder / "none", "none: no such run folder"),
+        (lambda folder: folder, "not a run folder: it has no held_out.json"),
+    ],
+)
+def test_what_is_no_run_is_refused(tmp_path, prepare, message):
+    with pytest.raises(UserError, match=message):
+        check_same_test([prepare(tmp_path)])
+
+
+def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(test_set, tmp_path):
+    hyps = with_errors(test_set, 0.1)
+    folder = fake_run(tmp_path / "run", test_set, None)
+    calls = []
+
+    def evaluate(path):
+        calls.append(path)
+        score(path, load_config(None, []), test_set, hyps)
+
+    scored_runs([folder, folder], evaluate)
+    assert calls == [folder]
+    scored_runs([folder], evaluate)
+    assert len(calls) == 1
+    os.utime(folder / "best.npz", (2e9, 2e9))
+    assert not is_scored(folder)
+    os.utime(folder / "best.npz", (1e9, 1e9))
+    assert is_scored(folder)
+    for name in ("test.ref0", "test.src", "test.hyp"):
+        kept = (folder / "eval" / name).read_text()
+        (folder / "eval" / name).write_text(kept.partition("\n")[2])
+        assert not is_scored(folder)
+        (folder / "eval" / name).write_text(kept)
+    (folder / "eval" / "test.ref2").write_text("one more\n")
+    assert not is_scored(folder)
+
+
+# --- what is told beside the scores
+
+
+def test_cost(folders, result, test_set):
+    row = result["rows"][0]
+    assert row["parameters"] == 15
+    assert row["train_minutes"] == 0.5
+    assert row["sentences_per_second"] == 20
+    assert row["bits_per_char"] == pytest.approx(90 / 0.6931471805599453 / 900)
+    assert row["peak_memory_mb"] is None
+    run = read_run(folders[0])
+    assert row["src_vocab"] == len(run.codecs[0].vocab)
+    assert row["tgt_tokens"] == sum(map(len, run.tgt_tokens)) / 40
+    assert (row["oov_rate"], row["tgt_oov_rate"]) == (0, 0)
+    chars = sum(len(references[0]) for references in test_set.references)
+    share = chars / (sum(map(len, run.tgt_tokens)) + 40)
+    assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
+
+
+def test_speed_is_tokens_over_seconds_without_the_first_log_line():
+    # 200 tokens in 4 seconds, 200 in 8.
+    log = [{"kind": "train", "tokens": t, "tokens_per_second": s} for t, s in ((100, 1), (300, 50), (500, 25))]
+    assert train_speed(log) == pytest.approx(400 / 12)
+    assert train_speed(log[:1]) == 1
+    assert train_speed([]) is None
+
+
+def test_seeds_are_aggregated_and_nothing_else(test_set, tmp_path):
+    variants = {"1": ["train.seed=1"], "2": ["train.seed=2"], "3": ["train.seed=3"], "again": ["train.seed=3"]}
+    variants["other"] = ["train.seed=4", "model.dropout=0.1"]
+    runs = [
+        read_run(fake_run(tmp_path / name, test_set, with_errors(test_set, 0.1 * (k + 1)), *sets))
+        for k, (name, sets) in enumerate(variants.items())
+    ]
+    found = compare(runs)
+    (group,) = found["seeds"]
+    scores = [row["bleu"]["score"] for row in found["rows"][:3]]
+    assert group["seeds"] == [1, 2, 3]
+    assert group["bleu"] == {"mean": statistics.mean(scores), "deviation": statistics.stdev(scores)}
+    assert f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f}" in comparison_table(found)
+    assert set(found["settings"]) == {"train.seed", "model.dropout"}
+    assert found["settings"]["train.seed"] == [1, 2, 3, 3, 4]
+
+
+def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
+    assert names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+    assert names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
+    assert names([tmp_path / "a", tmp_path / "a"]) == ["a", "a"]
+
+
+def test_the_table_escapes_names(test_set, tmp_path):
+    run = read_run(fake_run(tmp_path / "a|b<i>", test_set, with_errors(test_set, 0.1)))
+    table = comparison_table(compare([run]))
+    assert r"| a\|b\<i\> |" in table
+    assert "<i>" not in table
+    assert "Difference to" not in table
+
+
+def test_the_command_prints_a_table_or_json(folders, capsys):
+    words = ["compare", *map(str, folders[:2])]
+    assert main(words) == 0
+    assert "### Scores with 95 % intervals" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["run"] for row in rows] == list(map(str, folders[:2]))
+    needed = {"bits_per_char", "parameters", "train_minutes", "sentences_per_second"}
+    assert all(needed < set(row) for row in rows)
+    fields = {"score", "ci95", "signature", "p_bootstrap", "p_randomisation"}
+    assert all(fields < set(row[key]) for row in rows for key in ("bleu", "chrf", "ter"))
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed(folders):
+    code = (
+        "import sys; from wordseq.cli import main; import wordseq.page, wordseq.sweep; "
+        f"main(['compare', {str(folders[0])!r}, {str(folders[1])!r}]); "
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,291 @@
+"""Several runs, one after another: every level with every cell and every seed, each trained in a process of its own.
+
+A process of its own gives its memory back, and one that crashes does not take the others with it. What is finished is
+recognised by its settings and is not trained again; what was interrupted goes on where it stopped.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from wordseq.compare import MEMORY_FILE, read_log, read_state
+from wordseq.config import Config, DataConfig, config_from_dict, load_config, read_toml
+from wordseq.errors import UserError
+
+MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
+"""Settings of [train] with the value that leaves them to the machine; a run's own settings have what it decided."""
+POLL_SECONDS = 1.0
+TAIL_LINES = 15
+"""Last lines of a failed training's log that are shown."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        folder: of the run.
+        settings: `key=value`, to be given with --set.
+        config: what they resolve to.
+    """
+
+    folder: Path
+    settings: tuple[str, ...]
+    config: Config
+
+    @property
+    def log(self) -> Path:
+        """Where the training's output goes."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+
+class Interrupted(Exception):
+    """The sweep was interrupted; the training at hand was saved."""
+
+
+def plan(
+    config: Path | None,
+    folder: Path,
+    name: str,
+    *,
+    levels: Sequence[str],
+    cells: Sequence[str],
+    seeds: int,
+    settings: Sequence[str],
+) -> list[Cell]:
+    """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED.
+
+    A folder that holds a run with other settings is left alone: the next free name gets a number, ...-2, ...-3.
+
+    Args:
+        config: settings file; None: the defaults.
+        folder: for the runs.
+        name: of the data.
+        levels: values of data.level; empty: the one of the settings.
+        cells: values of model.cell; empty: the one of the settings.
+        seeds: values of train.seed, from the settings' one upwards.
+        settings: more `key=value`.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    base = load_config(config, settings)
+    found = []
+    for level in levels or [base.data.level]:
+        for cell in cells or [base.model.cell]:
+            for seed in range(base.train.seed, base.train.seed + seeds):
+                chosen = (*settings, f"data.level={level}", f"model.cell={cell}", f"train.seed={seed}")
+                wanted = load_config(config, chosen)
+                found.append(Cell(_folder_for(folder / f"{name}-{level}-{cell}-{seed}", wanted), chosen, wanted))
+    if len({cell.folder for cell in found}) < len(found):
+        raise UserError("a level or a cell is named twice")
+    return found
+
+
+def data_name(data: DataConfig) -> str:
+    """A short name of the data, for folders: that of the corpus, or of the file without its ending."""
+    return data.corpus or Path(data.path or data.train_src).name.partition(".")[0]
+
+
+def _folder_for(folder: Path, wanted: Config) -> Path:
+    number = 1
+    chosen = folder
+    while (chosen / "config.toml").is_file() and not _same(chosen, wanted):
+        number += 1
+        chosen = folder.with_name(f"{folder.name}-{number}")
+    return chosen
+
+
+def _same(folder: Path, wanted: Config) -> bool:
+    """Whether the run in a folder was begun with these settings."""
+    path = folder / "config.toml"
+    found = config_from_dict(read_toml(path), str(path))
+    decided = {
+        key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
+    }
+    wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, **decided))
+    return found == wanted
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's training came to its end."""
+    if not ((folder / "last.npz").is_file() and (folder / "best.npz").is_file()):
+        return False
+    return bool(read_state(folder / "last.npz").get("finished"))
+
+
+def sweep(cells: Sequence[Cell], config: Path | None, mirror: Path | None, say: Callable[[str], None]) -> list[Cell]:
+    """Train what is not finished; gives the runs that are, in the order of `cells`.
+
+    Args:
+        cells: from `plan`.
+        config: settings file of all.
+        mirror: where public corpora come from.
+        say: takes a line.
+
+    Raises:
+        Interrupted: by Ctrl-C; the same sweep again goes on from there.
+    """
+    finished: list[Cell] = []
+    for k, cell in enumerate(cells):
+        title = f"run {k + 1} of {len(cells)}, {cell.folder}"
+        if is_finished(cell.folder):
+            say(f"{title}: finished before")
+            finished.append(cell)
+            continue
+        code = _train(cell, config, mirror, functools.partial(_progress, title, Watch(cells, k), say))
+        if code == 130:
+            raise Interrupted
+        if code:
+            say(f"{title}: failed with exit code {code}; the others go on. The end of {cell.log}:")
+            say("".join(f"    {line}\n" for line in _tail(cell.log)).rstrip("\n"))
+            continue
+        finished.append(cell)
+        say(f"{title}: finished after {_seconds(cell.folder) / 60:.1f} min")
+    return finished
+
+
+class Watch:
+    """How far a sweep is, from the logs of its runs.
+
+    Args:
+        cells: all runs.
+        current: the position of the one that is being trained; those after it wait, or were finished before.
+    """
+
+    def __init__(self, cells: Sequence[Cell], current: int) -> None:
+        self.cells, self.current = cells, current
+        self.seen = len(read_log(cells[current].folder))
+
+    def news(self) -> str:
+        """What the last validation gave, if there was one since this was last asked."""
+        entries = read_log(self.cells[self.current].folder)
+        fresh = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
+        # Continuing a run drops the lines after its checkpoint.
+        self.seen = len(entries)
+        return f"epoch {fresh[-1]['epoch']}, dev BLEU {fresh[-1]['bleu']:.2f}" if fresh else ""
+
+    def seconds_left(self) -> float | None:
+        """At most so many seconds to the end of the sweep; None while nothing is known."""
+        known = {k: total for k, cell in enumerate(self.cells) if (total := _expected(cell)) is not None}
+        if self.current not in known:
+            return None
+        left = known[self.current] - _seconds(self.cells[self.current].folder)
+        for k in range(self.current + 1, len(self.cells)):
+            if not is_finished(self.cells[k].folder):
+                left += known[k] - _seconds(self.cells[k].folder) if k in known else self._like(k, known)
+        return max(left, 0.0)
+
+    def _like(self, position: int, known: dict[int, float]) -> float:
+        """The time of a run that was not begun: that of the most similar one, or of the slowest."""
+        wanted = self.cells[position].config
+
+        def likeness(k: int) -> tuple[bool, bool, float]:
+            found = self.cells[k].config
+            return found.data.level == wanted.data.level, found.model.cell == wanted.model.cell, known[k]
+
+        return known[max(known, key=likeness)]
+
+
+def _expected(cell: Cell) -> float | None:
+    """Seconds that a run takes in all at its present pace, if nothing stops it before its last epoch or update."""
+    if is_finished(cell.folder):
+        return _seconds(cell.folder)
+    looks = [entry for entry in read_log(cell.folder) if entry.get("kind") == "dev"]
+    if not looks:
+        return None
+    last, train = looks[-1], cell.config.train
+    # Without train.validate_steps a look at the dev set ends an epoch.
+    epochs = train.max_epochs / (last["epoch"] if not train.validate_steps else max(last["epoch"] - 0.5, 0.5))
+    share = max(epochs, 1.0)
+    if train.max_steps:
+        share = min(share, train.max_steps / last["step"])
+    expected = float(last["seconds"]) * share
+    return min(expected, train.max_minutes * 60) if train.max_minutes else expected
+
+
+def _seconds(folder: Path) -> float:
+    return float(max((entry.get("seconds", 0.0) for entry in read_log(folder)), default=0.0))
+
+
+def _progress(title: str, watch: Watch, say: Callable[[str], None]) -> None:
+    news = watch.news()
+    if news:
+        left = watch.seconds_left()
+        time_left = "" if left is None else f"; whole sweep: at most {left / 60:.1f} min left"
+        say(f"{title}: {news}{time_left}")
+
+
+def _train(cell: Cell, config: Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
+    """Train a run in a child process; its exit code. `look` is called again and again meanwhile.
+
+    Raises:
+        Interrupted: by Ctrl-C, which the child gets too.
+    """
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    with cell.log.open("ab") as log:
+        child = subprocess.Popen(_command(cell, config, mirror), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            peak_bytes = _wait(child, look)
+        except KeyboardInterrupt:
+            _stop(child)
+            raise Interrupted from None
+        except BaseException:
+            _stop(child)
+            raise
+    if child.returncode == 0 and peak_bytes:
+        path = cell.folder / MEMORY_FILE
+        path.write_text(json.dumps({"peak_bytes": peak_bytes}) + "\n", encoding="utf-8")
+    return int(child.returncode)
+
+
+def _command(cell: Cell, config: Path | None, mirror: Path | None) -> list[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "wordseq.cli",
+        "train",
+        *([str(config)] if config else []),
+        "--run",
+        str(cell.folder),
+    ]
+    words += [word for setting in cell.settings for word in ("--set", setting)]
+    return [*words, *(["--mirror", str(mirror)] if mirror else [])]
+
+
+def _wait(child: "subprocess.Popen[bytes]", look: Callable[[], None]) -> int:
+    """Wait for a child; the most memory it held, in bytes, 0 where the system does not tell."""
+    if not hasattr(os, "wait4"):
+        while child.poll() is None:
+            time.sleep(POLL_SECONDS)
+            look()
+        return 0
+    while True:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return int(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+        time.sleep(POLL_SECONDS)
+        look()
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    """Let a child save and end; it is asked once more in case Ctrl-C did not reach it."""
+    if child.returncode is None:
+        try:
+            child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            child.wait()
+
+
+def _tail(path: Path) -> Iterator[str]:
+    yield from path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
