@@ -468,9 +468,7 @@ def _chosen(ids: npt.NDArray[Any], ends: npt.NDArray[np.int64], use: Mask) -> tu
     return ids[np.repeat(use, lengths)], lengths[use]
 
 
-def _write_ids(
-    table: _Table, use: Mask, codec: TextCodec, data: DataConfig, folder: Path, side: str
-) -> dict[str, Any]:
+def _write_ids(table: _Table, use: Mask, codec: TextCodec, data: DataConfig, folder: Path, side: str) -> dict[str, Any]:
     """Write the files of an `IdStore`; how many tokens there are, how many of them unknown, and the share of the others."""
     by_word = data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(data.pretokenized)
     give = _ids_of_words if by_word else _ids_of_texts

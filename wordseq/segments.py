@@ -168,7 +168,9 @@ def _words(digests: Iterable[bytes]) -> Hashes:
     return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
-def make_segments(rows: Iterable[Row], data: DataConfig, distinct: bool, folder: Path) -> Iterator[tuple[Segment, Counts]]:
+def make_segments(
+    rows: Iterable[Row], data: DataConfig, distinct: bool, folder: Path
+) -> Iterator[tuple[Segment, Counts]]:
     """Segments of all rows, in order, each with its counts; by several processes if there are many rows.
 
     Raises:
