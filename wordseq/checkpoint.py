@@ -5,8 +5,10 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.config import SECTIONS, Config, config_from_dict, read_toml, to_toml
+from wordseq.config import SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
 from wordseq.model import Seq2Seq
 from wordseq.vocab import TextCodec
@@ -24,6 +26,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
 BEGUN_FILE = ".begun"
 BEST, LAST = "best", "last"
+MOST_TGT_PER_SRC = 1e4
+"""data.max_chars keeps every honest ratio below it."""
 
 
 class Run:
@@ -79,8 +83,8 @@ class Run:
         """
         found = self.read_json(DATA_FILE)
         ratio = found.get("tgt_per_src") if isinstance(found, dict) else None
-        if not isinstance(ratio, float):
-            raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number")
+        if not isinstance(ratio, float) or not 0 < ratio < MOST_TGT_PER_SRC:
+            raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number above 0")
         return ratio
 
     @property
@@ -135,6 +139,8 @@ class Run:
         """
         path = self._checkpoint(name)
         try:
+            with zipfile.ZipFile(path) as archive:
+                _check_sizes(archive, path.stat().st_size)
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             state = json.loads(arrays.pop("state.json").tobytes())
@@ -144,8 +150,8 @@ class Run:
             raise
         except Exception as error:  # A damaged archive fails in a dozen ways, by the place of the damage.
             raise UserError(f"{path}: damaged checkpoint: {error}") from None
-        if not isinstance(state, dict):
-            raise UserError(f"{path}: damaged checkpoint: its state is {state!r}")
+        if not isinstance(state, dict) or not all(isinstance(state.get(key), int) for key in ("step", "epoch")):
+            raise UserError(f"{path}: damaged checkpoint: its state is {str(state)[:200]}")
         return arrays, state
 
     def load_model(self, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
@@ -156,6 +162,7 @@ class Run:
         """
         config, (src, tgt) = self.config, self.codecs
         arrays, state = self.load(name)
+        _check_model_size(config.model, len(src.vocab), len(tgt.vocab), arrays, self._checkpoint(name))
         model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
         assign(by_path(model.weights), arrays, self._checkpoint(name))
         return model, state
@@ -214,11 +221,31 @@ class Run:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: damaged: {error}") from None
 
     def _checkpoint(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
+
+
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that no array takes more memory than the file has bytes, before any memory is taken.
+
+    Raises:
+        ValueError: there are packed members, which `Run.save` never writes, or arrays larger than their members.
+    """
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is packed; a checkpoint never is")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError(f"it claims to hold more than its {size:,} bytes")
+    for member in members:
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, _, dtype = read[version](file)
+            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                raise ValueError(f"{member.filename}: shape {shape} does not fit its {member.file_size:,} bytes")
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -266,6 +293,20 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: Arrays, where: Path) -> None:
+    """Before memory is taken for a model, check that the weights can be its: their number is at least this.
+
+    Raises:
+        UserError: they cannot.
+    """
+    least = model.embed_dim * (src_size + tgt_size) + model.hidden_size**2 * model.decoder_layers
+    found = sum(array.size for array in arrays.values())
+    if least > found:
+        raise UserError(
+            f"{where}: has {found:,} weights, but the settings and vocabularies of the run ask for at least {least:,}"
+        )
 
 
 def by_path(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:

@@ -150,7 +150,8 @@ def evaluate_run(
 def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
     """The small record of an evaluation for `experiments/results`: figures and settings, no sentences."""
     progress = run.load(BEST)[1]
-    seconds = max((entry["seconds"] for entry in run.metrics()), default=progress["seconds"])
+    times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
+    seconds = max(times, default=progress["seconds"])
     train_figures = {"minutes": round(seconds / 60, 2), "epochs": progress["epoch"], "dev_bleu": progress["best_bleu"]}
     return result_record(result, config=config_to_dict(run.config), describe=describe_run(run), train=train_figures)
 
@@ -179,9 +180,11 @@ def read_held_out(run: Run, part: str) -> HeldOut:
         UserError: the file is missing or damaged.
     """
     try:
-        return HeldOut(**run.read_json(HELD_OUT_FILE)[part])
-    except (KeyError, TypeError):
+        found = HeldOut(**run.read_json(HELD_OUT_FILE)[part])
+        found.check()
+    except (KeyError, TypeError, ValueError):
         raise UserError(f"{run.folder / HELD_OUT_FILE}: damaged: no {part} split in it") from None
+    return found
 
 
 def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:

@@ -89,11 +89,14 @@ class Prepared:
         src, tgt = (IdStore.open(*_store_paths(folder, side)) for side in SIDES)
         if not len(src) == len(tgt) == figures["split"]["train"]["pairs"]:
             raise ValueError(f"{len(src)} and {len(tgt)} sequences")
+        dev, test = (HeldOut(**held_out[part]) for part in ("dev", "test"))
+        dev.check()
+        test.check()
         return cls(
             (src, tgt),
             (TextCodec.load(folder, "src"), TextCodec.load(folder, "tgt")),
-            HeldOut(**held_out["dev"]),
-            HeldOut(**held_out["test"]),
+            dev,
+            test,
             {"corpus": name, **figures["counts"]},
             figures["split"],
             figures["coverage"],

@@ -29,6 +29,19 @@ class HeldOut:
     sources: list[str]
     references: list[list[str]]
 
+    def check(self) -> None:
+        """Check what was read from a file.
+
+        Raises:
+            ValueError, TypeError: it is not what the attributes are to be.
+        """
+        if not isinstance(self.sources, list) or len(self.sources) != len(self.references) or not self.sources:
+            raise ValueError("sources and references are to be lists of one length")
+        if not all(isinstance(found, list) and found for found in self.references):
+            raise ValueError("a source without references")
+        for text in (*self.sources, *(text for found in self.references for text in found)):
+            str.encode(text)  # neither another type nor half a character
+
 
 @dataclass(frozen=True)
 class Split:

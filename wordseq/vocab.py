@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 """How the first ids are shown. They are names, not tokens: a text's own "<s>" never gets the id 2."""
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SILENT_IDS = frozenset({PAD_ID, BOS_ID, EOS_ID})
 
 
@@ -215,6 +217,8 @@ def _checked_tokens(values: Mapping[str, Any]) -> list[str]:
     tokens = values.get("tokens")
     if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
         raise ValueError("tokens must be a list of texts that are not empty")
+    if any(not token.isascii() and _SURROGATES.search(token) for token in tokens):
+        raise ValueError("a token holds half a character, a surrogate")
     if values.get("size") != len(tokens):
         raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
     return tokens
