@@ -1,6 +1,8 @@
 """What the commands do: prepare and train a run, score it, translate with it, describe it."""
 
 import dataclasses
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -150,6 +152,7 @@ def evaluate_run(
 def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
     """The small record of an evaluation for `experiments/results`: figures and settings, no sentences."""
     progress = run.load(BEST)[1]
+    _check_state(run, progress)
     times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
     seconds = max(times, default=progress["seconds"])
     train_figures = {"minutes": round(seconds / 60, 2), "epochs": progress["epoch"], "dev_bleu": progress["best_bleu"]}
@@ -159,6 +162,7 @@ def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
 def describe_run(run: Run) -> dict[str, Any]:
     """`parameters`, `layers` (name, parameters), `settings`, `step` and `weights_sha256` of the best checkpoint."""
     arrays, state = run.load(BEST)
+    _check_state(run, state)
     layers: dict[str, int] = {}
     for name, array in arrays.items():
         parts = name.split("/")
@@ -171,6 +175,12 @@ def describe_run(run: Run) -> dict[str, Any]:
         "step": state["step"],
         "weights_sha256": sha256_of(arrays),
     }
+
+
+def _check_state(run: Run, state: dict[str, Any]) -> None:
+    for key in ("step", "epoch", "seconds", "best_bleu"):
+        if not isinstance(state.get(key), int | float):
+            raise UserError(f"{run.folder / BEST}.npz: damaged checkpoint: {key} = {state.get(key)!r} in its state")
 
 
 def read_held_out(run: Run, part: str) -> HeldOut:
@@ -236,6 +246,8 @@ def _check_place(run: Run) -> None:
     """
     try:
         run.folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(run.folder)) from None
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(run.folder)) from None
 

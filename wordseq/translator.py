@@ -19,7 +19,7 @@ from wordseq.normalisation import prepare
 from wordseq.scoring import Scorer
 from wordseq.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
 
-MAX_SRC_TOKENS = 10_000
+MAX_SRC_TOKENS = 50_000
 """A longer text would take hours, or all the memory; it is no sentence."""
 MAX_POSITIONS = 2**17
 """Source positions decoded together, padding included: fewer sentences than `decode.batch_size` where they are long."""

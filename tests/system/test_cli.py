@@ -132,7 +132,7 @@ def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
     finally:
         os.close(out)
     if sink == "closed pipe":
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (cli.BROKEN_PIPE, "")
     else:
         assert done.returncode == 2
         assert re.fullmatch(r"wordseq: error: No space left on device.*\n", done.stderr)

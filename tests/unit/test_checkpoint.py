@@ -118,6 +118,33 @@ def test_an_archive_without_state_or_of_one_array_is_refused(run):
         run.load(BEST)
 
 
+def test_an_archive_that_would_fill_the_memory_is_refused_before_it_does(run, monkeypatch):
+    path = run.folder / "best.npz"
+    run.save(BEST, {"kernel": np.zeros(1000)}, STATE)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    # Nothing may get as far as NumPy, which would take the memory first.
+    monkeypatch.setattr(np, "load", None)
+    for kind, changed in (
+        (zipfile.ZIP_DEFLATED, {}),
+        (zipfile.ZIP_STORED, {"kernel.npy": members["kernel.npy"].replace(b"(1000,)", b"(9999999999999,)")}),
+        (zipfile.ZIP_STORED, {"kernel.npy": members["kernel.npy"].replace(b"(1000,)", b"(-1,)")}),
+        (zipfile.ZIP_STORED, {"kernel.npy": members["kernel.npy"][:-8]}),
+    ):
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            for name, content in (members | changed).items():
+                archive.writestr(name, content)
+        with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint: (it is packed|.*does not fit|.*header)"):
+            run.load(BEST)
+
+
+def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before_memory_is_taken(run, monkeypatch):
+    monkeypatch.setattr(checkpoint, "Seq2Seq", None)
+    run.save(BEST, {"kernel": np.zeros(50)}, STATE)
+    with pytest.raises(UserError, match=r"best\.npz: has 50 weights, but the settings .* ask for at least "):
+        run.load_model()
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("saved"))

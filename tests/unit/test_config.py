@@ -407,6 +407,23 @@ def test_every_setting_is_written_with_its_description():
         assert f"# {field.metadata['doc']}\n" in text
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "-" + "9" * 30, str(2**31)])
+@pytest.mark.parametrize("key", ["model.hidden_size", "train.learning_rate", "data.seed"])
+def test_numbers_beyond_any_sense_are_refused(tmp_path, key, number):
+    section, name = key.split(".")
+    (tmp_path / "x.toml").write_text(f"[{section}]\n{name} = {number}\n")
+    for arguments in ((tmp_path / "x.toml",), (None, [f"{key}={number}"])):
+        with pytest.raises(UserError) as error:
+            load_config(*arguments)
+        assert len(str(error.value)) < 2000
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    (tmp_path / "x.toml").write_text("[model]\ncell = " + "[" * 100_000)
+    with pytest.raises(UserError, match=r"x\.toml: not valid TOML"):
+        load_config(tmp_path / "x.toml")
+
+
 # Experiments
 
 EXPERIMENTS = sorted((ROOT / "experiments").glob("**/*.toml"))
