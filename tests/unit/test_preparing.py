@@ -2,10 +2,12 @@
 
 import dataclasses
 import gzip
+import itertools
 import os
 import random
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +168,9 @@ def test_words_are_numbered_and_parted():
     assert len(set(words)) == len(words)
     assert arrays["parts"].shape == (2, PARTS + 1)
     assert arrays["parts"][0, -1] == len(words)
+    firsts = arrays["parts"][0]
+    parts = [words[first:end] for first, end in itertools.pairwise(firsts)]
+    assert all(zlib.crc32(word.encode()) % PARTS == part for part, found in enumerate(parts) for word in found)
     assert arrays["parts"][1, -1] == len("".join(f"{word}\n" for word in words).encode())
 
 
