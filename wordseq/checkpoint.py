@@ -184,7 +184,7 @@ class Run:
         """The entries of metrics.jsonl; what is not an entry, or not whole, is passed over."""
         path = self.folder / METRICS_FILE
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(ValueError, RecursionError):
                 entry = json.loads(line)
                 if isinstance(entry, dict) and isinstance(entry.get("step"), int):
                     yield entry

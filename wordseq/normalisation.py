@@ -53,7 +53,7 @@ def normalise(text: str, counts: "Counter[str] | None" = None) -> str:
         text: one sentence.
         counts: gets the number of characters (or lines) changed, by kind of change.
     """
-    if len(text) > LONG and not text.isascii() and _STORM.search(text):
+    if len(text) > LONG and not text.isascii():
         text = _calmed(text, Counter() if counts is None else counts)
     if counts is not None and APOSTROPHE in text:
         counts[APOSTROPHES_KEPT] += text.count(APOSTROPHE)
@@ -77,9 +77,11 @@ def describe_counts(counts: Mapping[str, int]) -> str:
 
 def _calmed(text: str, counts: "Counter[str]") -> str:
     """Without the marks that are too many, before and after composition: that can take a mark apart into two."""
-    calm = _STORM.sub(r"\1", text)
     # Characters that are removed later would let two rows of marks become one.
-    calm = _STORM.sub(r"\1", unicodedata.normalize("NFC", _STORM.sub(r"\1", _ANY_REMOVED.sub("", calm))))
+    shown = _ANY_REMOVED.sub("", text)
+    if not _STORM.search(shown):
+        return text
+    calm = _STORM.sub(r"\1", unicodedata.normalize("NFC", _STORM.sub(r"\1", shown)))
     counts[STORM_MARKS] += len(text) - len(calm)
     return calm
 

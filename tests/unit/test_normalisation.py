@@ -91,11 +91,11 @@ def test_a_storm_of_marks_is_cut_in_good_time():
     """Sorting a row of n marks takes n * n steps: without the cut this would be hours."""
     for marks in ("\u0301\u0327", "\u0327\u200b\u0301", "\u0344", "\u0301" * 50 + "\u0327" * 50):
         counts: Counter[str] = Counter()
-        text = f"e{marks * 300_000} and more"
+        text = f"e{marks * (600_000 // len(marks))} and more"
         calm = normalise(text, counts)
         assert len(calm) < 31 + len("e and more") + 1
         assert normalise(calm) == calm == normalise(text)
-        assert counts[STORM_MARKS] > 500_000
+        assert counts[STORM_MARKS] > 300_000
     # A short row, and a row in a short text, stay.
     short = "e" + "\u0301" * 40
     assert normalise(short) == "\u00e9" + "\u0301" * 39
