@@ -359,7 +359,7 @@ def _values(field) -> st.SearchStrategy:
         return st.sampled_from(choices)
     return {
         bool: st.booleans(),
-        int: st.integers(low, high),
+        int: st.integers(low, 2**31 - 1 if high is None else high),
         float: st.floats(low, high, allow_nan=False, allow_infinity=False),
         str: TEXT,
     }[field.type]
