@@ -376,7 +376,7 @@ def _configs(draw) -> Config:
     files = {key: draw(TEXT.filter(bool)) if source == "files" else "" for key in SPLIT_FILES}
     data.update(files, **{key: draw(TEXT.filter(bool)) if source == key else "" for key in ("corpus", "path")})
     data["pretokenized"] &= {data["src_level"] or data["level"], data["tgt_level"] or data["level"]} == {"word"}
-    model["hidden_size"] *= 2
+    model["hidden_size"] += model["hidden_size"] % 2
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none" and model["bridge"] == "zero":
