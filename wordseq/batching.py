@@ -1,8 +1,9 @@
 """Ids to padded batches: a seeded plan over length buckets, and the arrays of one batch. Owner of masks."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from wordseq.vocab import BOS_ID, EOS_ID, PAD_ID
 
 Ids = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
 POOL_BATCHES = 100
 """Batches whose sentences are sorted together: enough to pad little, few enough that an epoch's order stays random."""
 
@@ -28,6 +30,23 @@ class IdStore:
         flat = np.fromiter((i for sequence in sequences for i in sequence), np.int32, int(lengths.sum()))
         return cls(flat, np.concatenate([[0], np.cumsum(lengths)]))
 
+    @classmethod
+    def open(cls, flat: Path, offsets: Path) -> "IdStore":
+        """The store in two .npy files, int32 ids and int64 offsets, memory-mapped: read where and when they are used.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: they are no such arrays, or do not belong together.
+        """
+        # A plain array over the mapped file: slices of `np.memmap` are ten times as slow.
+        arrays = [np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray) for path in (flat, offsets)]
+        if [(array.dtype, array.ndim) for array in arrays] != [(np.int32, 1), (np.int64, 1)]:
+            raise ValueError(f"expected a row of int32 and one of int64, got {arrays[0].dtype} and {arrays[1].dtype}")
+        store = cls(*arrays)
+        if not len(store.offsets) or (store.offsets[0], store.offsets[-1]) != (0, len(store.flat)):
+            raise ValueError(f"the offsets do not belong to {len(store.flat):,} ids")
+        return store
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -35,9 +54,13 @@ class IdStore:
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Rows:
         """Ids in each sequence."""
         return np.diff(self.offsets)
+
+    def lengths_of(self, rows: Rows) -> Rows:
+        """Ids in each of the sequences `rows`: no more memory than those need."""
+        return self.offsets[rows + 1] - self.offsets[rows]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +93,42 @@ def pad(sequences: Sequence[Ids | Sequence[int]], *, bos: bool = False) -> Ids:
     return ids
 
 
-def make_batch(src: IdStore, tgt: IdStore, rows: npt.NDArray[np.int64]) -> Batch:
+def make_batch(src: IdStore, tgt: IdStore, rows: Rows) -> Batch:
     """The batch of the pairs `rows`."""
     return Batch(pad([src[i] for i in rows]), pad([tgt[i] for i in rows], bos=True))
 
 
+class EpochPlan(Sequence[Rows]):
+    """The batches of an epoch, each the rows of its pairs, cut out when asked for: a plan costs 4 bytes a pair.
+
+    Args:
+        order: all rows; those of a batch stand together.
+        starts: where in `order` each batch starts, and the end of the last.
+        batches: numbers of the batches in the order of training.
+    """
+
+    def __init__(self, order: npt.NDArray[Any], starts: Rows, batches: Rows) -> None:
+        self._order, self._starts, self._batches = order, starts, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @overload
+    def __getitem__(self, index: int) -> Rows: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "EpochPlan": ...
+
+    def __getitem__(self, index: int | slice) -> "Rows | EpochPlan":
+        if isinstance(index, slice):
+            return EpochPlan(self._order, self._starts, self._batches[index])
+        batch = self._batches[index]
+        return self._order[self._starts[batch] : self._starts[batch + 1]].astype(np.int64)
+
+
 def plan_epoch(
     src: IdStore, tgt: IdStore, *, seed: int, epoch: int, batch_size: int = 0, batch_tokens: int = 0
-) -> list[npt.NDArray[np.int64]]:
+) -> EpochPlan:
     """Which pairs go into which batch of an epoch; every pair goes into exactly one.
 
     Sentences are drawn in random order, sorted by length within pools, cut into batches; the batches are shuffled. The plan
@@ -92,37 +143,37 @@ def plan_epoch(
         batch_tokens: largest number of target positions a batch, padding and EOS included; a longer sentence stands alone.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(src))
-    mean = max(1.0, float(tgt.lengths.mean()) + 1)
+    order = np.arange(len(src), dtype=np.int32 if len(src) < 2**31 else np.int64)
+    rng.shuffle(order)
+    mean = max(1.0, len(tgt.flat) / max(1, len(tgt)) + 1)
     pool = POOL_BATCHES * (batch_size if not batch_tokens else max(1, int(batch_tokens / mean)))
-    src_lengths, tgt_lengths = src.lengths, tgt.lengths
-    batches: list[npt.NDArray[np.int64]] = []
+    starts = [np.zeros(1, np.int64)]
     for start in range(0, len(order), pool):
-        rows = order[start : start + pool]
-        rows = rows[np.lexsort((src_lengths[rows], tgt_lengths[rows]))]
-        batches += _cut(rows, tgt_lengths[rows] + 1, batch_size, batch_tokens)
-    return [batches[i] for i in rng.permutation(len(batches))]
+        rows = order[start : start + pool].astype(np.int64)
+        lengths = tgt.lengths_of(rows)
+        by_length = np.lexsort((src.lengths_of(rows), lengths))
+        order[start : start + pool] = rows[by_length]
+        starts.append(start + np.array(_ends(lengths[by_length] + 1, batch_size, batch_tokens), np.int64))
+    every = np.concatenate(starts)
+    return EpochPlan(order, every, rng.permutation(len(every) - 1))
 
 
-def _cut(
-    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], batch_size: int, batch_tokens: int
-) -> list[npt.NDArray[np.int64]]:
-    """Cut rows of rising length into batches."""
+def _ends(lengths: Rows, batch_size: int, batch_tokens: int) -> list[int]:
+    """Where the batches end that sentences of rising length are cut into."""
     if not batch_tokens:
-        return [rows[k : k + batch_size] for k in range(0, len(rows), batch_size)]
-    cuts, start = [], 0
-    for end in range(1, len(rows) + 1):
-        if end == len(rows) or (end + 1 - start) * lengths[end] > batch_tokens:
-            cuts.append(rows[start:end])
+        return [*range(batch_size, len(lengths), batch_size), len(lengths)]
+    ends, start = [], 0
+    for end, length in enumerate(lengths.tolist()[1:], 1):
+        if (end + 1 - start) * length > batch_tokens:
+            ends.append(end)
             start = end
-    return cuts
+    return [*ends, len(lengths)]
 
 
-def padding_share(src: IdStore, tgt: IdStore, plan: Sequence[npt.NDArray[np.int64]]) -> float:
+def padding_share(src: IdStore, tgt: IdStore, plan: Iterable[Rows]) -> float:
     """Share of the positions of a plan's batches that hold padding."""
     real = positions = 0
     for store in (src, tgt):
-        lengths = store.lengths + 1
-        real += int(lengths.sum())
-        positions += sum(int(lengths[rows].max()) * len(rows) for rows in plan)
+        real += len(store.flat) + len(store)
+        positions += sum((int(store.lengths_of(rows).max()) + 1) * len(rows) for rows in plan)
     return 1 - real / positions

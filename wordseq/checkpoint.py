@@ -1,12 +1,11 @@
 """One run folder: settings, tokenizers, checkpoints, log. Everything is written aside and renamed when it is whole."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
-import os
-import tempfile
+import math
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,18 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.config import SECTIONS, Config, config_from_dict, read_toml, to_toml
+from wordseq.config import SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
 from wordseq.model import Seq2Seq
 from wordseq.vocab import TextCodec
+from wordseq.writing import naming, write_atomically
 
 Arrays = dict[str, npt.NDArray[Any]]
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
 BEGUN_FILE = ".begun"
 BEST, LAST = "best", "last"
+MOST_TGT_PER_SRC = 1e4
+"""data.max_chars keeps every honest ratio below it."""
 
 
 class Run:
@@ -79,8 +81,8 @@ class Run:
         """
         found = self.read_json(DATA_FILE)
         ratio = found.get("tgt_per_src") if isinstance(found, dict) else None
-        if not isinstance(ratio, float):
-            raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number")
+        if not isinstance(ratio, float) or not 0 < ratio < MOST_TGT_PER_SRC:
+            raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number above 0")
         return ratio
 
     @property
@@ -104,7 +106,7 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_text(BEGUN_FILE, "")
-        with _naming(self.folder):
+        with naming(self.folder):
             src.save(self.folder, "src")
             tgt.save(self.folder, "tgt")
         for name, value in files.items():
@@ -135,6 +137,8 @@ class Run:
         """
         path = self._checkpoint(name)
         try:
+            with zipfile.ZipFile(path) as archive:
+                _check_sizes(archive, path.stat().st_size)
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
             state = json.loads(arrays.pop("state.json").tobytes())
@@ -156,6 +160,7 @@ class Run:
         """
         config, (src, tgt) = self.config, self.codecs
         arrays, state = self.load(name)
+        _check_model_size(config.model, len(src.vocab), len(tgt.vocab), arrays, self._checkpoint(name))
         model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
         assign(by_path(model.weights), arrays, self._checkpoint(name))
         return model, state
@@ -163,7 +168,7 @@ class Run:
     def append_metrics(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         path = self.folder / METRICS_FILE
-        with _naming(path), path.open("a", encoding="utf-8") as file:
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def rewind_metrics(self, step: int) -> None:
@@ -177,7 +182,7 @@ class Run:
         """The entries of metrics.jsonl; what is not an entry, or not whole, is passed over."""
         path = self.folder / METRICS_FILE
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(ValueError, RecursionError):
                 entry = json.loads(line)
                 if isinstance(entry, dict) and isinstance(entry.get("step"), int):
                     yield entry
@@ -199,7 +204,7 @@ class Run:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file into the folder; `name` may have a parent folder."""
         path = self.folder / name
-        with _naming(path):
+        with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
 
@@ -214,58 +219,47 @@ class Run:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: damaged: {error}") from None
 
     def _checkpoint(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that after any interruption it is either as before or whole; a device or pipe is written to.
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that no array takes more memory than the file has bytes, before any memory is taken.
 
     Raises:
-        OSError: it cannot be written; the error names `path`.
+        ValueError: there are packed members, which `Run.save` never writes, or arrays larger than their members.
     """
-    with _naming(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-        else:
-            _replace(path, content)
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is packed; a checkpoint never is")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError(f"it claims to hold more than its {size:,} bytes")
+    for member in members:
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, _, dtype = read[version](file)
+            if dtype.hasobject:
+                raise ValueError(f"{member.filename}: objects, which are read with allow_pickle alone; it is off")
+            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                raise ValueError(f"{member.filename}: shape {shape} does not fit its {member.file_size:,} bytes")
 
 
-def _replace(path: Path, content: bytes | memoryview) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: Arrays, where: Path) -> None:
+    """Before memory is taken for a model, check that the weights can be its: their number is at least this.
 
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Errors of the system name `path`: those of writing name nothing, those of a file aside its own name."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    Raises:
+        UserError: they cannot.
+    """
+    least = model.embed_dim * (src_size + tgt_size) + model.hidden_size**2 * model.decoder_layers
+    found = sum(array.size for array in arrays.values())
+    if least > found:
+        raise UserError(
+            f"{where}: has {found:,} weights, but the settings and vocabularies of the run ask for at least {least:,}"
+        )
 
 
 def by_path(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:

@@ -8,8 +8,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +28,17 @@ from wordseq.benchmark.settings import (
 from wordseq.config import SECTIONS, DecodeConfig, load_config
 from wordseq.errors import UserError
 from wordseq.quiet import import_tensorflow
+from wordseq.writing import write_atomically
 
 if TYPE_CHECKING:
     from wordseq.compare import ScoredRun
-    from wordseq.translator import Translator
 
-TRANSLATE_LINES = 4096
-"""Lines translated together: enough to sort by length, few enough to see output soon."""
+BROKEN_PIPE = 141
+"""As the shell sees a program that SIGPIPE ended: `cat`, `grep` and all the others."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, or 2 for a mistake of the user's, 130 when interrupted."""
+    """Run a command; the exit code is 0, 2 for a mistake of the user's, 130 when interrupted, 141 without a reader."""
     parser = _parser()
     options = parser.parse_args(arguments)
     options.command_line = shlex.join(["wordseq", *(sys.argv[1:] if arguments is None else arguments)])
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output went away, which is its right.
         _drop_output()
-        return 0
+        return BROKEN_PIPE
     except OSError as error:
         _drop_output()
         return _fail(_os_message(error))
@@ -235,7 +236,7 @@ def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref go together")
     import_tensorflow()
-    from wordseq.checkpoint import Run, write_atomically
+    from wordseq.checkpoint import Run
     from wordseq.jobs import evaluate_run, read_files, record_of
     from wordseq.report import examples, terminal_table
 
@@ -313,6 +314,9 @@ def _add_translate(commands: Any) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
     parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the lines that --output has and go on after them, as after a kill"
+    )
     _add_decode(parser)
     parser.add_argument(
         "--nbest", type=_positive, default=1, metavar="N", help="so many lines a line: score, TAB, text"
@@ -334,6 +338,7 @@ def _translate(options: argparse.Namespace) -> None:
     if options.nbest > 1 and options.sample:
         raise UserError("--nbest and --sample exclude each other")
     import_tensorflow()
+    from wordseq.bulk import translate_file
     from wordseq.checkpoint import Run
     from wordseq.jobs import translate_lines
     from wordseq.translator import Sampling, Translator
@@ -343,86 +348,8 @@ def _translate(options: argparse.Namespace) -> None:
         decode = replace(decode, beam_size=options.nbest)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed) if options.sample else None
     translator = Translator.load(options.run, precision=decode.precision)
-    typed = options.input is None and sys.stdin.isatty()
-    if typed:
-        print("a sentence a line; Ctrl-D ends", file=sys.stderr)
-    with _output(options.output) as write:
-        for lines in _chunks(_input(options.input), 1 if typed else TRANSLATE_LINES):
-            _report_unknown(translator, lines)
-            for line in translate_lines(translator, lines, decode, options.nbest, sampling=sampling):
-                write(line)
-
-
-def _report_unknown(translator: "Translator", lines: Sequence[str]) -> None:
-    """Say on standard error which words the model has never seen."""
-    unknown = translator.unknown(lines)
-    if unknown:
-        shown = ", ".join(token if len(token) <= 40 else f"{token[:40]}..." for token in unknown[:10])
-        shown += " ..." if len(unknown) > 10 else ""
-        print(f"wordseq: note: unknown to the model: {shown}", file=sys.stderr)
-
-
-def _input(path: Path | None) -> Iterator[str]:
-    """The lines of a file or of standard input, as they come."""
-    name = str(path) if path else "standard input"
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(path.open("rb")) if path else sys.stdin.buffer
-        for number, line in enumerate(file, 1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{name}, line {number}: not UTF-8: {error.reason} at byte {error.start + 1}") from None
-
-
-def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[Any]:
-    """A function that writes a line; a file appears under its name when it is whole, a device or pipe is written to."""
-    if path is None:
-        yield lambda line: print(line, flush=True)
-        return
-    if path.is_dir():
-        raise UserError(f"{path}: a folder, expected a file")
-    aside = path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.part")
-    with _writing(path):
-        file = aside.open("w", encoding="utf-8", newline="\n")
-
-    def write(line: str) -> None:
-        with _writing(path):
-            file.write(f"{line}\n")
-
-    try:
-        yield write
-        with _writing(path):
-            file.close()
-            if aside != path:
-                os.replace(aside, path)
-    finally:
-        with contextlib.suppress(OSError):
-            file.close()
-        if aside != path:
-            aside.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Errors of the system name `path`, not the file aside."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    translate = partial(translate_lines, translator, decode=decode, nbest=options.nbest, sampling=sampling)
+    translate_file(translator, translate, options.input, options.output, nbest=options.nbest, resume=options.resume)
 
 
 # --- describe
@@ -487,8 +414,7 @@ def _bench(options: argparse.Namespace) -> None:
         result, table = bench(reference_task(options.mirror, _note), settings, _note), bench_table
     result["command"] = options.command_line
     if options.record:
-        with _output(options.record) as write:
-            write(json.dumps(result, indent=1))
+        write_atomically(options.record, (json.dumps(result, indent=1) + "\n").encode())
     print(json.dumps(result, indent=1) if options.json else table(result), end="\n" if options.json else "")
 
 
@@ -584,8 +510,7 @@ def _write_page(options: argparse.Namespace, runs: Sequence["ScoredRun"], result
                 chosen = [(run.test.sources[i], run.hyps[i]) for i in chosen_sentences(run.test.sources)]
                 looks[run.folder] = attention_of(Run.open(run.folder), chosen)
     page = render(runs, result, looks)
-    with _output(options.html) as write:
-        write(page)
+    write_atomically(options.html, page.encode())
     print(f"wrote {options.html}", file=sys.stderr)
 
 

@@ -13,6 +13,10 @@ from wordseq.errors import UserError
 
 LEVELS = ("char", "word", "bpe", "unigram")
 SOURCES = ("corpus", "path", "train_src")
+MOST = 2**31 - 1
+"""The largest whole number that a setting may have: TensorFlow counts with 32 bits."""
+WIDEST, DEEPEST = 2**16, 64
+"""Sizes beyond which a setting is a slip of the pen."""
 SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
 
 
@@ -73,17 +77,17 @@ class ModelConfig:
 
     kind: str = setting("encoder_decoder", "the shape of the model", choices=("encoder_decoder",))
     cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=("gru", "lstm", "rnn"))
-    embed_dim: int = setting(256, "size of a token's vector", minimum=1)
+    embed_dim: int = setting(256, "size of a token's vector", minimum=1, maximum=WIDEST)
     embed_scale: float = setting(
         1.0,
         "standard deviation of new vectors' entries: 1 learns fast, 0.1 generalises better on small data",
         minimum=0,
     )
     hidden_size: int = setting(
-        512, "units of a decoder layer; a bidirectional encoder has half of it each way", minimum=1
+        512, "units of a decoder layer; a bidirectional encoder has half of it each way", minimum=1, maximum=WIDEST
     )
-    encoder_layers: int = setting(1, "recurrent layers of the encoder", minimum=1)
-    decoder_layers: int = setting(1, "recurrent layers of the decoder", minimum=1)
+    encoder_layers: int = setting(1, "recurrent layers of the encoder", minimum=1, maximum=DEEPEST)
+    decoder_layers: int = setting(1, "recurrent layers of the decoder", minimum=1, maximum=DEEPEST)
     bidirectional: bool = setting(True, "read the source in both directions")
     bridge: str = setting("copy", "how the encoder's last state starts the decoder", choices=("copy", "dense", "zero"))
     attention: str = setting(
@@ -139,9 +143,12 @@ class DecodeConfig:
     beam_size: int = setting(1, "hypotheses kept; 1 is greedy", minimum=1)
     length_penalty: float = setting(1.0, "alpha of Wu et al. 2016, equation 14; 0: none", minimum=0)
     max_len_ratio: float = setting(
-        2.0, "longest output: so many times what training data lead to expect of the source's length", minimum=0
+        2.0,
+        "longest output: so many times what training data lead to expect of the source's length",
+        minimum=0,
+        maximum=1000,
     )
-    max_len_extra: int = setting(20, "and so many tokens more", minimum=1)
+    max_len_extra: int = setting(20, "and so many tokens more", minimum=1, maximum=100_000)
     batch_size: int = setting(128, "sentences decoded together", minimum=1)
     precision: str = setting(
         "float32",
@@ -198,7 +205,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
         raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -242,7 +249,7 @@ def _parse(value: str) -> Any:
     """A value of `--set`: TOML where it is TOML, else text."""
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError, KeyError):
         return value
 
 
@@ -286,6 +293,8 @@ def _checked(key: str, value: Any, field: "dataclasses.Field[Any]", where: str) 
 
 
 def _typed(key: str, value: Any, kind: Any, where: str) -> Any:
+    if isinstance(value, int) and not -MOST <= value <= MOST:
+        raise UserError(f"{where}: {key} has {value.bit_length():,} bits; whole numbers go up to {MOST:,}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not kind:

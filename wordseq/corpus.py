@@ -2,11 +2,11 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from wordseq.config import SPLIT_FILES, DataConfig
 from wordseq.datasets import DATASETS, DEFAULT_FOLDER, OPEN_NAMES, find_dataset, get
@@ -50,8 +50,42 @@ class Corpus:
     split: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where sentence pairs come from.
+
+    Attributes:
+        name: of the corpus, for people.
+        files: by setting: one called "path", or six as `SPLIT_FILES`; none for what wordseq makes itself.
+        pairs: what it made.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    pairs: Sequence[Pair] = ()
+
+    @property
+    def is_split(self) -> bool:
+        """Whether dev and test data are given."""
+        return "train_src" in self.files
+
+    def rows(self, bad: BadLines) -> Iterator[Row]:
+        """The pairs as they stand, those for training where dev and test are given; see `reading.read_pairs`."""
+        if self.is_split:
+            return read_parallel(self.files["train_src"], self.files["train_tgt"], bad)
+        if self.files:
+            return read_pairs(self.files["path"], bad)
+        return (Row(number, *pair) for number, pair in enumerate(self.pairs, 1))
+
+    def method(self, data: DataConfig) -> dict[str, Any]:
+        """How it is split, for split.json."""
+        if self.is_split:
+            return {"method": GIVEN, "seed": data.seed, "dev_size": None, "test_size": None}
+        return {"method": GROUPED, "seed": data.seed, "dev_size": data.dev_size, "test_size": data.test_size}
+
+
 @dataclass
-class _Counts:
+class Counts:
     """Lines of one source of pairs, by what became of them."""
 
     lines: int = 0
@@ -61,6 +95,17 @@ class _Counts:
     duplicates: int = 0
     kept: int = 0
     normalised: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Counts") -> None:
+        """Add the counts of further lines."""
+        for name in ("lines", "bad_lines", "empty", "too_long", "duplicates", "kept"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.normalised.update(other.normalised)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Counts":
+        """From what `vars` gave."""
+        return cls(**{**values, "normalised": Counter(values["normalised"])})
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; changes that did not occur are left out."""
@@ -73,7 +118,7 @@ def load_corpus(
     mirror: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Corpus:
-    """The corpus that `data` names: synthetic, public (fetched when it is not there), a file, or given splits.
+    """The corpus that `data` names, with its training pairs in memory; `preparing` does without.
 
     Args:
         data: settings, see `DataConfig`.
@@ -84,23 +129,45 @@ def load_corpus(
     Raises:
         UserError: an unknown corpus, a file that cannot be used, bad lines, sizes that leave a part empty.
     """
+    origin = find_origin(data, folder, mirror, say)
+    return _from_splits(data, origin) if origin.is_split else _from_rows(data, origin)
+
+
+def find_origin(
+    data: DataConfig,
+    folder: Path = DEFAULT_FOLDER,
+    mirror: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Origin:
+    """Where the pairs that `data` names come from: synthetic, public (fetched when it is not there), or files.
+
+    Args and errors: see `load_corpus`.
+    """
     if data.train_src:
-        return _from_splits(data, {key: Path(getattr(data, key)) for key in SPLIT_FILES}, data.train_src)
+        return Origin(data.train_src, {key: Path(getattr(data, key)) for key in SPLIT_FILES})
     if data.path:
-        return _from_file(data, Path(data.path), data.path)
+        return Origin(data.path, {"path": Path(data.path)})
     if data.corpus in SYNTHETIC:
-        rows = (Row(number, *pair) for number, pair in enumerate(make(data.corpus), 1))
-        return _from_rows(data, rows, BadLines("stop"), data.corpus)
+        return Origin(data.corpus, {}, make(data.corpus))
     dataset = find_dataset(data.corpus)
     if dataset is None:
         raise UserError(_unknown_corpus(data.corpus))
-    files = get(dataset, folder, mirror, say)
-    if "path" in files:
-        return _from_file(data, files["path"], data.corpus)
-    return _from_splits(data, files, data.corpus)
+    return Origin(data.corpus, get(dataset, folder, mirror, say))
 
 
-def split_report(corpus: Corpus) -> dict[str, Any]:
+class Figures(Protocol):
+    """What is counted of a corpus, wherever its pairs are."""
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """See `Corpus`."""
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """See `Corpus`."""
+
+
+def split_report(corpus: Figures) -> dict[str, Any]:
     """What went where, for split.json.
 
     Returns:
@@ -109,7 +176,7 @@ def split_report(corpus: Corpus) -> dict[str, Any]:
     return {**corpus.split, "counts": corpus.counts}
 
 
-def describe(corpus: Corpus) -> list[str]:
+def describe(corpus: Figures) -> list[str]:
     """Lines for people: what was read, dropped and normalised, how large the parts are, what they share."""
     lines = []
     for name, counts in corpus.counts["parts"].items():
@@ -141,43 +208,48 @@ def _held_out_sizes(part: Mapping[str, Any]) -> str:
     return f"{part['sources']:,} sources{groups} ({part['references']:,} references)"
 
 
-def _from_file(data: DataConfig, path: Path, name: str) -> Corpus:
-    bad = BadLines(data.on_bad_line)
-    return _from_rows(data, read_pairs(path, bad), bad, name)
-
-
-def _from_rows(data: DataConfig, rows: Iterable[Row], bad: BadLines, name: str) -> Corpus:
-    counts = _Counts()
-    pairs = list(_cleaned(rows, data, counts, set()))
-    _finish(counts, bad, len(pairs), name)
+def _from_rows(data: DataConfig, origin: Origin) -> Corpus:
+    counts, bad = Counts(), BadLines(data.on_bad_line)
+    pairs = list(clean(origin.rows(bad), data, counts, set()))
+    finish(counts, bad, len(pairs), origin.name)
     split = split_by_source(pairs, data.dev_size, data.test_size, data.seed)
-    how = {"method": GROUPED, "seed": data.seed, "dev_size": data.dev_size, "test_size": data.test_size}
-    return _corpus(data, split, how, {"pairs": counts}, name)
+    return _corpus(data, split, origin, {"pairs": counts})
 
 
-def _from_splits(data: DataConfig, files: Mapping[str, Path], name: str) -> Corpus:
-    counts = {part: _Counts() for part in ("train", "dev", "test")}
-    bad = BadLines(data.on_bad_line)
-    train = list(_cleaned(read_parallel(files["train_src"], files["train_tgt"], bad), data, counts["train"], None))
-    _finish(counts["train"], bad, len(train), str(files["train_src"]))
-    held_out = [_held_out(files[f"{part}_src"], files[f"{part}_tgt"], data, counts[part]) for part in ("dev", "test")]
-    how = {"method": GIVEN, "seed": data.seed, "dev_size": None, "test_size": None}
-    return _corpus(data, Split(train, *held_out), how, counts, name)
+def _from_splits(data: DataConfig, origin: Origin) -> Corpus:
+    counts, bad = Counts(), BadLines(data.on_bad_line)
+    train = list(clean(origin.rows(bad), data, counts, None))
+    finish(counts, bad, len(train), str(origin.files["train_src"]))
+    held_out, held_out_counts = read_held_out(data, origin)
+    return _corpus(data, Split(train, **held_out), origin, {"train": counts, **held_out_counts})
 
 
-def _corpus(data: DataConfig, split: Split, how: Mapping[str, Any], counts: Mapping[str, _Counts], name: str) -> Corpus:
+def read_held_out(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], dict[str, Counts]]:
+    """Given dev and test files, by part, and the counts of reading them.
+
+    Raises:
+        UserError: see `load_corpus`.
+    """
+    counts = {part: Counts() for part in ("dev", "test")}
+    files = origin.files
+    return {
+        part: _held_out(files[f"{part}_src"], files[f"{part}_tgt"], data, found) for part, found in counts.items()
+    }, counts
+
+
+def _corpus(data: DataConfig, split: Split, origin: Origin, counts: Mapping[str, Counts]) -> Corpus:
     train = draw(split.train, data.max_pairs, data.seed) if data.max_pairs else split.train
     parts = {part: found.to_dict() for part, found in counts.items()}
     return Corpus(
         train=train,
         dev=split.dev,
         test=split.test,
-        counts={"corpus": name, "parts": parts, "unused_pairs": len(split.train) - len(train)},
-        split={**how, **audit(Split(train, split.dev, split.test))},
+        counts={"corpus": origin.name, "parts": parts, "unused_pairs": len(split.train) - len(train)},
+        split={**origin.method(data), **audit(Split(train, split.dev, split.test))},
     )
 
 
-def _cleaned(rows: Iterable[Row], data: DataConfig, counts: _Counts, seen: set[Pair] | None) -> Iterator[Pair]:
+def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:
     """The pairs worth keeping; with `seen`, each only once. Given training files keep theirs: it is their weight."""
     for row in rows:
         counts.lines += 1
@@ -194,7 +266,7 @@ def _cleaned(rows: Iterable[Row], data: DataConfig, counts: _Counts, seen: set[P
             yield pair
 
 
-def _held_out(src_path: Path, tgt_path: Path, data: DataConfig, counts: _Counts) -> HeldOut:
+def _held_out(src_path: Path, tgt_path: Path, data: DataConfig, counts: Counts) -> HeldOut:
     """Given dev or test files, a source a line: nothing merged, nothing dropped, so that scores can be compared."""
     bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
     pairs = []
@@ -207,17 +279,22 @@ def _held_out(src_path: Path, tgt_path: Path, data: DataConfig, counts: _Counts)
             empty.add(tgt_path if normalise(row.src) else src_path, row.number, "an empty sentence in held-out data")
     empty.check()
     counts.empty = empty.number
-    _finish(counts, bad, len(pairs), str(src_path))
+    finish(counts, bad, len(pairs), str(src_path))
     return HeldOut([pair.src for pair in pairs], [[pair.tgt] for pair in pairs])
 
 
-def _prepared(row: Row, data: DataConfig, counts: _Counts) -> Pair:
+def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:
     src = prepare(row.src, data.lowercase, counts.normalised)
     tgt = prepare(row.tgt, data.lowercase, counts.normalised)
     return Pair(tgt, src) if data.swap else Pair(src, tgt)
 
 
-def _finish(counts: _Counts, bad: BadLines, kept: int, name: str) -> None:
+def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:
+    """Complete the counts after the last line.
+
+    Raises:
+        UserError: no pair was kept.
+    """
     counts.bad_lines = bad.number
     counts.lines += bad.number
     counts.kept = kept

@@ -1,19 +1,22 @@
 """What the commands do: prepare and train a run, score it, translate with it, describe it."""
 
 import dataclasses
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordseq.batching import IdStore, padding_share, plan_epoch
+from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
 from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
 from wordseq.config import Config, DecodeConfig, config_to_dict
-from wordseq.corpus import Corpus, HeldOut, describe, load_corpus, prepare, split_report
+from wordseq.corpus import HeldOut, describe, prepare, split_report
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
 from wordseq.model import Seq2Seq
 from wordseq.page import END, Alignment
+from wordseq.preparing import Prepared, prepare_corpus
 from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
 from wordseq.reading import read_sentences
@@ -21,10 +24,12 @@ from wordseq.report import result_record, terminal_table
 from wordseq.threads import parts
 from wordseq.training import Progress, Validation, train
 from wordseq.translator import Hypothesis, Translator
-from wordseq.vocab import TextCodec, coverage, train_codec
+from wordseq.vocab import TextCodec, coverage
 
 Say = Callable[[str], None]
 HELD_OUT_FILE = "held_out.json"
+PREPARED_FOLDER = ".prepared"
+"""Beside the run folders: the ids of their corpora, shared by all runs on the same data; see `preparing`."""
 LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience")
 """Settings of [train] that may change when a run is continued: they say when to stop, not what to compute."""
 SAMPLES = 2
@@ -41,12 +46,13 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     config = _resolved(config)
     run = Run(folder)
     _check_folder(run, config)
-    corpus = load_corpus(config.data, mirror=mirror, say=say)
+    _check_place(run)
+    cache = folder.parent / PREPARED_FOLDER
+    corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     for line in describe(corpus):
         say(line)
-    src, tgt = run.codecs if run.begun else _train_codecs(corpus, config, say)
-    stores = tuple(IdStore.of([codec.to_ids(pair[k]) for pair in corpus.train]) for k, codec in enumerate((src, tgt)))
-    _begin(run, config, corpus, (src, tgt), stores)
+    (src, tgt), stores = corpus.codecs, corpus.stores
+    _begin(run, config, corpus)
     for line in _describe_data(run, (src, tgt)):
         say(line)
     model = Seq2Seq(
@@ -147,7 +153,9 @@ def evaluate_run(
 def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
     """The small record of an evaluation for `experiments/results`: figures and settings, no sentences."""
     progress = run.load(BEST)[1]
-    seconds = max((entry["seconds"] for entry in run.metrics()), default=progress["seconds"])
+    _check_state(run, progress)
+    times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
+    seconds = max(times, default=progress["seconds"])
     train_figures = {"minutes": round(seconds / 60, 2), "epochs": progress["epoch"], "dev_bleu": progress["best_bleu"]}
     return result_record(result, config=config_to_dict(run.config), describe=describe_run(run), train=train_figures)
 
@@ -155,6 +163,7 @@ def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
 def describe_run(run: Run) -> dict[str, Any]:
     """`parameters`, `layers` (name, parameters), `settings`, `step` and `weights_sha256` of the best checkpoint."""
     arrays, state = run.load(BEST)
+    _check_state(run, state)
     layers: dict[str, int] = {}
     for name, array in arrays.items():
         parts = name.split("/")
@@ -191,6 +200,12 @@ def attention_of(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Alignment]:
     ]
 
 
+def _check_state(run: Run, state: dict[str, Any]) -> None:
+    for key in ("step", "epoch", "seconds", "best_bleu"):
+        if not isinstance(state.get(key), int | float):
+            raise UserError(f"{run.folder / BEST}.npz: damaged checkpoint: {key} = {state.get(key)!r} in its state")
+
+
 def read_held_out(run: Run, part: str) -> HeldOut:
     """The run's dev or test split.
 
@@ -198,9 +213,11 @@ def read_held_out(run: Run, part: str) -> HeldOut:
         UserError: the file is missing or damaged.
     """
     try:
-        return HeldOut(**run.read_json(HELD_OUT_FILE)[part])
-    except (KeyError, TypeError):
+        found = HeldOut(**run.read_json(HELD_OUT_FILE)[part])
+        found.check()
+    except (KeyError, TypeError, ValueError):
         raise UserError(f"{run.folder / HELD_OUT_FILE}: damaged: no {part} split in it") from None
+    return found
 
 
 def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
@@ -244,6 +261,20 @@ def _check_folder(run: Run, config: Config) -> None:
         raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another --run")
 
 
+def _check_place(run: Run) -> None:
+    """Preparing writes beside the run: where the run cannot be, say so before.
+
+    Raises:
+        OSError: names the run's folder.
+    """
+    try:
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(run.folder)) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(run.folder)) from None
+
+
 def _check_same(run: Run, config: Config) -> None:
     before, now = config_to_dict(run.config), config_to_dict(config)
     for section, table in now.items():
@@ -255,17 +286,7 @@ def _check_same(run: Run, config: Config) -> None:
                 )
 
 
-def _train_codecs(corpus: Corpus, config: Config, say: Say) -> tuple[TextCodec, TextCodec]:
-    """Tokenizers and vocabularies from the training pairs alone."""
-    return (
-        train_codec([pair.src for pair in corpus.train], config.data, "src"),
-        train_codec([pair.tgt for pair in corpus.train], config.data, "tgt"),
-    )
-
-
-def _begin(
-    run: Run, config: Config, corpus: Corpus, codecs: tuple[TextCodec, TextCodec], stores: tuple[IdStore, ...]
-) -> None:
+def _begin(run: Run, config: Config, corpus: Prepared) -> None:
     """Write the run folder's fixed part, or check that it was written for the same data."""
     split = split_report(corpus)
     if run.begun:
@@ -275,15 +296,10 @@ def _begin(
                 raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
         run.write_config(config)
         return
-    data = {
-        "tgt_per_src": float((stores[1].lengths + 1).sum() / (stores[0].lengths + 1).sum()),
-        "coverage": {
-            side: {part: _coverage(codec, texts) for part, texts in _texts_of(corpus, k).items()}
-            for k, (side, codec) in enumerate(zip(("src", "tgt"), codecs, strict=True))
-        },
-    }
+    src, tgt = (len(store.flat) + len(store) for store in corpus.stores)
+    data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage}
     held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
-    run.begin(config, *codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out})
+    run.begin(config, *corpus.codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out})
 
 
 def _sha256_of(split: Any, part: str, where: Path) -> str:
@@ -291,18 +307,6 @@ def _sha256_of(split: Any, part: str, where: Path) -> str:
         return str(split[part]["sha256"])
     except (KeyError, TypeError):
         raise UserError(f"{where}: damaged: no sha256 of the {part} data in it") from None
-
-
-def _texts_of(corpus: Corpus, side: int) -> dict[str, list[str]]:
-    """The texts of one side of training and dev data."""
-    dev = corpus.dev.sources if side == 0 else [references[0] for references in corpus.dev.references]
-    return {"train": [pair[side] for pair in corpus.train], "dev": dev}
-
-
-def _coverage(codec: TextCodec, texts: Sequence[str]) -> dict[str, Any]:
-    """How much of the texts the vocabulary knows."""
-    known = coverage(codec.vocab, map(codec.tokenizer.tokenize, texts))
-    return {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share}
 
 
 def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> Iterator[str]:
@@ -326,7 +330,7 @@ def _describe_job(config: Config, model: Seq2Seq, stores: tuple[IdStore, ...]) -
     )
 
 
-def _plan(config: Config, stores: tuple[IdStore, ...]) -> list[Any]:
+def _plan(config: Config, stores: tuple[IdStore, ...]) -> EpochPlan:
     """The batches of the first epoch."""
     train = config.train
     return plan_epoch(

@@ -12,10 +12,17 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import regex
+
+LONG = 1000
+MOST_MARKS = 30
+"""Of combining marks in a row, so many are kept in a text of more than `LONG` characters, as in Unicode's Stream-Safe Text
+Format (UAX #15, 13): to sort a row of n marks takes n * n steps, which for a line of nothing else would be hours."""
 APOSTROPHE = "\u2019"
 APOSTROPHES_KEPT = "typographic apostrophes kept"
 SPACES_COLLAPSED = "lines with spaces collapsed or stripped"
 RECOMPOSED = "lines recomposed (NFC)"
+STORM_MARKS = f"combining marks beyond {MOST_MARKS} in a row"
 
 _SPACES: Mapping[str, str] = MappingProxyType(
     {
@@ -35,6 +42,7 @@ _REMOVED: Mapping[str, str] = MappingProxyType(
     }
 )
 _COUNTED = tuple((name, re.compile(f"[{odd}]")) for name, odd in {**_SPACES, **_REMOVED}.items())
+_STORM = regex.compile(rf"(\P{{ccc=0}}{{{MOST_MARKS}}})(\P{{ccc=0}}+)")
 _ANY_REMOVED = re.compile(f"[{''.join(_REMOVED.values())}]")
 
 
@@ -45,6 +53,8 @@ def normalise(text: str, counts: "Counter[str] | None" = None) -> str:
         text: one sentence.
         counts: gets the number of characters (or lines) changed, by kind of change.
     """
+    if len(text) > LONG and not text.isascii():
+        text = _calmed(text, Counter() if counts is None else counts)
     if counts is not None and APOSTROPHE in text:
         counts[APOSTROPHES_KEPT] += text.count(APOSTROPHE)
     # Whatever `_SPACES` and `_REMOVED` hold is unprintable for Python, but for the plain space.
@@ -63,6 +73,17 @@ def prepare(text: str, lowercase: bool, counts: "Counter[str] | None" = None) ->
 def describe_counts(counts: Mapping[str, int]) -> str:
     """The counts of `normalise` as one phrase, e.g. "no-break spaces 1,234, soft hyphens 2"."""
     return ", ".join(f"{name} {number:,}" for name, number in counts.items() if number) or "nothing"
+
+
+def _calmed(text: str, counts: "Counter[str]") -> str:
+    """Without the marks that are too many, before and after composition: that can take a mark apart into two."""
+    # Characters that are removed later would let two rows of marks become one.
+    shown = _ANY_REMOVED.sub("", text)
+    if not _STORM.search(shown):
+        return text
+    calm = _STORM.sub(r"\1", unicodedata.normalize("NFC", _STORM.sub(r"\1", shown)))
+    counts[STORM_MARKS] += len(text) - len(calm)
+    return calm
 
 
 def _normalise_odd(text: str, counts: "Counter[str]") -> str:

@@ -5,7 +5,9 @@ Only LF and CR LF end a line. Every fault names file and line.
 
 import codecs
 import contextlib
+import functools
 import gzip
+import hashlib
 import io
 import itertools
 import zipfile
@@ -17,6 +19,8 @@ from typing import IO, NamedTuple
 from wordseq.errors import UserError
 
 SHOWN_BAD_LINES = 3
+MAX_LINE_BYTES = 2**26
+"""A longer line is no sentence; a file without line ends, or a packed one of nothing but zeros, shall not fill the memory."""
 
 
 class Row(NamedTuple):
@@ -32,18 +36,19 @@ class BadLines:
 
     def __init__(self, on_bad_line: str):
         """`on_bad_line` is the setting data.on_bad_line, "stop" or "skip"."""
-        self._lines: set[int] = set()
+        self._number = self._last = 0
         self._stop = on_bad_line == "stop"
         self._first: list[str] = []
 
     @property
     def number(self) -> int:
         """How many there were so far; a line that is bad in both of two parallel files is one."""
-        return len(self._lines)
+        return self._number
 
     def add(self, path: Path, line: int, reason: str) -> None:
-        """Notes that `line` (from 1) of `path` cannot be used."""
-        self._lines.add(line)
+        """Notes that `line` (from 1) of `path` cannot be used; lines come in their order."""
+        self._number += line != self._last
+        self._last = line
         if len(self._first) < SHOWN_BAD_LINES:
             self._first.append(f"{path}:{line}: {reason}")
 
@@ -66,13 +71,16 @@ def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
         bad: told of the lines that are not UTF-8.
 
     Raises:
-        UserError: no such file, a folder, empty, damaged, or UTF-16.
+        UserError: no such file, a folder, empty, damaged, UTF-16, or a line of more than `MAX_LINE_BYTES`.
     """
     with _open(path) as stream:
-        first = _without_mark(path, stream.readline())
+        first = _without_mark(path, stream.readline(MAX_LINE_BYTES + 1))
         if not first:
             raise UserError(f"{path}: the file is empty")
-        for number, raw in enumerate(itertools.chain((first,), stream), 1):
+        more = iter(functools.partial(stream.readline, MAX_LINE_BYTES + 1), b"")
+        for number, raw in enumerate(itertools.chain((first,), more), 1):
+            if len(raw) > MAX_LINE_BYTES:
+                raise UserError(f"{path}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB")
             try:
                 line = raw.removesuffix(b"\n").removesuffix(b"\r").decode()
             except UnicodeDecodeError as error:
@@ -135,6 +143,21 @@ def read_sentences(path: Path) -> list[str]:
     return lines
 
 
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file as it lies there, packed or not, in hex; of a member's whole archive.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with _faults(path), (_archive(path) or path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the path is a pipe or a device, which can be read only once."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _without_mark(path: Path, raw: bytes) -> bytes:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path}: the text is UTF-16; save it as UTF-8")
@@ -144,9 +167,15 @@ def _without_mark(path: Path, raw: bytes) -> bytes:
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked; faults of file and packing, while reading too, become errors for the user."""
+    with _faults(path), contextlib.ExitStack() as stack:
+        yield _stream(path, stack)
+
+
+@contextlib.contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Faults of file and packing become errors for the user."""
     try:
-        with contextlib.ExitStack() as stack:
-            yield _stream(path, stack)
+        yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -158,7 +187,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
-    archive = next((here for here in (path, *path.parents) if here.suffix == ".zip" and here.is_file()), None)
+    archive = _archive(path)
     if archive is not None:
         packed = stack.enter_context(zipfile.ZipFile(archive))
         member = path.relative_to(archive).as_posix() if path != archive else _text_member(archive, packed)
@@ -169,6 +198,11 @@ def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     if path.suffix == ".gz":
         return io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=opened)))
     return opened
+
+
+def _archive(path: Path) -> Path | None:
+    """The .zip that the path is, or lies in."""
+    return next((here for here in (path, *path.parents) if here.suffix == ".zip" and here.is_file()), None)
 
 
 def _text_member(archive: Path, packed: zipfile.ZipFile) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,19 @@ class HeldOut:
 
     sources: list[str]
     references: list[list[str]]
+
+    def check(self) -> None:
+        """Check what was read from a file.
+
+        Raises:
+            ValueError, TypeError: it is not what the attributes are to be.
+        """
+        if not isinstance(self.sources, list) or len(self.sources) != len(self.references) or not self.sources:
+            raise ValueError("sources and references are to be lists of one length")
+        if not all(isinstance(found, list) and found for found in self.references):
+            raise ValueError("a source without references")
+        for text in (*self.sources, *(text for found in self.references for text in found)):
+            str.encode(text)  # neither another type nor half a character
 
 
 @dataclass(frozen=True)
@@ -67,24 +80,43 @@ def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, se
     keys = {pair.src: "" for pair in pairs}
     for source in keys:
         keys[source] = group_key(source)
-    order = sorted(set(keys.values()), key=lambda key: _sha256(f"{seed}\n{key}"))
-    test, dev = _sizes(len(order), test_size, dev_size)
+    order = sorted(set(keys.values()), key=lambda key: key_digest(key, seed))
+    test, dev = sizes(len(order), test_size, dev_size)
     rank = {key: place for place, key in enumerate(order[: test + dev])}
     ranks = {source: rank[key] for source, key in keys.items() if key in rank}
-    return Split(
-        train=[pair for pair in pairs if pair.src not in ranks],
-        dev=_held_out(pairs, {source: place for source, place in ranks.items() if place >= test}),
-        test=_held_out(pairs, {source: place for source, place in ranks.items() if place < test}),
-    )
+    dev_part, test_part = held_out_parts(pairs, ranks, test)
+    return Split([pair for pair in pairs if pair.src not in ranks], dev_part, test_part)
+
+
+def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -> tuple[HeldOut, HeldOut]:
+    """Dev and test split from the ranks of their sources: those below `test` are the test split's."""
+    pairs = [pair for pair in pairs if pair.src in ranks]
+    dev_part = _held_out(pairs, {source: place for source, place in ranks.items() if place >= test})
+    return dev_part, _held_out(pairs, {source: place for source, place in ranks.items() if place < test})
 
 
 def draw(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]:
     """`number` of the pairs (all, if there are fewer), chosen by hash whatever their order, in the order of `pairs`."""
     if number >= len(pairs):
         return list(pairs)
-    digests = [_sha256(f"{seed}\n{pair.src}\t{pair.tgt}") for pair in pairs]
+    digests = [draw_digest(pair, seed) for pair in pairs]
     chosen = sorted(range(len(pairs)), key=digests.__getitem__)[:number]
     return [pairs[place] for place in sorted(chosen)]
+
+
+def key_digest(key: str, seed: int) -> bytes:
+    """Decides the order in which groups are held out."""
+    return sha256(f"{seed}\n{key}")
+
+
+def draw_digest(pair: Pair, seed: int) -> bytes:
+    """Decides the order in which pairs are drawn."""
+    return sha256(f"{seed}\n{pair.src}\t{pair.tgt}")
+
+
+def pair_digest(pair: Pair) -> bytes:
+    """Stands for a pair; normalised text holds no TAB."""
+    return sha256(f"{pair.src}\t{pair.tgt}")
 
 
 def audit(split: Split) -> dict[str, Any]:
@@ -95,20 +127,29 @@ def audit(split: Split) -> dict[str, Any]:
         ("source_hashes"); "shared_sources": how many sources of the second part have their group in the first too;
         "references_seen": how many references are also a target of training. Nothing grows with the training part.
     """
-    keys = {"train": {group_key(source) for source in {pair.src for pair in split.train}}}
+    train_keys = {group_key(source) for source in {pair.src for pair in split.train}}
     targets = {pair.tgt for pair in split.train}
     held_out = {"dev": split.dev, "test": split.test}
-    keys |= {name: {group_key(source) for source in part.sources} for name, part in held_out.items()}
+    train = {
+        "pairs": len(split.train),
+        "sources": len({pair.src for pair in split.train}),
+        "groups": len(train_keys),
+        "sha256": sum_of_digests(map(pair_digest, split.train)),
+    }
+    return audit_parts(train, held_out, train_keys, targets)
+
+
+def audit_parts(
+    train: Mapping[str, Any], held_out: Mapping[str, HeldOut], train_keys: Container[str], targets: Container[str]
+) -> dict[str, Any]:
+    """See `audit`: from what is known of training, and its group keys and targets as far as held-out data have them."""
+    keys = {name: {group_key(source) for source in part.sources} for name, part in held_out.items()}
+    seen = {"train": train_keys, **keys}
     return {
-        "train": {
-            "pairs": len(split.train),
-            "sources": len({pair.src for pair in split.train}),
-            "groups": len(keys["train"]),
-            "sha256": _digest_of_all(split.train),
-        },
+        "train": dict(train),
         **{name: _audit_held_out(part, keys[name]) for name, part in held_out.items()},
         "shared_sources": {
-            f"{first}_{second}": sum(group_key(source) in keys[first] for source in held_out[second].sources)
+            f"{first}_{second}": sum(group_key(source) in seen[first] for source in held_out[second].sources)
             for first, second in (("train", "dev"), ("train", "test"), ("dev", "test"))
         },
         "references_seen": {
@@ -120,17 +161,22 @@ def audit(split: Split) -> dict[str, Any]:
 
 def _audit_held_out(part: HeldOut, keys: Iterable[str]) -> dict[str, Any]:
     text = json.dumps([part.sources, part.references], ensure_ascii=False)
-    hashes = sorted(_sha256(key).hex()[:HASH_DIGITS] for key in keys)
+    hashes = sorted(sha256(key).hex()[:HASH_DIGITS] for key in keys)
     return {
         "sources": len(part.sources),
         "groups": len(hashes),
         "references": sum(map(len, part.references)),
-        "sha256": _sha256(text).hex(),
+        "sha256": sha256(text).hex(),
         "source_hashes": hashes,
     }
 
 
-def _sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
+def sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
+    """Of so many groups, how many go into the test and into the dev split.
+
+    Raises:
+        UserError: a part would be empty.
+    """
     if groups < 3:
         raise UserError(f"the corpus has {groups} distinct sources; training, dev and test need at least one each")
     test = _size("data.test_size", test_size, groups)
@@ -166,11 +212,11 @@ def _held_out(pairs: Iterable[Pair], ranks: dict[str, int]) -> HeldOut:
     return HeldOut(list(references), [sorted(found) for found in references.values()])
 
 
-def _digest_of_all(pairs: Iterable[Pair]) -> str:
+def sum_of_digests(digests: Iterable[bytes]) -> str:
     """A hash of a set of pairs, whatever their order: the sum of theirs."""
-    total = sum(int.from_bytes(_sha256(f"{pair.src}\t{pair.tgt}")) for pair in pairs)
-    return f"{total % 2**256:064x}"
+    return f"{sum(map(int.from_bytes, digests)) % 2**256:064x}"
 
 
-def _sha256(text: str) -> bytes:
+def sha256(text: str) -> bytes:
+    """The digest of a text."""
     return hashlib.sha256(text.encode()).digest()

@@ -36,6 +36,10 @@ class Tokenizer(Protocol):
     def level(self) -> str:
         """The name in `TOKENIZERS`."""
 
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells it from others of its level."""
+
     def tokenize(self, text: str) -> list[str]:
         """The tokens of one line of normalised text; none for an empty line. Tokens hold no space."""
 
@@ -123,6 +127,11 @@ class WordTokenizer:
     def level(self) -> str:
         """Always "word"."""
         return "word"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Whether the text is tokenized already."""
+        return b"pretokenized" if self.pretokenized else b""
 
     def tokenize(self, text: str) -> list[str]:
         """Words and marked symbols, in order. Linear in the length of the text."""
@@ -229,6 +238,11 @@ class SentencePieceTokenizer:
         self._model = model
         self.level = level
         self.pieces: tuple[str, ...] = tuple(self._processor.id_to_piece(list(range(len(self._processor)))))
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The SHA-256 of the model."""
+        return _sha256(self._model).encode()
 
     def tokenize(self, text: str) -> list[str]:
         """The pieces of the text; bytes look like "<0xC3>"."""

@@ -1,6 +1,7 @@
 """Texts in, texts out: a trained run, ready for use."""
 
 import dataclasses
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from wordseq.batching import IdStore, pad
 from wordseq.checkpoint import BEST, Run
 from wordseq.config import Config, DecodeConfig
 from wordseq.decoding import Found, beam_search, decode_one, make_sampler
+from wordseq.errors import UserError
 from wordseq.model import Memory, Seq2Seq, States
 from wordseq.normalisation import prepare
 from wordseq.products import cast_once, resolve_precision
@@ -23,6 +25,11 @@ from wordseq.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
 
 SMALLEST_BATCH = 16
 """Fewer sentences are not cut up, so that each processor gets some."""
+MAX_SRC_TOKENS = 50_000
+"""A longer text would take hours, or all the memory; it is no sentence."""
+MAX_POSITIONS = 2**17
+"""Source positions decoded together, padding included: fewer sentences than `decode.batch_size` where they are long."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,17 +113,20 @@ class Translator:
         Raises:
             TypeError: `texts` is one text, not a list.
             ValueError: nbest is larger than the beam.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
         """
         _check_list(texts)
         decode = decode or self.config.decode
         if nbest > (1 if sampling else decode.beam_size):
             raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
+        fault = self.unusable(texts)
+        if fault:
+            raise UserError(f"text {fault[0] + 1}: {fault[1]}")
         prepared = [prepare(text, self.config.data.lowercase) for text in texts]
         sources = [self.src.to_ids(text) for text in prepared]
         found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in texts]
         order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
-        size = min(decode.batch_size, max(SMALLEST_BATCH, -(-len(order) // parts())))
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        batches = _batches(order, [len(ids) for ids in sources], decode.batch_size)
 
         def search(number: int) -> Found:
             return self._search([sources[i] for i in batches[number]], decode, sampling, number)
@@ -127,6 +137,19 @@ class Translator:
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
                 found[row] = best
         return found
+
+    def unusable(self, texts: Sequence[str]) -> tuple[int, str] | None:
+        """The place of the first text that `translate` refuses, and why; None if it takes them all."""
+        for place, text in enumerate(texts):
+            surrogate = None if text.isascii() else _SURROGATES.search(text)
+            if surrogate:
+                return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
+            # No level makes more than four tokens, bytes, of a character.
+            if 4 * len(text) > MAX_SRC_TOKENS:
+                tokens = len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
+                if tokens > MAX_SRC_TOKENS:
+                    return place, f"{tokens:,} tokens, more than the {MAX_SRC_TOKENS:,} that are translated at once"
+        return None
 
     def unknown(self, texts: Sequence[str]) -> list[str]:
         """The distinct tokens of the texts that the source vocabulary lacks, in order.
@@ -217,6 +240,20 @@ class Translator:
             ]
             texts.append(self.tgt.tokenizer.detokenize(tokens))
         return texts
+
+
+def _batches(order: Sequence[int], lengths: Sequence[int], largest: int) -> list[list[int]]:
+    """Texts, in rising order of their lengths, cut into batches: some for each processor, and few where texts are long."""
+    size = min(largest, max(SMALLEST_BATCH, -(-len(order) // parts())))
+    batches = []
+    start = 0
+    while start < len(order):
+        rows = list(order[start : start + size])
+        while len(rows) > 1 and len(rows) * lengths[rows[-1]] > MAX_POSITIONS:
+            rows = rows[: len(rows) // 2]
+        batches.append(rows)
+        start += len(rows)
+    return batches
 
 
 def _side_by_side(job: Callable[[int], Found], count: int) -> Iterator[Found]:

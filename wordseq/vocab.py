@@ -1,5 +1,9 @@
 """Tokens <-> ids, how much of a text a vocabulary covers, and both ends tied together: text <-> ids."""
 
+import hashlib
+import heapq
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 """How the first ids are shown. They are names, not tokens: a text's own "<s>" never gets the id 2."""
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SILENT_IDS = frozenset({PAD_ID, BOS_ID, EOS_ID})
 
 
@@ -98,10 +103,14 @@ def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size:
         min_freq: tokens seen less often are left out.
         max_size: keep at most so many tokens, the 4 special ones not counted; 0: no limit.
     """
-    counts = Counter(token for tokens in sentences for token in tokens)
-    frequent = [token for token, count in counts.items() if count >= min_freq]
-    frequent.sort(key=lambda token: (-counts[token], token))
-    return Vocab(frequent[: max_size or None])
+    return vocab_of_counts(Counter(token for tokens in sentences for token in tokens).items(), min_freq, max_size)
+
+
+def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_size: int = 0) -> Vocab:
+    """`build_vocab`, from distinct tokens with their counts: no more of them are held in memory than are kept."""
+    frequent = ((-count, token) for token, count in counts if count >= min_freq)
+    kept = heapq.nsmallest(max_size, frequent) if max_size else sorted(frequent)
+    return Vocab(token for _, token in kept)
 
 
 def vocab_of_pieces(tokenizer: SentencePieceTokenizer) -> Vocab:
@@ -159,6 +168,13 @@ class TextCodec:
         """
         return self.tokenizer.detokenize(self.vocab.to_tokens(ids))
 
+    @property
+    def sha256(self) -> str:
+        """Equal for codecs that give the same ids."""
+        digest = hashlib.sha256(json.dumps([self.tokenizer.level, self.vocab.tokens]).encode())
+        digest.update(self.tokenizer.fingerprint)
+        return digest.hexdigest()
+
     def save(self, folder: Path, side: str) -> None:
         """Write tokenizer and vocabulary of `side`, "src" or "tgt"."""
         self.tokenizer.save(folder, side)
@@ -201,6 +217,8 @@ def _checked_tokens(values: Mapping[str, Any]) -> list[str]:
     tokens = values.get("tokens")
     if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
         raise ValueError("tokens must be a list of texts that are not empty")
+    if any(not token.isascii() and _SURROGATES.search(token) for token in tokens):
+        raise ValueError("a token holds half a character, a surrogate")
     if values.get("size") != len(tokens):
         raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
     return tokens

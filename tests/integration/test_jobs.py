@@ -253,7 +253,20 @@ def test_files_of_unequal_length_or_of_nothing_are_refused(trained, tmp_path):
             read_files(trained[0], tmp_path / src, [tmp_path / ref])
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"test": 3}', '{"test": {"sources": []}}', "null"])
+BAD_HELD_OUT = [
+    json.dumps({"test": {"sources": sources, "references": references}})
+    for sources, references in (
+        ([], []),
+        (["a"], []),
+        (["a"], [[]]),
+        (["a"], ["b"]),
+        ([1], [["b"]]),
+        (["\ud800"], [["b"]]),
+    )
+]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"test": 3}', '{"test": {"sources": []}}', "null", *BAD_HELD_OUT])
 def test_a_damaged_held_out_file_is_named(copied, content):
     (copied.folder / "held_out.json").write_text(content)
     with pytest.raises(UserError, match=r"held_out\.json: damaged: no test split"):

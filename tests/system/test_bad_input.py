@@ -59,6 +59,7 @@ def train(*more, path=None, folder="new"):
 
 
 def one_line(err, *parts):
+    err = re.sub(r"wordseq: note: .*\n", "", err)
     assert err.startswith("wordseq: error: ")
     assert err.count("\n") == 1
     for part in parts:
@@ -189,7 +190,12 @@ def test_arguments_that_argparse_refuses(complaint, arguments, parts):
         (["translate", "run", "--input", "nope"], ["nope: No such file"]),
         (["translate", "run", "--input", "run"], ["run: Is a directory"]),
         (["translate", "run", "--input", "latin1"], ["latin1, line 2: not UTF-8", "byte 4"]),
-        (["translate", "run", "--input", "latin1", "--output", "out"], ["latin1, line 2: not UTF-8"]),
+        (["translate", "run", "--input", "text.txt", "--output", "text.txt"], ["text.txt: is the input"]),
+        (["translate", "run", "--input", "text.txt", "--resume"], ["--resume needs --output FILE"]),
+        (
+            ["translate", "run", "--input", "text.txt", "--output", "pairs.tsv", "--resume"],
+            ["pairs.tsv: it holds 200 translations, but text.txt has only 2 lines"],
+        ),
         (["translate", "run", "--input", "text.txt", "--output", "run"], ["run: a folder, expected a file"]),
         (["translate", "run", "--input", "text.txt", "--output", "no/out"], ["no/out: No such file"]),
         (["translate", "run", "--input", "text.txt", "--output", "pairs.tsv/out"], ["pairs.tsv/out: Not a directory"]),
@@ -213,6 +219,19 @@ def test_arguments_that_cannot_be(place, complaint, arguments, parts):
     before = files_of(place)
     one_line(complaint(*arguments), *parts)
     assert files_of(place) == before
+
+
+def test_a_bad_line_ends_a_translation_after_the_lines_before_it(place, complaint):
+    (place / "latin1").write_bytes(b"Yes.\nHello.\ncaf\xe9\nNo.\n")
+    (place / "long").write_bytes(b"Yes.\n" + b"a " * 60_000 + b"\nNo.\n")
+    (place / "huge").write_bytes(b"Yes.\n" + b"a" * 10_000_000 + b"\nNo.\n")
+    for name, lines, reason in (
+        ("latin1", 2, "latin1, line 3: not UTF-8"),
+        ("long", 1, "long, line 2: 60,000 tokens, more than the 50,000"),
+        ("huge", 1, "huge, line 2: longer than 1,048,576 bytes"),
+    ):
+        one_line(complaint("translate", "run", "--input", name, "--output", f"{name}.out"), reason)
+        assert (place / f"{name}.out").read_bytes().count(b"\n") == lines
 
 
 def test_a_record_that_cannot_be_written_is_named(place, complaint):
@@ -422,5 +441,5 @@ def test_standard_input_that_is_not_utf8_is_named(place):
         timeout=300,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (2, b"")
+    assert (done.returncode, done.stdout.count(b"\n")) == (2, 1)
     one_line(done.stderr.decode(), "standard input, line 2: not UTF-8")

@@ -132,7 +132,7 @@ def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
     finally:
         os.close(out)
     if sink == "closed pipe":
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (cli.BROKEN_PIPE, "")
     else:
         assert done.returncode == 2
         assert re.fullmatch(r"wordseq: error: No space left on device.*\n", done.stderr)
@@ -290,7 +290,7 @@ def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
         assert process.stdout.readline()
         process.stdout.close()
         complaint = process.stderr.read().decode()
-        assert process.wait(300) == 0
+        assert process.wait(300) == cli.BROKEN_PIPE
     assert re.sub(r"wordseq: note: .*\n", "", complaint) == ""
 
 

@@ -4,8 +4,6 @@ import os
 import pickle
 import re
 import shutil
-import stat
-import threading
 import zipfile
 from types import SimpleNamespace
 
@@ -28,7 +26,6 @@ from wordseq.checkpoint import (  # noqa: E402
     assign,
     by_path,
     sha256_of,
-    write_atomically,
 )
 from wordseq.config import Config, ModelConfig, load_config  # noqa: E402
 from wordseq.errors import UserError  # noqa: E402
@@ -116,6 +113,33 @@ def test_an_archive_without_state_or_of_one_array_is_refused(run):
         np.save(file, np.zeros(3))
     with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint"):
         run.load(BEST)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_before_it_does(run, monkeypatch):
+    path = run.folder / "best.npz"
+    run.save(BEST, {"kernel": np.zeros(1000)}, STATE)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    # Nothing may get as far as NumPy, which would take the memory first.
+    monkeypatch.setattr(np, "load", None)
+    for kind, changed in (
+        (zipfile.ZIP_DEFLATED, {}),
+        (zipfile.ZIP_STORED, {"kernel.npy": members["kernel.npy"].replace(b"(1000,)", b"(9999999999999,)")}),
+        (zipfile.ZIP_STORED, {"kernel.npy": members["kernel.npy"].replace(b"(1000,)", b"(-1,)")}),
+        (zipfile.ZIP_STORED, {"kernel.npy": members["kernel.npy"][:-8]}),
+    ):
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            for name, content in (members | changed).items():
+                archive.writestr(name, content)
+        with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint: (it is packed|.*does not fit|.*header)"):
+            run.load(BEST)
+
+
+def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before_memory_is_taken(run, monkeypatch):
+    monkeypatch.setattr(checkpoint, "Seq2Seq", None)
+    run.save(BEST, {"kernel": np.zeros(50)}, STATE)
+    with pytest.raises(UserError, match=r"best\.npz: has 50 weights, but the settings .* ask for at least "):
+        run.load_model()
 
 
 @pytest.fixture(scope="module")
@@ -261,49 +285,6 @@ def test_without_metrics_there_is_nothing_to_rewind(run):
     assert not (run.folder / "metrics.jsonl").exists()
 
 
-# --- writing
-
-
-def test_write_atomically_replaces_and_leaves_nothing_aside(tmp_path):
-    write_atomically(tmp_path / "x", b"old")
-    write_atomically(tmp_path / "x", b"new")
-    assert files_of(tmp_path) == {"x": b"new"}
-
-
-def test_a_written_file_has_the_permissions_of_any_other(tmp_path):
-    before = os.umask(0o027)
-    try:
-        write_atomically(tmp_path / "x", b"")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
-
-
-@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, call, error):
-    write_atomically(tmp_path / "x", b"old")
-
-    def fail(*_):
-        raise error
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint.os, call, fail)
-        with pytest.raises(type(error)) as raised:
-            write_atomically(tmp_path / "x", b"new")
-    if isinstance(error, OSError):
-        assert raised.value.filename == str(tmp_path / "x")
-    assert files_of(tmp_path) == {"x": b"old"}
-
-
-def test_a_folder_in_the_way_is_named(tmp_path):
-    (tmp_path / "x").mkdir()
-    with pytest.raises(IsADirectoryError) as raised:
-        write_atomically(tmp_path / "x", b"new")
-    assert raised.value.filename == str(tmp_path / "x")
-    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
-
-
 def test_what_a_killed_process_left_aside_can_be_removed(run):
     run.save(BEST, ARRAYS, STATE)
     before = files_of(run.folder)
@@ -311,18 +292,6 @@ def test_what_a_killed_process_left_aside_can_be_removed(run):
         (run.folder / name).write_text("half")
     run.remove_leftovers()
     assert files_of(run.folder) == before
-
-
-def test_a_pipe_or_device_is_written_to_not_replaced(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    got = []
-    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
-    reader.start()
-    write_atomically(pipe, b"content")
-    reader.join(20)
-    assert got == [b"content"]
-    assert pipe.is_fifo()
 
 
 def test_a_checkpoint_that_fails_leaves_the_one_before(run, monkeypatch):
@@ -333,7 +302,7 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(run, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint.os, "fsync", full)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(OSError, match=r"best\.npz"):
             run.save(BEST, ARRAYS, {**STATE, "step": 13})
     assert files_of(run.folder) == before

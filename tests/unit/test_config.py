@@ -359,7 +359,7 @@ def _values(field) -> st.SearchStrategy:
         return st.sampled_from(choices)
     return {
         bool: st.booleans(),
-        int: st.integers(low, high),
+        int: st.integers(low, 2**31 - 1 if high is None else high),
         float: st.floats(low, high, allow_nan=False, allow_infinity=False),
         str: TEXT,
     }[field.type]
@@ -376,7 +376,7 @@ def _configs(draw) -> Config:
     files = {key: draw(TEXT.filter(bool)) if source == "files" else "" for key in SPLIT_FILES}
     data.update(files, **{key: draw(TEXT.filter(bool)) if source == key else "" for key in ("corpus", "path")})
     data["pretokenized"] &= {data["src_level"] or data["level"], data["tgt_level"] or data["level"]} == {"word"}
-    model["hidden_size"] *= 2
+    model["hidden_size"] += model["hidden_size"] % 2
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none" and model["bridge"] == "zero":
@@ -405,6 +405,23 @@ def test_every_setting_is_written_with_its_description():
     for _, field in _fields():
         assert f"\n{field.name} = " in text
         assert f"# {field.metadata['doc']}\n" in text
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "-" + "9" * 30, str(2**31)])
+@pytest.mark.parametrize("key", ["model.hidden_size", "train.learning_rate", "data.seed"])
+def test_numbers_beyond_any_sense_are_refused(tmp_path, key, number):
+    section, name = key.split(".")
+    (tmp_path / "x.toml").write_text(f"[{section}]\n{name} = {number}\n")
+    for arguments in ((tmp_path / "x.toml",), (None, [f"{key}={number}"])):
+        with pytest.raises(UserError) as error:
+            load_config(*arguments)
+        assert len(str(error.value)) < 2000
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    (tmp_path / "x.toml").write_text("[model]\ncell = " + "[" * 100_000)
+    with pytest.raises(UserError, match=r"x\.toml: not valid TOML"):
+        load_config(tmp_path / "x.toml")
 
 
 # Experiments

@@ -1,0 +1,320 @@
+"""Any bytes give a result or a clear error: never another exception, never a hang, never all the memory.
+
+    python tests/system/fuzz.py [MINUTES] [SEED]
+
+Damages good files at random and makes up bad ones, for as long as asked for, and gives them to all that reads from outside:
+corpora (plain, .gz, .zip), settings, tokenizers, vocabularies, run folders, text to translate. Prints minutes and counts by
+target; anything but a result or a UserError is printed with the number that repeats it, and the exit code is 1.
+"""
+
+import contextlib
+import dataclasses
+import gzip
+import io
+import json
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.runs import settings, some_pairs, write_pairs
+from tests.strategies import _HOSTILE
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()
+
+from wordseq import bulk  # noqa: E402
+from wordseq.checkpoint import BEST, LAST, Run  # noqa: E402
+from wordseq.config import DataConfig, DecodeConfig, load_config  # noqa: E402
+from wordseq.corpus import normalise  # noqa: E402
+from wordseq.errors import UserError  # noqa: E402
+from wordseq.jobs import describe_run, read_held_out, train_run, translate_lines  # noqa: E402
+from wordseq.preparing import prepare_corpus  # noqa: E402
+from wordseq.tokenizer import load_tokenizer, train_tokenizer  # noqa: E402
+from wordseq.translator import Translator  # noqa: E402
+from wordseq.vocab import TextCodec  # noqa: E402
+
+LF = b"\n"
+SECONDS = 60
+"""Of processor time for one case, and ten times as much of any other; longer is a hang."""
+MEMORY = 3 * 2**30
+"""Of address space beyond what is taken when it begins; more is a finding."""
+BYTES = (b"\0", b"\xff", b"\xfe\xff", b"\xed\xa0\x80", b"\r", b"\n", b"\t", b"\\ud800", b"NaN", b"1e999", b"9" * 5000)
+BYTES += (
+    b"[" * 3000,
+    b'"',
+    b"{",
+    b"-1",
+    b"\xe2\x80\xae",
+    b"\xef\xbb\xbf",
+    b"PK\x05\x06",
+    b"\x1f\x8b",
+    b"null",
+    b"true",
+)
+
+
+class Case:
+    """One case: its chance, and a folder of its own."""
+
+    def __init__(self, number: int, folder: Path, run: Path) -> None:
+        self.chance, self.folder, self.run = random.Random(number), folder, run
+
+    def text(self) -> str:
+        """Text that breaks things."""
+        chance = self.chance
+        parts = [chance.choice(_HOSTILE), chr(chance.randrange(0xD800)), " ", "a b", "\u202e", "\0", "\u0301\u0327"]
+        text = "".join(chance.choices(parts, k=chance.randint(0, 12)))
+        return text * chance.choice((1, 1, 1, 1, 1, 50, 20_000)) if len(text) < 100 else text
+
+    def damaged(self, content: bytes) -> bytes:
+        """Content with some of it changed."""
+        chance, data = self.chance, bytearray(content)
+        for _ in range(chance.choice((1, 1, 2, 8))):
+            place, size = chance.randrange(len(data) + 1), chance.choice((1, 2, 4, 40))
+            how = chance.randrange(6)
+            if how == 0:
+                del data[place:]
+            elif how == 1:
+                del data[place : place + size]
+            elif how == 2:
+                data[place:place] = chance.choice(BYTES)
+            elif how == 3:
+                data[place : place + size] = chance.randbytes(size)
+            elif how == 4:
+                data[place : place + 1] = chance.choice(BYTES)
+            else:
+                start = chance.randrange(len(data) + 1)
+                data[place:place] = data[start : start + size]
+        return bytes(data)
+
+    def write(self, name: str, content: bytes) -> Path:
+        """A file in the case's folder."""
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+
+def corpus(case: Case) -> None:
+    """A file of pairs: damaged, hostile, packed, packed and damaged, a bomb."""
+    chance = case.chance
+    lines = [f"{pair.src}\t{pair.tgt}" for pair in some_pairs()[:60]]
+    for _ in range(chance.randint(0, 5)):
+        lines.insert(chance.randrange(len(lines)), f"{case.text()}\t{case.text()}")
+    content = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    if chance.random() < 0.5:
+        content = case.damaged(content)
+    if chance.random() < 0.02:
+        content += chance.choice((b"\0" * 100, b"a" * 100, b"\n", "\u0301\u0327".encode())) * 1_000_000
+    name = chance.choice(("pairs.tsv", "pairs.tsv.gz", "pairs.zip", "pairs.txt"))
+    if name.endswith(".gz"):
+        content = gzip.compress(content, 1)
+    if name.endswith(".zip"):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(chance.choice(("a.txt", "../a.txt", "/etc/a.txt", "a\\b.tsv", "C:a")), content)
+        content = buffer.getvalue()
+    if chance.random() < 0.3:
+        content = case.damaged(content)
+    path = case.write(name, content)
+    bad, level = chance.choice(("stop", "skip")), chance.choice(("word", "word", "char", "bpe"))
+    data = DataConfig(path=str(path), dev_size=5, test_size=5, on_bad_line=bad, level=level, subword_size=300)
+    try:
+        prepare_corpus(data, case.folder / "cache", say=lambda _: None)
+    finally:
+        outside = [found for found in case.folder.iterdir() if found.name not in (name, "cache")]
+        if outside:
+            raise AssertionError(f"written outside: {outside}")
+
+
+TOKENIZERS = [
+    train_tokenizer(level, [pair.src for pair in some_pairs()[:300]], subword_size=400)
+    for level in ("word", "char", "bpe", "unigram")
+]
+
+
+def tokens(case: Case) -> None:
+    """Any text comes back from its tokens, and odd tokens give some text."""
+    text, tokenizer = normalise(case.text()), case.chance.choice(TOKENIZERS)
+    found = tokenizer.tokenize(text)
+    if tokenizer.detokenize(found) != text:
+        raise AssertionError(f"{tokenizer.level} does not give back {text[:80]!r}")
+    case.chance.shuffle(found)
+    tokenizer.detokenize([*found[:1000], case.text()[:1000]]).encode()
+
+
+def configuration(case: Case) -> None:
+    """A settings file, and settings on the command line."""
+    content = case.damaged((case.run / "config.toml").read_bytes())
+    number = case.chance.choice(
+        ("9" * 5000, "-1", "1e400", "nan", "2026-13-45", "[1]", "0x7fffffffffff", '"a"', "true")
+    )
+    sets = [f"model.hidden_size={number}", f"train.learning_rate={number}", case.text()[:99], f"data.seed={number}"]
+    load_config(case.write("config.toml", content), case.chance.choices(sets, k=case.chance.randint(0, 1)))
+
+
+def texts(case: Case) -> None:
+    """Files of tokenizers and vocabularies, in one of which something is changed."""
+    folder = case.folder / "codec"
+    folder.mkdir()
+    tokenizer = case.chance.choice(TOKENIZERS)
+    tokenizer.save(folder, "src")
+    shutil.copy(case.run / "src.vocab.json", folder)
+    path = case.chance.choice(sorted(folder.iterdir()))
+    path.write_bytes(case.damaged(path.read_bytes()))
+    load_tokenizer(folder, "src")
+    codec = TextCodec.load(folder, "src")
+    codec.to_text(codec.to_ids(normalise(case.text()[:1000]))).encode()
+
+
+def run_folder(case: Case) -> None:
+    """A run in which a file is damaged, or an array lies about its size."""
+    chance, run = case.chance, Run(case.folder / "run")
+    shutil.copytree(case.run, run.folder)
+    path = chance.choice([path for path in sorted(run.folder.iterdir()) if path.is_file()])
+    if path.suffix == ".npz" and chance.random() < 0.6:
+        path.write_bytes(lying_archive(case, path))
+    else:
+        path.write_bytes(case.damaged(path.read_bytes()))
+    list(run.metrics())
+    for look in (lambda: run.load(BEST), lambda: run.load(LAST), lambda: run.codecs, lambda: run.config):
+        with contextlib.suppress(UserError):
+            look()
+    for look in (lambda: read_held_out(run, "test"), lambda: describe_run(run)):
+        with contextlib.suppress(UserError):
+            json.dumps(look(), default=dataclasses.asdict, ensure_ascii=False).encode()
+    if chance.random() < 0.1:
+        Translator.load(run.folder)(["A cow.", "", case.text()[:100]])[0].encode()
+
+
+def lying_archive(case: Case, path: Path) -> bytes:
+    """A checkpoint with packed members, or with headers of other shapes."""
+    chance, buffer = case.chance, io.BytesIO()
+    kind = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(buffer, "w", kind) as other:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if chance.random() < 0.1:
+                shape = chance.choice((b"(99999999999,)", b"(-1,)", b"()", b"(2,2,2)", b"('a',)", b"(9999999,999999)"))
+                content = content.replace(content[content.find(b"(") : content.find(b")") + 1], shape, 1)
+            if chance.random() < 0.05:
+                content = chance.choice((case.damaged(content[:300]), b"", b"\0" * 50_000_000))
+            other.writestr(chance.choice((name, name, name, "../" + name)), content)
+    return buffer.getvalue()
+
+
+TRANSLATORS: list[Translator] = []
+DECODE = DecodeConfig(max_len_ratio=0.0, max_len_extra=3)
+
+
+def translation(case: Case) -> None:
+    """Lines to translate."""
+    chance = case.chance
+    lines = [case.text().encode("utf-8", "surrogatepass") for _ in range(chance.randint(0, 6))]
+    lines = [line[: chance.choice((100, 2000))] if chance.random() < 0.9 else line for line in lines]
+    lines += [b"zork " * chance.choice((1, 1, 1, 51_000)), b"A cow."]
+    content = b"\n".join(chance.choices(lines, k=len(lines)))
+    if chance.random() < 0.3:
+        content = case.damaged(content)
+    if chance.random() < 0.03:
+        content += b"\n" + chance.choice((b"a", b"\0", b" ", "\u0301\u0327".encode())) * 10_000_000
+    source, target = case.write("in", content), case.folder / "out"
+    translator = TRANSLATORS[0]
+    fault = None
+    try:
+        bulk.translate_file(translator, lambda found: translate_lines(translator, found, DECODE, 1), source, target)
+    except UserError as error:
+        fault = error
+    written = target.read_bytes()
+    number = content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
+    if fault:
+        number = int(str(fault).split("line ")[1].split(":")[0]) - 1
+    if written.count(b"\n") != number or (written and not written.endswith(b"\n")):
+        raise AssertionError(f"{written.count(LF)} lines written, expected {number}")
+    if fault:
+        raise fault
+
+
+TARGETS: dict[str, tuple[Callable[[Case], None], int]] = {
+    "corpora": (corpus, 6),
+    "tokenizers": (tokens, 10),
+    "settings": (configuration, 10),
+    "tokenizer and vocabulary files": (texts, 6),
+    "run folders": (run_folder, 4),
+    "text to translate": (translation, 4),
+}
+
+
+class TooSlow(BaseException):
+    """A case hangs."""
+
+
+def hang(*_: object) -> None:
+    """Called by the alarm."""
+    raise TooSlow
+
+
+def main() -> int:
+    """Fuzz; 1 if anything was found."""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    number = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    counts: Counter[tuple[str, str]] = Counter()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        good = Path(name) / "good"
+        train_run(load_config(None, settings(write_pairs(Path(name) / "pairs.tsv"))), good, say=lambda _: None)
+        TRANSLATORS.append(Translator.load(good))
+        TRANSLATORS[0].translate(["A cow."], DECODE)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
+        for number_of_signal in (signal.SIGALRM, signal.SIGPROF):
+            signal.signal(number_of_signal, hang)
+        while time.monotonic() - start < minutes * 60:
+            names = list(TARGETS)
+            target = random.Random(number).choices(names, [TARGETS[name][1] for name in names])[0]
+            folder = Path(name) / "case"
+            folder.mkdir()
+            counts[target, one(number, target, Case(number, folder, good))] += 1
+            shutil.rmtree(folder)
+            number += 1
+    print(f"{(time.monotonic() - start) / 60:.1f} minutes")
+    for target in TARGETS:
+        found = {kind: counts[target, kind] for kind in ("results", "clear errors", "findings")}
+        print(f"{target}: " + ", ".join(f"{count:,} {kind}" for kind, count in found.items()))
+    return int(any(kind == "findings" for _, kind in counts))
+
+
+def one(number: int, target: str, case: Case) -> str:
+    """What became of one case."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(10 * SECONDS)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            TARGETS[target][0](case)
+    except UserError as error:
+        if len(str(error).splitlines()) != 1 or len(str(error)) > 5000:
+            print(f"case {number}, {target}: an error that is no line: {str(error)[:300]!r}", flush=True)
+            return "findings"
+        return "clear errors"
+    except (Exception, TooSlow):
+        print(f"case {number}, {target}:\n{traceback.format_exc(limit=-6)[-3000:]}", flush=True)
+        return "findings"
+    else:
+        return "results"
+    finally:
+        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
