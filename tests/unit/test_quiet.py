@@ -15,6 +15,12 @@ class _Logger:
     def setLevel(self, level): pass
 def zeros(shape): os.write(2, b'NOISE\\n')
 def get_logger(): return _Logger()
+class config:
+    class threading:
+        @staticmethod
+        def set_intra_op_parallelism_threads(threads): pass
+        @staticmethod
+        def set_inter_op_parallelism_threads(threads): pass
 """
 
 
