@@ -38,7 +38,7 @@ from wordseq.report import METRICS, NOTHING, escape_markdown, level_name, markdo
 from wordseq.vocab import TextCodec, coverage
 
 MEMORY_FILE = "memory.json"
-"""What `wordseq sweep` writes into a run: `peak_bytes`, the most memory that its training held."""
+"""In a run: `peak_bytes`, the most memory that its training held."""
 FEW_DIFFERENCES = 10
 """Below so many differing sentences the randomisation test of sacreBLEU gives p-values that are too small."""
 _SHOWN = 60

@@ -10,6 +10,7 @@ from typing import Any
 
 from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
 from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
+from wordseq.compare import MEMORY_FILE
 from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import HeldOut, describe, prepare, split_report
 from wordseq.errors import UserError
@@ -19,6 +20,7 @@ from wordseq.page import END, Alignment
 from wordseq.preparing import Prepared, prepare_corpus
 from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
+from wordseq.provenance import peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
 from wordseq.threads import parts
@@ -61,7 +63,9 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     say(_describe_job(config, model, stores))
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
-        return train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), reporter)
+        progress = train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), reporter)
+    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory()})
+    return progress
 
 
 def _resolved(config: Config) -> Config:

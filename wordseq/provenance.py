@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,21 @@ def commit() -> str:
         return version
     modified = _git(checkout, "status", "--porcelain", "--untracked-files=no")
     return f"{version}, git {revision}{', modified' if modified else ''}"
+
+
+def peak_memory(status_file: Path = Path("/proc/self/status")) -> int:
+    """The most memory that this process has held so far, in bytes; 0 where the system does not tell."""
+    # Linux's getrusage also counts what the parent held when it started us.
+    if status_file.is_file():
+        found = dict(line.split(":", 1) for line in status_file.read_text().splitlines() if ":" in line)
+        if "VmHWM" in found:
+            return int(found["VmHWM"].split()[0]) * 1024
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _git(folder: Path, *arguments: str) -> str:

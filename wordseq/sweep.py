@@ -6,8 +6,6 @@ recognised by its settings and is not trained again; what was interrupted goes o
 
 import dataclasses
 import functools
-import json
-import os
 import subprocess
 import sys
 import time
@@ -16,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from wordseq.compare import MEMORY_FILE, read_log, read_state
+from wordseq.compare import read_log, read_state
 from wordseq.config import Config, DataConfig, config_from_dict, load_config, read_toml
 from wordseq.errors import UserError
 
@@ -234,16 +232,13 @@ def _train(cell: Cell, config: Path | None, mirror: Path | None, look: Callable[
     with cell.log.open("ab") as log:
         child = subprocess.Popen(_command(cell, config, mirror), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            peak_bytes = _wait(child, look)
+            _wait(child, look)
         except KeyboardInterrupt:
             _stop(child)
             raise Interrupted from None
         except BaseException:
             _stop(child)
             raise
-    if child.returncode == 0 and peak_bytes:
-        path = cell.folder / MEMORY_FILE
-        path.write_text(json.dumps({"peak_bytes": peak_bytes}) + "\n", encoding="utf-8")
     return int(child.returncode)
 
 
@@ -261,18 +256,8 @@ def _command(cell: Cell, config: Path | None, mirror: Path | None) -> list[str]:
     return [*words, *(["--mirror", str(mirror)] if mirror else [])]
 
 
-def _wait(child: "subprocess.Popen[bytes]", look: Callable[[], None]) -> int:
-    """Wait for a child; the most memory it held, in bytes, 0 where the system does not tell."""
-    if not hasattr(os, "wait4"):
-        while child.poll() is None:
-            time.sleep(POLL_SECONDS)
-            look()
-        return 0
-    while True:
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            child.returncode = os.waitstatus_to_exitcode(status)
-            return int(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+def _wait(child: "subprocess.Popen[bytes]", look: Callable[[], None]) -> None:
+    while child.poll() is None:
         time.sleep(POLL_SECONDS)
         look()
 

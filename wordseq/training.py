@@ -22,6 +22,7 @@ from wordseq.errors import UserError
 from wordseq.losses import cross_entropy
 from wordseq.model import Seq2Seq
 from wordseq.optimizers import Updater, learning_rate
+from wordseq.threads import parts
 from wordseq.vocab import PAD_ID
 
 SHARD_ROWS = 16
@@ -161,7 +162,7 @@ class Trainer:
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Nats of a batch's real target tokens, their number, and the norm of the mean gradient, after one update."""
-        shards = self.config.shards or 1
+        shards = self.config.shards or parts()
         parts = [self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards)) for k in range(shards)]
         nats, tokens, gradients = zip(*parts, strict=True)
         tokens = tf.cast(tf.add_n(tokens), tf.float32)

@@ -28,6 +28,7 @@ from wordseq.jobs import (  # noqa: E402
     train_run,
     translate_lines,
 )
+from wordseq.threads import parts  # noqa: E402
 from wordseq.translator import Translator  # noqa: E402
 
 
@@ -60,6 +61,7 @@ def quiet_train(folder, pairs, *more):
 def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
     assert set(files_of(trained[0].folder)) == {
         *("config.toml", "split.json", "data.json", "held_out.json", "metrics.jsonl", "best.npz", "last.npz"),
+        "memory.json",
         *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab")),
     }
 
@@ -72,7 +74,7 @@ def test_what_is_said_covers_data_vocabulary_model_and_validation(trained):
 
 def test_config_toml_repeats_the_run(trained, pairs):
     config = load_config(trained[0].folder / "config.toml")
-    assert config == load_config(None, settings(pairs))
+    assert config == load_config(None, [*settings(pairs), f"train.shards={parts()}"])
 
 
 def test_vocabularies_come_from_training_data_alone(trained, pairs):

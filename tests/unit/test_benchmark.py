@@ -303,6 +303,7 @@ def test_growth_has_a_row_for_each_value(fake, what):
     assert grow_table(result).splitlines()[0].split()[:3] == [what, "cell", "precision"]
 
 
+@pytest.mark.slow
 def test_all_of_it_tiny():
     """Real processes."""
     said = []

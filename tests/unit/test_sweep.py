@@ -87,8 +87,6 @@ def test_what_is_finished_is_not_trained_again_and_the_rest_is(tmp_path, monkeyp
     assert sweep(cells, None, None, said.append) == cells
     assert [cell.log.exists() for cell in cells] == [True, False, True, True]
     assert f"run 2 of 4, {cells[1].folder}: finished before" in said
-    memory = json.loads((cells[0].folder / "memory.json").read_text())
-    assert 2**20 < memory["peak_bytes"] < 2**30
 
 
 def test_a_crash_is_reported_and_the_others_go_on(tmp_path, monkeypatch):

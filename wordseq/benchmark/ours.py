@@ -7,6 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()  # With the threads that the commands use.
+
 import tensorflow as tf
 
 from wordseq.batching import IdStore, make_batch
@@ -24,7 +29,7 @@ from wordseq.vocab import EOS_ID, SPECIALS, TextCodec, Vocab
 class Ours:
     """Training of a new model; decoding with a trained run, or with a new model whose output lengths are forced.
 
-    Translations are float32, whatever format training has: so are those of `wordseq translate`.
+    Translations are made in the format of training, as by `wordseq translate --precision`.
     """
 
     versions = MappingProxyType({"tensorflow": tf.__version__})
@@ -57,10 +62,16 @@ class Ours:
         """The translator, its texts, and its settings of search."""
         if self.options["run"]:
             run = Run.open(Path(self.options["run"]))
-            return Translator.load(run.folder), read_held_out(run, "test").sources, {}
+            return (
+                Translator.load(run.folder, precision=self.options["precision"]),
+                read_held_out(run, "test").sources,
+                {},
+            )
         config = Config(data=DataConfig(pretokenized=True))
         src, tgt = (_numbered_words(self.options[size]) for size in ("src_size", "tgt_size"))
-        translator = Translator(_endless(self._model("float32")), src, tgt, config, self.options["tgt_per_src"])
+        translator = Translator(
+            _endless(self._model(self.options["precision"])), src, tgt, config, self.options["tgt_per_src"]
+        )
         # The limits are then those of `Task.limits`.
         return translator, _texts(split(self.arrays, "sentences")), {"max_len_ratio": 1.0, "max_len_extra": 1}
 

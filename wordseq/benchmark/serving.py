@@ -2,16 +2,16 @@
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from wordseq.provenance import peak_memory
 
 Rows = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -74,17 +74,7 @@ def split(arrays: Arrays, name: str) -> list[npt.NDArray[Any]]:
 
 def status(versions: Mapping[str, str]) -> dict[str, Any]:
     """Versions, and the most memory the process has held so far, in MB (10^6 bytes)."""
-    return {"versions": dict(versions), "megabytes": _peak_bytes() / 1e6}
-
-
-def _peak_bytes(status_file: Path = Path("/proc/self/status")) -> float:
-    # getrusage counts what the parent held when it started us.
-    if status_file.is_file():
-        found = dict(line.split(":", 1) for line in status_file.read_text().splitlines() if ":" in line)
-        if "VmHWM" in found:
-            return float(found["VmHWM"].split()[0]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)
+    return {"versions": dict(versions), "megabytes": peak_memory() / 1e6}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
