@@ -163,8 +163,8 @@ class Trainer:
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Nats of a batch's real target tokens, their number, and the norm of the mean gradient, after one update."""
         shards = self.config.shards or parts()
-        parts = [self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards)) for k in range(shards)]
-        nats, tokens, gradients = zip(*parts, strict=True)
+        found = [self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards)) for k in range(shards)]
+        nats, tokens, gradients = zip(*found, strict=True)
         tokens = tf.cast(tf.add_n(tokens), tf.float32)
         return tf.add_n(nats), tokens, self.updater.apply(gradients, tokens)
 
