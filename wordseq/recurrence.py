@@ -4,6 +4,7 @@ The loop is a custom gradient: the forward pass keeps what each step's gradient 
 leaves the gradient of the recurrent kernel to one product after the loop.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,79 @@ class _Given(NamedTuple):
     keep_bh: tf.Tensor | None
 
 
+class _Between:
+    """What lies between two recurrent products of a cell, and its gradient; all weights come as arguments."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.kind = PRECISIONS[cell.precision]
+
+    def feed(self, output_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
+        """What goes into the recurrent product."""
+        return tf.cast(output_bh if keep_bh is None else output_bh * keep_bh, self.kind)
+
+    def feed_gradient(self, d_fed_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
+        """From the gradient of what was fed to that of the output."""
+        d_output_bh = tf.cast(d_fed_bh, tf.float32)
+        return d_output_bh if keep_bh is None else d_output_bh * keep_bh
+
+    def advance(
+        self,
+        projected_bg: tf.Tensor,
+        product_bg: tf.Tensor | None,
+        state: State,
+        weights: tuple[tf.Tensor, ...],
+        mask_b1: tf.Tensor,
+        keep_bh: tf.Tensor | None,
+    ) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
+        """From one product to the next: the new state (where masked, the old), what it feeds, what the gradient needs."""
+        product_bg = None if product_bg is None else tf.cast(product_bg, tf.float32)
+        new, keeps = self.cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, weights)
+        new = tuple(tf.where(mask_b1, ours, last) for ours, last in zip(new, state, strict=True))
+        return new, self.feed(new[0], keep_bh), keeps
+
+    def gradient(
+        self,
+        keeps: tuple[tf.Tensor, ...],
+        before: State,
+        d_new: tuple[State, tf.Tensor, tf.Tensor],
+        d_weights: tuple[tf.Tensor, ...],
+        weights: tuple[tf.Tensor, ...],
+        mask_b1: tf.Tensor,
+        keep_bh: tf.Tensor | None,
+    ) -> tuple[tuple[tf.Tensor, ...], State, tuple[tf.Tensor, ...]]:
+        """The gradient of `advance`: where masked, that of the state passes through and nothing else is touched.
+
+        Args:
+            keeps: what `advance` kept.
+            before: the state that went into the step.
+            d_new: gradients of the state that came out, of the output, and of what was fed.
+            d_weights: sum of the later steps.
+            weights: see `Cell.step_weights`.
+            mask_b1: true where the step is real.
+            keep_bh: see `Scan`.
+
+        Returns:
+            Gradients of projection and product in the format of the products, of `before` but for what it fed, and of the
+            weights.
+        """
+        d_state, d_output_bh, d_fed_bh = d_new
+        d_state = (d_state[0] + d_output_bh + self.feed_gradient(d_fed_bh, keep_bh), *d_state[1:])
+        d_real = tuple(tf.where(mask_b1, part, 0.0) for part in d_state)
+        d_projected_bg, d_product_bg, d_before, d_step = self.cell.activate_gradient(keeps, before, d_real, weights)
+        d_before = tuple(tf.where(mask_b1, ours, part) for ours, part in zip(d_before, d_state, strict=True))
+        d_weights = tuple(total + part for total, part in zip(d_weights, d_step, strict=True))
+        d_gates = (d_projected_bg,) if self.cell.additive or d_product_bg is None else (d_projected_bg, d_product_bg)
+        return tuple(tf.cast(part, self.kind) for part in d_gates), d_before, d_weights
+
+
+@functools.cache
+def _fused(cell: Any, units: int, precision: str) -> tuple[Any, Any]:
+    """`_Between.advance` and `.gradient` compiled, once for all layers of a kind."""
+    between = _Between(cell(units, precision=precision))
+    return tf.function(between.advance, jit_compile=True), tf.function(between.gradient, jit_compile=True)
+
+
 class Scan:
     """Runs a built cell over the steps of a projected input, time first.
 
@@ -36,8 +110,14 @@ class Scan:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.kind = PRECISIONS[cell.precision]
-        self._fused_advance = tf.function(self._advance, jit_compile=True)
-        self._fused_gradient = tf.function(self._gradient, jit_compile=True)
+        self.between = _Between(cell)
+
+    def _functions(self, fused: bool) -> tuple[Any, Any]:
+        """What lies between two products, and its gradient."""
+        if fused:
+            kind: Any = type(self.cell)
+            return _fused(kind, self.cell.units, self.cell.precision)
+        return self.between.advance, self.between.gradient
 
     def __call__(
         self,
@@ -86,7 +166,7 @@ class Scan:
         self, projected_tbg: tf.Tensor, first: State, given: _Given, fused: bool
     ) -> tuple[Arrays, tf.TensorArray, Arrays]:
         """The states of all steps (the one before the first included), what each step fed, what the gradients need."""
-        advance = self._fused_advance if fused else self._advance
+        advance = self._functions(fused)[0]
         steps = tf.shape(projected_tbg)[0]
 
         def step(t: tf.Tensor, state: State, fed_bh: tf.Tensor) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
@@ -100,7 +180,7 @@ class Scan:
             state, fed_bh, keeps = step(t, state, fed_bh)
             return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
 
-        first_fed_bh = self._feed(first[0], given.keep_bh)
+        first_fed_bh = self.between.feed(first[0], given.keep_bh)
         keeps = step(tf.constant(0), first, first_fed_bh)[2]  # For their number; nothing is computed in a graph.
         states = tuple(_array(steps + 1).write(0, part) for part in first)
         fed, kept = _array(steps, self.kind), tuple(_array(steps) for _ in keeps)
@@ -111,7 +191,7 @@ class Scan:
         self, states: Arrays, kept: Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
     ) -> tuple[Arrays, State, tuple[tf.Tensor, ...]]:
         """Gradients with respect to projections and products (one array, if they are equal), first state, weights."""
-        gradient = self._fused_gradient if fused else self._gradient
+        gradient = self._functions(fused)[1]
         steps = tf.shape(d_outputs_tbh)[0]
 
         def body(
@@ -135,64 +215,7 @@ class Scan:
             tuple(_array(steps, self.kind) for _ in range(arrays)),
         )
         _, d_first, d_fed_bh, d_weights, d_gates = tf.while_loop(lambda t, *_: t >= 0, body, start)
-        return d_gates, (d_first[0] + self._feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
-
-    def _feed(self, output_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
-        """What goes into the recurrent product."""
-        return tf.cast(output_bh if keep_bh is None else output_bh * keep_bh, self.kind)
-
-    def _feed_gradient(self, d_fed_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
-        d_output_bh = tf.cast(d_fed_bh, tf.float32)
-        return d_output_bh if keep_bh is None else d_output_bh * keep_bh
-
-    def _advance(
-        self,
-        projected_bg: tf.Tensor,
-        product_bg: tf.Tensor | None,
-        state: State,
-        weights: tuple[tf.Tensor, ...],
-        mask_b1: tf.Tensor,
-        keep_bh: tf.Tensor | None,
-    ) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
-        """From one product to the next: the new state (where masked, the old), what it feeds, what the gradient needs."""
-        product_bg = None if product_bg is None else tf.cast(product_bg, tf.float32)
-        new, keeps = self.cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, weights)
-        new = tuple(tf.where(mask_b1, ours, last) for ours, last in zip(new, state, strict=True))
-        return new, self._feed(new[0], keep_bh), keeps
-
-    def _gradient(
-        self,
-        keeps: tuple[tf.Tensor, ...],
-        before: State,
-        d_new: tuple[State, tf.Tensor, tf.Tensor],
-        d_weights: tuple[tf.Tensor, ...],
-        weights: tuple[tf.Tensor, ...],
-        mask_b1: tf.Tensor,
-        keep_bh: tf.Tensor | None,
-    ) -> tuple[tuple[tf.Tensor, ...], State, tuple[tf.Tensor, ...]]:
-        """The gradient of `_advance`: where masked, that of the state passes through and nothing else is touched.
-
-        Args:
-            keeps: what `_advance` kept.
-            before: the state that went into the step.
-            d_new: gradients of the state that came out, of the output, and of what was fed.
-            d_weights: sum of the later steps.
-            weights: see `Cell.step_weights`.
-            mask_b1: true where the step is real.
-            keep_bh: see `Scan`.
-
-        Returns:
-            Gradients of projection and product in the format of the products, of `before` but for what it fed, and of the
-            weights.
-        """
-        d_state, d_output_bh, d_fed_bh = d_new
-        d_state = (d_state[0] + d_output_bh + self._feed_gradient(d_fed_bh, keep_bh), *d_state[1:])
-        d_real = tuple(tf.where(mask_b1, part, 0.0) for part in d_state)
-        d_projected_bg, d_product_bg, d_before, d_step = self.cell.activate_gradient(keeps, before, d_real, weights)
-        d_before = tuple(tf.where(mask_b1, ours, part) for ours, part in zip(d_before, d_state, strict=True))
-        d_weights = tuple(total + part for total, part in zip(d_weights, d_step, strict=True))
-        d_gates = (d_projected_bg,) if self.cell.additive or d_product_bg is None else (d_projected_bg, d_product_bg)
-        return tuple(tf.cast(part, self.kind) for part in d_gates), d_before, d_weights
+        return d_gates, (d_first[0] + self.between.feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
 
 
 def _cut(tensors: Sequence[tf.Tensor], head: int, tail: int) -> tuple[State, State, State]:

@@ -129,8 +129,9 @@ def train(
                 if entry:
                     run.append_metrics(entry)
                 reporter.step(progress, entry)
-                if _validates(config, progress, len(plan)):
-                    _look(run, trainer, progress, validate, reporter)
+                due = _due(config, progress, len(plan))
+                if due or _at_limit(config, progress, len(plan)):
+                    _look(run, trainer, progress, validate, reporter, due)
                     progress.finished = _over(config, progress)
                 if stopped.is_set():
                     _save(run, trainer, progress)
@@ -290,12 +291,15 @@ def _spend(progress: Progress, start: float) -> None:
     progress.log_seconds += seconds
 
 
-def _validates(config: TrainConfig, progress: Progress, batches: int) -> bool:
+def _due(config: TrainConfig, progress: Progress, batches: int) -> bool:
     """Whether it is time for a look at the dev set."""
-    at_limit = progress.step == config.max_steps or _late(config, progress)
-    last = progress.batch == batches
-    every = progress.step % config.validate_steps == 0 if config.validate_steps else last
-    return every or at_limit or (last and progress.epoch == config.max_epochs)
+    return progress.step % config.validate_steps == 0 if config.validate_steps else progress.batch == batches
+
+
+def _at_limit(config: TrainConfig, progress: Progress, batches: int) -> bool:
+    """Whether this may be the last chance for a look at the dev set."""
+    last = progress.batch == batches and progress.epoch == config.max_epochs
+    return last or progress.step == config.max_steps or _late(config, progress)
 
 
 def _late(config: TrainConfig, progress: Progress) -> bool:
@@ -303,9 +307,17 @@ def _late(config: TrainConfig, progress: Progress) -> bool:
 
 
 def _look(
-    run: Run, trainer: Trainer, progress: Progress, validate: Callable[[], Validation], reporter: Reporter
+    run: Run,
+    trainer: Trainer,
+    progress: Progress,
+    validate: Callable[[], Validation],
+    reporter: Reporter,
+    due: bool = True,
 ) -> None:
-    """Validate, keep the best, count what schedule and early stopping wait for."""
+    """Validate, keep the best, count what schedule and early stopping wait for.
+
+    A look that was not due, at a limit, counts for neither: with a higher limit the run goes on as if it had not been.
+    """
     start, config = time.perf_counter(), trainer.config
     found = validate()
     if not math.isfinite(found.loss):
@@ -314,7 +326,7 @@ def _look(
     if best:
         progress.best_bleu, progress.best_step = found.bleu, progress.step
         progress.waits = progress.decay_waits = 0
-    else:
+    elif due:
         progress.waits += 1
         progress.decay_waits += 1
     if progress.decay_waits >= config.decay_patience:

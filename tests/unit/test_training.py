@@ -124,6 +124,15 @@ def test_max_steps_stops_in_the_middle_of_an_epoch_after_a_look(tmp_path, counti
     assert saved_at(tmp_path, LAST) == 7
 
 
+def test_a_look_that_only_a_limit_asked_for_lowers_no_step_size(tmp_path, counting):
+    # Stopped at 7, between the looks at 5 and 10, and taken up again.
+    for steps in (7, 12):
+        progress = count(tmp_path / "parted", replace(max_steps=steps, decay_patience=2), Scripted(9, 8, 7, 6))
+    assert dev_steps(tmp_path / "parted") == [5, 7, 10, 12]
+    whole = count(tmp_path / "whole", replace(max_steps=12, decay_patience=2), Scripted(9, 8, 7, 6))
+    assert (progress.waits, progress.decay_waits, progress.decays) == (whole.waits, whole.decay_waits, whole.decays)
+
+
 def test_max_minutes_stops_after_a_look(tmp_path, counting):
     progress = count(tmp_path, replace(max_minutes=1e-9))
     assert progress.step == 1
