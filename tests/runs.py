@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from wordseq.config import CELLS
 from wordseq.synthetic import Pair, phrasebook
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +21,9 @@ TINY = (
     *("model.embed_dim=8", "model.hidden_size=16", "model.dropout=0.2"),
     *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32"),
 )
+FAST_CELLS = ("gru", "lstm", "sru")
+SOME_CELLS = [cell if cell in FAST_CELLS else pytest.param(cell, marks=pytest.mark.slow) for cell in CELLS]
+"""For tests that take long: two cells with a recurrent product, of one state part and two, and one without; others are slow."""
 TIMES = frozenset({"seconds", "tokens_per_second", "log_seconds"})
 """What differs between two runs that are equal."""
 

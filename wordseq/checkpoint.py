@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.config import SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
+from wordseq.config import ELEMENTWISE_CELLS, SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
 from wordseq.model import Seq2Seq
 from wordseq.vocab import TextCodec
@@ -254,7 +254,9 @@ def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: 
     Raises:
         UserError: they cannot.
     """
-    least = model.embed_dim * (src_size + tgt_size) + model.hidden_size**2 * model.decoder_layers
+    # Square matrices: one a decoder layer, but for the lowest where the cell has no recurrent product; two with attention.
+    squares = model.decoder_layers - (model.cell in ELEMENTWISE_CELLS) + 2 * (model.attention != "none")
+    least = model.embed_dim * (src_size + tgt_size + model.hidden_size) + model.hidden_size**2 * squares
     found = sum(array.size for array in arrays.values())
     if least > found:
         raise UserError(

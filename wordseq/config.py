@@ -17,6 +17,9 @@ MOST = 2**31 - 1
 """The largest whole number that a setting may have: TensorFlow counts with 32 bits."""
 WIDEST, DEEPEST = 2**16, 64
 """Sizes beyond which a setting is a slip of the pen."""
+CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
+ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
+"""Cells without a recurrent product: nothing for recurrent dropout to act on."""
 SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
 
 
@@ -76,7 +79,7 @@ class ModelConfig:
     """The encoder-decoder."""
 
     kind: str = setting("encoder_decoder", "the shape of the model", choices=("encoder_decoder",))
-    cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=("gru", "lstm", "rnn"))
+    cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=CELLS)
     embed_dim: int = setting(256, "size of a token's vector", minimum=1, maximum=WIDEST)
     embed_scale: float = setting(
         1.0,
@@ -88,6 +91,9 @@ class ModelConfig:
     )
     encoder_layers: int = setting(1, "recurrent layers of the encoder", minimum=1, maximum=DEEPEST)
     decoder_layers: int = setting(1, "recurrent layers of the decoder", minimum=1, maximum=DEEPEST)
+    residual: bool = setting(
+        False, "from the second layer on, add a layer's input to its output (He et al. 2016, Wu et al. 2016)"
+    )
     bidirectional: bool = setting(True, "read the source in both directions")
     bridge: str = setting("copy", "how the encoder's last state starts the decoder", choices=("copy", "dense", "zero"))
     attention: str = setting(
@@ -329,6 +335,11 @@ def _check_together(config: Config, where: str) -> Config:
     if model.bidirectional and model.hidden_size % 2:
         raise UserError(
             f"{where}: model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
+        )
+    if model.recurrent_dropout and model.cell in ELEMENTWISE_CELLS:
+        raise UserError(
+            f"{where}: model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
+            "which has no recurrent product"
         )
     if model.tie_embeddings and model.embed_dim != model.hidden_size:
         raise UserError(

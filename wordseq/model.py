@@ -53,7 +53,11 @@ class Seq2Seq(keras.Model):
         self.src_size, self.tgt_size = src_size, tgt_size
         self.precision = precision
         units = config.hidden_size
-        shared: dict[str, Any] = {"dropout": config.dropout, "recurrent_dropout": config.recurrent_dropout}
+        shared: dict[str, Any] = {
+            "dropout": config.dropout,
+            "recurrent_dropout": config.recurrent_dropout,
+            "residual": config.residual,
+        }
         seed *= 100_000
         # As output weights, entries of size 1 would start far too sure.
         tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
@@ -100,7 +104,7 @@ class Seq2Seq(keras.Model):
 
     @property
     def encoder_state_parts(self) -> int:
-        """Tensors in one layer's state: 2 for the LSTM, 1 for the GRU."""
+        """Tensors in one layer's state: e.g. 2 for the LSTM, 1 for the GRU."""
         return self.decoder.layers[0].cell.state_parts
 
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
@@ -149,9 +153,10 @@ class Seq2Seq(keras.Model):
         batch, beams = tf.unstack(tf.shape(last_ids_bk))
         flat = tf.nest.map_structure(lambda part: tf.reshape(part, [batch * beams, part.shape[-1]]), states)
         vectors_ne = self.tgt_embed(tf.reshape(last_ids_bk, [batch * beams]))
-        flat = self.decoder.step(vectors_ne, flat)
+        hidden_nh, flat = self.decoder.step(vectors_ne, flat)
         states = tf.nest.map_structure(lambda part: tf.reshape(part, [batch, beams, part.shape[-1]]), flat)
-        attended_bkh, _ = self._attend(states[-1][0], memory, training=False)
+        hidden_bkh = tf.reshape(hidden_nh, [batch, beams, hidden_nh.shape[-1]])
+        attended_bkh, _ = self._attend(hidden_bkh, memory, training=False)
         return self.logits(attended_bkh), states
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:

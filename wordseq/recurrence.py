@@ -133,7 +133,8 @@ class Scan:
             projected_tbg: `cell.project` of the inputs.
             mask_tb: true at real positions. At others the state is carried over unchanged, and is the output.
             state: the state before the first step.
-            keep_bh: a factor on the last output before the recurrent product, the same at every step (variational dropout).
+            keep_bh: a factor on the last output before the recurrent product, the same at every step (variational dropout);
+                of no effect on a cell that has no such product.
             fused: see the class.
         """
         weights = self.cell.step_weights()
@@ -153,7 +154,7 @@ class Scan:
                 d_projected_tbg, d_product_tbg = d_gates[0].stack(), d_gates[-1].stack()
                 d_kernel: State = ()
                 if kernel:
-                    product_hg = tf.matmul(_rows(fed.stack()), _rows(d_product_tbg), transpose_a=True)
+                    product_hg = tf.matmul(_rows(fed[0].stack()), _rows(d_product_tbg), transpose_a=True)
                     d_kernel = (tf.cast(product_hg, tf.float32),)
                 return tf.cast(d_projected_tbg, projected_tbg.dtype), *d_first, *d_weights, *d_kernel
 
@@ -164,8 +165,11 @@ class Scan:
 
     def _forward(
         self, projected_tbg: tf.Tensor, first: State, given: _Given, fused: bool
-    ) -> tuple[Arrays, tf.TensorArray, Arrays]:
-        """The states of all steps (the one before the first included), what each step fed, what the gradients need."""
+    ) -> tuple[Arrays, Arrays, Arrays]:
+        """The states of all steps (the one before the first included), what each step fed, what the gradients need.
+
+        Without a recurrent product nothing is fed.
+        """
         advance = self._functions(fused)[0]
         steps = tf.shape(projected_tbg)[0]
 
@@ -174,16 +178,17 @@ class Scan:
             return advance(projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
 
         def body(
-            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: Arrays, fed: tf.TensorArray, kept: Arrays
+            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: Arrays, fed: Arrays, kept: Arrays
         ) -> tuple[Any, ...]:
-            fed = fed.write(t, fed_bh)
+            fed = tuple(array.write(t, fed_bh) for array in fed)
             state, fed_bh, keeps = step(t, state, fed_bh)
             return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
 
         first_fed_bh = self.between.feed(first[0], given.keep_bh)
         keeps = step(tf.constant(0), first, first_fed_bh)[2]  # For their number; nothing is computed in a graph.
         states = tuple(_array(steps + 1).write(0, part) for part in first)
-        fed, kept = _array(steps, self.kind), tuple(_array(steps) for _ in keeps)
+        fed = (_array(steps, self.kind),) if self.cell.recurrent else ()
+        kept = tuple(_array(steps) for _ in keeps)
         start = (tf.constant(0), first, first_fed_bh, states, fed, kept)
         return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
 
@@ -245,7 +250,7 @@ class Recurrence(keras.layers.Layer):
         units: size h of the output.
         reverse: read from the last position to the first; outputs stay in the order of the input.
         recurrent_dropout: share of the last output that is set to 0 before the recurrent product, the same units at all
-            steps of a sentence (Gal and Ghahramani 2016).
+            steps of a sentence (Gal and Ghahramani 2016); of no effect on a cell that has no such product.
         precision: see `products`.
         seed: of initialisation and dropout.
     """
@@ -329,9 +334,10 @@ class Stack(keras.layers.Layer):
         layers: their number.
         bidirectional: read in both directions, `units / 2` each.
         dropout: share of a layer's input set to 0.
-        recurrent_dropout: see `Recurrence`.
-        precision: see `products`.
+        residual: from the second layer on, add a layer's input, before dropout, to its output (He et al. 2016; Wu et al. 2016,
+            equation 6). Its state stays as it is.
         seed: of initialisation and dropout.
+        settings: `recurrent_dropout` and `precision`, see `Recurrence`; `name`.
     """
 
     def __init__(
@@ -342,15 +348,14 @@ class Stack(keras.layers.Layer):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        precision: str = "float32",
+        residual: bool = False,
         seed: int = 0,
-        **kwargs: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(name=settings.pop("name", None))
         kind = Bidirectional if bidirectional else Recurrence
-        settings: dict[str, Any] = {"recurrent_dropout": recurrent_dropout, "precision": precision}
         self.units = units
+        self.residual = residual
         self.layers = [kind(cell, units, seed=seed + 100 * k, name=f"layer_{k}", **settings) for k in range(layers)]
         self.drops = [keras.layers.Dropout(dropout, seed=seed + 100 * k + 50) for k in range(layers)]
 
@@ -372,14 +377,16 @@ class Stack(keras.layers.Layer):
         after = []
         for k, layer in enumerate(self.layers):
             dropped_bti = self.drops[k](inputs_bti, training=training) if k else inputs_bti
-            inputs_bti, state = layer(dropped_bti, mask_bt, before[k], training=training)
+            outputs_bth, state = layer(dropped_bti, mask_bt, before[k], training=training)
+            inputs_bti = inputs_bti + outputs_bth if self.residual and k else outputs_bth
             after.append(state)
         return inputs_bti, tuple(after)
 
-    def step(self, inputs_bi: tf.Tensor, states: Sequence[State]) -> tuple[State, ...]:
-        """Every layer's state after one more input; the first part of the last is the output."""
+    def step(self, inputs_bi: tf.Tensor, states: Sequence[State]) -> tuple[tf.Tensor, tuple[State, ...]]:
+        """The output `[b, h]` of the top layer and every layer's state after one more input."""
         after = []
-        for layer, state in zip(self.layers, states, strict=True):
+        for k, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             after.append(layer.step(inputs_bi, state))
-            inputs_bi = after[-1][0]
-        return tuple(after)
+            outputs_bh = after[-1][0]
+            inputs_bi = inputs_bi + outputs_bh if self.residual and k else outputs_bh
+        return inputs_bi, tuple(after)

@@ -14,9 +14,9 @@ from wordseq.quiet import import_tensorflow
 import_tensorflow()
 
 import wordseq  # noqa: E402
-from tests.runs import environment, some_pairs  # noqa: E402
+from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs  # noqa: E402
 from wordseq.checkpoint import BEST, Run, arrays_of, by_path  # noqa: E402
-from wordseq.config import Config, DataConfig, DecodeConfig, ModelConfig  # noqa: E402
+from wordseq.config import CELLS, Config, DataConfig, DecodeConfig, ModelConfig  # noqa: E402
 from wordseq.errors import UserError  # noqa: E402
 from wordseq.model import Seq2Seq  # noqa: E402
 from wordseq.normalisation import prepare  # noqa: E402
@@ -25,7 +25,6 @@ from wordseq.vocab import UNK_ID, train_codec  # noqa: E402
 
 TRAINING = some_pairs()[:200]
 SENTENCES = [pair.src for pair in some_pairs()[1000:1240]]
-CELLS = ("gru", "lstm", "rnn")
 ATTENTIONS = ("none", "dot", "general", "additive")
 LEVELS = ("char", "word", "bpe", "unigram")
 SHORT = DecodeConfig(max_len_ratio=1.0, max_len_extra=5)
@@ -59,7 +58,7 @@ def plain():
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", SOME_CELLS)
 def test_batch_size_and_order_change_nothing(cell, attention):
     translator = random_translator(cell=cell, attention=attention)
     expected = translator(SENTENCES)
@@ -279,18 +278,23 @@ def save(translator, folder):
     return folder
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Runs of every cell and level, with their translations: folder, texts, beam."""
-    folder, expected = tmp_path_factory.mktemp("saved"), {}
+def save_all(folder, cells):
+    """Runs of every level with each of the cells, with their translations: folder, texts, translations by run."""
+    expected = {}
     texts = [*SENTENCES[:12], "", "Zork 👍🏻 我"]
-    for cell in CELLS:
+    for cell in cells:
         for level in LEVELS:
             translator = random_translator(level=level, cell=cell, bridge="dense", encoder_layers=2)
             save(translator, folder / f"{cell}-{level}")
             expected[f"{cell}-{level}"] = translator(texts)
     (folder / "texts.json").write_text(json.dumps(texts))
     return folder, texts, expected
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """See `save_all`."""
+    return save_all(tmp_path_factory.mktemp("saved"), FAST_CELLS)
 
 
 PROGRAM = """
@@ -304,7 +308,17 @@ print(json.dumps(found))
 """
 
 
-def test_a_new_process_gives_the_same_translations_for_every_cell_and_level(saved, tmp_path):
+def test_a_new_process_gives_the_same_translations_for_cells_of_each_kind_and_every_level(saved, tmp_path):
+    same_in_a_new_process(saved, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_new_process_gives_the_same_translations_for_the_other_cells(tmp_path):
+    others = save_all(tmp_path / "others", [cell for cell in CELLS if cell not in FAST_CELLS])
+    same_in_a_new_process(others, tmp_path)
+
+
+def same_in_a_new_process(saved, tmp_path):
     folder, _, expected = saved
     # Moved, and started from elsewhere, as on another machine.
     moved = tmp_path / "moved"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs import ROOT
+from wordseq.config import CELLS
 from wordseq.quiet import import_tensorflow
 
 pytestmark = pytest.mark.slow
@@ -22,8 +23,9 @@ def train_and_evaluate(folder, path: Path | None, *settings):
     return run, evaluate_run(run)
 
 
-def test_strings_are_turned_back_to_front(tmp_path):
-    """About a minute and a half on two busy cores."""
+@pytest.mark.parametrize("cell", CELLS)
+def test_strings_are_turned_back_to_front(tmp_path, cell):
+    """About a minute and a half on two busy cores, each."""
     from wordseq.jobs import read_held_out
 
     run, result = train_and_evaluate(
@@ -31,7 +33,7 @@ def test_strings_are_turned_back_to_front(tmp_path):
         None,
         *("data.corpus=reverse", "data.min_freq=1"),
         *(
-            "model.cell=gru",
+            f"model.cell={cell}",
             "model.attention=general",
             "model.embed_dim=64",
             "model.hidden_size=128",

@@ -187,6 +187,13 @@ def test_an_interpreter_without_torch_is_an_error(tmp_path):
         bench(tiny_task(), replace(TINY, run=tmp_path), print)
 
 
+def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
+    (tmp_path / "config.toml").write_text('[model]\ncell = "sru"\n')
+    (tmp_path / "best.npz").touch()
+    with pytest.raises(UserError, match=r"model\.cell = 'sru' cannot be measured; choose a run of lstm, gru, rnn"):
+        bench(tiny_task(), replace(TINY, run=tmp_path), print)
+
+
 # --- figures
 
 

@@ -27,7 +27,7 @@ from wordseq.checkpoint import (  # noqa: E402
     by_path,
     sha256_of,
 )
-from wordseq.config import Config, ModelConfig, load_config  # noqa: E402
+from wordseq.config import CELLS, Config, ModelConfig, load_config  # noqa: E402
 from wordseq.errors import UserError  # noqa: E402
 from wordseq.model import Seq2Seq  # noqa: E402
 from wordseq.tokenizer import WordTokenizer  # noqa: E402
@@ -140,6 +140,19 @@ def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before
     run.save(BEST, {"kernel": np.zeros(50)}, STATE)
     with pytest.raises(UserError, match=r"best\.npz: has 50 weights, but the settings .* ask for at least "):
         run.load_model()
+
+
+@pytest.mark.parametrize("attention", ["none", "general"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_run_is_said_to_have_too_few_weights(tmp_path, cell, attention):
+    # The smallest embedding, so that square matrices count.
+    settings = {"cell": cell, "attention": attention, "embed_dim": 1, "hidden_size": 64, "decoder_layers": 2}
+    config = Config(model=ModelConfig(**settings))
+    run = Run(tmp_path)
+    run.begin(config, CODEC, CODEC, {})
+    weights = Seq2Seq(config.model, len(CODEC.vocab), len(CODEC.vocab)).weights
+    run.save(BEST, arrays_of(by_path(weights)), STATE)
+    run.load_model()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wordseq.config import (
+    ELEMENTWISE_CELLS,
     LEVELS,
     SECTIONS,
     SPLIT_FILES,
@@ -190,6 +191,13 @@ def test_every_split_file_is_asked_for(key):
         ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder would see nothing of the source"),
         ({"model": {"hidden_size": 7}}, "model.hidden_size = 7 must be even when model.bidirectional is true"),
         ({"model": {"tie_embeddings": True, "embed_dim": 8, "hidden_size": 16}}, "got 8 and 16"),
+        *(
+            (
+                {"model": {"cell": cell, "recurrent_dropout": 0.2}},
+                f"recurrent_dropout = 0.2 must be 0 with model.cell = {cell!r}",
+            )
+            for cell in ELEMENTWISE_CELLS
+        ),
     ],
 )
 def test_settings_that_do_not_go_together(values, message):
@@ -377,6 +385,8 @@ def _configs(draw) -> Config:
     data.update(files, **{key: draw(TEXT.filter(bool)) if source == key else "" for key in ("corpus", "path")})
     data["pretokenized"] &= {data["src_level"] or data["level"], data["tgt_level"] or data["level"]} == {"word"}
     model["hidden_size"] += model["hidden_size"] % 2
+    if model["cell"] in ELEMENTWISE_CELLS:
+        model["recurrent_dropout"] = 0.0
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none" and model["bridge"] == "zero":

@@ -18,6 +18,7 @@ KERAS = {
 }
 BOTH_WAYS = pytest.mark.parametrize("reverse", [False, True], ids=["ahead", "back"])
 EVERY_CELL = pytest.mark.parametrize("name", CELLS)
+KERAS_CELLS = pytest.mark.parametrize("name", KERAS)
 
 
 def _draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -50,7 +51,8 @@ def _expected(name, cell, inputs_bti, state, reverse=False, lengths=LENGTHS):
 
 def _relative_error(got, expected) -> float:
     got, expected = np.asarray(got), np.asarray(expected)
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
+    # What a cell does not read has a gradient of 0.
+    return float(np.abs(got - expected).max() / (np.abs(expected).max() or 1.0))
 
 
 # One direction
@@ -69,7 +71,7 @@ def test_sequence_equals_the_reference(name, reverse):
             np.testing.assert_allclose(part[b], expected_part, atol=1e-5)
 
 
-@EVERY_CELL
+@KERAS_CELLS
 @BOTH_WAYS
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 def test_outputs_states_and_gradients_equal_the_keras_layer(name, reverse, training):
@@ -132,6 +134,42 @@ def test_step_by_step_equals_the_sequence(name):
 
 
 # Gradient of the scan
+
+
+@EVERY_CELL
+def test_bfloat16_is_close_to_float32_and_not_the_same(name):
+    inputs_bti, state = tf.constant(_inputs()), _state(name)
+
+    def results(precision):
+        layer = _built(Recurrence(name, UNITS, precision=precision))
+        with tf.GradientTape() as tape:
+            tape.watch([inputs_bti, *state])
+            outputs_bth, last = layer(inputs_bti, MASK_BT, state)
+            loss = tf.reduce_sum(outputs_bth**2) + sum(map(tf.reduce_sum, last))
+        weights = [v.value for v in layer.trainable_variables]
+        return [outputs_bth, *last, *tape.gradient(loss, [inputs_bti, *state, *weights])]
+
+    errors = []
+    for exact, rounded in zip(results("float32"), results("bfloat16"), strict=True):
+        assert rounded.dtype == tf.float32
+        errors.append(_relative_error(rounded, exact))
+    assert 1e-6 < max(errors) < 0.1
+
+
+@EVERY_CELL
+def test_compiled_training_has_the_gradients_of_inference(name):
+    layer = _built(Recurrence(name, UNITS))
+    inputs_bti, state = tf.constant(_inputs()), _state(name)
+
+    def gradients(training):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs_bti, *state])
+            outputs_bth, last = layer(inputs_bti, MASK_BT, state, training=training)
+            loss = tf.reduce_sum(outputs_bth**2) + sum(map(tf.reduce_sum, last))
+        return tape.gradient(loss, [inputs_bti, *state, *(v.value for v in layer.trainable_variables)])
+
+    for fused, plain in zip(gradients(True), gradients(False), strict=True):
+        assert _relative_error(fused, plain) < 1e-5
 
 
 def _loss_of_reference(name, weights, inputs_bti, state, keep_bh, shares):
@@ -286,8 +324,9 @@ def test_a_stack_feeds_each_layer_with_the_one_below(name):
 
     outputs_bth, last = stack(inputs_bti, np.ones_like(MASK_BT), states)
     for t in range(max(LENGTHS)):
-        states = stack.step(tf.constant(inputs_bti[:, t]), states)
-        np.testing.assert_allclose(states[-1][0], outputs_bth[:, t], atol=1e-5)
+        output_bh, states = stack.step(tf.constant(inputs_bti[:, t]), states)
+        np.testing.assert_array_equal(output_bh, states[-1][0])
+        np.testing.assert_allclose(output_bh, outputs_bth[:, t], atol=1e-5)
     for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(last), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -301,6 +340,41 @@ def test_a_bidirectional_stack_reads_both_directions_in_every_layer():
         below_bti, state = layer(below_bti, MASK_BT)
         np.testing.assert_allclose(state[0], found[0], atol=1e-6)
     np.testing.assert_allclose(outputs_bth, below_bti, atol=1e-6)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_residual_stack_adds_the_input_of_each_layer_but_the_first(bidirectional):
+    stack = _built(Stack("gru", UNITS, 3, bidirectional=bidirectional, residual=True))
+    outputs_bth, last = stack(_inputs(), MASK_BT)
+    sum_bth, first = stack.layers[0](_inputs(), MASK_BT)
+    states = [first]
+    for layer in stack.layers[1:]:
+        above_bth, state = layer(sum_bth, MASK_BT)
+        sum_bth += above_bth
+        states.append(state)
+    np.testing.assert_allclose(outputs_bth, sum_bth, atol=1e-6)
+    for a, b in zip(tf.nest.flatten(last), tf.nest.flatten(states), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@EVERY_CELL
+def test_step_by_step_equals_the_sequence_in_a_residual_stack(name):
+    stack, plain = (_built(Stack(name, UNITS, 3, residual=residual)) for residual in (True, False))
+    inputs_bti, states = _inputs(), tuple(_state(name, seed=10 * n) for n in range(3))
+    outputs_bth, _ = stack(inputs_bti, np.ones_like(MASK_BT), states)
+    assert np.abs(outputs_bth - plain(inputs_bti, np.ones_like(MASK_BT), states)[0]).max() > 0.1
+    for t in range(max(LENGTHS)):
+        output_bh, states = stack.step(tf.constant(inputs_bti[:, t]), states)
+        np.testing.assert_allclose(output_bh, outputs_bth[:, t], atol=1e-5)
+
+
+def test_dropout_of_a_residual_stack_leaves_what_is_added():
+    stack = _built(Stack("gru", UNITS, 2, dropout=0.5, residual=True, seed=1))
+    for weight in stack.layers[1].trainable_variables:
+        weight.assign(tf.zeros_like(weight))
+    # The second layer gives 0 whatever it reads, so the output is the first's, undropped.
+    outputs_bth, _ = stack(_inputs(), MASK_BT, training=True)
+    np.testing.assert_allclose(outputs_bth, stack.layers[0](_inputs(), MASK_BT)[0], atol=1e-6)
 
 
 def test_layers_and_directions_start_from_different_weights():

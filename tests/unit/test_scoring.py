@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.runs import FAST_CELLS
 from tests.unit.test_model import SRC, SRC_SIZE, TGT, make_model
 from wordseq.attention import ATTENTIONS
 from wordseq.batching import IdStore, pad
@@ -41,7 +42,10 @@ def _words(ids_t) -> list[int]:
     return ids[: ids.index(EOS_ID)]
 
 
-CELLS_AND_ATTENTIONS = [(cell, list(ATTENTIONS)[(n + 1) % len(ATTENTIONS)]) for n, cell in enumerate(CELLS)]
+CELLS_AND_ATTENTIONS = [
+    pytest.param(cell, list(ATTENTIONS)[(n + 1) % len(ATTENTIONS)], marks=[pytest.mark.slow] * (cell not in FAST_CELLS))
+    for n, cell in enumerate(CELLS)
+]
 
 
 @pytest.mark.parametrize(("cell", "attention"), [*CELLS_AND_ATTENTIONS, ("gru", "none")])

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wordseq.batching import plan_epoch
-from wordseq.benchmark.settings import GROWTH, SYSTEMS, BenchSettings
+from wordseq.benchmark.settings import GATES, GROWTH, SYSTEMS, BenchSettings
 from wordseq.benchmark.task import TGT_SIZE, Task, head, model_config, save, synthetic_task, training_flop
 from wordseq.benchmark.workers import Worker
 from wordseq.config import SECTIONS, ModelConfig, config_from_dict, read_toml
@@ -339,13 +339,16 @@ def _cell_of(run: Path) -> str:
     """The cell of a trained run.
 
     Raises:
-        UserError: not a run, or not trained.
+        UserError: not a run, not trained, or with a cell that cannot be measured.
     """
     for name in ("config.toml", "best.npz"):
         if not (run / name).is_file():
             raise UserError(f"--run {run}: not a trained run: it has no {name}")
     values = {key: table for key, table in read_toml(run / "config.toml").items() if key in SECTIONS}
-    return config_from_dict(values, str(run / "config.toml")).model.cell
+    cell = config_from_dict(values, str(run / "config.toml")).model.cell
+    if cell not in GATES:
+        raise UserError(f"--run {run}: model.cell = {cell!r} cannot be measured; choose a run of {', '.join(GATES)}")
+    return cell
 
 
 def _notes(settings: BenchSettings, run_cell: str) -> list[str]:
