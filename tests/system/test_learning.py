@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs import ROOT
-from wordseq.config import CELLS
+from wordseq.config import CELLS, ELEMENTWISE_CELLS
 from wordseq.quiet import import_tensorflow
 
 pytestmark = pytest.mark.slow
@@ -25,9 +25,10 @@ def train_and_evaluate(folder, path: Path | None, *settings):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_strings_are_turned_back_to_front(tmp_path, cell):
-    """About a minute and a half on two busy cores, each."""
+    """About a minute and a half on two busy cores, each; one layer of a cell without a recurrent product gets 96 %."""
     from wordseq.jobs import read_held_out
 
+    layers, epochs = (2, 20) if cell in ELEMENTWISE_CELLS else (1, 12)
     run, result = train_and_evaluate(
         tmp_path / "run",
         None,
@@ -38,8 +39,10 @@ def test_strings_are_turned_back_to_front(tmp_path, cell):
             "model.embed_dim=64",
             "model.hidden_size=128",
             "model.dropout=0",
+            f"model.encoder_layers={layers}",
+            f"model.decoder_layers={layers}",
         ),
-        *("train.batch_size=64", "train.learning_rate=3e-3", "train.max_epochs=12", "train.precision=float32"),
+        *("train.batch_size=64", "train.learning_rate=3e-3", f"train.max_epochs={epochs}", "train.precision=float32"),
     )
     test = read_held_out(run, "test")
     hyps = (run.folder / "eval" / "test.hyp").read_text(encoding="utf-8").splitlines()

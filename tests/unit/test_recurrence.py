@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.reference.cells import REFERENCES, STATE_PARTS, run
+from tests.runs import SOME_CELLS
 from tests.unit.test_cells import randomise, weights_of
 from wordseq.cells import CELLS, make_cell
 from wordseq.recurrence import Bidirectional, Recurrence, Scan, Stack
@@ -18,6 +19,7 @@ KERAS = {
 }
 BOTH_WAYS = pytest.mark.parametrize("reverse", [False, True], ids=["ahead", "back"])
 EVERY_CELL = pytest.mark.parametrize("name", CELLS)
+LONG = pytest.mark.parametrize("name", SOME_CELLS)
 KERAS_CELLS = pytest.mark.parametrize("name", KERAS)
 
 
@@ -104,7 +106,7 @@ def test_outputs_states_and_gradients_equal_the_keras_layer(name, reverse, train
         assert _relative_error(a, b) < 1e-5
 
 
-@EVERY_CELL
+@LONG
 def test_compiled_equals_eager(name):
     layer = _built(Recurrence(name, UNITS))
 
@@ -136,7 +138,7 @@ def test_step_by_step_equals_the_sequence(name):
 # Gradient of the scan
 
 
-@EVERY_CELL
+@LONG
 def test_bfloat16_is_close_to_float32_and_not_the_same(name):
     inputs_bti, state = tf.constant(_inputs()), _state(name)
 
@@ -156,7 +158,7 @@ def test_bfloat16_is_close_to_float32_and_not_the_same(name):
     assert 1e-6 < max(errors) < 0.1
 
 
-@EVERY_CELL
+@LONG
 def test_compiled_training_has_the_gradients_of_inference(name):
     layer = _built(Recurrence(name, UNITS))
     inputs_bti, state = tf.constant(_inputs()), _state(name)
@@ -260,7 +262,7 @@ def test_a_batch_gives_what_its_sentences_give_one_at_a_time(name, reverse):
     assert d_inputs_bti[MASK_BT].any()
 
 
-@EVERY_CELL
+@LONG
 @BOTH_WAYS
 def test_what_stands_at_padded_positions_changes_nothing(name, reverse):
     layer = _built(Recurrence(name, UNITS, reverse=reverse))
@@ -271,7 +273,7 @@ def test_what_stands_at_padded_positions_changes_nothing(name, reverse):
         np.testing.assert_array_equal(a.numpy()[keep], b.numpy()[keep])
 
 
-@EVERY_CELL
+@LONG
 @BOTH_WAYS
 def test_a_row_of_padding_only_keeps_its_state(name, reverse):
     layer = _built(Recurrence(name, UNITS, reverse=reverse))
@@ -294,7 +296,7 @@ def test_a_row_of_padding_only_keeps_its_state(name, reverse):
 # Both directions, stacks
 
 
-@EVERY_CELL
+@LONG
 def test_both_directions_are_joined(name):
     layer = _built(Bidirectional(name, 2 * UNITS))
     inputs_bti = _inputs()
@@ -308,7 +310,7 @@ def test_both_directions_are_joined(name):
             np.testing.assert_allclose(part[b], np.concatenate([ahead_last[b][k], back_last[b][k]]), atol=1e-5)
 
 
-@EVERY_CELL
+@LONG
 def test_a_stack_feeds_each_layer_with_the_one_below(name):
     stack = _built(Stack(name, UNITS, 3))
     inputs_bti = _inputs()
@@ -357,7 +359,7 @@ def test_a_residual_stack_adds_the_input_of_each_layer_but_the_first(bidirection
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@EVERY_CELL
+@LONG
 def test_step_by_step_equals_the_sequence_in_a_residual_stack(name):
     stack, plain = (_built(Stack(name, UNITS, 3, residual=residual)) for residual in (True, False))
     inputs_bti, states = _inputs(), tuple(_state(name, seed=10 * n) for n in range(3))
