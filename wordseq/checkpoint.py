@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from wordseq.config import ELEMENTWISE_CELLS, SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
+from wordseq.kinds import make_model
 from wordseq.model import Seq2Seq
 from wordseq.vocab import TextCodec
 from wordseq.writing import naming, write_atomically
@@ -161,7 +162,7 @@ class Run:
         config, (src, tgt) = self.config, self.codecs
         arrays, state = self.load(name)
         _check_model_size(config.model, len(src.vocab), len(tgt.vocab), arrays, self._checkpoint(name))
-        model = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+        model = make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
         assign(by_path(model.weights), arrays, self._checkpoint(name))
         return model, state
 
@@ -254,9 +255,12 @@ def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: 
     Raises:
         UserError: they cannot.
     """
-    # Square matrices: one a decoder layer, but for the lowest where the cell has no recurrent product; two with attention.
-    squares = model.decoder_layers - (model.cell in ELEMENTWISE_CELLS) + 2 * (model.attention != "none")
-    least = model.embed_dim * (src_size + tgt_size + model.hidden_size) + model.hidden_size**2 * squares
+    vectors = src_size + tgt_size * (model.kind == "encoder_decoder") + model.hidden_size
+    squares = 0
+    if model.kind != "same_length":
+        # Square matrices: one a decoder layer, but for the lowest where the cell has no recurrent product; two with attention.
+        squares = model.decoder_layers - (model.cell in ELEMENTWISE_CELLS) + 2 * (model.attention != "none")
+    least = model.embed_dim * vectors + model.hidden_size**2 * squares
     found = sum(array.size for array in arrays.values())
     if least > found:
         raise UserError(

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from wordseq.errors import UserError
@@ -20,6 +21,20 @@ WIDEST, DEEPEST = 2**16, 64
 CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
 ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
 """Cells without a recurrent product: nothing for recurrent dropout to act on."""
+KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "repeat_vector": {"attention": "none", "peek": False, "input_feeding": False, "tie_embeddings": False},
+        "same_length": {
+            "attention": "none",
+            "peek": False,
+            "input_feeding": False,
+            "tie_embeddings": False,
+            "decoder_layers": 1,
+            "bridge": "copy",
+        },
+    }
+)
+"""Settings of [model] that have no say in a `model.kind`, and what they are then."""
 SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
 
 
@@ -78,7 +93,12 @@ class DataConfig:
 class ModelConfig:
     """The encoder-decoder."""
 
-    kind: str = setting("encoder_decoder", "the shape of the model", choices=("encoder_decoder",))
+    kind: str = setting(
+        "encoder_decoder",
+        "encoder_decoder; repeat_vector: the decoder sees the source's vector at every step and no token, the whole output in "
+        "one pass; same_length: one stack, an output for each input",
+        choices=("encoder_decoder", *KIND_SETTINGS),
+    )
     cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=CELLS)
     embed_dim: int = setting(256, "size of a token's vector", minimum=1, maximum=WIDEST)
     embed_scale: float = setting(
@@ -108,6 +128,10 @@ class ModelConfig:
         minimum=0,
         maximum=0.95,
     )
+    peek: bool = setting(False, "the decoder sees the encoder's last output at every step (Cho et al. 2014)")
+    input_feeding: bool = setting(
+        False, "the last attended vector is joined to the next input (Luong et al. 2015, section 3.3); slower"
+    )
     tie_embeddings: bool = setting(False, "one matrix for target embedding and output")
 
 
@@ -136,7 +160,19 @@ class TrainConfig:
         "auto", "number format of the large products; auto: by the CPU", choices=("float32", "bfloat16", "auto")
     )
     shards: int = setting(0, "parts of a batch computed side by side; 0: by the number of processors", minimum=0)
-    teacher_forcing: float = setting(1.0, "share of gold tokens fed to the decoder", minimum=1, maximum=1)
+    teacher_forcing: float = setting(
+        1.0,
+        "share of gold tokens fed to the decoder, drawn for each token; the others are its own greedy predictions",
+        minimum=0,
+        maximum=1,
+    )
+    teacher_forcing_schedule: str = setting(
+        "constant",
+        "how that share falls with i updates from 1 to train.teacher_forcing (Bengio et al. 2015); k is the decay: "
+        "linear: 1 - i/k; exponential: exp(-i/k); inverse_sigmoid: k / (k + exp(i/k))",
+        choices=("constant", "linear", "exponential", "inverse_sigmoid"),
+    )
+    teacher_forcing_decay: float = setting(1000.0, "k of that schedule, in updates", minimum=1)
     validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)
     patience: int = setting(4, "stop after so many validations without a better dev BLEU; 0: never", minimum=0)
     log_steps: int = setting(100, "a line in metrics.jsonl every so many updates", minimum=1)
@@ -185,6 +221,8 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     """
     values = read_toml(path) if path else {}
     where = str(path) if path else "settings"
+    overrides = list(overrides)
+    values = _without_other_kinds(values, overrides, where)
     for text in overrides:
         key, _, value = text.partition("=")
         section, dot, name = key.strip().partition(".")
@@ -197,6 +235,17 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
             table = {key: kept for key, kept in table.items() if key not in SOURCES}
         values = {**values, section: {**table, name: _parse(value.strip())}}
     return config_from_dict(values, where)
+
+
+def _without_other_kinds(values: dict[str, Any], overrides: Iterable[str], where: str) -> dict[str, Any]:
+    """Where an override chooses `model.kind`, what the file says of parts that this kind lacks goes with the file's kind."""
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if key.strip() == "model.kind" and "model" in values:
+            fixed = KIND_SETTINGS.get(str(_parse(value.strip())), {})
+            table = _table("model", values["model"], where)
+            values = {**values, "model": {name: kept for name, kept in table.items() if name not in fixed}}
+    return values
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -270,6 +319,9 @@ def _section(section: str, table: Mapping[str, Any], where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in table:
         _check_key(section, name, where)
+    if section == "model":
+        # What has no say in this kind of model need not be said.
+        table = {**KIND_SETTINGS.get(str(table.get("kind")), {}), **table}
     return kind(**{name: _checked(f"{section}.{name}", value, fields[name], where) for name, value in table.items()})
 
 
@@ -328,9 +380,28 @@ def _check_together(config: Config, where: str) -> Config:
         raise UserError(
             f"{where}: data.pretokenized = true splits at spaces, so data.level must be 'word' on both sides"
         )
-    if model.attention == "none" and model.bridge == "zero":
+    _check_model(model, where)
+    _check_feeding(config, where)
+    return config
+
+
+def _check_model(model: ModelConfig, where: str) -> None:
+    for key, value in KIND_SETTINGS.get(model.kind, {}).items():
+        got = getattr(model, key)
+        if got != value:
+            raise UserError(
+                f"{where}: model.kind = {model.kind!r} goes with model.{key} = {_toml_value(value)} only, "
+                f"got {_toml_value(got)}"
+            )
+    if model.input_feeding and model.attention == "none":
         raise UserError(
-            f"{where}: with model.attention = 'none' and model.bridge = 'zero' the decoder would see nothing of the source"
+            f"{where}: model.input_feeding feeds what attention found; model.attention = 'none' finds nothing"
+        )
+    sees_source = model.attention != "none" or model.peek or model.kind != "encoder_decoder"
+    if not sees_source and model.bridge == "zero":
+        raise UserError(
+            f"{where}: with model.attention = 'none' and model.bridge = 'zero' the decoder would see nothing of the source "
+            "unless model.peek is true"
         )
     if model.bidirectional and model.hidden_size % 2:
         raise UserError(
@@ -346,4 +417,17 @@ def _check_together(config: Config, where: str) -> Config:
             f"{where}: model.tie_embeddings needs model.embed_dim = model.hidden_size, "
             f"got {model.embed_dim} and {model.hidden_size}"
         )
-    return config
+
+
+def _check_feeding(config: Config, where: str) -> None:
+    kind, train = config.model.kind, config.train
+    if kind != "encoder_decoder" and train.teacher_forcing < 1:
+        raise UserError(
+            f"{where}: model.kind = {kind!r} is fed no tokens, so train.teacher_forcing must be 1.0, "
+            f"got {train.teacher_forcing}"
+        )
+    if train.teacher_forcing_schedule != "constant" and train.teacher_forcing == 1:
+        raise UserError(
+            f"{where}: train.teacher_forcing_schedule = {train.teacher_forcing_schedule!r} falls from 1 to "
+            "train.teacher_forcing, which must be below 1"
+        )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
 from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
 from wordseq.compare import MEMORY_FILE
@@ -15,6 +17,7 @@ from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import HeldOut, describe, prepare, split_report
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
+from wordseq.kinds import make_model
 from wordseq.model import Seq2Seq
 from wordseq.page import END, Alignment
 from wordseq.preparing import Prepared, prepare_corpus
@@ -54,10 +57,11 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     for line in describe(corpus):
         say(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
+    _check_lengths(config, corpus)
     _begin(run, config, corpus)
     for line in _describe_data(run, (src, tgt)):
         say(line)
-    model = Seq2Seq(
+    model = make_model(
         config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
     )
     say(_describe_job(config, model, stores))
@@ -263,6 +267,23 @@ def _check_folder(run: Run, config: Config) -> None:
         raise UserError(f"{run.folder}: is a file; choose another --run")
     elif run.folder.exists() and not run.unfinished and any(run.folder.iterdir()):
         raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another --run")
+
+
+def _check_lengths(config: Config, corpus: Prepared) -> None:
+    """A model with an output for each input cannot give more tokens than it reads."""
+    if config.model.kind != "same_length":
+        return
+    src, tgt = corpus.stores
+    longer = np.flatnonzero(tgt.lengths > src.lengths)
+    if len(longer):
+        first = int(longer[0])
+        source, target = (
+            codec.to_text(store[first]) for codec, store in zip(corpus.codecs, corpus.stores, strict=True)
+        )
+        raise UserError(
+            f"model.kind = 'same_length' gives no more tokens than it reads, but {len(longer):,} of {len(src):,} training "
+            f"targets have more than their sources, {target!r} for {source!r} among them"
+        )
 
 
 def _check_place(run: Run) -> None:

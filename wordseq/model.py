@@ -9,11 +9,11 @@ from wordseq.attention import make_attention
 from wordseq.batching import mask
 from wordseq.cells import State
 from wordseq.config import ModelConfig
-from wordseq.products import fan_in_uniform, matmul
+from wordseq.products import cast_once, fan_in_uniform, matmul
 from wordseq.recurrence import Stack
 
 States = tuple[State, ...]
-"""One state a decoder layer."""
+"""One state a decoder layer; with input feeding one more, of one tensor: the last attended vector."""
 
 
 class Memory(NamedTuple):
@@ -22,16 +22,26 @@ class Memory(NamedTuple):
     memory_bsh: tf.Tensor
     keys_bsh: tf.Tensor
     mask_bs: tf.Tensor
+    context: tuple[tf.Tensor, ...] = ()
+    """The encoder's last top output `[b, h]`, where the decoder sees it at every step."""
 
 
 class Seq2Seq(keras.Model):
-    """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015 without input feeding).
+    """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015).
 
     The decoder runs over the whole target, then attention is a few large products:
 
         memory, last = encoder(embed(src));  state = bridge(last)
         h = decoder(embed(tgt), state);      a = tanh([h; context(h, memory)] W + b)    (Luong, equation 5)
         logits = a V + b
+
+    What the decoder is given at step t depends on the settings; joined, in this order:
+
+        embed(tgt_t)   the token before; not for `model.kind` = "repeat_vector", whose output is made in one pass
+        c              the encoder's last top output: with `model.peek` (Cho et al. 2014), and always for "repeat_vector"
+        a_(t-1)        the last attended vector, 0 at first: with `model.input_feeding` (Luong, section 3.3)
+
+    With input feeding, attention is inside the recurrence, and the decoder runs step by step.
 
     A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
     (which starts with BOS), so `compile` and `fit` work.
@@ -52,55 +62,66 @@ class Seq2Seq(keras.Model):
         self.config = config
         self.src_size, self.tgt_size = src_size, tgt_size
         self.precision = precision
-        units = config.hidden_size
+        seed *= 100_000
         shared: dict[str, Any] = {
             "dropout": config.dropout,
             "recurrent_dropout": config.recurrent_dropout,
             "residual": config.residual,
+            "precision": precision,
         }
-        seed *= 100_000
-        # As output weights, entries of size 1 would start far too sure.
-        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
         self.src_embed = _embedding(src_size, config.embed_dim, config.embed_scale, seed + 1, "src_embed")
-        self.tgt_embed = _embedding(tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
         self.encoder = Stack(
             config.cell,
-            units,
+            config.hidden_size,
             config.encoder_layers,
             bidirectional=config.bidirectional,
-            precision=precision,
             seed=seed + 1000,
             name="encoder",
             **shared,
         )
-        self.decoder = Stack(
-            config.cell, units, config.decoder_layers, precision=precision, seed=seed + 2000, name="decoder", **shared
-        )
-        self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
-        self.attention = make_attention(config.attention, units, precision, seed + 4)
-        self.combine = _Dense(2 * units, units, precision, seed + 5, "combine") if self.attention else None
-        self.output_layer = _Output(None if config.tie_embeddings else units, tgt_size, seed + 6, "output")
+        self._make_decoder(seed, shared)
+        inputs = None if config.tie_embeddings else config.hidden_size
+        self.output_layer = _Output(inputs, tgt_size, seed + 6, "output")
         self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7)
         self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8)
         self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9)
         self.build([(None, None), (None, None)])
 
+    def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
+        config, units = self.config, self.config.hidden_size
+        if config.kind not in ("encoder_decoder", "repeat_vector"):
+            raise ValueError(f"no encoder-decoder: kind {config.kind!r}; see kinds.make_model")
+        self.sees_tokens = config.kind == "encoder_decoder"
+        self.sees_context = config.peek or not self.sees_tokens
+        # As output weights, entries of size 1 would start far too sure.
+        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
+        if self.sees_tokens:
+            self.tgt_embed = _embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
+        self.decoder = Stack(config.cell, units, config.decoder_layers, seed=seed + 2000, name="decoder", **shared)
+        self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
+        self.attention = make_attention(config.attention, units, self.precision, seed + 4)
+        self.combine = _Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
+
     def build(self, input_shape: Any) -> None:
         """Make all weights; their shapes are known from the settings."""
         if self.built:
             return
-        vectors = (None, None, self.config.embed_dim)
-        for layer in (self.src_embed, self.tgt_embed):
-            layer.build((None, None))
-        self.encoder.build(vectors)
-        self.decoder.build(vectors)
+        self.src_embed.build((None, None))
+        self.encoder.build((None, None, self.config.embed_dim))
+        self._build_decoder()
+        self.output_layer.build(None)
+        self.built = True
+
+    def _build_decoder(self) -> None:
+        units = self.config.hidden_size
+        if self.sees_tokens:
+            self.tgt_embed.build((None, None))
+        given = self.sees_tokens * self.config.embed_dim + (self.sees_context + self.config.input_feeding) * units
+        self.decoder.build((None, None, given))
         self.bridge.build(self.encoder_state_parts)
-        if self.attention is not None:
-            self.attention.build(None)
-        for layer in (self.combine, self.output_layer):
+        for layer in (self.attention, self.combine):
             if layer is not None:
                 layer.build(None)
-        self.built = True
 
     @property
     def encoder_state_parts(self) -> int:
@@ -109,19 +130,63 @@ class Seq2Seq(keras.Model):
 
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
         """What the decoder looks at, and the states it starts from."""
-        mask_bs = mask(src_ids_bs)
-        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
-        memory_bsh, states = self.encoder(vectors_bse, mask_bs, training=training)
+        memory_bsh, states = self._read(src_ids_bs, training)
         keys_bsh = self.attention.keys(memory_bsh) if self.attention else memory_bsh
-        return Memory(memory_bsh, keys_bsh, mask_bs), self.bridge(states)
+        context = (states[-1][0],) if self.sees_context else ()
+        started = self.bridge(states)
+        if self.config.input_feeding:
+            started = (*started, (tf.zeros_like(memory_bsh[:, 0]),))
+        return Memory(memory_bsh, keys_bsh, mask(src_ids_bs), context), started
+
+    def _read(self, src_ids_bs: tf.Tensor, training: bool) -> tuple[tf.Tensor, States]:
+        """The encoder's outputs `[b, s, h]` and last states."""
+        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
+        return self.encoder(vectors_bse, mask(src_ids_bs), training=training)
 
     def decode(
         self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Vectors `[b, t, h]` for `logits`, and attention weights `[b, t, s]` (None without attention)."""
-        vectors_bte = self.drop_tgt(self.tgt_embed(tgt_ids_bt), training=training)
-        hidden_bth, _ = self.decoder(vectors_bte, mask(tgt_ids_bt), states, training=training)
+        given = []
+        if self.sees_tokens:
+            given.append(self.drop_tgt(self.tgt_embed(tgt_ids_bt), training=training))
+        if self.sees_context:
+            given.append(tf.repeat(memory.context[0][:, None], tf.shape(tgt_ids_bt)[1], axis=1))
+        vectors_bti = given[0] if len(given) == 1 else tf.concat(given, -1)
+        if self.config.input_feeding:
+            return self._decode_by_steps(vectors_bti, memory, states, training)
+        hidden_bth, _ = self.decoder(vectors_bti, mask(tgt_ids_bt), states, training=training)
         return self._attend(hidden_bth, memory, training)
+
+    def _decode_by_steps(
+        self, vectors_bti: tf.Tensor, memory: Memory, states: States, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`decode` with the attended vector of each step, after dropout, fed to the next.
+
+        Dropout is drawn before the loop, so that it is as in a decoder that runs over the whole target. Padding is not
+        skipped: it stands last, so it changes nothing before.
+        """
+        batch, steps = tf.unstack(tf.shape(vectors_bti)[:2])
+        vectors_tbi = tf.transpose(vectors_bti, [1, 0, 2])
+        drops = self.decoder.draw(batch, steps) if training else None
+        keep_tbh = self.drop_out(tf.ones([steps, batch, self.config.hidden_size]), training=training)
+
+        def body(t: tf.Tensor, states: States, *found: tf.TensorArray) -> tuple[Any, ...]:
+            inputs_bi = tf.concat([vectors_tbi[t], states[-1][0]], -1)
+            hidden_bh, states = self.decoder.step(inputs_bi, states[:-1], None if drops is None else drops.at(t))
+            attended_b1h, weights_b1s = self._attend(hidden_bh[:, None], memory, training=False)
+            attended_bh = attended_b1h[:, 0] * keep_tbh[t]
+            values = (attended_bh, tf.squeeze(weights_b1s, 1))
+            written = (array.write(t, value) for array, value in zip(found, values, strict=True))
+            return t + 1, (*states, (attended_bh,)), *written
+
+        arrays = [tf.TensorArray(tf.float32, steps) for _ in range(2)]
+        with cast_once([weight for weight in self.weights if len(weight.shape) == 2], self.precision):
+            found = tf.while_loop(
+                lambda t, *_: t < steps, body, (tf.constant(0), states, *arrays), maximum_iterations=steps
+            )[2:]
+        attended_bth, weights_bts = (tf.transpose(array.stack(), [1, 0, 2]) for array in found)
+        return attended_bth, weights_bts
 
     def _attend(self, hidden_bth: tf.Tensor, memory: Memory, training: bool) -> tuple[tf.Tensor, tf.Tensor | None]:
         if self.attention is None or self.combine is None:
@@ -152,11 +217,17 @@ class Seq2Seq(keras.Model):
         """
         batch, beams = tf.unstack(tf.shape(last_ids_bk))
         flat = tf.nest.map_structure(lambda part: tf.reshape(part, [batch * beams, part.shape[-1]]), states)
-        vectors_ne = self.tgt_embed(tf.reshape(last_ids_bk, [batch * beams]))
-        hidden_nh, flat = self.decoder.step(vectors_ne, flat)
+        given = [self.tgt_embed(tf.reshape(last_ids_bk, [batch * beams]))] if self.sees_tokens else []
+        given += [tf.repeat(context_bh, beams, axis=0) for context_bh in memory.context]
+        if self.config.input_feeding:
+            *flat, (attended_nh,) = flat
+            given.append(attended_nh)
+        hidden_nh, flat = self.decoder.step(given[0] if len(given) == 1 else tf.concat(given, -1), flat)
         states = tf.nest.map_structure(lambda part: tf.reshape(part, [batch, beams, part.shape[-1]]), flat)
         hidden_bkh = tf.reshape(hidden_nh, [batch, beams, hidden_nh.shape[-1]])
         attended_bkh, _ = self._attend(hidden_bkh, memory, training=False)
+        if self.config.input_feeding:
+            states = (*states, (attended_bkh,))
         return self.logits(attended_bkh), states
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:

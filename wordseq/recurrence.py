@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from wordseq.cells import Cell, State, make_cell
-from wordseq.products import PRECISIONS
+from wordseq.products import PRECISIONS, product
 
 Arrays = tuple[tf.TensorArray, ...]
 
@@ -297,9 +297,13 @@ class Recurrence(keras.layers.Layer):
         outputs_tbh, state = self.scan(self.cell.project(inputs_tbi), mask_tb, state, keep_bh, fused=training)
         return tf.transpose(tf.reverse(outputs_tbh, turn), [1, 0, 2]), state
 
-    def step(self, inputs_bi: tf.Tensor, state: State) -> State:
-        """The state after one more input; its first part is the output."""
-        return self.cell.step(self.cell.project(inputs_bi), state)
+    def step(self, inputs_bi: tf.Tensor, state: State, keep_bh: tf.Tensor | None = None) -> State:
+        """The state after one more input; its first part is the output. `keep_bh`: see `Scan`."""
+        cell, projected_bg = self.cell, self.cell.project(inputs_bi)
+        if keep_bh is None or not cell.recurrent:
+            return cell.step(projected_bg, state)
+        product_bg = tf.cast(product(state[0] * keep_bh, cell.recurrent_kernel, cell.precision), tf.float32)
+        return cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, cell.step_weights())[0]
 
 
 class Bidirectional(keras.layers.Layer):
@@ -323,6 +327,19 @@ class Bidirectional(keras.layers.Layer):
         back_bth, back = self.back(inputs_bti, mask_bt, training=training)
         joined = tuple(tf.concat(both, -1) for both in zip(ahead, back, strict=True))
         return tf.concat([ahead_bth, back_bth], -1), joined
+
+
+class Drops(NamedTuple):
+    """Factors that drop in steps of a stack, drawn for all steps at once; one entry a layer."""
+
+    inputs: tuple[tf.Tensor | None, ...]
+    """On the layer's input: `[t, b, h]`, or `[b, h]` of one step."""
+    keeps: tuple[tf.Tensor | None, ...]
+    """On the last output before the recurrent product: `[b, h]`, the same at every step."""
+
+    def at(self, t: tf.Tensor) -> "Drops":
+        """Those of step `t`."""
+        return Drops(tuple(None if part is None else part[t] for part in self.inputs), self.keeps)
 
 
 class Stack(keras.layers.Layer):
@@ -382,11 +399,31 @@ class Stack(keras.layers.Layer):
             after.append(state)
         return inputs_bti, tuple(after)
 
-    def step(self, inputs_bi: tf.Tensor, states: Sequence[State]) -> tuple[tf.Tensor, tuple[State, ...]]:
-        """The output `[b, h]` of the top layer and every layer's state after one more input."""
+    def draw(self, batch: tf.Tensor, steps: tf.Tensor) -> Drops:
+        """Dropout of so many steps in one direction, as `call` in training draws it."""
+        inputs_bth, keep_bh = tf.ones([batch, steps, self.units]), tf.ones([batch, self.units])
+        # Drawn batch first, as over a whole sequence, so that the same seed drops the same.
+        drawn = (tf.transpose(drop(inputs_bth, training=True), [1, 0, 2]) for drop in self.drops[1:])
+        keeps = (layer.keep(keep_bh, training=True) if layer.keep else None for layer in self.layers)
+        return Drops((None, *drawn), tuple(keeps))
+
+    def step(
+        self, inputs_bi: tf.Tensor, states: Sequence[State], drops: Drops | None = None
+    ) -> tuple[tf.Tensor, tuple[State, ...]]:
+        """The output `[b, h]` of the top layer and every layer's state after one more input.
+
+        Args:
+            inputs_bi: of the bottom layer.
+            states: one a layer.
+            drops: of this step; None drops nothing.
+        """
+        none = (None,) * len(self.layers)
         after = []
-        for k, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            after.append(layer.step(inputs_bi, state))
+        for k, (layer, state, drop_bi, keep_bh) in enumerate(
+            zip(self.layers, states, *(drops or Drops(none, none)), strict=True)
+        ):
+            dropped_bi = inputs_bi if drop_bi is None else inputs_bi * drop_bi
+            after.append(layer.step(dropped_bi, state, keep_bh))
             outputs_bh = after[-1][0]
             inputs_bi = inputs_bi + outputs_bh if self.residual and k else outputs_bh
         return inputs_bi, tuple(after)

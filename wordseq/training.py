@@ -19,12 +19,14 @@ from wordseq.batching import IdStore, make_batch, mask, plan_epoch
 from wordseq.checkpoint import BEST, LAST, Arrays, Run, arrays_of, assign, by_path
 from wordseq.config import TrainConfig
 from wordseq.errors import UserError
+from wordseq.feeding import fed_ids, gold_share
 from wordseq.losses import cross_entropy
 from wordseq.model import Seq2Seq
 from wordseq.optimizers import Updater, learning_rate
 from wordseq.threads import parts
 from wordseq.vocab import PAD_ID
 
+_IDS = tf.TensorSpec([None, None], tf.int32)
 SHARD_ROWS = 16
 """Parts of a batch have a multiple of so many rows, so that few shapes are compiled."""
 
@@ -59,6 +61,8 @@ class Progress:
     batch: int = 0
     """Batches of this epoch that are done."""
     best_bleu: float = -1.0
+    best_loss: float = 0.0
+    """Dev loss of the best: of equal BLEU, the lower loss is better."""
     best_step: int = 0
     waits: int = 0
     """Validations since the best."""
@@ -160,23 +164,49 @@ class Trainer:
         self.weights = model.trainable_variables
         self.updater = Updater(config, self.weights)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    @tf.function(input_signature=[_IDS, _IDS])
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Nats of a batch's real target tokens, their number, and the norm of the mean gradient, after one update."""
+        return self._update(src_ids_bs, tgt_ids_bt, None)
+
+    @tf.function(input_signature=[_IDS, _IDS, tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)])
+    def update_fed(
+        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, share: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """`update` in which the decoder is fed its own predictions in place of some gold tokens.
+
+        Args:
+            src_ids_bs: sources.
+            tgt_ids_bt: targets.
+            share: probability that a token fed is gold.
+            seed: decides which are, see `feeding.fed_ids`.
+        """
+        return self._update(src_ids_bs, tgt_ids_bt, (share, seed))
+
+    def _update(
+        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         shards = self.config.shards or parts()
-        found = [self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards)) for k in range(shards)]
+        found = []
+        for k in range(shards):
+            drawn = feeding and (feeding[0], tf.random.experimental.stateless_fold_in(feeding[1], k))
+            found.append(self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards), drawn))
         nats, tokens, gradients = zip(*found, strict=True)
         tokens = tf.cast(tf.add_n(tokens), tf.float32)
         return tf.add_n(nats), tokens, self.updater.apply(gradients, tokens)
 
     def _gradients(
-        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor
+        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
         """Nats of the real target tokens, their number, and the gradients of the summed loss."""
         model = self.model
         with tf.GradientTape() as tape:
             memory, states = model.encode(src_ids_bs, training=True)
-            hidden_bth, _ = model.decode(tgt_ids_bt[:, :-1], memory, states, training=True)
+            inputs_bt = tgt_ids_bt[:, :-1]
+            if feeding is not None:
+                with tape.stop_recording():
+                    inputs_bt = fed_ids(model, inputs_bt, memory, states, *feeding)
+            hidden_bth, _ = model.decode(inputs_bt, memory, states, training=True)
             gold_bt = tgt_ids_bt[:, 1:]
             # No logits at padding: the product with the vocabulary is most of the work.
             real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]
@@ -249,7 +279,13 @@ def _update(
     batch = make_batch(src, tgt, rows)
     rate = learning_rate(config, progress.step + 1, progress.epoch, progress.decays)
     trainer.updater.set_learning_rate(rate)
-    nats, tokens, norm = (float(value) for value in trainer.update(batch.src_ids_bs, batch.tgt_ids_bt))
+    share = gold_share(config, progress.step)
+    if share < 1:
+        seed = np.array([config.seed, progress.step], np.int32)
+        figures = trainer.update_fed(batch.src_ids_bs, batch.tgt_ids_bt, np.float32(share), seed)
+    else:
+        figures = trainer.update(batch.src_ids_bs, batch.tgt_ids_bt)
+    nats, tokens, norm = (float(value) for value in figures)
     if not (math.isfinite(nats) and math.isfinite(norm)):
         raise _diverged(config, progress.step + 1, f"the loss is {nats} and its gradient's norm {norm}")
     progress.step += 1
@@ -281,6 +317,8 @@ def _log(config: TrainConfig, progress: Progress, rate: float, norm: float) -> d
         "tokens_per_second": round(progress.log_tokens / max(progress.log_seconds, 1e-9)),
         "seconds": round(progress.seconds, 2),
     }
+    if config.teacher_forcing < 1:
+        entry["teacher_forcing"] = gold_share(config, progress.step - 1)
     progress.log_nats, progress.log_tokens, progress.log_seconds = 0.0, 0, 0.0
     return entry
 
@@ -322,9 +360,10 @@ def _look(
     found = validate()
     if not math.isfinite(found.loss):
         raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
-    best = found.bleu > progress.best_bleu
+    # Outputs of one token, such as sums, have no BLEU but 0.
+    best = (found.bleu, -found.loss) > (progress.best_bleu, -progress.best_loss)
     if best:
-        progress.best_bleu, progress.best_step = found.bleu, progress.step
+        progress.best_bleu, progress.best_loss, progress.best_step = found.bleu, found.loss, progress.step
         progress.waits = progress.decay_waits = 0
     elif due:
         progress.waits += 1

@@ -163,7 +163,8 @@ class Translator:
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
         """The most tokens of the output for a source of so many, both with their end."""
-        return int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
+        limit = int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
+        return min(limit, src_tokens) if self.config.model.kind == "same_length" else limit
 
     def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, number: int) -> Found:
         ids_bs = pad(batch)

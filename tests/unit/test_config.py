@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from wordseq.config import (
     ELEMENTWISE_CELLS,
+    KIND_SETTINGS,
     LEVELS,
     SECTIONS,
     SPLIT_FILES,
@@ -130,7 +131,7 @@ def test_wrong_types(values, message):
         ({"train": {"learning_rate": math.nan}}, "train.learning_rate = nan must be at least 0"),
         ({"train": {"learning_rate": math.inf}}, "train.learning_rate must be a finite number, got inf"),
         ({"train": {"clip_norm": -math.inf}}, "train.clip_norm must be a finite number, got -inf"),
-        ({"train": {"teacher_forcing": 0.5}}, "train.teacher_forcing = 0.5 must be at least 1 and at most 1"),
+        ({"train": {"teacher_forcing": 1.5}}, "train.teacher_forcing = 1.5 must be at least 0 and at most 1"),
         ({"data": {"seed": -1}}, "data.seed = -1 must be at least 0"),
         ({"model": {"cell": "GRU"}}, "model.cell = 'GRU'; choose from 'gru', 'lstm'"),
         ({"data": {"level": ""}}, "data.level = ''; choose from 'char', 'word', 'bpe', 'unigram'"),
@@ -197,6 +198,23 @@ def test_every_split_file_is_asked_for(key):
                 f"recurrent_dropout = 0.2 must be 0 with model.cell = {cell!r}",
             )
             for cell in ELEMENTWISE_CELLS
+        ),
+        ({"model": {"input_feeding": True, "attention": "none"}}, "model.attention = 'none' finds nothing"),
+        (
+            {"model": {"kind": "repeat_vector", "attention": "dot"}},
+            'model.kind = \'repeat_vector\' goes with model.attention = "none" only, got "dot"',
+        ),
+        (
+            {"model": {"kind": "same_length", "decoder_layers": 2}},
+            "model.kind = 'same_length' goes with model.decoder_layers = 1 only, got 2",
+        ),
+        (
+            {"model": {"kind": "same_length"}, "train": {"teacher_forcing": 0.5}},
+            "model.kind = 'same_length' is fed no tokens, so train.teacher_forcing must be 1.0, got 0.5",
+        ),
+        (
+            {"train": {"teacher_forcing_schedule": "linear"}},
+            "train.teacher_forcing_schedule = 'linear' falls from 1 to train.teacher_forcing, which must be below 1",
         ),
     ],
 )
@@ -389,8 +407,15 @@ def _configs(draw) -> Config:
         model["recurrent_dropout"] = 0.0
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
-    if model["attention"] == "none" and model["bridge"] == "zero":
-        model["bridge"] = "copy"
+    if model["attention"] == "none":
+        model["input_feeding"] = False
+        if model["bridge"] == "zero":
+            model["bridge"] = "copy"
+    if model["kind"] != "encoder_decoder":
+        model.update(KIND_SETTINGS[model["kind"]])
+        tables["train"]["teacher_forcing"] = 1.0
+    if tables["train"]["teacher_forcing"] == 1:
+        tables["train"]["teacher_forcing_schedule"] = "constant"
     return config_from_dict(tables, "drawn")
 
 
@@ -432,6 +457,28 @@ def test_deep_nesting_is_refused(tmp_path):
     (tmp_path / "x.toml").write_text("[model]\ncell = " + "[" * 100_000)
     with pytest.raises(UserError, match=r"x\.toml: not valid TOML"):
         load_config(tmp_path / "x.toml")
+
+
+# Kinds of models
+
+
+@pytest.mark.parametrize("kind", KIND_SETTINGS)
+def test_what_has_no_say_in_a_kind_need_not_be_said(tmp_path, kind):
+    fixed = KIND_SETTINGS[kind]
+    config = config_from_dict({"model": {"kind": kind}}, "here")
+    assert {key: getattr(config.model, key) for key in fixed} == dict(fixed)
+    # The file's attention belongs to the file's kind; what is said beside the kind is an error.
+    path = _write(tmp_path, '[model]\nattention = "dot"\ninput_feeding = true\nhidden_size = 10\n')
+    model = load_config(path, [f"model.kind={kind}"]).model
+    assert (model.attention, model.input_feeding, model.hidden_size) == ("none", False, 10)
+    for order in ([f"model.kind={kind}", "model.attention=dot"], ["model.attention=dot", f"model.kind='{kind}'"]):
+        with pytest.raises(UserError, match=r"got .dot"):
+            load_config(path, order)
+
+
+def test_peek_shows_the_source_without_attention_and_bridge():
+    model = config_from_dict({"model": {"peek": True, "attention": "none", "bridge": "zero"}}, "here").model
+    assert model.peek
 
 
 # Experiments

@@ -58,12 +58,34 @@ def _gradients(model, src_ids_bs, tgt_ids_bt) -> dict[str, np.ndarray]:
 # One step at a time
 
 
+GIVEN = [
+    {"input_feeding": True, "attention": "dot"},
+    {"input_feeding": True, "attention": "general", "decoder_layers": 2},
+    {"input_feeding": True, "attention": "additive", "cell": "lstm"},
+    {"input_feeding": True, "peek": True},
+    {"peek": True, "cell": "lstm"},
+    {"peek": True, "attention": "none", "bridge": "zero"},
+    {"peek": True, "input_feeding": True, "tie_embeddings": True, "embed_dim": 8, "encoder_layers": 2},
+]
+"""Decoders that are given more than the last token."""
+
+
 @pytest.mark.parametrize("cell", SOME_CELLS)
 @pytest.mark.parametrize(("attention", "bridge"), WIRINGS)
 def test_step_by_step_logits_equal_teacher_forced_logits(cell, attention, bridge):
     # One layer and two, in turn.
     layers = 1 + (WIRINGS.index((attention, bridge)) + list(CELLS).index(cell)) % 2
     model = make_model(cell=cell, attention=attention, bridge=bridge, encoder_layers=layers, decoder_layers=layers)
+    check_steps(model)
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_step_by_step_logits_equal_teacher_forced_logits_with_peek_and_input_feeding(settings):
+    check_steps(make_model(**settings))
+
+
+def check_steps(model):
+    """Step-by-step logits equal teacher-forced ones, and depend on the source."""
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
     forced_btv = model((src_ids_bs, tgt_ids_bt)).numpy()
     assert forced_btv.shape == (*tgt_ids_bt.shape, TGT_SIZE)
@@ -95,7 +117,16 @@ def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cel
 @pytest.mark.parametrize("cell", SOME_CELLS)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_hypotheses_of_a_sentence_do_not_touch_each_other(cell, attention):
-    model = make_model(cell=cell, attention=attention)
+    check_hypotheses(make_model(cell=cell, attention=attention))
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_hypotheses_do_not_touch_each_other_with_peek_and_input_feeding(settings):
+    check_hypotheses(make_model(**settings))
+
+
+def check_hypotheses(model):
+    """Three hypotheses together are as one at a time."""
     memory, states = model.encode(_ids(SRC))
     states = tf.nest.map_structure(lambda part: tf.repeat(part[:, None], 3, axis=1), states)
     apart = [tf.nest.map_structure(lambda part, k=k: part[:, k : k + 1], states) for k in range(3)]
@@ -115,7 +146,16 @@ def test_hypotheses_of_a_sentence_do_not_touch_each_other(cell, attention):
 @pytest.mark.parametrize("cell", SOME_CELLS)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_batch_gives_what_its_sentences_give_one_at_a_time(cell, attention):
-    model = make_model(cell=cell, attention=attention)
+    check_batch(make_model(cell=cell, attention=attention))
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_padding_changes_nothing_with_peek_and_input_feeding(settings):
+    check_batch(make_model(**settings))
+
+
+def check_batch(model):
+    """Logits and gradients of a batch are those of its sentences."""
     src_ids_bs, tgt_ids_bt = _ids(SRC[:2]), _ids(TGT[:2], bos=True)
     together_btv = model((src_ids_bs, tgt_ids_bt))
     together = _gradients(model, src_ids_bs, tgt_ids_bt)
@@ -283,6 +323,38 @@ def test_every_weight_is_trained(attention, bridge, encoder_layers, decoder_laye
         assert gradient.any(), path
 
 
+@pytest.mark.parametrize("settings", GIVEN)
+def test_every_weight_is_trained_with_peek_and_input_feeding(settings):
+    model = make_model(**settings)
+    for path, gradient in _gradients(model, _ids(SRC[:1]), _ids(TGT[:1], bos=True)).items():
+        # Without bridge and attention, the encoder works through the context alone.
+        assert gradient.any(), path
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_what_the_decoder_is_given_makes_its_first_matrix_wider(settings):
+    plain = {key: value for key, value in settings.items() if key not in ("peek", "input_feeding")} | {"bridge": "copy"}
+    model, other = make_model(**settings), make_model(**plain)
+    more = settings.get("peek", False) + settings.get("input_feeding", False)
+    widths = [m.decoder.layers[0].cell.kernel.shape[0] for m in (model, other)]
+    assert widths[0] - widths[1] == 8 * more
+
+
+def test_input_feeding_compiled_equals_eager():
+    model = make_model(input_feeding=True, peek=True, attention="additive", decoder_layers=2)
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    variables = [v.value for v in model.trainable_variables]
+
+    @tf.function
+    def compiled(src_ids_bs, tgt_ids_bt):
+        with tf.GradientTape() as tape:
+            loss = _loss(model, src_ids_bs, tgt_ids_bt)
+        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+
+    for gradient, (path, expected) in zip(compiled(*ids), _gradients(model, *ids).items(), strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=path)
+
+
 def test_one_direction_does_not_see_what_comes_later_and_both_do():
     a, b = _ids([[4, 5, 6]]), _ids([[4, 5, 7]])
     for bidirectional, seen in ((False, False), (True, True)):
@@ -292,6 +364,16 @@ def test_one_direction_does_not_see_what_comes_later_and_both_do():
 
 
 # Dropout
+
+
+def test_dropout_with_input_feeding_is_for_training_only():
+    settings = {"input_feeding": True, "bidirectional": False, "decoder_layers": 2}
+    model, plain = make_model(dropout=0.5, recurrent_dropout=0.5, **settings), make_model(**settings)
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    np.testing.assert_array_equal(model(ids), plain(ids))
+    first, second = (model(ids, training=True).numpy() for _ in range(2))
+    assert np.abs(first - second).max() > 1e-2, "the draw never changes"
+    np.testing.assert_allclose(plain(ids, training=True), plain(ids), atol=1e-5)
 
 
 def test_dropout_is_for_training_only():
@@ -336,8 +418,9 @@ def test_bfloat16_logits_are_close_and_float32():
     assert 1e-6 < np.abs(a - b).max() < 0.05
 
 
-def test_compile_and_fit_learn_a_batch_by_heart():
-    model = _start(cell="lstm", embed_dim=16, hidden_size=16, bidirectional=False)
+@pytest.mark.parametrize("input_feeding", [False, True])
+def test_compile_and_fit_learn_a_batch_by_heart(input_feeding):
+    model = _start(cell="lstm", embed_dim=16, hidden_size=16, bidirectional=False, input_feeding=input_feeding)
     src_ids_bs, tgt_ids_bt = pad(SRC), pad(TGT, bos=True)
     model.compile(
         optimizer=keras.optimizers.Adam(0.05),

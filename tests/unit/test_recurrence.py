@@ -420,3 +420,20 @@ def test_a_stack_drops_between_layers_only():
     for stack, drops in ((one, False), (two, True)):
         plain, trained = (stack(_inputs(), MASK_BT, training=training)[0].numpy() for training in (False, True))
         assert (np.abs(plain - trained).max() > 0.01) == drops
+
+
+@EVERY_CELL
+def test_steps_with_drawn_dropout_equal_the_sequence_in_training(name):
+    settings = {"dropout": 0.5, "recurrent_dropout": 0.5, "residual": True, "seed": 3}
+    whole, stepped = (_built(Stack(name, UNITS, 2, **settings)) for _ in range(2))
+    inputs_bti, mask_bt = tf.constant(_inputs()), np.ones_like(MASK_BT)
+    outputs_bth, last = whole(inputs_bti, mask_bt, training=True)
+    batch, steps = mask_bt.shape
+    states, drops = [layer.cell.zero_state(batch) for layer in stepped.layers], stepped.draw(batch, steps)
+    for t in range(steps):
+        output_bh, states = stepped.step(inputs_bti[:, t], states, drops.at(t))
+        np.testing.assert_allclose(output_bh, outputs_bth[:, t], atol=1e-5)
+    for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(last), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    plain_bh, _ = stepped.step(inputs_bti[:, 0], [layer.cell.zero_state(batch) for layer in stepped.layers])
+    assert np.abs(plain_bh - outputs_bth[:, 0]).max() > 1e-2
