@@ -28,7 +28,7 @@ SEEDS ?= 1
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
-.PHONY: help train eval compare data bench test test-slow check format constraints clean
+.PHONY: help train eval compare data bench test test-slow test-long check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,7 +52,10 @@ test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test-slow: $(READY) ## the tests that train for minutes
-	@$(BIN)/python -m pytest -q -n 2 -m slow
+	@$(BIN)/python -m pytest -q -n 2 -m "slow and not long"
+
+test-long: $(READY) ## the tests that take hours together: every cell learns a task, corpora of any size
+	@$(BIN)/python -m pytest -q -m long
 
 check: $(READY) ## style, types, import order
 	@$(BIN)/ruff check .
@@ -72,7 +75,7 @@ clean: ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 
 $(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV) ..."
+	@echo "installing into $(VENV): about 2 GB with TensorFlow, one to five minutes ..."
 	@if command -v uv >/dev/null; then \
 	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \

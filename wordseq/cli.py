@@ -177,9 +177,10 @@ def _train(options: argparse.Namespace) -> int | None:
     if options.list_settings:
         print(_settings())
         return 0
-    config = load_config(options.config, options.set)
     if options.run is None:
         raise UserError("train needs --run DIR, the folder to train into")
+    saved = options.run / "config.toml"
+    config = load_config(options.config or (saved if saved.is_file() else None), options.set)
     import_tensorflow()
     from wordseq.checkpoint import Run
     from wordseq.jobs import evaluate_run, train_run

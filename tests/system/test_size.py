@@ -23,6 +23,7 @@ def size():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_training_on_more_pairs_takes_no_more_memory(size, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -38,6 +39,7 @@ def test_training_on_more_pairs_takes_no_more_memory(size, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_translating_more_lines_takes_no_more_memory_and_loses_none(size, tmp_path):
     run = tmp_path / "run"
