@@ -49,10 +49,10 @@ bench: $(READY) ## speed of training and decoding, against stock Keras and PyTor
 	@$(BIN)/wordseq bench $(BENCH)
 
 test: $(READY) ## the tests, without those that train for minutes
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY) ## the tests that train for minutes
-	@$(BIN)/python -m pytest -q -n 2 -m "slow and not long"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow and not long"
 
 test-long: $(READY) ## the tests that take hours together: every cell learns a task, corpora of any size
 	@$(BIN)/python -m pytest -q -m long

@@ -399,7 +399,7 @@ def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
         def fail(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr(jobs, "Seq2Seq", fail)
+        monkeypatch.setattr(jobs, "make_model", fail)
         one_line(complaint(*train()), "out of memory", "model.hidden_size")
 
 

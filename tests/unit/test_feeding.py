@@ -119,6 +119,7 @@ def _possible(logits_bv):
     return logits_bv - tf.reduce_sum(blocked, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", KINDS)
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_loss_and_gradients_are_those_of_feeding_one_by_one(settings, share):
@@ -134,6 +135,7 @@ def test_loss_and_gradients_are_those_of_feeding_one_by_one(settings, share):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1, np.abs(theirs).max()), err_msg=variable.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", KINDS)
 def test_all_gold_by_the_slow_path_equals_the_fast_path(settings):
     fast, slow = (Trainer(make_model(**settings), TrainConfig(precision="float32", shards=2)) for _ in range(2))

@@ -103,6 +103,7 @@ def test_a_target_longer_than_its_source_costs_the_same_in_any_batch():
     np.testing.assert_allclose(alone, padded, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "targets"),
     [
