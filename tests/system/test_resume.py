@@ -12,6 +12,8 @@ import pytest
 from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
 from wordseq.quiet import import_tensorflow
 
+pytestmark = pytest.mark.slow  # Trainings that are killed: more than a minute.
+
 STEPS = 240
 LONG = ("train.max_epochs=1000", f"train.max_steps={STEPS}", "train.patience=0", "train.validate_steps=30")
 BLOWS = (

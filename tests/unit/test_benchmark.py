@@ -143,6 +143,7 @@ def ours(task, path, make):
 # --- the systems
 
 
+@pytest.mark.slow
 def test_the_peer_of_stock_layers_has_as_many_weights_and_learns(tmp_path):
     """The same model: as many parameters, but for the GRU's second bias, which both have, and biases of forget gates."""
     from wordseq.benchmark.ours import Ours

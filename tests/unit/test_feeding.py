@@ -168,6 +168,7 @@ def runs(tmp_path_factory):
     return SimpleNamespace(whole=folder / "whole", parts=folder / "parts")
 
 
+@pytest.mark.slow
 def test_a_continued_run_draws_the_same(runs):
     assert entries(runs.parts) == entries(runs.whole)
     parts, whole = (Run(folder).load(LAST)[0] for folder in (runs.parts, runs.whole))
@@ -175,6 +176,7 @@ def test_a_continued_run_draws_the_same(runs):
         np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
 
 
+@pytest.mark.slow
 def test_the_share_is_logged(runs):
     shares = [entry["teacher_forcing"] for entry in entries(runs.whole) if entry["kind"] == "train"]
     assert shares == pytest.approx([1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25])
