@@ -51,11 +51,11 @@ bench: $(READY) ## speed of training and decoding, against stock Keras and PyTor
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(READY) ## the tests that train for minutes
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow and not long"
+test-slow: $(READY) ## whole trainings: the tests that take minutes
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system -m "slow and not long"
 
-test-long: $(READY) ## the tests that take hours together: every cell learns a task, corpora of any size
-	@$(BIN)/python -m pytest -q -m long
+test-long: $(READY) ## everything that make test leaves out, an hour or more: every cell in every place, corpora of any size
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
 
 check: $(READY) ## style, types, import order
 	@$(BIN)/ruff check .
