@@ -7,18 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-from tests.runs import entries, files_of, settings, write_pairs  # noqa: E402
-from wordseq import jobs  # noqa: E402
-from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path, sha256_of  # noqa: E402
-from wordseq.config import load_config  # noqa: E402
-from wordseq.corpus import HeldOut, load_corpus  # noqa: E402
-from wordseq.errors import UserError  # noqa: E402
-from wordseq.evaluation import bleu  # noqa: E402
-from wordseq.jobs import (  # noqa: E402
+from tests.runs import entries, files_of, settings, write_pairs
+from wordseq import jobs
+from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path, sha256_of
+from wordseq.config import load_config
+from wordseq.corpus import HeldOut, load_corpus
+from wordseq.errors import UserError
+from wordseq.evaluation import bleu
+from wordseq.jobs import (
     Validator,
     describe_run,
     evaluate_run,
@@ -28,8 +24,8 @@ from wordseq.jobs import (  # noqa: E402
     train_run,
     translate_lines,
 )
-from wordseq.threads import parts  # noqa: E402
-from wordseq.translator import Translator  # noqa: E402
+from wordseq.threads import parts
+from wordseq.translator import Translator
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,15 @@ import time
 import numpy as np
 import pytest
 
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-import wordseq  # noqa: E402
-from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs  # noqa: E402
-from wordseq.checkpoint import BEST, Run, arrays_of, by_path  # noqa: E402
-from wordseq.config import CELLS, Config, DataConfig, DecodeConfig, ModelConfig  # noqa: E402
-from wordseq.errors import UserError  # noqa: E402
-from wordseq.model import Seq2Seq  # noqa: E402
-from wordseq.normalisation import prepare  # noqa: E402
-from wordseq.translator import Sampling, Translator  # noqa: E402
-from wordseq.vocab import UNK_ID, train_codec  # noqa: E402
+import wordseq
+from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs
+from wordseq.checkpoint import BEST, Run, arrays_of, by_path
+from wordseq.config import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
+from wordseq.errors import UserError
+from wordseq.model import Seq2Seq
+from wordseq.normalisation import prepare
+from wordseq.translator import Sampling, Translator
+from wordseq.vocab import UNK_ID, train_codec
 
 TRAINING = some_pairs()[:200]
 SENTENCES = [pair.src for pair in some_pairs()[1000:1240]]
@@ -310,16 +306,16 @@ print(json.dumps(found))
 
 
 def test_a_new_process_gives_the_same_translations_for_cells_of_each_kind_and_every_level(saved, tmp_path):
-    same_in_a_new_process(saved, tmp_path)
+    assert_same_in_a_new_process(saved, tmp_path)
 
 
 @pytest.mark.slow
 def test_a_new_process_gives_the_same_translations_for_the_other_cells(tmp_path):
     others = save_all(tmp_path / "others", [cell for cell in CELLS if cell not in FAST_CELLS])
-    same_in_a_new_process(others, tmp_path)
+    assert_same_in_a_new_process(others, tmp_path)
 
 
-def same_in_a_new_process(saved, tmp_path):
+def assert_same_in_a_new_process(saved, tmp_path):
     folder, _, expected = saved
     # Moved, and started from elsewhere, as on another machine.
     moved = tmp_path / "moved"

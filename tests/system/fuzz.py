@@ -27,22 +27,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import tests.conftest  # noqa: F401 (TensorFlow, without its messages)
 from tests.runs import settings, some_pairs, write_pairs
 from tests.strategies import _HOSTILE
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-from wordseq import bulk  # noqa: E402
-from wordseq.checkpoint import BEST, LAST, Run  # noqa: E402
-from wordseq.config import DataConfig, DecodeConfig, load_config  # noqa: E402
-from wordseq.corpus import normalise  # noqa: E402
-from wordseq.errors import UserError  # noqa: E402
-from wordseq.jobs import describe_run, read_held_out, train_run, translate_lines  # noqa: E402
-from wordseq.preparing import prepare_corpus  # noqa: E402
-from wordseq.tokenizer import load_tokenizer, train_tokenizer  # noqa: E402
-from wordseq.translator import Translator  # noqa: E402
-from wordseq.vocab import TextCodec  # noqa: E402
+from wordseq import bulk
+from wordseq.checkpoint import BEST, LAST, Run
+from wordseq.config import DataConfig, DecodeConfig, load_config
+from wordseq.corpus import normalise
+from wordseq.errors import UserError
+from wordseq.jobs import describe_run, read_held_out, train_run, translate_lines
+from wordseq.preparing import prepare_corpus
+from wordseq.tokenizer import load_tokenizer, train_tokenizer
+from wordseq.translator import Translator
+from wordseq.vocab import TextCodec
 
 LF = b"\n"
 SECONDS = 60

@@ -13,9 +13,6 @@ import pytest
 
 from tests.runs import command, environment, files_of, settings, train_arguments, wordseq, write_pairs
 from wordseq import cli
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def train(*more, path=None, folder="new"):
     return train_arguments(Path(folder), settings(Path(path or "pairs.tsv"), *more))
 
 
-def one_line(err, *parts):
+def assert_one_line(err, *parts):
     err = re.sub(r"wordseq: note: .*\n", "", err)
     assert err.startswith("wordseq: error: ")
     assert err.count("\n") == 1
@@ -96,7 +93,7 @@ def test_data_that_cannot_be_used(place, complaint, name):
         elif content is not None:
             path.write_bytes(content)
     before = files_of(place)
-    one_line(complaint(*train(*sets, path="data.tsv")), *parts)
+    assert_one_line(complaint(*train(*sets, path="data.tsv")), *parts)
     assert files_of(place) == before
     assert not (place / "new").exists()
 
@@ -130,7 +127,7 @@ def test_settings_that_cannot_be(place, complaint, name):
     text, parts = SETS[name]
     more = {"no way for the source": ["model.attention=none"], "words for pretokenized": ["data.level=bpe"]}
     before = files_of(place)
-    one_line(complaint(*train(*more.get(name, []), text)), *parts)
+    assert_one_line(complaint(*train(*more.get(name, []), text)), *parts)
     assert files_of(place) == before
 
 
@@ -149,7 +146,7 @@ def test_settings_that_cannot_be(place, complaint, name):
 def test_a_settings_file_that_cannot_be(place, complaint, content, parts):
     if content is not None:
         (place / "mine.toml").write_bytes(content)
-    one_line(complaint("train", "mine.toml", "--run", "new"), *parts)
+    assert_one_line(complaint("train", "mine.toml", "--run", "new"), *parts)
     assert not (place / "new").exists()
 
 
@@ -217,7 +214,7 @@ def test_arguments_that_cannot_be(place, complaint, arguments, parts):
     (place / "latin1").write_bytes(b"Yes.\ncaf\xe9\n")
     (place / "blank").write_bytes(b"\n\n")
     before = files_of(place)
-    one_line(complaint(*arguments), *parts)
+    assert_one_line(complaint(*arguments), *parts)
     assert files_of(place) == before
 
 
@@ -230,13 +227,13 @@ def test_a_bad_line_ends_a_translation_after_the_lines_before_it(place, complain
         ("long", 1, "long, line 2: 60,000 tokens, more than the 50,000"),
         ("huge", 1, "huge, line 2: longer than 1,048,576 bytes"),
     ):
-        one_line(complaint("translate", "run", "--input", name, "--output", f"{name}.out"), reason)
+        assert_one_line(complaint("translate", "run", "--input", name, "--output", f"{name}.out"), reason)
         assert (place / f"{name}.out").read_bytes().count(b"\n") == lines
 
 
 def test_a_record_that_cannot_be_written_is_named(place, complaint):
     err = complaint("eval", "run", "--record", "no/record.json")
-    one_line(err, "no/record.json: No such file")
+    assert_one_line(err, "no/record.json: No such file")
 
 
 # --- run folders
@@ -255,14 +252,14 @@ def test_a_folder_that_cannot_be_trained_into(place, complaint, folder, parts):
     (place / "other").mkdir()
     (place / "other" / "thesis.txt").write_text("precious")
     before = files_of(place)
-    one_line(complaint(*train("model.cell=lstm", folder=folder)), *parts)
+    assert_one_line(complaint(*train("model.cell=lstm", folder=folder)), *parts)
     assert files_of(place) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_named(place, complaint):
     (place / "locked").mkdir(mode=0o500)
-    one_line(complaint(*train(folder="locked/run")), "locked/run", "Permission denied")
+    assert_one_line(complaint(*train(folder="locked/run")), "locked/run", "Permission denied")
 
 
 def truncate(path):
@@ -309,7 +306,7 @@ DAMAGE = [
 def test_a_damaged_run_is_refused_with_the_name_of_the_file(place, complaint, name, how):
     how(place / "run" / name)
     before = files_of(place)
-    err = one_line(complaint("translate", "run", "--input", "text.txt"), str(Path("run")), name)
+    err = assert_one_line(complaint("translate", "run", "--input", "text.txt"), str(Path("run")), name)
     assert "allow_pickle=True" not in err
     assert files_of(place) == before
 
@@ -317,14 +314,14 @@ def test_a_damaged_run_is_refused_with_the_name_of_the_file(place, complaint, na
 @pytest.mark.parametrize("how", [truncate, empty, garble, remove, list_instead, table_instead])
 def test_a_damaged_test_split_is_named(place, complaint, how):
     how(place / "run" / "held_out.json")
-    one_line(complaint("eval", "run"), "run/held_out.json")
+    assert_one_line(complaint("eval", "run"), "run/held_out.json")
 
 
 @pytest.mark.parametrize(("name", "how"), [("last.npz", truncate), ("last.npz", garble), ("split.json", truncate)])
 def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys, name, how):
     how(place / "run" / name)
     best = (place / "run" / "best.npz").read_bytes()
-    one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{name}")
+    assert_one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{name}")
     assert (place / "run" / "best.npz").read_bytes() == best
     assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
     assert capsys.readouterr().out.count("\n") == 2
@@ -333,14 +330,14 @@ def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys,
 @pytest.mark.parametrize("content", ["{}", "[]", '{"coverage": {"src": 3}}'])
 def test_data_figures_damaged_where_it_goes_on_are_named(place, complaint, content):
     (place / "run" / "data.json").write_text(content)
-    one_line(complaint(*train("train.max_steps=2", folder="run")), "run/data.json: damaged")
+    assert_one_line(complaint(*train("train.max_steps=2", folder="run")), "run/data.json: damaged")
 
 
 def test_a_run_not_trained_yet_says_so(place, complaint):
     for name in ("best.npz", "last.npz"):
         (place / "run" / name).unlink()
     for words in (["translate", "run", "--input", "text.txt"], ["eval", "run"], ["describe", "run"]):
-        one_line(complaint(*words), "run/best.npz: no such checkpoint; has the run been trained?")
+        assert_one_line(complaint(*words), "run/best.npz: no such checkpoint; has the run been trained?")
 
 
 # --- hard disks, memory
@@ -357,7 +354,9 @@ def test_a_full_disk_is_named_and_leaves_what_was_good(place, complaint, capsys,
     before = files_of(place / "run")
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        one_line(complaint(*train("train.max_steps=2", folder=folder)), f"{folder}/", "No space left", "same command")
+        assert_one_line(
+            complaint(*train("train.max_steps=2", folder=folder)), f"{folder}/", "No space left", "same command"
+        )
     assert {name: files_of(place / "run")[name] for name in before} == before
     assert not [path for path in place.rglob(".*") if path.is_file() and path.name != ".begun"]
     assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
@@ -381,7 +380,9 @@ def tiny_disk(tmp_path):
 def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_goes_on(place, tiny_disk, complaint, capsys):
     """Room for the fixed part and the best checkpoint, not for the last one beside them."""
     err = complaint(*train("train.max_steps=2", folder=tiny_disk / "run"))
-    one_line(err, str(tiny_disk / "run"), "No space left on device; free some space and give the same command again")
+    assert_one_line(
+        err, str(tiny_disk / "run"), "No space left on device; free some space and give the same command again"
+    )
     left = {path.name for path in (tiny_disk / "run").iterdir()}
     assert not [name for name in left if name.startswith(".") and name != ".begun"]
     subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True, timeout=20)
@@ -400,7 +401,7 @@ def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
             raise error
 
         monkeypatch.setattr(jobs, "make_model", fail)
-        one_line(complaint(*train()), "out of memory", "model.hidden_size")
+        assert_one_line(complaint(*train()), "out of memory", "model.hidden_size")
 
 
 # --- odd, but no mistakes
@@ -425,10 +426,10 @@ def test_hardly_anything_to_learn_is_still_a_run(place, capsys, sets):
 def test_a_process_says_one_line_and_ends_with_2(place):
     done = wordseq(*train("model.cell=transformer"), cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    one_line(done.stderr, "model.cell = 'transformer'")
+    assert_one_line(done.stderr, "model.cell = 'transformer'")
     done = wordseq("translate", "nowhere", cwd=place, input="")
     assert (done.returncode, done.stdout) == (2, "")
-    one_line(done.stderr, "nowhere: no such run folder")
+    assert_one_line(done.stderr, "nowhere: no such run folder")
 
 
 def test_standard_input_that_is_not_utf8_is_named(place):
@@ -442,4 +443,4 @@ def test_standard_input_that_is_not_utf8_is_named(place):
         check=False,
     )
     assert (done.returncode, done.stdout.count(b"\n")) == (2, 1)
-    one_line(done.stderr.decode(), "standard input, line 2: not UTF-8")
+    assert_one_line(done.stderr.decode(), "standard input, line 2: not UTF-8")

@@ -6,10 +6,8 @@ import pytest
 
 from tests.runs import ROOT
 from wordseq.config import CELLS, ELEMENTWISE_CELLS
-from wordseq.quiet import import_tensorflow
 
 pytestmark = pytest.mark.slow
-import_tensorflow()
 
 
 def train_and_evaluate(folder, path: Path | None, *settings):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
-from wordseq.quiet import import_tensorflow
 
 pytestmark = pytest.mark.slow  # Trainings that are killed: more than a minute.
 
@@ -106,7 +105,6 @@ def test_nothing_half_written_is_left(disturbed):
 
 def test_this_process_gives_the_losses_of_the_others(disturbed, tmp_path: Path):
     """The same seed gives the same losses in another process, which has other things in memory."""
-    import_tensorflow()
     from wordseq.config import load_config
     from wordseq.jobs import train_run
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -201,7 +202,7 @@ def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
 class FakeWorker:
     """Answers at once, with times that it is told; notes the order in which it was asked."""
 
-    asked: list = []  # noqa: RUF012
+    asked: ClassVar[list] = []
 
     def __init__(self, module, options, python=""):
         self.name = f"{module.rpartition('.')[2]} {options.get('precision', '')}".strip()

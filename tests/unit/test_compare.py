@@ -44,17 +44,17 @@ def never(folder):
 
 
 @pytest.fixture(scope="module")
-def test_set():
+def held_out():
     return some_test()
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, test_set):
+def folders(tmp_path_factory, held_out):
     """Three runs: the second a little worse than the first, the third much."""
     base = tmp_path_factory.mktemp("runs")
     errors = {"good": 0.1, "near": 0.13, "bad": 0.7}
     return [
-        fake_run(base / name, test_set, with_errors(test_set, share, k))
+        fake_run(base / name, held_out, with_errors(held_out, share, k))
         for k, (name, share) in enumerate(errors.items())
     ]
 
@@ -117,10 +117,10 @@ def test_two_copies_of_a_run_are_equal_where_sacrebleu_calls_them_different(fold
     assert theirs[1]["BLEU"]["p_value"] < 0.001
 
 
-def test_few_differing_sentences_are_pointed_out(folders, test_set, tmp_path):
+def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     hyps = read_run(folders[0]).hyps
     changed = ["boat boat", *hyps[1:3], "a a a a", *hyps[4:]]
-    almost = fake_run(tmp_path / "almost", test_set, changed)
+    almost = fake_run(tmp_path / "almost", held_out, changed)
     found = compare([read_run(folders[0]), read_run(almost)])
     assert found["rows"][1]["different"] == 2
     assert "differs from good in 2 sentences only" in comparison_table(found)
@@ -148,11 +148,11 @@ def test_files_of_references_have_as_many_for_each_sentence():
         ),
     ],
 )
-def test_runs_with_other_test_sets_are_refused(folders, test_set, tmp_path, change, message):
-    other = fake_run(tmp_path / "other", change(test_set), None)
+def test_runs_with_other_test_sets_are_refused(folders, held_out, tmp_path, change, message):
+    other = fake_run(tmp_path / "other", change(held_out), None)
     with pytest.raises(UserError, match=message) as caught:
         check_same_test([folders[0], folders[1], other])
-    for part in (f"{folders[0]} has 40 sentences", f"{other} has {len(change(test_set).sources)} sentences", "sha256"):
+    for part in (f"{folders[0]} has 40 sentences", f"{other} has {len(change(held_out).sources)} sentences", "sha256"):
         assert part in str(caught.value)
 
 
@@ -168,14 +168,14 @@ def test_what_is_no_run_is_refused(tmp_path, prepare, message):
         check_same_test([prepare(tmp_path)])
 
 
-def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(test_set, tmp_path):
-    hyps = with_errors(test_set, 0.1)
-    folder = fake_run(tmp_path / "run", test_set, None)
+def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(held_out, tmp_path):
+    hyps = with_errors(held_out, 0.1)
+    folder = fake_run(tmp_path / "run", held_out, None)
     calls = []
 
     def evaluate(path):
         calls.append(path)
-        score(path, load_config(None, []), test_set, hyps)
+        score(path, load_config(None, []), held_out, hyps)
 
     scored_runs([folder, folder], evaluate)
     assert calls == [folder]
@@ -197,7 +197,7 @@ def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(test_s
 # --- what is told beside the scores
 
 
-def test_cost(folders, result, test_set):
+def test_cost(folders, result, held_out):
     row = result["rows"][0]
     assert row["parameters"] == 15
     assert row["train_minutes"] == 0.5
@@ -208,7 +208,7 @@ def test_cost(folders, result, test_set):
     assert row["src_vocab"] == len(run.codecs[0].vocab)
     assert row["tgt_tokens"] == sum(map(len, run.tgt_tokens)) / 40
     assert (row["oov_rate"], row["tgt_oov_rate"]) == (0, 0)
-    chars = sum(len(references[0]) for references in test_set.references)
+    chars = sum(len(references[0]) for references in held_out.references)
     share = chars / (sum(map(len, run.tgt_tokens)) + 40)
     assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
 
@@ -221,11 +221,11 @@ def test_speed_is_tokens_over_seconds_without_the_first_log_line():
     assert train_speed([]) is None
 
 
-def test_seeds_are_aggregated_and_nothing_else(test_set, tmp_path):
+def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
     variants = {"1": ["train.seed=1"], "2": ["train.seed=2"], "3": ["train.seed=3"], "again": ["train.seed=3"]}
     variants["other"] = ["train.seed=4", "model.dropout=0.1"]
     runs = [
-        read_run(fake_run(tmp_path / name, test_set, with_errors(test_set, 0.1 * (k + 1)), *sets))
+        read_run(fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1 * (k + 1)), *sets))
         for k, (name, sets) in enumerate(variants.items())
     ]
     found = compare(runs)
@@ -244,8 +244,8 @@ def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
     assert names([tmp_path / "a", tmp_path / "a"]) == ["a", "a"]
 
 
-def test_the_table_escapes_names(test_set, tmp_path):
-    run = read_run(fake_run(tmp_path / "a|b<i>", test_set, with_errors(test_set, 0.1)))
+def test_the_table_escapes_names(held_out, tmp_path):
+    run = read_run(fake_run(tmp_path / "a|b<i>", held_out, with_errors(held_out, 0.1)))
     table = comparison_table(compare([run]))
     assert r"| a\|b\<i\> |" in table
     assert "<i>" not in table

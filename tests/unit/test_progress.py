@@ -3,14 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-from wordseq import progress  # noqa: E402
-from wordseq.config import TrainConfig  # noqa: E402
-from wordseq.progress import TrainingProgress  # noqa: E402
-from wordseq.training import Progress, Validation  # noqa: E402
+from wordseq import progress
+from wordseq.config import TrainConfig
+from wordseq.progress import TrainingProgress
+from wordseq.training import Progress, Validation
 
 ENTRY = {"loss": 1.23456, "tokens_per_second": 12345}
 FOUND = Validation(12.5, 2.5, [("a [b]", "c [/d]", "e [red]f")])

@@ -9,21 +9,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-from tests.runs import TIMES, entries  # noqa: E402
-from wordseq import training  # noqa: E402
-from wordseq.batching import IdStore  # noqa: E402
-from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path  # noqa: E402
-from wordseq.config import Config, DecodeConfig, ModelConfig, TrainConfig  # noqa: E402
-from wordseq.errors import UserError  # noqa: E402
-from wordseq.model import Seq2Seq  # noqa: E402
-from wordseq.tokenizer import WordTokenizer  # noqa: E402
-from wordseq.training import Progress, Stopped, Validation, train  # noqa: E402
-from wordseq.translator import Translator  # noqa: E402
-from wordseq.vocab import TextCodec, Vocab  # noqa: E402
+from tests.runs import TIMES, entries
+from wordseq import training
+from wordseq.batching import IdStore
+from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path
+from wordseq.config import Config, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.errors import UserError
+from wordseq.model import Seq2Seq
+from wordseq.tokenizer import WordTokenizer
+from wordseq.training import Progress, Stopped, Validation, train
+from wordseq.translator import Translator
+from wordseq.vocab import TextCodec, Vocab
 
 PAIRS = 20
 SRC = IdStore.of([[4 + i % 5] * (1 + i % 2) for i in range(PAIRS)])
