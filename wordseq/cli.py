@@ -19,6 +19,7 @@ from wordseq.benchmark.settings import (
     GATES,
     GROW,
     GROWTH,
+    PARTS,
     PRECISIONS,
     QUICK,
     QUICK_SIZES,
@@ -395,7 +396,9 @@ def _add_bench(commands: Any) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="try everything out in two minutes; the figures mean little"
     )
-    parser.add_argument("--grow", choices=tuple(GROWTH), help="how training's speed and memory change with one size")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--grow", choices=tuple(GROWTH), help="how training's speed and memory change with one size")
+    instead.add_argument("--parts", action="store_true", help="where the time of a training step goes")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures as JSON")
     _add_mirror(parser)
@@ -404,13 +407,15 @@ def _add_bench(commands: Any) -> None:
 def _bench(options: argparse.Namespace) -> None:
     if options.record and not options.record.absolute().parent.is_dir():
         raise UserError(f"--record {options.record}: no folder {options.record.absolute().parent}")
-    from wordseq.benchmark.measure import bench, grow
-    from wordseq.benchmark.tables import bench_table, grow_table
+    from wordseq.benchmark.measure import bench, grow, parts
+    from wordseq.benchmark.tables import bench_table, grow_table, parts_table
     from wordseq.benchmark.task import reference_task
 
     settings = _bench_settings(options)
     if options.grow:
         result, table = grow(options.grow, settings, _note), grow_table
+    elif options.parts:
+        result, table = parts(reference_task(options.mirror, _note), settings, _note), parts_table
     else:
         result, table = bench(reference_task(options.mirror, _note), settings, _note), bench_table
     result["command"] = options.command_line
@@ -421,7 +426,7 @@ def _bench(options: argparse.Namespace) -> None:
 
 def _bench_settings(options: argparse.Namespace) -> BenchSettings:
     """What was asked for in place of what is usual."""
-    usual = GROW if options.grow else BenchSettings()
+    usual = GROW if options.grow else PARTS if options.parts else BenchSettings()
     if options.quick:
         usual = replace(usual, **{name: getattr(QUICK, name) for name in QUICK_SIZES})
     given = ("cells", "precisions", "systems", "torch", "run", "blocks", "steps", "threads")

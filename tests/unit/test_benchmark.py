@@ -9,9 +9,9 @@ import pytest
 
 from wordseq.batching import make_batch, plan_epoch
 from wordseq.benchmark import measure
-from wordseq.benchmark.measure import Key, bench, grow
+from wordseq.benchmark.measure import Key, bench, grow, parts
 from wordseq.benchmark.settings import QUICK, SYSTEMS, BenchSettings
-from wordseq.benchmark.tables import bench_table, grow_table
+from wordseq.benchmark.tables import bench_table, grow_table, parts_table
 from wordseq.benchmark.task import (
     PAIRS,
     SRC_SIZE,
@@ -64,14 +64,14 @@ def test_flop_counted_by_hand():
     ]
     forward = sum(2 * rows * columns for rows, columns in products)
     model = replace(model_config("lstm", 4), embed_dim=2)
-    assert training_flop(model, 10, src_per_tgt=1.0, src_tokens=5) == 3 * forward
+    assert sum(training_flop(model, 10, src_per_tgt=1.0, src_tokens=5).values()) == 3 * forward
 
 
 def test_the_reference_model_costs_39_mflop():
     task = synthetic_task(5000)
-    flop = training_flop(model_config("lstm"), TGT_SIZE, 1 / task.tgt_per_src, 13.4)
-    assert flop == pytest.approx(39e6, rel=0.02)
-    assert training_flop(model_config("gru"), TGT_SIZE, 1 / task.tgt_per_src, 13.4) < flop
+    lstm, gru = (training_flop(model_config(cell), TGT_SIZE, 1 / task.tgt_per_src, 13.4) for cell in ("lstm", "gru"))
+    assert sum(lstm.values()) == pytest.approx(39e6, rel=0.02)
+    assert [lstm[part] > gru[part] for part in ("encoder", "decoder", "attention", "vocabulary")] == [1, 1, 0, 0]
 
 
 def test_the_formula_is_what_the_weights_say():
@@ -83,7 +83,22 @@ def test_the_formula_is_what_the_weights_say():
         # Matrices of products; embeddings are looked up, biases (two rows in a GRU) are added.
         sizes = {weight.path: int(np.prod(weight.shape)) for weight in model.trainable_weights if len(weight.shape) > 1}
         products = sum(size for path, size in sizes.items() if "embed" not in path and "bias" not in path)
-        assert training_flop(tiny_model(cell), 20, src_per_tgt=1.0, src_tokens=0) == 6 * products
+        assert sum(training_flop(tiny_model(cell), 20, src_per_tgt=1.0, src_tokens=0).values()) == 6 * products
+
+
+def test_the_parts_have_all_weights_and_each_one_once(tmp_path):
+    from wordseq.benchmark.parts import Parts
+
+    task = tiny_task()
+    system = ours(task, tmp_path / "task.npz", Parts)
+    kinds = (system._embeddings, system._encoder, system._decoder, system._attention, system._vocabulary)
+    found = [weight.path for kind in kinds for weight in kind(np.ones((2, 3), int), np.ones((2, 4), int)).weights]
+    assert sorted(found) == sorted(weight.path for weight in system._trainer.weights)
+    before = [weight.numpy() for weight in system._trainer.weights]
+    seconds = system.parts([np.arange(8)])
+    assert list(seconds) == ["embeddings", "encoder", "decoder", "attention", "vocabulary", "update", "whole"]
+    assert min(seconds.values()) > 0
+    assert all(np.any(weight.numpy() != old) for weight, old in zip(system._trainer.weights, before, strict=True))
 
 
 # --- the task
@@ -214,6 +229,7 @@ class FakeWorker:
         seconds = {"ours": 1.0, "stock": 4.0, "peer_torch": 2.0 * self.blocks}.get(self.name.split()[0], 1.0)
         answers = {
             "peak": {"gflops": 100.0},
+            "parts": {"decoder": 3.0, "update": 1.0, "whole": 6.0},
             "status": {"megabytes": 12.3, "versions": {self.name: "1"}},
             "train": {"seconds": seconds},
             "translate": {"seconds": seconds, "sentences": 6, "tokens": 30},
@@ -246,7 +262,7 @@ def test_figures_are_medians_over_blocks_and_the_share_of_the_peak(fake):
     tokens = sum(make_batch(task.src, task.tgt, rows).tokens for rows in plan[:2])
     row = rows["wordseq", "gru", "float32"]
     assert row["train_tokens_per_second"] == tokens
-    flop = training_flop(tiny_model(), 20, 1 / task.tgt_per_src, float((task.src.lengths + 1).mean()))
+    flop = sum(training_flop(tiny_model(), 20, 1 / task.tgt_per_src, float((task.src.lengths + 1).mean())).values())
     assert row["peak_share"] == round(tokens * flop / 100e9, 4)
     assert (row["greedy_sentences_per_second"], row["beam5_sentences_per_second"], row["batch1_ms"]) == (6.0, 6.0, 4.0)
     assert (row["decoded_tokens"], row["peak_memory_mb"]) == (5.0, 12)
@@ -310,6 +326,17 @@ def test_growth_has_a_row_for_each_value(fake, what):
     costs = [row["mflop_per_token"] for row in result["rows"]]
     assert what != "hidden" or costs[0] < costs[1]
     assert grow_table(result).splitlines()[0].split()[:3] == [what, "cell", "precision"]
+
+
+def test_parts_are_told_beside_what_their_products_would_take(fake):
+    task, _ = fake
+    result = parts(task, replace(TINY, systems=("wordseq",)), lambda line: None)
+    rows = {row["part"]: row for row in result["rows"]}
+    # 3 seconds a block of 2 updates.
+    assert (rows["decoder"]["milliseconds"], rows["decoder"]["share"], rows["whole"]["share"]) == (1500, 0.5, 1)
+    assert rows["update"]["products_ms"] is None
+    assert 0 < rows["decoder"]["products_ms"] < rows["whole"]["products_ms"]
+    assert parts_table(result).splitlines()[3].split()[:4] == ["part", "cell", "precision", "ms"]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wordseq.batching import plan_epoch
-from wordseq.benchmark.settings import GATES, GROWTH, SYSTEMS, BenchSettings
+from wordseq.benchmark.settings import GATES, GROWTH, PARTS_MODULE, SYSTEMS, BenchSettings
 from wordseq.benchmark.task import TGT_SIZE, Task, head, model_config, save, synthetic_task, training_flop
 from wordseq.benchmark.workers import Worker
 from wordseq.config import SECTIONS, ModelConfig, config_from_dict, read_toml
@@ -135,6 +135,58 @@ def grow(what: str, settings: BenchSettings, say: Say = print, values: Sequence[
     return {"grow": what, "rows": rows, "notes": ["synthetic sentences"], **_provenance(settings, versions)}
 
 
+def parts(task: Task, settings: BenchSettings, say: Say = print) -> dict[str, Any]:
+    """Where the time of an update goes, beside the time that its products would take at the machine's peak.
+
+    A part is measured by itself, forward and backward; in the whole, parts of different shards run side by side, so that the
+    sum of the parts may be more.
+
+    Args:
+        task: what is trained.
+        settings: sizes; `cells` and `precisions` say what is trained.
+        say: hears what is being measured, a line at a time.
+
+    Returns:
+        `gemm_peak_gflops`, `tokens_per_update`, and `rows`: `part`, `cell`, `precision`, `milliseconds` an update, `share` of
+        the whole, `products_ms` at the peak; provenance as `bench`.
+
+    Raises:
+        UserError: the system stops.
+    """
+    rows: list[dict[str, Any]] = []
+    peaks: dict[str, float] = dict.fromkeys(settings.precisions, 0.0)
+    versions: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        measurement = _Measurement(settings, task, Path(folder) / "task.npz", say)
+        tokens = measurement.tokens / settings.steps
+        for cell, precision in itertools.product(settings.cells, settings.precisions):
+            model = model_config(cell)
+            found, worker_versions = measurement.parts(model, precision, peaks)
+            versions |= worker_versions
+            milliseconds = {name: 1000 * median(block[name] for block in found) / settings.steps for name in found[0]}
+            flop = {name: value * tokens for name, value in _flop_parts(task, model).items()}
+            flop["whole"] = sum(flop.values())
+            rows += [
+                {
+                    "part": name,
+                    "cell": cell,
+                    "precision": precision,
+                    "milliseconds": round(value, 2),
+                    "share": round(value / milliseconds["whole"], 4),
+                    "products_ms": round(flop[name] / peaks[precision] / 1e6, 2) if name in flop else None,
+                }
+                for name, value in milliseconds.items()
+            ]
+    return {
+        "task": task.origin,
+        "tokens_per_update": round(tokens),
+        "gemm_peak_gflops": {precision: round(value, 1) for precision, value in peaks.items()},
+        "rows": rows,
+        "notes": ["each part by itself, forward and backward; products: those of real tokens, at the peak"],
+        **_provenance(settings, versions),
+    }
+
+
 class _Measurement:
     """A task written for the child processes, and the blocks that they go through in turn."""
 
@@ -173,6 +225,22 @@ class _Measurement:
         """Blocks of updates in turn, after one that is not counted."""
         steps = self.settings.steps
         return self._in_turn("training", workers, between, "train", first=0, steps=steps)
+
+    def parts(
+        self, model: ModelConfig, precision: str, peaks: dict[str, float]
+    ) -> tuple[list[dict[str, float]], dict[str, str]]:
+        """Seconds by part of each block after one that is not counted, and versions; `peaks` is brought up to date."""
+        key = Key("wordseq", model.cell, precision)
+        with (
+            Worker("wordseq.benchmark.peak", {"threads": self.settings.threads}) as machine_peak,
+            Worker(PARTS_MODULE, self._options(key, model, "")) as worker,
+        ):
+            found = []
+            for block in range(self.settings.blocks + 1):
+                self.say(f"parts, {f'block {block}' if block else 'warm-up'}: {' '.join(key)}")
+                found.append(worker.ask("parts", steps=self.settings.steps))
+                self._peak(machine_peak, peaks)
+            return found[1:], worker.ask("status")["versions"]
 
     def _decode(self, found: dict[Key, dict[str, Answers]], workers: Mapping[Key, Worker]) -> None:
         """Greedy, beam and one sentence at a time, in turn."""
@@ -215,7 +283,11 @@ class _Measurement:
         return answers
 
     def _worker(self, key: Key, model: ModelConfig, run: str) -> Worker:
-        options = {
+        python = self.settings.torch if key.system == "torch" else ""
+        return Worker(SYSTEMS[key.system], self._options(key, model, run), python)
+
+    def _options(self, key: Key, model: ModelConfig, run: str) -> dict[str, Any]:
+        return {
             "task": str(self.path),
             "model": dataclasses.asdict(model),
             "precision": key.precision,
@@ -223,7 +295,6 @@ class _Measurement:
             "threads": self.settings.threads,
             "run": run,
         }
-        return Worker(SYSTEMS[key.system], options, self.settings.torch if key.system == "torch" else "")
 
     def _peak(self, worker: Worker, peaks: dict[str, float]) -> None:
         for precision, best in peaks.items():
@@ -298,6 +369,10 @@ def _ratios(found: Mapping[Key, Mapping[str, Answers]]) -> list[dict[str, Any]]:
 
 
 def _flop(task: Task, model: ModelConfig) -> float:
+    return sum(_flop_parts(task, model).values())
+
+
+def _flop_parts(task: Task, model: ModelConfig) -> dict[str, float]:
     return training_flop(model, task.tgt_size, 1 / task.tgt_per_src, float(np.mean(task.src.lengths + 1)))
 
 
@@ -357,7 +432,7 @@ def _notes(settings: BenchSettings, run_cell: str) -> list[str]:
     threads = f"{settings.threads} processor cores" if settings.threads else "all processor cores"
     return [
         *(note for note in decoding if note),
-        "wordseq decodes in float32 whatever format training has; PyTorch decodes in its row's",
+        "each decodes in the format of its row",
         f"{threads}; medians over {settings.blocks} blocks of {settings.steps} updates, batches of {settings.batch_size}",
     ]
 

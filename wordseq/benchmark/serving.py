@@ -52,8 +52,11 @@ def serve_system(make: Callable[[Arrays, Mapping[str, Any]], System], options: M
         seconds = [_timed(partial(system.translate, 1, 1, 1, first=row))[0] for row in range(count)]
         return {"milliseconds": [1000 * each for each in seconds]}
 
-    described = partial(status, system.versions)
-    serve({"train": train, "translate": translate, "singles": singles, "status": described})
+    actions: dict[str, Callable[..., dict[str, Any]]] = {"train": train, "translate": translate, "singles": singles}
+    actions["status"] = partial(status, system.versions)
+    if hasattr(system, "parts"):
+        actions["parts"] = lambda steps: system.parts([plan[step % len(plan)] for step in range(steps)])
+    serve(actions)
 
 
 def serve(actions: Actions) -> None:

@@ -13,6 +13,7 @@ SYSTEMS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Name of a system -> module of its child process."""
+PARTS_MODULE = "wordseq.benchmark.parts"
 PRECISIONS = ("float32", "bfloat16")
 CELLS = ("lstm", "gru")
 GATES: Mapping[str, int] = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
@@ -59,5 +60,7 @@ QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles
 """Shows that everything works; its figures mean little."""
 QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles", "peak_sizes")
 """What `QUICK` changes."""
+PARTS = BenchSettings(systems=("wordseq",), precisions=("bfloat16",))
+"""Sizes of the table of parts."""
 GROW = BenchSettings(cells=("lstm",), systems=("wordseq",), blocks=3, steps=8)
 """Sizes of the tables of growth."""

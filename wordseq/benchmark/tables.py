@@ -12,6 +12,9 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "batch1_ms": ("one, ms", ".1f"),
     "cold_start_seconds": ("start, s", ".1f"),
     "peak_memory_mb": ("MB", ",.0f"),
+    "milliseconds": ("ms", ".1f"),
+    "share": ("of whole", ".0%"),
+    "products_ms": ("products at peak, ms", ".1f"),
     "mflop_per_token": ("MFLOP/token", ",.1f"),
     "plan_seconds": ("plan, s", ".2f"),
 }
@@ -21,11 +24,10 @@ NAMES = ("system", "cell", "precision")
 
 def bench_table(result: Mapping[str, Any]) -> str:
     """What `measure.bench` returned."""
-    peaks = ", ".join(f"{value:,.0f} GFLOP/s in {name}" for name, value in result["gemm_peak_gflops"].items())
     costs = ", ".join(f"{value:.1f} with {cell}" for cell, value in result["mflop_per_token"].items())
     lines = [
         f"{result['task']}; MFLOP of matrix products a target token in training: {costs}",
-        f"matrix products reach {peaks}",
+        _peaks(result),
         "",
         _table(NAMES, result["rows"]),
         "",
@@ -39,6 +41,24 @@ def bench_table(result: Mapping[str, Any]) -> str:
 def grow_table(result: Mapping[str, Any]) -> str:
     """What `measure.grow` returned."""
     return "\n".join([_table((result["grow"], *NAMES[1:]), result["rows"]), "", *_foot(result)]) + "\n"
+
+
+def parts_table(result: Mapping[str, Any]) -> str:
+    """What `measure.parts` returned."""
+    lines = [
+        f"{result['task']}; {result['tokens_per_update']:,} real target tokens an update",
+        _peaks(result),
+        "",
+        _table(("part", *NAMES[1:]), result["rows"]),
+        "",
+        *_foot(result),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _peaks(result: Mapping[str, Any]) -> str:
+    found = ", ".join(f"{value:,.0f} GFLOP/s in {name}" for name, value in result["gemm_peak_gflops"].items())
+    return f"matrix products reach {found}"
 
 
 def _ratio(ratio: Mapping[str, Any]) -> str:

@@ -129,17 +129,16 @@ def head(task: Task, sentences: int) -> Task:
     return replace(task, sentences=IdStore(task.sentences.flat[: offsets[-1]], offsets))
 
 
-def training_flop(model: ModelConfig, tgt_size: int, src_per_tgt: float, src_tokens: float) -> float:
+def training_flop(model: ModelConfig, tgt_size: int, src_per_tgt: float, src_tokens: float) -> dict[str, float]:
     """Matrix-product FLOP of training for one real target token, end tokens counted like words.
 
     A product of `[n, k]` and `[k, m]` is 2 n k m FLOP. The backward pass has two products for each one of the forward pass
     (the gradient of either factor), so the sum is three times the forward pass:
 
-        3 * (  2 H V                                the logits
-             + 2 H G (E + H)                        the decoder's cell
-             + 4 H H                                the combination layer, [h; context] W
-             + 4 H S                                scores and context: 2 H S each
-             + r (2 H G (E + H / 2) + 2 H H))       a source token: both directions' cells of H / 2 units; attention keys
+        vocabulary   3 * 2 H V                              the logits
+        decoder      3 * 2 H G (E + H)
+        attention    3 * (4 H H + 4 H S + r 2 H H)          combination layer, [h; context] W; scores and context; keys
+        encoder      3 * r 2 H G (E + H / 2)                both directions, of H / 2 units
 
     with E `embed_dim`, H `hidden_size`, V the target vocabulary, G gates of the cell, S source tokens a sentence and
     r source tokens a target token. Element-wise work, embeddings, the update of the weights and padding are not counted.
@@ -151,9 +150,12 @@ def training_flop(model: ModelConfig, tgt_size: int, src_per_tgt: float, src_tok
         src_tokens: S.
     """
     embed, hidden, gates = model.embed_dim, model.hidden_size, GATES[model.cell]
-    target = 2 * hidden * tgt_size + 2 * hidden * gates * (embed + hidden) + 4 * hidden**2 + 4 * hidden * src_tokens
-    source = 2 * hidden * gates * (embed + hidden / 2) + 2 * hidden**2
-    return 3 * (target + src_per_tgt * source)
+    return {
+        "vocabulary": 6.0 * hidden * tgt_size,
+        "decoder": 6.0 * hidden * gates * (embed + hidden),
+        "attention": 12.0 * hidden**2 + 12 * hidden * src_tokens + src_per_tgt * 6 * hidden**2,
+        "encoder": src_per_tgt * 6 * hidden * gates * (embed + hidden / 2),
+    }
 
 
 def save(task: Task, plan: Sequence[npt.NDArray[np.int64]], path: Path) -> None:
