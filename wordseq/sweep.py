@@ -134,6 +134,7 @@ def _same(folder: Path, wanted: Config) -> bool:
     decided = {
         key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
     }
+    decided["tensorboard"] = found.train.tensorboard
     wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, **decided))
     return found == wanted
 
