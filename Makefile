@@ -20,10 +20,11 @@ RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$
 SOURCE = $(if $(CONFIG),,--set data.$(if $(wildcard $(DATA)),path,corpus)=$(DATA))
 SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(foreach s,$(SET),--set $(s))
 
-# What to compare: every level with every cell, each with so many seeds.
+# What to compare: every level with every cell, each with so many seeds; other settings: VARY="model.attention=none,dot".
 LEVELS ?= word
 CELLS ?= lstm gru
 SEEDS ?= 1
+VARY ?=
 
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
@@ -40,7 +41,7 @@ eval: $(READY) ## BLEU report of a run's held-out test split: RUN=runs/mine; wit
 	@$(BIN)/wordseq eval $(EVAL_RUN)
 
 compare: $(READY) ## train what is missing, then compare: LEVELS="char word" CELLS="lstm gru" SEEDS=2 DATA=... SET="..."
-	@$(BIN)/wordseq sweep $(CONFIG) --name $(basename $(notdir $(DATA))) --levels "$(LEVELS)" --cells "$(CELLS)" --seeds $(SEEDS) $(SOURCE) $(foreach s,$(SET),--set $(s))
+	@$(BIN)/wordseq sweep $(CONFIG) --name $(basename $(notdir $(DATA))) --levels "$(LEVELS)" --cells "$(CELLS)" --seeds $(SEEDS) $(foreach v,$(VARY),--vary $(v)) $(SOURCE) $(foreach s,$(SET),--set $(s))
 
 data: $(READY) ## fetch a public corpus: DATA=tatoeba-fra-eng
 	@$(BIN)/wordseq data get $(DATA)

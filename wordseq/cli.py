@@ -33,6 +33,7 @@ from wordseq.writing import write_atomically
 
 if TYPE_CHECKING:
     from wordseq.compare import ScoredRun
+    from wordseq.sweep import Cell
 
 BROKEN_PIPE = 141
 """As the shell sees a program that SIGPIPE ended: `cat`, `grep` and all the others."""
@@ -405,8 +406,7 @@ def _add_bench(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    if options.record and not options.record.absolute().parent.is_dir():
-        raise UserError(f"--record {options.record}: no folder {options.record.absolute().parent}")
+    _check_record(options.record)
     from wordseq.benchmark.measure import bench, grow, parts
     from wordseq.benchmark.tables import bench_table, grow_table, parts_table
     from wordseq.benchmark.task import reference_task
@@ -448,7 +448,14 @@ def _add_compare(commands: Any) -> None:
     parser = _command(commands, "compare", _compare, "scores and cost of runs side by side, with paired tests")
     parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="folders of trained runs, the baseline first")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    _add_comparison_record(parser)
     _add_html(parser)
+
+
+def _add_comparison_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="write all figures, also averaged over seeds, as JSON"
+    )
 
 
 def _add_report(commands: Any) -> None:
@@ -464,9 +471,25 @@ def _add_html(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
+    _check_record(options.record)
     runs, result = _compared(options, options.run)
+    _write_record(options, runs, result)
     _print_comparison(options, result)
     _write_page(options, runs, result)
+
+
+def _check_record(path: Path | None) -> None:
+    """What takes long shall not end with a folder that is missing."""
+    if path and not path.absolute().parent.is_dir():
+        raise UserError(f"--record {path}: no folder {path.absolute().parent}")
+
+
+def _write_record(options: argparse.Namespace, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
+    if options.record:
+        from wordseq.aggregate import comparison_record
+
+        record = comparison_record(runs, result, options.record.stem)
+        write_atomically(options.record, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -521,12 +544,21 @@ def _write_page(options: argparse.Namespace, runs: Sequence["ScoredRun"], result
 
 
 def _add_sweep(commands: Any) -> None:
-    parser = _command(commands, "sweep", _sweep, "train every level with every cell and seed, then compare the runs")
+    parser = _command(
+        commands, "sweep", _sweep, "train every level, cell and seed, or any settings, then compare the runs"
+    )
     parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG.toml", help="settings; default: the phrasebook")
     parser.add_argument("--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs")
     parser.add_argument("--name", default="", help="of the data, in the runs' names; default: that of the settings")
     parser.add_argument("--levels", default="", metavar="LIST", help='values of data.level, e.g. "char word"')
     parser.add_argument("--cells", default="", metavar="LIST", help='values of model.cell, e.g. "lstm gru"')
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=LIST",
+        help="values of any setting, e.g. model.attention=none,dot; repeatable",
+    )
     parser.add_argument(
         "--seeds", type=_positive, default=1, metavar="N", help="runs with different train.seed of each"
     )
@@ -534,22 +566,20 @@ def _add_sweep(commands: Any) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all runs; repeatable"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    _add_comparison_record(parser)
     _add_html(parser)
     _add_mirror(parser)
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from wordseq.sweep import Interrupted, data_name, plan, sweep
+    from wordseq.sweep import Interrupted, sweep
 
+    _check_record(options.record)
     if options.html:
         from wordseq.page import check_file
 
         check_file(options.html)
-    levels, cells = (text.replace(",", " ").split() for text in (options.levels, options.cells))
-    name = options.name or data_name(load_config(options.config, options.set).data)
-    runs = plan(
-        options.config, options.folder, name, levels=levels, cells=cells, seeds=options.seeds, settings=options.set
-    )
+    runs = _planned(options)
     try:
         # The tables alone go to standard output.
         finished = sweep(runs, options.config, options.mirror, lambda line: print(line, file=sys.stderr, flush=True))
@@ -559,11 +589,32 @@ def _sweep(options: argparse.Namespace) -> int:
         raise UserError("no run of the sweep could be trained")
     folders = [run.folder for run in finished]
     scored, result = _compared(options, folders)
+    whole = len(finished) == len(runs)
+    if whole:
+        _write_record(options, scored, result)
     _print_comparison(options, result)
     _write_page(options, scored, result)
-    if len(finished) < len(runs):
-        return _fail(f"{len(runs) - len(finished)} of {len(runs)} runs failed; see above", 1)
+    if not whole:
+        unwritten = f"; {options.record} was not written" if options.record else ""
+        return _fail(f"{len(runs) - len(finished)} of {len(runs)} runs failed; see above{unwritten}", 1)
     return 0
+
+
+def _planned(options: argparse.Namespace) -> list["Cell"]:
+    """The runs that a sweep was asked for."""
+    from wordseq.sweep import data_name, plan
+
+    levels, cells = (text.replace(",", " ").split() for text in (options.levels, options.cells))
+    return plan(
+        options.config,
+        options.folder,
+        options.name or data_name(load_config(options.config, options.set).data),
+        levels=levels,
+        cells=cells,
+        seeds=options.seeds,
+        settings=options.set,
+        vary=options.vary,
+    )
 
 
 if __name__ == "__main__":

@@ -393,14 +393,21 @@ def differing_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
-def _seeds(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over the seeds of runs that differ in nothing else."""
+def by_settings(
+    runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]
+) -> list[tuple[Config, dict[int, Mapping[str, Any]]]]:
+    """The rows of runs that differ in their seed only, together: settings with the seed 0, and rows by seed."""
     groups: dict[Config, dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
         config = replace(run.config, train=replace(run.config.train, seed=0))
         # A second copy of a run is no second sample.
         groups.setdefault(config, {}).setdefault(run.config.train.seed, row)
-    return [_seed_group(members) for members in groups.values() if len(members) > 1]
+    return list(groups.items())
+
+
+def _seeds(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds of runs that differ in nothing else."""
+    return [_seed_group(members) for _, members in by_settings(runs, rows) if len(members) > 1]
 
 
 def _seed_group(members: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

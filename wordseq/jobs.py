@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wordseq import board
 from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
 from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
 from wordseq.compare import MEMORY_FILE
@@ -27,7 +28,7 @@ from wordseq.provenance import peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
 from wordseq.threads import parts
-from wordseq.training import Progress, Validation, train
+from wordseq.training import Progress, Reporter, Validation, train
 from wordseq.translator import Hypothesis, Translator
 from wordseq.vocab import TextCodec, coverage
 
@@ -35,8 +36,8 @@ Say = Callable[[str], None]
 HELD_OUT_FILE = "held_out.json"
 PREPARED_FOLDER = ".prepared"
 """Beside the run folders: the ids of their corpora, shared by all runs on the same data; see `preparing`."""
-LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience")
-"""Settings of [train] that may change when a run is continued: they say when to stop, not what to compute."""
+LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "tensorboard")
+"""Settings of [train] that may change when a run is continued: they say when to stop, what to show, not what to compute."""
 SAMPLES = 2
 """Dev translations shown at each validation."""
 
@@ -67,7 +68,11 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     say(_describe_job(config, model, stores))
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
-        progress = train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), reporter)
+        told: Reporter = reporter
+        if config.train.tensorboard:
+            say(board.how_to_look(folder))
+            told = board.Board(run, reporter)
+        progress = train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), told)
     run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory()})
     return progress
 

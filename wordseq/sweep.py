@@ -1,4 +1,4 @@
-"""Several runs, one after another: every level with every cell and every seed, each trained in a process of its own.
+"""Several runs, one after another: every value of every setting that is varied, each trained in a process of its own.
 
 A process of its own gives its memory back, and one that crashes does not take the others with it. What is finished is
 recognised by its settings and is not trained again; what was interrupted goes on where it stopped.
@@ -6,6 +6,8 @@ recognised by its settings and is not trained again; what was interrupted goes o
 
 import dataclasses
 import functools
+import itertools
+import re
 import subprocess
 import sys
 import time
@@ -21,8 +23,11 @@ from wordseq.errors import UserError
 MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
 """Settings of [train] with the value that leaves them to the machine; a run's own settings have what it decided."""
 POLL_SECONDS = 1.0
+QUIET_SECONDS = 120.0
+"""After so long without a validation the last entry of the log is shown."""
 TAIL_LINES = 15
 """Last lines of a failed training's log that are shown."""
+_NOT_IN_NAMES = re.compile(r"[^\w.+]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +63,9 @@ def plan(
     cells: Sequence[str],
     seeds: int,
     settings: Sequence[str],
+    vary: Sequence[str] = (),
 ) -> list[Cell]:
-    """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED.
+    """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
 
     A folder that holds a run with other settings is left alone: the next free name gets a number, ...-2, ...-3.
 
@@ -71,21 +77,40 @@ def plan(
         cells: values of model.cell; empty: the one of the settings.
         seeds: values of train.seed, from the settings' one upwards.
         settings: more `key=value`.
+        vary: `key=VALUE,VALUE,...`: more settings with the values that they take in turn.
 
     Raises:
         UserError: a setting is wrong.
     """
     base = load_config(config, settings)
+    axes = {key: list(values) for key, values in (("data.level", levels), ("model.cell", cells)) if values}
+    for text in vary:
+        key, values = _varied(text)
+        if key in axes:
+            raise UserError(f"--vary {text!r}: {key} is varied already")
+        axes[key] = values
+    usual = {"data.level": [base.data.level], "model.cell": [base.model.cell]}
+    axes = {**usual, **axes, "train.seed": [str(base.train.seed + k) for k in range(seeds)]}
     found = []
-    for level in levels or [base.data.level]:
-        for cell in cells or [base.model.cell]:
-            for seed in range(base.train.seed, base.train.seed + seeds):
-                chosen = (*settings, f"data.level={level}", f"model.cell={cell}", f"train.seed={seed}")
-                wanted = load_config(config, chosen)
-                found.append(Cell(_folder_for(folder / f"{name}-{level}-{cell}-{seed}", wanted), chosen, wanted))
-    if len({cell.folder for cell in found}) < len(found):
-        raise UserError("a level or a cell is named twice")
+    for point in itertools.product(*axes.values()):
+        chosen = (*settings, *(f"{key}={value}" for key, value in zip(axes, point, strict=True)))
+        wanted = load_config(config, chosen)
+        place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
+        found.append(Cell(_folder_for(place, wanted), chosen, wanted))
+    if min(len({cell.folder for cell in found}), len({cell.config for cell in found})) < len(found):
+        raise UserError("a value of a setting that is varied, such as a level or a cell, is named twice")
     return found
+
+
+def _varied(text: str) -> tuple[str, list[str]]:
+    """Key and values of `--vary`."""
+    key, _, listed = (part.strip() for part in text.partition("="))
+    values = listed.replace(",", " ").split()
+    if not (key and values):
+        raise UserError(f"--vary {text!r}: expected section.key=VALUE,VALUE,..., e.g. model.attention=none,dot")
+    if key == "train.seed":
+        raise UserError(f"--vary {text!r}: --seeds N varies the seed")
+    return key, values
 
 
 def data_name(data: DataConfig) -> str:
@@ -109,6 +134,7 @@ def _same(folder: Path, wanted: Config) -> bool:
     decided = {
         key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
     }
+    decided["tensorboard"] = found.train.tensorboard
     wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, **decided))
     return found == wanted
 
@@ -162,14 +188,21 @@ class Watch:
     def __init__(self, cells: Sequence[Cell], current: int) -> None:
         self.cells, self.current = cells, current
         self.seen = len(read_log(cells[current].folder))
+        self.spoke = time.monotonic()
 
     def news(self) -> str:
-        """What the last validation gave, if there was one since this was last asked."""
+        """What the last validation gave, if there was one since this was last asked; after long silence, how far it is."""
         entries = read_log(self.cells[self.current].folder)
-        fresh = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
+        looks = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
         # Continuing a run drops the lines after its checkpoint.
         self.seen = len(entries)
-        return f"epoch {fresh[-1]['epoch']}, dev BLEU {fresh[-1]['bleu']:.2f}" if fresh else ""
+        quiet = time.monotonic() - self.spoke > QUIET_SECONDS
+        if not (looks or (quiet and entries)):
+            return ""
+        self.spoke = time.monotonic()
+        if looks:
+            return f"epoch {looks[-1]['epoch']}, dev BLEU {looks[-1]['bleu']:.2f}"
+        return f"epoch {entries[-1].get('epoch')}, update {entries[-1]['step']:,}"
 
     def seconds_left(self) -> float | None:
         """At most so many seconds to the end of the sweep; None while nothing is known."""
@@ -198,9 +231,10 @@ def _expected(cell: Cell) -> float | None:
     if is_finished(cell.folder):
         return _seconds(cell.folder)
     looks = [entry for entry in read_log(cell.folder) if entry.get("kind") == "dev"]
+    train = cell.config.train
     if not looks:
-        return None
-    last, train = looks[-1], cell.config.train
+        return train.max_minutes * 60 or None
+    last = looks[-1]
     # Without train.validate_steps a look at the dev set ends an epoch.
     epochs = train.max_epochs / (last["epoch"] if not train.validate_steps else max(last["epoch"] - 0.5, 0.5))
     share = max(epochs, 1.0)

@@ -382,10 +382,11 @@ def _look(
             "seconds": round(progress.seconds, 2),
         }
     )
+    # Told before it is saved: a run continued from this checkpoint will not tell of it again.
+    reporter.validation(progress, found, best)
     if best:
         run.save(BEST, arrays_of(by_path(trainer.model.weights)), dataclasses.asdict(progress))
     _save(run, trainer, progress)
-    reporter.validation(progress, found, best)
 
 
 def _save(run: Run, trainer: Trainer, progress: Progress) -> None:

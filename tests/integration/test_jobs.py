@@ -9,6 +9,7 @@ import pytest
 
 from tests.runs import entries, files_of, settings, write_pairs
 from wordseq import jobs
+from wordseq.board import read_events
 from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path, sha256_of
 from wordseq.config import load_config
 from wordseq.corpus import HeldOut, load_corpus
@@ -118,6 +119,20 @@ def test_limits_may_change_when_a_run_goes_on(copied, pairs):
     assert progress.step == 7
     assert copied.config.train.max_steps == 7
     assert [entry["step"] for entry in entries(copied.folder) if entry["kind"] == "train"] == list(range(1, 8))
+
+
+def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, pairs, tmp_path):
+    plain = Run(shutil.copytree(copied.folder, tmp_path / "plain"))
+    quiet_train(copied.folder, pairs, "train.max_steps=7", "train.tensorboard=true")
+    quiet_train(plain.folder, pairs, "train.max_steps=7")
+    assert entries(copied.folder) == entries(plain.folder)
+    assert sha256_of(copied.load("last")[0]) == sha256_of(plain.load("last")[0])
+    assert not (plain.folder / "tensorboard").exists()
+    (path,) = (copied.folder / "tensorboard").iterdir()
+    shown = [(event.step, value.tag) for event in read_events(path) for value in event.summary.value]
+    assert [step for step, tag in shown if tag == "loss/train"] == list(range(1, 8))
+    assert (7, "bleu/dev") in shown
+    assert (7, "samples/dev") in shown
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def swept(tmp_path_factory):
     pairs = write_pairs(folder / "pairs.tsv")
     sets = [word for text in settings(pairs) for word in ("--set", text)]
     words = ["sweep", "--folder", folder / "runs", "--levels", "word", "--cells", "gru, lstm", *sets]
-    done = wordseq(*words, "--json")
+    done = wordseq(*words, "--json", "--record", folder / "two.json")
     assert done.returncode == 0, done.stderr
     return folder, words, done
 
@@ -32,6 +32,9 @@ def test_a_sweep_trains_scores_and_compares(swept):
     assert rows[1]["bleu"]["p_bootstrap"] is not None
     assert "run 2 of 2" in done.stderr
     assert (folder / "runs" / "pairs-word-gru-1" / "eval" / "test.json").is_file()
+    record = json.loads((folder / "two.json").read_text())
+    assert [row["values"] for row in record["combinations"]] == [{"model.cell": "gru"}, {"model.cell": "lstm"}]
+    assert record["rows"] == rows
 
 
 def test_the_same_sweep_again_trains_nothing_and_has_a_page_with_attention(swept):

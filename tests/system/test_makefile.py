@@ -119,6 +119,8 @@ def test_compare_is_a_sweep(make):
     assert make("compare", "DATA=phrasebook", *variables) == [expected]
     words = ["--name copy --levels word --cells", "lstm gru", "--seeds 1 --set data.corpus=copy"]
     assert make("compare", "DATA=copy") == [[*sweep, *words[0].split(), words[1], *words[2].split()]]
+    ((*_, option, value, _, _),) = make("compare", "DATA=copy", "VARY=model.attention=none,dot")
+    assert (option, value) == ("--vary", "model.attention=none,dot")
 
 
 def test_data_fetches_a_corpus(make):

@@ -1,15 +1,27 @@
 """Nothing in the tables of results was typed by hand."""
 
+import json
+import shlex
 import shutil
 import subprocess
 import sys
 
-from tests.runs import ROOT
+import pytest
+
+from tests.fake_runs import fake_run, some_test, with_errors
+from tests.runs import ROOT, environment
+from wordseq.aggregate import combinations_table, comparison_record
+from wordseq.cli import _parser, _planned
+from wordseq.compare import compare, read_run
+
+SWEPT = [path for path in sorted((ROOT / "experiments").glob("*.toml")) if "wordseq sweep" in path.read_text()]
 
 
-def check(project):
-    command = [sys.executable, "experiments/tables.py", "--check"]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
+def check(project, *options):
+    command = [sys.executable, "experiments/tables.py", *(options or ("--check",))]
+    return subprocess.run(
+        command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_the_tables_are_what_the_records_give(tmp_path):
@@ -21,3 +33,41 @@ def test_the_tables_are_what_the_records_give(tmp_path):
     changed = check(tmp_path)
     assert changed.returncode == 1
     assert "README.md" in changed.stdout
+
+
+def test_a_comparisons_table_goes_to_both_pages(tmp_path):
+    shutil.copy(ROOT / "README.md", tmp_path)
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    test = some_test()
+    for name, settings in {"cells": ("model.cell=gru", "model.cell=sru"), "feeding": ("model.cell=gru",)}.items():
+        runs = [
+            read_run(fake_run(tmp_path / f"{name}{k}", test, with_errors(test, 0.1), text))
+            for k, text in enumerate(settings)
+        ]
+        record = comparison_record(runs, compare(runs), name)
+        (tmp_path / "experiments" / "results" / f"{name}.json").write_text(json.dumps(record))
+    assert check(tmp_path).returncode == 1
+    assert check(tmp_path, "--write").returncode == 0
+    assert check(tmp_path).returncode == 0
+    cells = combinations_table(json.loads((tmp_path / "experiments" / "results" / "cells.json").read_text()))
+    readme, other = ((tmp_path / name).read_text(encoding="utf-8") for name in ("README.md", "experiments/README.md"))
+    assert cells in readme
+    assert cells in other
+    assert "### feeding" in other
+    (tmp_path / "README.md").write_text(readme.replace("| sru |", "| atr |"), encoding="utf-8")
+    assert check(tmp_path).returncode == 1
+
+
+def test_comparisons_are_there():
+    assert len(SWEPT) >= 4
+
+
+@pytest.mark.parametrize("path", SWEPT, ids=lambda path: path.stem)
+def test_the_command_in_a_files_head_is_a_sweep_that_can_begin(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    _, *words = shlex.split(path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
+    options = _parser().parse_args(words)
+    assert options.config.resolve() == path
+    assert options.record.as_posix() == f"experiments/results/{path.stem}.json"
+    assert options.folder.as_posix() == f"runs/{path.stem}"
+    assert len(_planned(options)) > 1

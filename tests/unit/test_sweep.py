@@ -55,6 +55,45 @@ def test_wrong_and_repeated_names_are_errors(tmp_path):
         planned(tmp_path, cells=["gru", "gru"])
 
 
+def test_any_setting_can_be_varied(tmp_path):
+    found = planned(tmp_path, levels=[], seeds=1, vary=["model.attention=none, dot", "train.teacher_forcing=1.0,0.5"])
+    assert [cell.folder.name for cell in found] == [
+        f"data-word-gru-{attention}-{share}-1" for attention in ("none", "dot") for share in ("1.0", "0.5")
+    ]
+    assert [(cell.config.model.attention, cell.config.train.teacher_forcing) for cell in found] == [
+        ("none", 1.0), ("none", 0.5), ("dot", 1.0), ("dot", 0.5)
+    ]  # fmt: skip
+    for cell in found:
+        assert load_config(None, cell.settings) == cell.config
+
+
+def test_levels_and_cells_are_short_for_varying_them(tmp_path):
+    long = planned(tmp_path, levels=[], cells=[], vary=["model.cell=gru", "data.level=char,word"])
+    assert [(cell.folder, cell.config) for cell in long] == [(cell.folder, cell.config) for cell in planned(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        ("model.attention", "expected section.key=VALUE"),
+        ("model.attention=", "expected section.key=VALUE"),
+        ("train.seed=1,2", "--seeds N varies the seed"),
+        ("model.cell=lstm,rnn", "model.cell is varied already"),
+        ("model.atention=dot", "did you mean 'attention'"),
+        ("model.attention=dot,dots", "model.attention = 'dots'; choose from"),
+        ("train.teacher_forcing=1,1.0", "named twice"),
+    ],
+)
+def test_what_cannot_be_varied_is_an_error(tmp_path, vary, message):
+    with pytest.raises(UserError, match=message):
+        planned(tmp_path, vary=[vary])
+
+
+def test_a_value_with_slashes_names_one_folder(tmp_path):
+    (cell,) = planned(tmp_path, levels=[], seeds=1, vary=["data.path=texts/pairs.tsv"])
+    assert cell.folder == tmp_path / "data-word-gru-texts_pairs.tsv-1"
+
+
 def test_the_name_of_the_data(tmp_path):
     assert data_name(load_config(None, ["data.corpus=copy"]).data) == "copy"
     assert data_name(load_config(None, [f"data.path={tmp_path}/my.pairs.tsv"]).data) == "my"
@@ -127,6 +166,22 @@ def test_news_are_validations_since_the_last_look(tmp_path):
         file.write(json.dumps({"kind": "dev", "step": 20, "epoch": 3, "bleu": 12.345, "seconds": 90.0}) + "\n")
     assert watch.news() == "epoch 3, dev BLEU 12.35"
     assert watch.news() == ""
+
+
+def test_after_a_long_silence_the_last_update_is_news(tmp_path, monkeypatch):
+    cells = planned(tmp_path)
+    pretend(cells[0], finished="", kind="train", step=1234)
+    watch = Watch(cells, 0)
+    assert watch.news() == ""
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.0)
+    assert watch.news() == "epoch 2, update 1,234"
+
+
+def test_a_limit_of_time_is_known_from_the_beginning(tmp_path):
+    cells = planned(tmp_path, settings=["train.max_minutes=2"])
+    assert Watch(cells, 0).seconds_left() == pytest.approx(4 * 120)
+    pretend(cells[0], finished="", epoch=1, seconds=30.0)
+    assert Watch(cells, 0).seconds_left() == pytest.approx(90 + 3 * 120)
 
 
 def test_runs_of_other_makers_are_seen_as_finished_by_their_checkpoint(tmp_path):

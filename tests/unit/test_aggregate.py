@@ -1,0 +1,102 @@
+import json
+import statistics
+
+import pytest
+
+from tests.fake_runs import fake_run, some_test, with_errors
+from wordseq.aggregate import FIGURES, combinations_table, comparison_record
+from wordseq.cli import main
+from wordseq.compare import compare, read_run
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two cells, two seeds of each."""
+    base, test = tmp_path_factory.mktemp("runs"), some_test()
+    return [
+        fake_run(
+            base / f"{cell}-{seed}",
+            test,
+            with_errors(test, 0.1 * k + 0.05 * seed, seed),
+            f"model.cell={cell}",
+            f"train.seed={seed}",
+        )
+        for k, cell in enumerate(("gru", "sru"))
+        for seed in (2, 1)
+    ]
+
+
+@pytest.fixture(scope="module")
+def record(folders):
+    runs = [read_run(folder) for folder in folders]
+    return comparison_record(runs, compare(runs, command="wordseq compare ..."), "cells")
+
+
+def test_a_combination_is_the_mean_of_its_seeds(record):
+    assert record["varied"] == ["model.cell"]
+    for k, row in enumerate(record["combinations"]):
+        members = record["rows"][2 * k : 2 * k + 2]
+        assert row["values"] == {"model.cell": members[0]["cell"]}
+        assert row["seeds"] == [1, 2]
+        assert row["runs"] == [member["name"] for member in reversed(members)]
+        scores = [member["bleu"]["score"] for member in members]
+        assert len(set(scores)) == 2
+        assert row["bleu"]["mean"] == pytest.approx(statistics.mean(scores))
+        assert row["bleu"]["deviation"] == pytest.approx(statistics.stdev(scores))
+        low, high = (statistics.mean(member["bleu"]["ci95"][side] for member in members) for side in (0, 1))
+        assert row["bleu"]["ci95"] == pytest.approx([low, high])
+        for key in FIGURES:
+            found = [member[key] for member in members]
+            expected = None if None in found else statistics.mean(found)
+            assert row[key]["mean"] == expected
+
+
+def test_the_record_says_what_produced_it_and_holds_no_sentence(record, folders):
+    assert record["command"] == "wordseq compare ..."
+    assert record["commit"]
+    assert record["machine"]["cores"]
+    assert record["settings"]["model"]["cell"] == "gru"
+    text = json.dumps(record)
+    assert json.loads(text) == record
+    for line in (folders[0] / "eval" / "test.hyp").read_text().splitlines():
+        if len(line) > 12:
+            assert line not in text
+
+
+def test_the_table_has_a_row_a_combination(record):
+    table, _, notes = combinations_table(record).partition("\n\n")
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert header[:3] == ["Cell", "BLEU", "95 % interval"]
+    assert header[4] == "Training tokens/s"
+    assert [row[0] for row in rows] == ["gru", "sru"]
+    bleu = record["combinations"][1]["bleu"]
+    assert rows[1][1] == f"{bleu['mean']:.1f} ± {bleu['deviation']:.1f}"
+    assert rows[1][3] == "15"
+    assert "over 2 seeds" in notes
+    assert "`wordseq compare ...`" in notes
+
+
+def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_path):
+    test = some_test()
+    runs = [
+        read_run(fake_run(tmp_path / level, test, with_errors(test, 0.1), f"data.level={level}"))
+        for level in ("word", "char")
+    ]
+    record = comparison_record(runs, compare(runs), "levels")
+    table = combinations_table(record)
+    assert record["combinations"][0]["bleu"]["deviation"] is None
+    assert "| Level | BLEU | 95 % interval | Parameters | Training characters/s |" in table
+    assert "| word |" in table
+    assert "±" not in table
+
+
+def test_the_command_writes_the_record(folders, tmp_path, capsys):
+    target = tmp_path / "cells.json"
+    assert main(["compare", *map(str, folders), "--record", str(target)]) == 0
+    found = json.loads(target.read_text())
+    assert found["experiment"] == "cells"
+    assert found["command"] == f"wordseq compare {' '.join(map(str, folders))} --record {target}"
+    capsys.readouterr()
+    for command in (["compare", str(folders[0])], ["sweep"]):
+        assert main([*command, "--record", str(tmp_path / "none" / "cells.json")]) == 2
+        assert f"no folder {tmp_path / 'none'}" in capsys.readouterr().err

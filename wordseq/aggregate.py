@@ -1,0 +1,135 @@
+"""A comparison as a record that git tracks, its seeds averaged, and the table of one.
+
+The record has what `compare` gives for every run and no sentence of the corpus.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from wordseq.compare import ScoredRun, by_settings
+from wordseq.config import Config, config_to_dict
+from wordseq.provenance import machine
+from wordseq.report import METRICS, NOTHING, RECORD_FORMAT, escape_markdown, markdown_table, number
+
+COMPARISON = "comparison"
+"""`kind` of such a record; that of a single run has none."""
+FIGURES = (
+    *("bits_per_char", "parameters", "train_minutes", "train_tokens_per_second", "train_chars_per_second"),
+    *("sentences_per_second", "peak_memory_mb", "perplexity", "length_ratio", "unk_rate", "step"),
+)
+"""What is averaged over seeds beside the scores: figures of `compare.cost`."""
+USUAL_KEYS = ("data.level", "model.cell")
+"""What tells rows apart where no setting differs."""
+TITLES = {"data.level": "Level", "model.cell": "Cell"}
+
+
+def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The record of a comparison.
+
+    Args:
+        runs: what was compared.
+        result: what `compare` returned for them.
+        name: of the experiment.
+
+    Returns:
+        `format`, `kind`, `experiment`; `varied`, the settings that differ, without the seed; `combinations`, one for
+        all runs that differ in train.seed only: `values` of those settings, `seeds`, `runs`, and of each score and of
+        each of `FIGURES` `mean` and standard `deviation` (None for one seed), of scores also `ci95`, the runs'
+        bootstrap bounds averaged; `settings` of the first run; and `rows`, `test`, `seed`, `command`, `commit` of the
+        comparison, `machine` (this one), `date` (UTC, ISO 8601).
+    """
+    varied = [key for key in result["settings"] if key != "train.seed"]
+    found = by_settings(runs, result["rows"])
+    return {
+        "format": RECORD_FORMAT,
+        "kind": COMPARISON,
+        "experiment": name,
+        "varied": varied,
+        "combinations": [_combination(varied or USUAL_KEYS, config, rows) for config, rows in found],
+        "rows": result["rows"],
+        "settings": config_to_dict(runs[0].config),
+        **{key: result[key] for key in ("test", "seed", "command", "commit")},
+        "machine": machine(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _combination(keys: Sequence[str], config: Config, members: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    rows = [members[seed] for seed in sorted(members)]
+    settings = config_to_dict(config)
+    scores = {key: _averaged([row[key]["score"] for row in rows]) for key in METRICS}
+    for key, found in scores.items():
+        bounds = zip(*(row[key]["ci95"] for row in rows), strict=True)
+        found |= {"ci95": [statistics.mean(side) for side in bounds], "signature": rows[0][key]["signature"]}
+    return {
+        "values": {key: settings[key.partition(".")[0]][key.partition(".")[2]] for key in keys},
+        "seeds": sorted(members),
+        "runs": [row["name"] for row in rows],
+        **scores,
+        **{key: _averaged([row[key] for row in rows]) for key in FIGURES},
+    }
+
+
+def _averaged(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean and standard deviation; None where a value was not measured, or there is one only."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return {"mean": None, "deviation": None}
+    return {"mean": statistics.mean(known), "deviation": statistics.stdev(known) if known[1:] else None}
+
+
+def combinations_table(record: Mapping[str, Any]) -> str:
+    """A comparison's record as Markdown: one row a combination, seeds averaged, and what a reader must know."""
+    rows = record["combinations"]
+    keys = list(rows[0]["values"])
+    # Tokens of one level are not those of another.
+    unit = "chars" if any(key.endswith("level") for key in record["varied"]) else "tokens"
+    speed = {"chars": "characters", "tokens": "tokens"}[unit]
+    header = (
+        *(TITLES.get(key, f"`{key}`") for key in keys),
+        *("BLEU", "95 % interval", "Parameters", f"Training {speed}/s", "Translating sentences/s", "Training minutes"),
+    )
+    lines = [
+        (
+            *(_value(row["values"][key]) for key in keys),
+            _spread(row["bleu"], ".1f"),
+            f"{row['bleu']['ci95'][0]:.1f} to {row['bleu']['ci95'][1]:.1f}",
+            number(row["parameters"]["mean"], ",.0f"),
+            _spread(row[f"train_{unit}_per_second"], ",.0f"),
+            _spread(row["sentences_per_second"], ",.0f"),
+            _spread(row["train_minutes"], ".1f"),
+        )
+        for row in rows
+    ]
+    return f"{markdown_table(header, lines)}\n\n{' '.join(_notes(record))}\n"
+
+
+def _value(value: Any) -> str:
+    return escape_markdown(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _spread(found: Mapping[str, Any], form: str) -> str:
+    """Mean ± standard deviation; the mean alone where one run tells nothing of it."""
+    if found["mean"] is None:
+        return NOTHING
+    mean = f"{found['mean']:{form}}"
+    return mean if found["deviation"] is None else f"{mean} ± {found['deviation']:{form}}"
+
+
+def _notes(record: Mapping[str, Any]) -> list[str]:
+    seeds = sorted({len(row["seeds"]) for row in record["combinations"]})
+    test, place = record["test"], record["machine"]
+    lines = []
+    if seeds[-1] > 1:
+        lines.append(f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds.")
+    averaged = ", the runs' bounds averaged" if seeds[-1] > 1 else ""
+    signatures = dict.fromkeys(row["bleu"]["signature"] for row in record["combinations"])
+    return [
+        *lines,
+        f"Intervals: bootstrap over the {test['sentences']:,} test sentences{averaged};",
+        f"BLEU {', '.join(f'`{signature}`' for signature in signatures)}.",
+        f"{escape_markdown(place['cpu'])}, {place['cores']} cores; wordseq {escape_markdown(record['commit'])};",
+        f"`{record['command']}`",
+    ]
