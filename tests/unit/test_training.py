@@ -36,13 +36,16 @@ class Silent:
     """A reporter that keeps what it is told."""
 
     def __init__(self):
-        self.steps, self.validations = [], []
+        self.steps, self.validations, self.notes = [], [], []
 
     def step(self, progress, entry):
         self.steps.append((progress.step, entry))
 
     def validation(self, progress, found, best):
         self.validations.append((progress.step, found.bleu, best))
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 class Scripted:
