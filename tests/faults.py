@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 
 CALLS = ("open", "fsync", "chmod", "link", "replace", "rename", "unlink")
-"""Functions of `os` that change what a disk holds, and `open`, which makes files aside."""
+"""Functions of `os` that change what a disk holds; of `open`, those that may make a file."""
 TAKING = CALLS[:-1]
 """Those that take room, or may."""
 
@@ -24,9 +24,10 @@ def at_call(number: int, act: Callable[[], None], names: Sequence[str] = CALLS) 
 
     def counted(name):
         def call(*arguments, **options):
-            calls.number += 1
-            if calls.number == number:
-                act()
+            if name != "open" or arguments[1] & os.O_CREAT:
+                calls.number += 1
+                if calls.number == number:
+                    act()
             return before[name](*arguments, **options)
 
         return call

@@ -203,7 +203,8 @@ class Run:
         if name == BEST and self.has(LAST):
             return "; put a copy of it back, or delete it and give the train command again: the newest weights take its place"
         if name == PREVIOUS:
-            return f"; {LAST}.npz is damaged too: put a copy back, or delete both to train from the beginning"
+            lost = "damaged too" if self.has(LAST) else "missing"
+            return f"; {LAST}.npz is {lost}: put a copy back, or delete both to train from the beginning"
         if name == LAST and not self.has(PREVIOUS):
             return "; put a copy of it back, or delete it to train from the beginning"
         return ""

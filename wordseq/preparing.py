@@ -184,7 +184,7 @@ def _naming(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None and not Path(str(error.filename)).is_relative_to(cache):
+        if error.filename is not None and not Path(str(error.filename)).resolve().is_relative_to(cache.resolve()):
             raise
         if error.errno is None:  # NumPy's, when not all could be written.
             raise UserError(f"{cache}: cannot be written, is the disk full? ({error})") from None
