@@ -68,6 +68,10 @@ class Board:
         if found.samples:
             self._write([_samples(found, progress.step, self._start + progress.seconds)])
 
+    def note(self, text: str) -> None:
+        """See `training.Reporter`."""
+        self.reporter.note(text)
+
     def _open(self, progress: Progress) -> None:
         """Begin a file with all that metrics.jsonl has, and with the samples before this update; it replaces the others."""
         folder = self.run.folder / FOLDER

@@ -1,12 +1,15 @@
 """One run folder: settings, tokenizers, checkpoints, log. Everything is written aside and renamed when it is whole."""
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
 import math
+import os
+import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,18 @@ import numpy.typing as npt
 from wordseq.config import ELEMENTWISE_CELLS, SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
 from wordseq.kinds import make_model
+from wordseq.locking import LOCK_FILE
 from wordseq.model import Seq2Seq
 from wordseq.vocab import TextCodec
-from wordseq.writing import naming, write_atomically
+from wordseq.writing import ASIDE, naming, sync_folder, write_atomically
 
 Arrays = dict[str, npt.NDArray[Any]]
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
-BEGUN_FILE = ".begun"
-BEST, LAST = "best", "last"
+BEGUN_FILE, EVAL_FOLDER = ".begun", "eval"
+BEST, LAST, PREVIOUS = "best", "last", "previous"
+DAMAGED_FILE = "damaged.npz"
+ABANDONED_SECONDS = 600
+"""A file aside that is older was left by a process that was killed."""
 MOST_TGT_PER_SRC = 1e4
 """data.max_chars keeps every honest ratio below it."""
 
@@ -33,9 +40,11 @@ class Run:
     """A folder with all that a training made.
 
     config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
-    data.json (lengths and coverage), best.npz and last.npz (checkpoints), metrics.jsonl (a line a log entry), eval/.
+    data.json (lengths and coverage), best.npz, last.npz and previous.npz, which was `last` before (checkpoints),
+    metrics.jsonl (a line a log entry), eval/.
 
-    A checkpoint is one NumPy archive: arrays by name and a JSON text, no pickle; its parts carry checksums.
+    A checkpoint is one NumPy archive: arrays by name and a JSON text, no pickle; its parts carry checksums, and the comment
+    of the archive is the SHA-256 of all.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,11 +102,13 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the folder holds what was left when `begin` was cut short."""
-        return not self.begun and (self.folder / BEGUN_FILE).is_file()
+        """Whether the folder holds what was left when beginning it was cut short."""
+        return not self.begun and any((self.folder / name).is_file() for name in (BEGUN_FILE, LOCK_FILE))
 
     def begin(self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any]) -> None:
         """Write what does not change while training; config.toml last, so that a folder that has it is whole.
+
+        If it fails, what it has written goes again.
 
         Args:
             config: the settings, resolved.
@@ -106,13 +117,18 @@ class Run:
             files: JSON files by name.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.write_text(BEGUN_FILE, "")
-        with naming(self.folder):
+        before = set(self.folder.iterdir())
+        try:
+            self.write_text(BEGUN_FILE, "")
             src.save(self.folder, "src")
             tgt.save(self.folder, "tgt")
-        for name, value in files.items():
-            self.write_json(name, value)
-        self.write_config(config)
+            for name, value in files.items():
+                self.write_json(name, value)
+            self.write_config(config)
+        except BaseException:
+            for path in set(self.folder.iterdir()) - before:
+                path.unlink(missing_ok=True)
+            raise
         (self.folder / BEGUN_FILE).unlink()
 
     def write_config(self, config: Config) -> None:
@@ -120,38 +136,78 @@ class Run:
         self.write_text(CONFIG_FILE, to_toml(config))
 
     def has(self, name: str) -> bool:
-        """Whether the checkpoint `name`, "best" or "last", was written."""
+        """Whether the checkpoint `name`, "best", "last" or "previous", was written."""
         return self._checkpoint(name).is_file()
 
     def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
-        """Write the checkpoint `name`: arrays and a JSON-able state."""
+        """Write the checkpoint `name`: arrays and a JSON-able state; what was `last` before becomes `previous`."""
         buffer = io.BytesIO()
-        text = np.frombuffer(json.dumps(state).encode(), np.uint8)
-        np.savez(buffer, allow_pickle=False, **arrays, **{"state.json": text})
-        write_atomically(self._checkpoint(name), buffer.getbuffer())
+        content = {**arrays, "state.json": np.frombuffer(json.dumps(state).encode(), np.uint8)}
+        np.savez(buffer, allow_pickle=False, **content)
+        with zipfile.ZipFile(buffer, "a") as archive:
+            archive.comment = sha256_of(content).encode()
+        self._sync_metrics()
+        keep = self._checkpoint(PREVIOUS) if name == LAST else None
+        write_atomically(self._checkpoint(name), buffer.getbuffer(), keep)
 
     def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and state of the checkpoint `name`.
 
         Raises:
             UserError: it is missing or damaged.
+            PermissionError: it cannot be read.
         """
         path = self._checkpoint(name)
         try:
-            with zipfile.ZipFile(path) as archive:
-                _check_sizes(archive, path.stat().st_size)
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
+            arrays = _read_arrays(path)
             state = json.loads(arrays.pop("state.json").tobytes())
+            if not isinstance(state, dict):
+                raise TypeError(f"its state is {state!r}")
         except FileNotFoundError:
             raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
-        except MemoryError:
+        except (MemoryError, PermissionError):
             raise
         except Exception as error:  # A damaged archive fails in a dozen ways, by the place of the damage.
-            raise UserError(f"{path}: damaged checkpoint: {error}") from None
-        if not isinstance(state, dict):
-            raise UserError(f"{path}: damaged checkpoint: its state is {state!r}")
+            raise UserError(f"{path}: damaged checkpoint: {error}{self._way_out(name)}") from None
         return arrays, state
+
+    def load_newest(self, note: Callable[[str], None]) -> tuple[Arrays, dict[str, Any]] | None:
+        """Arrays and state of `last`; where it is damaged, of `previous`, which takes its place; None if neither was written.
+
+        Args:
+            note: hears of the damage.
+
+        Raises:
+            UserError: both are damaged, or there is one only.
+        """
+        last, previous = self._checkpoint(LAST), self._checkpoint(PREVIOUS)
+        if not (self.has(LAST) or self.has(PREVIOUS)):
+            return None
+        try:
+            return self.load(LAST)
+        except UserError as error:
+            if not self.has(PREVIOUS):
+                raise
+            reason, found = str(error), self.load(PREVIOUS)
+        kept = ""
+        if self.has(LAST):
+            os.replace(last, self.folder / DAMAGED_FILE)
+            kept = f" (it is now {DAMAGED_FILE}, which may be deleted)"
+        os.replace(previous, last)
+        sync_folder(self.folder)
+        note(f"{reason}{kept}; going on from the checkpoint before it, of update {found[1].get('step')}")
+        return found
+
+    def _way_out(self, name: str) -> str:
+        """What can be done about a damaged checkpoint."""
+        if name == BEST and self.has(LAST):
+            return "; put a copy of it back, or delete it and give the train command again: the newest weights take its place"
+        if name == PREVIOUS:
+            lost = "damaged too" if self.has(LAST) else "missing"
+            return f"; {LAST}.npz is {lost}: put a copy back, or delete both to train from the beginning"
+        if name == LAST and not self.has(PREVIOUS):
+            return "; put a copy of it back, or delete it to train from the beginning"
+        return ""
 
     def load_model(self, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
         """The model with the weights of a checkpoint, and the checkpoint's state.
@@ -165,6 +221,13 @@ class Run:
         model = make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
         assign(by_path(model.weights), arrays, self._checkpoint(name))
         return model, state
+
+    def _sync_metrics(self) -> None:
+        """A checkpoint is never on the disk before the log that leads to it."""
+        path = self.folder / METRICS_FILE
+        if path.exists():
+            with naming(path), path.open("ab") as file:
+                os.fsync(file.fileno())
 
     def append_metrics(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
@@ -189,10 +252,14 @@ class Run:
                     yield entry
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed process had begun to write aside."""
-        for name in (f"{BEST}.npz", f"{LAST}.npz", METRICS_FILE, CONFIG_FILE):
-            for path in self.folder.glob(f".{name}.*"):
-                path.unlink(missing_ok=True)
+        """Remove what killed processes had begun to write aside; in eval/ what is old, for others may be writing there."""
+        (self.folder / BEGUN_FILE).unlink(missing_ok=True)
+        for path in _asides(self.folder):
+            path.unlink(missing_ok=True)
+        for path in _asides(self.folder / EVAL_FOLDER):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    path.unlink()
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file into the folder; `name` may have a parent folder."""
@@ -225,6 +292,31 @@ class Run:
 
     def _checkpoint(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
+
+
+def _asides(folder: Path) -> list[Path]:
+    """Files aside of those that a run has, or had when it was begun."""
+    known = {path.name for path in folder.glob("*")} | {BEGUN_FILE, *(f"{name}.npz" for name in (BEST, LAST, PREVIOUS))}
+    return [path for name in known for path in folder.glob(f".{glob.escape(name)}.{ASIDE}")]
+
+
+def _read_arrays(path: Path) -> Arrays:
+    """The arrays of an archive, its file opened once: another may take its place meanwhile.
+
+    Raises:
+        ValueError, ...: it is damaged.
+    """
+    with path.open("rb") as file:
+        with zipfile.ZipFile(file) as archive:
+            _check_sizes(archive, os.fstat(file.fileno()).st_size)
+            checksum = archive.comment
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as members:
+            arrays = {key: members[key] for key in members.files}
+    # The first runs had none.
+    if checksum and checksum != sha256_of(arrays).encode():
+        raise ValueError("its content is not what was saved: another SHA-256")
+    return arrays
 
 
 def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:

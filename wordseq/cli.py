@@ -7,8 +7,10 @@ import importlib.metadata
 import json
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -45,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.command_line = shlex.join(["wordseq", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        code = options.run_command(options) or 0
+        with _termination_as_ctrl_c():
+            code = options.run_command(options) or 0
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -63,6 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _is_out_of_memory(error):
             raise
         return _fail("out of memory; a smaller batch, beam, model.hidden_size or vocabulary needs less")
+
+
+@contextlib.contextmanager
+def _termination_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: with a line, its files put away and its processes ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _drop_output() -> None:

@@ -175,6 +175,9 @@ class TrainConfig:
     teacher_forcing_decay: float = setting(1000.0, "k of that schedule, in updates", minimum=1)
     validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)
     patience: int = setting(4, "stop after so many validations without a better dev BLEU; 0: never", minimum=0)
+    save_minutes: float = setting(
+        10.0, "save every so many minutes of training, besides at every validation; 0: then only", minimum=0
+    )
     log_steps: int = setting(100, "a line in metrics.jsonl every so many updates", minimum=1)
     tensorboard: bool = setting(False, "losses, dev BLEU, step size and sample translations go to RUN/tensorboard too")
 

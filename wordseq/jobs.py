@@ -19,6 +19,7 @@ from wordseq.corpus import HeldOut, describe, prepare, split_report
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
 from wordseq.kinds import make_model
+from wordseq.locking import locked
 from wordseq.model import Seq2Seq
 from wordseq.page import END, Alignment
 from wordseq.preparing import Prepared, prepare_corpus
@@ -36,8 +37,8 @@ Say = Callable[[str], None]
 HELD_OUT_FILE = "held_out.json"
 PREPARED_FOLDER = ".prepared"
 """Beside the run folders: the ids of their corpora, shared by all runs on the same data; see `preparing`."""
-LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "tensorboard")
-"""Settings of [train] that may change when a run is continued: they say when to stop, what to show, not what to compute."""
+LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "save_minutes", "tensorboard")
+"""Settings of [train] that may change when a run is continued: when to stop or save, what to show, not what to compute."""
 SAMPLES = 2
 """Dev translations shown at each validation."""
 
@@ -46,14 +47,20 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     """Train into `folder`, from where it stopped if it holds the same run.
 
     Raises:
-        UserError: the settings, the data or the folder cannot be used.
+        UserError: the settings, the data or the folder cannot be used, or another process trains into it.
         Stopped: interrupted, and saved.
     """
     config = _resolved(config)
     run = Run(folder)
     _check_folder(run, config)
     _check_place(run)
-    cache = folder.parent / PREPARED_FOLDER
+    with locked(folder):
+        _check_folder(run, config)  # Another process may have begun it in between.
+        return _train(run, config, mirror, say)
+
+
+def _train(run: Run, config: Config, mirror: Path | None, say: Say) -> Progress:
+    cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     for line in describe(corpus):
         say(line)
@@ -70,7 +77,7 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
         told: Reporter = reporter
         if config.train.tensorboard:
-            say(board.how_to_look(folder))
+            say(board.how_to_look(run.folder))
             told = board.Board(run, reporter)
         progress = train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), told)
     run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory()})

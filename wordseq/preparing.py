@@ -35,6 +35,7 @@ from wordseq.batching import IdStore
 from wordseq.config import SPLIT_FILES, DataConfig
 from wordseq.corpus import Counts, Origin, find_origin, finish, read_held_out
 from wordseq.errors import UserError
+from wordseq.locking import try_lock
 from wordseq.reading import BadLines, digest_of, is_stream
 from wordseq.segments import PARTS, SIDES, Hashes, Segment, make_segments
 from wordseq.splits import HeldOut, audit_parts, held_out_parts, key_digest, sizes
@@ -131,7 +132,7 @@ def prepare_corpus(
         if found and (codecs is None or list(map(_sha256, found.codecs)) == list(map(_sha256, codecs))):
             return found
     target = cache / names[-1]
-    with _aside(cache) as folder:
+    with _naming(cache), _aside(cache) as folder:
         _prepare(data, origin, codecs, folder, say)
         _move(folder, target)
     found = Prepared.open(target, origin.name)
@@ -178,6 +179,19 @@ def _cached(folder: Path, name: str) -> Prepared | None:
 
 
 @contextlib.contextmanager
+def _naming(cache: Path) -> Iterator[None]:
+    """Errors of the system name the cache where they name nothing, or a file in it, which nobody knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not Path(str(error.filename)).resolve().is_relative_to(cache.resolve()):
+            raise
+        if error.errno is None:  # NumPy's, when not all could be written.
+            raise UserError(f"{cache}: cannot be written, is the disk full? ({error})") from None
+        raise OSError(error.errno, error.strerror, str(cache)) from None
+
+
+@contextlib.contextmanager
 def _aside(cache: Path) -> Iterator[Path]:
     """A folder of our own to work in, which is gone at the end if it was not moved; those of killed processes go too."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -187,7 +201,8 @@ def _aside(cache: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=".aside-", dir=cache))
     try:
         with (folder / LOCK_FILE).open("wb") as lock:
-            _lock(lock.fileno())
+            with contextlib.suppress(OSError):  # Where there are no locks, nothing is ever abandoned.
+                try_lock(lock.fileno())
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -200,24 +215,11 @@ def _abandoned(folder: Path) -> bool:
         if time.time() - folder.stat().st_mtime < ABANDONED_SECONDS:
             return False
         with (folder / LOCK_FILE).open("ab") as lock:
-            return _lock(lock.fileno())
+            return try_lock(lock.fileno())
     except FileNotFoundError:
         return True
     except OSError:
         return False
-
-
-def _lock(handle: int) -> bool:
-    """Take the lock of an open file, which the system gives back when the process ends in any way; whether it was free."""
-    try:
-        import fcntl  # noqa: PLC0415 (not on Windows: nothing is ever abandoned there)
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _move(folder: Path, target: Path) -> None:
@@ -307,6 +309,7 @@ class _Table:
         size = len(self) if use is None else int(np.count_nonzero(use))
         path = self.scratch / f"column{next(self._made)}"
         column = np.memmap(path, np.uint64, "w+", shape=(size,)).view(np.ndarray)
+        _take_room(path, column.nbytes)
         end = 0
         for segment, place in self.slices():
             with segment.arrays() as arrays:
@@ -321,6 +324,17 @@ class _Table:
         """The sentences of a side of the pairs in `use`."""
         for segment, place in self.slices():
             yield from itertools.compress(segment.texts(side), use[place].tolist())
+
+
+def _take_room(path: Path, size: int) -> None:
+    """Take all of a file's room on the disk now: where there is none, writing to mapped memory would kill the process.
+
+    Raises:
+        OSError: there is not enough.
+    """
+    if size and hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _parts(

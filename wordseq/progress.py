@@ -67,6 +67,10 @@ class TrainingProgress:
         for source, reference, hypothesis in found.samples:
             self.line(f"  source     {source}\n  reference  {reference}\n  hypothesis {hypothesis}")
 
+    def note(self, text: str) -> None:
+        """See `training.Reporter`."""
+        self.line(f"warning: {text}")
+
     def line(self, text: str) -> None:
         """A line above the bar."""
         if self._bar:

@@ -1,8 +1,12 @@
 """Imports TensorFlow without its start-up messages; real errors are still shown."""
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 
 from wordseq.threads import processors, threads_an_operation
 
@@ -11,7 +15,7 @@ def import_tensorflow() -> None:
     """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile; threads as in `threads`.
 
     TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, comes too late for what it prints while it is loaded. If the import fails,
-    what was printed is shown.
+    what was printed is shown. Ctrl-C waits until it is imported: within C code it would come out as anything.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -19,7 +23,7 @@ def import_tensorflow() -> None:
         return
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
+    with _signals_held_back(), tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)
         try:
             import tensorflow as tf
@@ -37,3 +41,21 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM act at the end, as they would have at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

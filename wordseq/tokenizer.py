@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 import regex
 
 from wordseq.errors import UserError
+from wordseq.writing import write_atomically
 
 JOINER = "\uffed"
 """Marks the side on which a symbol touches its neighbour, as in OpenNMT: `l ￭'￭ homme`."""
@@ -257,7 +258,7 @@ class SentencePieceTokenizer:
 
     def save(self, folder: Path, side: str) -> None:
         """Write `SIDE.spm.model` and `SIDE.tokenizer.json`, which holds its checksum."""
-        _model_path(folder, side).write_bytes(self._model)
+        write_atomically(_model_path(folder, side), self._model)
         write_json(_header_path(folder, side), {"level": self.level, "model_sha256": _sha256(self._model)})
 
     @classmethod
@@ -404,9 +405,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write an object with the format version, one value a line."""
-    path.write_text(
-        json.dumps({"format": FORMAT, **values}, ensure_ascii=False, indent=0) + "\n", encoding="utf-8", newline="\n"
-    )
+    text = json.dumps({"format": FORMAT, **values}, ensure_ascii=False, indent=0) + "\n"
+    write_atomically(path, text.encode())
 
 
 def _header_path(folder: Path, side: str) -> Path:

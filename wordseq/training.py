@@ -51,6 +51,9 @@ class Reporter(Protocol):
     def validation(self, progress: "Progress", found: Validation, best: bool) -> None:
         """After every look at the dev set."""
 
+    def note(self, text: str) -> None:
+        """When there is something that people should know."""
+
 
 @dataclasses.dataclass
 class Progress:
@@ -94,7 +97,7 @@ def train(
     validate: Callable[[], Validation],
     reporter: Reporter,
 ) -> Progress:
-    """Train `model` into `run`, from its checkpoint `last` if there is one.
+    """Train `model` into `run`, from its checkpoint `last` if there is one, or the one before it if that is damaged.
 
     Args:
         run: where checkpoints and metrics go.
@@ -110,7 +113,7 @@ def train(
         Stopped: by Ctrl-C or SIGTERM; `last` was saved.
     """
     trainer = Trainer(model, config)
-    progress = resume(run, trainer)
+    progress = resume(run, trainer, reporter.note)
     progress.finished = _over(config, progress)
     with _signals() as stopped:
         if progress.finished and not run.has(BEST):
@@ -125,7 +128,7 @@ def train(
                 batch_tokens=config.batch_tokens,
             )
             for rows in plan[progress.batch :]:
-                start = time.perf_counter()
+                start, before = time.perf_counter(), progress.seconds
                 rate, norm = _update(trainer, progress, src, tgt, rows)
                 progress.batch += 1
                 _spend(progress, start)
@@ -137,6 +140,8 @@ def train(
                 if due or _at_limit(config, progress, len(plan)):
                     _look(run, trainer, progress, validate, reporter, due)
                     progress.finished = _over(config, progress)
+                elif _time_to_save(config, before, progress.seconds):
+                    _save(run, trainer, progress)
                 if stopped.is_set():
                     _save(run, trainer, progress)
                     raise Stopped
@@ -251,17 +256,23 @@ def _shard(ids: tf.Tensor, k: int, shards: int) -> tf.Tensor:
     return tf.pad(rows, [[0, filling], [0, 0]], constant_values=PAD_ID)
 
 
-def resume(run: Run, trainer: Trainer) -> Progress:
+def resume(run: Run, trainer: Trainer, note: Callable[[str], None]) -> Progress:
     """Restore the checkpoint `last`, if there is one, and give the progress it stands for.
 
+    Args:
+        run: the run.
+        trainer: with a new model.
+        note: hears that `last` is damaged, and the one before it was restored.
+
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, and the one before it too, or there is none.
     """
     run.remove_leftovers()
-    if not run.has(LAST):
+    found = run.load_newest(note)
+    if found is None:
         run.rewind_metrics(0)
         return Progress()
-    arrays, state = run.load(LAST)
+    arrays, state = found
     try:
         progress = Progress(**state)
     except TypeError as error:
@@ -340,6 +351,12 @@ def _at_limit(config: TrainConfig, progress: Progress, batches: int) -> bool:
     return last or progress.step == config.max_steps or _late(config, progress)
 
 
+def _time_to_save(config: TrainConfig, before: float, now: float) -> bool:
+    """Whether another `train.save_minutes` were full between two numbers of seconds."""
+    period = 60 * config.save_minutes
+    return period > 0 and int(now / period) > int(before / period)
+
+
 def _late(config: TrainConfig, progress: Progress) -> bool:
     return 0 < config.max_minutes <= progress.seconds / 60
 
@@ -361,7 +378,8 @@ def _look(
     if not math.isfinite(found.loss):
         raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
     # Outputs of one token, such as sums, have no BLEU but 0.
-    best = (found.bleu, -found.loss) > (progress.best_bleu, -progress.best_loss)
+    better = (found.bleu, -found.loss) > (progress.best_bleu, -progress.best_loss)
+    best = better or not run.has(BEST)  # Someone may have deleted a damaged one.
     if best:
         progress.best_bleu, progress.best_loss, progress.best_step = found.bleu, found.loss, progress.step
         progress.waits = progress.decay_waits = 0

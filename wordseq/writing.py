@@ -3,13 +3,26 @@
 import contextlib
 import errno
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+ASIDE = "????????"
+"""What `write_atomically` adds to the name of a file that is not whole yet, as a pattern: .NAME.12345678."""
+_NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""How a file system says that a file has one name only."""
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+
+def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None = None) -> None:
     """Write a file so that after any interruption it is either as before or whole; a device or pipe is written to.
+
+    When this comes back, the file will be found after a power cut too.
+
+    Args:
+        path: the file.
+        content: all of it.
+        keep: in the same folder; gets the file as it was before, if there was one.
 
     Raises:
         OSError: it cannot be written; the error names `path`.
@@ -20,10 +33,10 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
         else:
-            _replace(path, content)
+            _replace(path, content, keep)
 
 
-def _replace(path: Path, content: bytes | memoryview) -> None:
+def _replace(path: Path, content: bytes | memoryview, keep: Path | None) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -31,11 +44,50 @@ def _replace(path: Path, content: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
+        if keep is not None and path.exists():
+            _keep(path, keep)
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+    sync_folder(path.parent)
+
+
+def _keep(path: Path, keep: Path) -> None:
+    """Give a file a second name, so that it never lacks its first; where files have one name only, it gets the other."""
+    aside = keep.with_name(f".{keep.name}.{secrets.token_hex(len(ASIDE) // 2)}")
+    try:
+        os.link(path, aside)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.replace(path, keep)
+        return
+    try:
+        os.replace(aside, keep)
+    finally:
+        # Where both were names of one file already, replacing does nothing.
+        aside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder are on the disk.
+
+    Raises:
+        OSError: they cannot be written; the error names the folder.
+    """
+    if os.name == "nt":
+        return  # Windows opens no folders.
+    with naming(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # Some network file systems cannot, and say so.
+                raise
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,16 @@
 import dataclasses
+import errno
 import json
 import math
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.runs import entries, files_of, settings, write_pairs
 from wordseq import jobs
 from wordseq.board import read_events
@@ -58,7 +62,7 @@ def quiet_train(folder, pairs, *more):
 def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
     assert set(files_of(trained[0].folder)) == {
         *("config.toml", "split.json", "data.json", "held_out.json", "metrics.jsonl", "best.npz", "last.npz"),
-        "memory.json",
+        *("previous.npz", "memory.json"),
         *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab")),
     }
 
@@ -202,6 +206,58 @@ def test_mistakes_in_the_data_leave_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+class Begun(Exception):
+    """Raised in place of making a model."""
+
+
+@pytest.fixture
+def begin(tmp_path, pairs, monkeypatch):
+    """Prepares and begins a run in a folder of a name, and gives the folder's files; the data in a cache of its own."""
+
+    def begun(*_, **__):
+        raise Begun
+
+    def begin(name):
+        with pytest.raises(Begun):
+            quiet_train(tmp_path / name / "run", pairs)
+        return files_of(tmp_path / name)
+
+    monkeypatch.setattr(jobs, "make_model", begun)
+    return begin
+
+
+def test_killed_at_any_call_that_writes_before_training_the_same_command_begins_it(begin, tmp_path):
+    whole = begin("whole")
+    with at_call(0, die) as calls:
+        begin("counted")
+    assert calls.number > 100
+    for number in range(1, calls.number + 1, 3):
+
+        def killed(name=str(number), number=number):
+            with at_call(number, die):
+                begin(name)
+
+        assert in_child(killed) == signal.SIGKILL
+        # What a killed process left aside is not waited for here, see `preparing.ABANDONED_SECONDS`.
+        for path in (tmp_path / str(number)).glob(".prepared/.aside-*"):
+            shutil.rmtree(path)
+        assert begin(str(number)) == whole
+
+
+def test_whatever_fails_before_training_is_named_and_leaves_nothing_half_written(begin, tmp_path):
+    whole = begin("whole")
+    with at_call(0, die, TAKING) as calls:
+        begin("counted")
+    errors = (errno.ENOSPC, errno.EIO, errno.EROFS)
+    for number in range(1, calls.number + 1, 2):
+        folder, error = tmp_path / str(number), errors[number % 3]
+        with at_call(number, fail(error), TAKING), pytest.raises(OSError, match=os.strerror(error)) as raised:
+            begin(str(number))
+        assert raised.value.filename.startswith(str(folder))
+        assert not [path for path in folder.rglob(".*") if path.name != ".prepared"]
+        assert begin(str(number)) == whole
+
+
 # --- evaluation
 
 
@@ -218,6 +274,28 @@ def test_an_evaluation_is_of_the_test_split_and_saved(trained, evaluated, pairs)
     assert evaluated["bleu"]["score"] == bleu(hyps, corpus.test.references)
     assert json.loads((folder / "test.json").read_text(encoding="utf-8")) == json.loads(json.dumps(evaluated))
     assert evaluated["command"] == "wordseq eval it"
+
+
+def test_whatever_fails_while_a_report_is_written_is_named_and_every_file_is_whole(trained, evaluated, tmp_path):
+    def report(text):
+        held_out = HeldOut([text], [[text]])
+        jobs._save_evaluation(run, "mine", {**evaluated, "command": text}, held_out, [text])
+
+    run = Run(tmp_path)
+    report("one")
+    before = files_of(tmp_path)
+    with at_call(0, die, TAKING) as calls:
+        report("two")
+    after = files_of(tmp_path)
+    assert calls.number > 20
+    for number in range(1, calls.number + 1):
+        report("one")
+        with at_call(number, fail(errno.ENOSPC), TAKING), pytest.raises(OSError, match="No space") as raised:
+            report("two")
+        assert raised.value.filename.startswith(str(tmp_path / "eval" / "mine"))
+        found = files_of(tmp_path)
+        assert found.keys() == before.keys()
+        assert all(found[name] in (before[name], after[name]) for name in found)
 
 
 def test_an_evaluation_counts_what_it_measured(trained, evaluated):

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import zipfile
 from types import SimpleNamespace
 
@@ -12,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.runs import files_of
 from wordseq import checkpoint
 from wordseq.checkpoint import (
     BEST,
     LAST,
+    PREVIOUS,
     Run,
     arrays_of,
     assign,
@@ -225,16 +228,11 @@ def test_a_begun_run_can_be_opened_with_the_same_settings_and_codecs(run):
     assert load_config(run.folder / "config.toml") == opened.config
 
 
-@pytest.mark.parametrize("files", [[], ["src.vocab.json"], ["src.vocab.json", "data.json"]])
-def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypatch, files):
+def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypatch):
     run = Run(tmp_path / "run")
 
-    def cut(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "write_config", cut)
-    with pytest.raises(KeyboardInterrupt):
-        run.begin(CONFIG, CODEC, CODEC, {})
+    monkeypatch.setattr(run, "write_config", lambda _: die())
+    assert in_child(lambda: run.begin(CONFIG, CODEC, CODEC, {})) == signal.SIGKILL
     assert not run.begun
     assert run.unfinished
 
@@ -297,7 +295,7 @@ def test_without_metrics_there_is_nothing_to_rewind(run):
 def test_what_a_killed_process_left_aside_can_be_removed(run):
     run.save(BEST, ARRAYS, STATE)
     before = files_of(run.folder)
-    for name in (".best.npz.x8_zq0", ".last.npz.abcdefgh", ".metrics.jsonl.12345678", ".config.toml.q"):
+    for name in (".best.npz.x8_zq0", ".last.npz.abcdefgh", ".metrics.jsonl.12345678", ".data.json.abcdefgh"):
         (run.folder / name).write_text("half")
     run.remove_leftovers()
     assert files_of(run.folder) == before
@@ -331,3 +329,147 @@ def test_a_checkpoint_is_a_plain_archive_of_arrays_and_json(run):
     with zipfile.ZipFile(run.folder / "best.npz") as archive:
         assert set(archive.namelist()) == {f"{name}.npy" for name in (*ARRAYS, "state.json")}
         assert archive.testzip() is None
+
+
+# --- damage, and the checkpoint before the last
+
+
+def changed_within(path):
+    """Other numbers, with a good CRC."""
+    with zipfile.ZipFile(path) as archive:
+        comment, members = archive.comment, {name: archive.read(name) for name in archive.namelist()}
+    members["a/kernel.npy"] = members["a/kernel.npy"][:-1] + b"\x7f"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.comment = comment
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+DAMAGES = (changed_within, cut, empty, zeros)
+
+
+def test_numbers_that_are_not_those_saved_are_found_by_their_digest(run):
+    run.save(BEST, ARRAYS, STATE)
+    changed_within(run.folder / "best.npz")
+    with pytest.raises(UserError, match=r"best\.npz: damaged checkpoint: .*SHA-256\Z"):
+        run.load(BEST)
+
+
+def test_checkpoints_of_the_first_runs_have_no_digest_and_load(run):
+    np.savez(run.folder / "best.npz", **ARRAYS, **{"state.json": np.frombuffer(json.dumps(STATE).encode(), np.uint8)})
+    assert run.load(BEST)[1] == STATE
+    assert run.load(BEST)[0].keys() == ARRAYS.keys()
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, os.unlink])
+def test_the_one_before_takes_the_place_of_a_damaged_last(run, damage):
+    notes = []
+    assert run.load_newest(notes.append) is None
+    for step in (1, 2):
+        run.save(LAST, {**ARRAYS, "step": np.array(step)}, {"step": step})
+    before = files_of(run.folder)
+    assert run.load_newest(notes.append)[1] == {"step": 2}
+    assert (notes, files_of(run.folder)) == ([], before)
+    damage(run.folder / "last.npz")
+    damaged = files_of(run.folder).get("last.npz")
+    assert run.load_newest(notes.append)[1] == {"step": 1}
+    assert re.search(r"last\.npz: .*; going on from the checkpoint before it, of update 1\Z", notes[0])
+    after = files_of(run.folder)
+    assert after["last.npz"] == before["previous.npz"]
+    assert after.get("damaged.npz") == damaged
+    assert not run.has(PREVIOUS)
+    assert run.load_newest(notes.append)[1] == {"step": 1}
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_if_both_are_damaged_both_stay_and_both_are_named(run, damage):
+    for _ in range(2):
+        run.save(LAST, ARRAYS, STATE)
+    for name in ("last.npz", "previous.npz"):
+        damage(run.folder / name)
+    before = files_of(run.folder)
+    with pytest.raises(
+        UserError, match=r"previous\.npz: damaged checkpoint: .*; last\.npz is damaged too: .*from the beginn"
+    ):
+        run.load_newest(pytest.fail)
+    assert files_of(run.folder) == before
+
+
+def test_a_damaged_best_says_what_can_be_done(run):
+    for name in (BEST, LAST):
+        run.save(name, ARRAYS, STATE)
+        cut(run.folder / f"{name}.npz")
+    with pytest.raises(
+        UserError, match=r"best\.npz: damaged checkpoint: .*; put a copy of it back, or delete it and give the tr"
+    ):
+        run.load(BEST)
+    with pytest.raises(
+        UserError, match=r"last\.npz: damaged checkpoint: .*; put a copy of it back, or delete it to train from"
+    ):
+        run.load_newest(pytest.fail)
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged(run, monkeypatch):
+    for _ in range(2):
+        run.save(LAST, ARRAYS, STATE)
+    before = files_of(run.folder)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_read_arrays", refuse)
+        with pytest.raises(PermissionError):
+            run.load_newest(pytest.fail)
+    assert files_of(run.folder) == before
+
+
+def test_who_reads_while_another_saves_gets_one_of_the_two(run, monkeypatch):
+    run.save(BEST, ARRAYS, STATE)
+    check = checkpoint._check_sizes
+
+    def save_between(*arguments):
+        run.save(BEST, {"other": np.zeros(3)}, {"step": 99})
+        check(*arguments)
+
+    monkeypatch.setattr(checkpoint, "_check_sizes", save_between)
+    assert run.load(BEST)[1] == STATE
+
+
+def test_a_beginning_that_fails_leaves_nothing(tmp_path):
+    files = {"data.json": {}, "split.json": {}}
+
+    def begin():
+        Run(tmp_path / "run").begin(CONFIG, CODEC, CODEC, files)
+
+    with at_call(0, die, TAKING) as calls:
+        begin()
+    shutil.rmtree(tmp_path / "run")
+    assert calls.number > 30
+    for number in range(1, calls.number + 1):
+        with at_call(number, fail(errno.ENOSPC), TAKING), pytest.raises(OSError, match="No space") as raised:
+            begin()
+        assert raised.value.filename.startswith(str(tmp_path / "run"))
+        assert files_of(tmp_path / "run") == {}, number
+
+
+def test_what_kills_left_aside_goes_and_in_eval_what_is_old(run):
+    (run.folder / "eval").mkdir()
+    for name in ("test.json", ".test.json.12345678", ".test.json.abcdefgh", ".mine"):
+        (run.folder / "eval" / name).touch()
+    os.utime(run.folder / "eval" / ".test.json.abcdefgh", (1e9, 1e9))
+    run.remove_leftovers()
+    assert {path.name for path in (run.folder / "eval").iterdir()} == {"test.json", ".test.json.12345678", ".mine"}

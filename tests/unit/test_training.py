@@ -1,4 +1,6 @@
 import dataclasses
+import errno
+import itertools
 import json
 import math
 import os
@@ -9,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.runs import TIMES, entries
 from wordseq import training
 from wordseq.batching import IdStore
@@ -32,13 +35,16 @@ class Silent:
     """A reporter that keeps what it is told."""
 
     def __init__(self):
-        self.steps, self.validations = [], []
+        self.steps, self.validations, self.notes = [], [], []
 
     def step(self, progress, entry):
         self.steps.append((progress.step, entry))
 
     def validation(self, progress, found, best):
         self.validations.append((progress.step, found.bleu, best))
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 class Scripted:
@@ -430,3 +436,91 @@ def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
     assert len(moments) == 2 * len(weights)
     assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 12
     assert Run(real_runs.folder / "whole").load(BEST)[0].keys() == weights
+
+
+# --- saving by the clock, kills and faults while saving
+
+
+OFTEN = replace(max_epochs=1, save_minutes=1e-9, validate_steps=3)
+"""Saves after every update."""
+
+
+def assert_equal_runs(one, other):
+    assert entries(one) == entries(other)
+    assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+    for name in (BEST, LAST):
+        assert saved_at(one, name) == saved_at(other, name)
+        states = [Run(folder).load(name)[1] for folder in (one, other)]
+        assert without_times(Progress(**states[0])) == without_times(Progress(**states[1]))
+
+
+@pytest.mark.parametrize(("minutes", "steps"), [(0, []), (1, [3, 6, 9, 12]), (2.5, [8]), (0.01, list(range(1, 15)))])
+def test_saves_every_so_many_minutes_of_training(tmp_path, counting, monkeypatch, minutes, steps):
+    # An update takes 20 seconds: so many a clock's look.
+    clock = itertools.count(0, 20)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    saved = []
+    monkeypatch.setattr(training, "_save", lambda run, trainer, progress: saved.append(progress.step))
+    count(tmp_path, replace(max_epochs=1, batch_size=1, validate_steps=15, max_steps=15, save_minutes=minutes))
+    assert saved[: len(steps)] == steps
+    assert set(saved[len(steps) :]) == {15}
+
+
+def test_how_often_it_saves_changes_nothing(tmp_path, counting):
+    for name, minutes in (("never", 0.0), ("often", 1e-9)):
+        count(tmp_path / name, dataclasses.replace(OFTEN, save_minutes=minutes))
+    assert_equal_runs(tmp_path / "often", tmp_path / "never")
+
+
+def test_killed_at_any_call_that_writes_it_ends_as_one_that_was_not(tmp_path, counting):
+    with at_call(0, die) as calls:
+        count(tmp_path / "whole", OFTEN)
+    assert calls.number > 50
+    for number in range(1, calls.number + 1):
+        folder = tmp_path / str(number)
+
+        def killed(folder=folder, number=number):
+            with at_call(number, die):
+                count(folder, OFTEN)
+
+        assert in_child(killed) == signal.SIGKILL
+        count(folder, OFTEN)
+        assert_equal_runs(folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_path, counting, error):
+    with at_call(0, die, TAKING) as calls:
+        count(tmp_path / "whole", OFTEN)
+    for number in range(1, calls.number + 1):
+        folder = tmp_path / str(number)
+        with at_call(number, fail(error), TAKING), pytest.raises(OSError, match=os.strerror(error)) as raised:
+            count(folder, OFTEN)
+        assert raised.value.filename.startswith(str(folder))
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        for path in folder.glob("*.npz"):
+            Run(folder).load(path.stem)
+        count(folder, OFTEN)
+        assert_equal_runs(folder, tmp_path / "whole")
+
+
+def test_from_the_checkpoint_before_a_damaged_one_it_ends_the_same(tmp_path, counting):
+    count(tmp_path / "whole", OFTEN)
+    counting.at = interrupt(4)
+    with pytest.raises(Stopped):
+        count(tmp_path / "parts", OFTEN)
+    counting.at = lambda now: None
+    (tmp_path / "parts" / "last.npz").write_bytes(b"damage")
+    reporter = Silent()
+    count(tmp_path / "parts", OFTEN, reporter=reporter)
+    assert reporter.steps[0][0] in (4, 5)
+    assert len(reporter.notes) == 1
+    (tmp_path / "parts" / "damaged.npz").unlink()
+    assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_deleted_best_is_replaced_by_the_newest(tmp_path, counting):
+    count(tmp_path, replace(max_epochs=3), Scripted(9, 8, 7))
+    (tmp_path / "best.npz").unlink()
+    count(tmp_path, replace(max_epochs=3), Scripted(7))
+    assert saved_at(tmp_path, BEST) == 15

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import stat
@@ -5,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.faults import TAKING, at_call, die, fail
 from tests.runs import files_of
 from wordseq.writing import write_atomically
 
@@ -59,3 +61,67 @@ def test_a_pipe_or_device_is_written_to_not_replaced(tmp_path):
     reader.join(20)
     assert got == [b"content"]
     assert pipe.is_fifo()
+
+
+# --- the file as it was before
+
+
+def test_the_file_as_it_was_before_is_kept(tmp_path):
+    path, keep = tmp_path / "x", tmp_path / "before"
+    for content in (b"1", b"2", b"3"):
+        write_atomically(path, content, keep)
+    assert files_of(tmp_path) == {"x": b"3", "before": b"2"}
+
+
+def test_where_files_have_one_name_only_it_is_kept_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
+    test_the_file_as_it_was_before_is_kept(tmp_path)
+
+
+def fail_with(number):
+    def call(*_):
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def test_two_names_of_one_file_leave_nothing_aside(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    os.link(tmp_path / "x", tmp_path / "before")
+    write_atomically(tmp_path / "x", b"2", tmp_path / "before")
+    assert files_of(tmp_path) == {"x": b"2", "before": b"1"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])
+def test_whatever_fails_the_file_is_whole_and_so_is_the_one_before(tmp_path, number):
+    path, keep = tmp_path / "x", tmp_path / "before"
+
+    def write():
+        write_atomically(path, b"new", keep)
+
+    with at_call(0, die, TAKING) as calls:
+        write()
+    for k in range(1, calls.number + 1):
+        path.write_bytes(b"old")
+        keep.unlink(missing_ok=True)
+        with at_call(k, fail(number), TAKING), contextlib.suppress(OSError):
+            write()
+        found = files_of(tmp_path)
+        assert found in ({"x": b"old"}, {"x": b"old", "before": b"old"}, {"x": b"new", "before": b"old"}), k
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_comes_back(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noting(done, name, getattr(os, name)))
+    write_atomically(tmp_path / "x", b"new")
+    assert done == ["fsync of a file", "replace", "fsync of a folder"]
+
+
+def noting(done, name, call):
+    def noted(*arguments):
+        kind = stat.S_ISDIR(os.fstat(arguments[0]).st_mode) if name == "fsync" else None
+        done.append({None: name, True: f"{name} of a folder", False: f"{name} of a file"}[kind])
+        return call(*arguments)
+
+    return noted
