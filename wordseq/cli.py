@@ -1,4 +1,4 @@
-"""The command line: `wordseq data | train | eval | translate | describe | compare | report | sweep | bench`."""
+"""The command line: `wordseq data | train | eval | translate | embed | describe | compare | report | sweep | bench`."""
 
 import argparse
 import contextlib
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"wordseq {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    adds = (_add_data, _add_train, _add_eval, _add_translate, _add_describe)
+    adds = (_add_data, _add_train, _add_eval, _add_translate, _add_embed, _add_describe)
     for add in (*adds, _add_compare, _add_report, _add_sweep, _add_bench):
         add(commands)
     return parser
@@ -353,6 +353,30 @@ def _translate(options: argparse.Namespace) -> None:
     translator = Translator.load(options.run, precision=decode.precision)
     translate = partial(translate_lines, translator, decode=decode, nbest=options.nbest, sampling=sampling)
     translate_file(translator, translate, options.input, options.output, nbest=options.nbest, resume=options.resume)
+
+
+# --- embed
+
+
+def _add_embed(commands: Any) -> None:
+    parser = _command(commands, "embed", _embed, "the encoder's vector for each line of text")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.npy",
+        help="a NumPy file, float32 [lines, hidden]; default: standard output, a line of numbers each",
+    )
+
+
+def _embed(options: argparse.Namespace) -> None:
+    import_tensorflow()
+    from wordseq.bulk import embed_file
+    from wordseq.translator import Translator
+
+    translator = Translator.load(options.run)
+    embed_file(translator, translator.embed, options.input, options.output)
 
 
 # --- describe
