@@ -25,6 +25,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
 BEGUN_FILE = ".begun"
 BEST, LAST = "best", "last"
+PRETRAINED = "pretrained"
 MOST_TGT_PER_SRC = 1e4
 """data.max_chars keeps every honest ratio below it."""
 
@@ -34,6 +35,9 @@ class Run:
 
     config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
     data.json (lengths and coverage), best.npz and last.npz (checkpoints), metrics.jsonl (a line a log entry), eval/.
+
+    With model.pretrained_src or _tgt also pretrained.npz: the vectors of the vocabulary's words, so that the file they came
+    from is not needed again.
 
     A checkpoint is one NumPy archive: arrays by name and a JSON text, no pickle; its parts carry checksums.
     """
@@ -96,7 +100,9 @@ class Run:
         """Whether the folder holds what was left when `begin` was cut short."""
         return not self.begun and (self.folder / BEGUN_FILE).is_file()
 
-    def begin(self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any]) -> None:
+    def begin(
+        self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
+    ) -> None:
         """Write what does not change while training; config.toml last, so that a folder that has it is whole.
 
         Args:
@@ -104,6 +110,7 @@ class Run:
             src: source tokenizer and vocabulary.
             tgt: target tokenizer and vocabulary.
             files: JSON files by name.
+            pretrained: `SIDE.ids` and `SIDE.vectors` that embeddings start from.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_text(BEGUN_FILE, "")
@@ -112,6 +119,8 @@ class Run:
             tgt.save(self.folder, "tgt")
         for name, value in files.items():
             self.write_json(name, value)
+        if pretrained:
+            self.save(PRETRAINED, pretrained, {})
         self.write_config(config)
         (self.folder / BEGUN_FILE).unlink()
 
