@@ -386,20 +386,28 @@ def _add_describe(commands: Any) -> None:
     parser = _command(commands, "describe", _describe, "layers, parameters and settings of a run")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="draw the model as trained, its encoder and a step of its decoder"
+    )
 
 
 def _describe(options: argparse.Namespace) -> None:
     import_tensorflow()
     from wordseq.checkpoint import Run
-    from wordseq.jobs import describe_run
+    from wordseq.jobs import describe_run, draw_run
 
-    found = describe_run(Run.open(options.run))
+    run = Run.open(options.run)
+    found = describe_run(run)
+    if options.svg:
+        write_atomically(options.svg, draw_run(run, found).encode())
     if options.json:
         print(json.dumps(found, indent=1))
         return
+    width = max(len(layer["name"]) for layer in found["layers"])
     for layer in found["layers"]:
-        print(f"{layer['name']:32} {layer['parameters']:>12,}")
-    print(f"{'all':32} {found['parameters']:>12,}")
+        shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in layer["shapes"].items())
+        print(f"{layer['name']:{width}} {layer['parameters']:>12,}  {shapes}")
+    print(f"{'all':{width}} {found['parameters']:>12,}")
     print(f"best at update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")
 
 

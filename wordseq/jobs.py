@@ -16,6 +16,7 @@ from wordseq.checkpoint import BEST, DATA_FILE, PRETRAINED, SPLIT_FILE, Arrays, 
 from wordseq.compare import MEMORY_FILE
 from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import HeldOut, describe, prepare, split_report
+from wordseq.diagram import diagram
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
 from wordseq.kinds import make_model
@@ -180,21 +181,29 @@ def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_run(run: Run) -> dict[str, Any]:
-    """`parameters`, `layers` (name, parameters), `settings`, `step` and `weights_sha256` of the best checkpoint."""
+    """`parameters`, `layers` (name, parameters, shapes), `settings`, `step`, `weights_sha256` of the best checkpoint."""
     arrays, state = run.load(BEST)
     _check_state(run, state)
-    layers: dict[str, int] = {}
+    layers: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
-        parts = name.split("/")
-        layer = "/".join(parts[1:-1])
-        layers[layer] = layers.get(layer, 0) + int(array.size)
+        _, *path, weight = name.split("/")
+        layer = layers.setdefault("/".join(path), {"name": "/".join(path), "parameters": 0, "shapes": {}})
+        layer["parameters"] += int(array.size)
+        layer["shapes"][weight] = list(array.shape)
     return {
-        "parameters": sum(layers.values()),
-        "layers": [{"name": name, "parameters": count} for name, count in layers.items()],
+        "parameters": sum(layer["parameters"] for layer in layers.values()),
+        "layers": list(layers.values()),
         "settings": config_to_dict(run.config),
         "step": state["step"],
         "weights_sha256": sha256_of(arrays),
     }
+
+
+def draw_run(run: Run, described: dict[str, Any]) -> str:
+    """An SVG picture of the run's models, with the parameters that `describe_run` found."""
+    parameters = {layer["name"]: layer["parameters"] for layer in described["layers"]}
+    src, tgt = run.codecs
+    return diagram(run.config.model, len(src.vocab), len(tgt.vocab), parameters, f"Models of the run {run.folder.name}")
 
 
 def attention_of(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Alignment]:

@@ -222,7 +222,9 @@ def test_describe_is_json_or_a_table(trained, main):
     _, out, _ = main("describe", trained[0], "--json")
     found = json.loads(out)
     assert found.keys() >= {"parameters", "layers", "settings", "step", "weights_sha256"}
-    _, table, _ = main("describe", trained[0])
+    assert found["layers"][0]["shapes"] == {"embeddings": [found["layers"][0]["parameters"] // 8, 8]}
+    _, table, _ = main("describe", trained[0], "--svg", trained[0].parent / "models.svg")
+    assert (trained[0].parent / "models.svg").read_text(encoding="utf-8").startswith("<svg ")
     assert f"{found['parameters']:,}" in table
     assert found["weights_sha256"] in table
 
