@@ -8,6 +8,7 @@ down to what was drawn at random.
 import contextlib
 import functools
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
+import numpy as np
+import numpy.typing as npt
+
+from wordseq.arrays import ArrayFile
 from wordseq.errors import UserError
+from wordseq.writing import naming
 
 CHUNK_LINES = 4096
 """Lines translated together: enough to sort by length, few enough to see output soon."""
@@ -106,6 +112,64 @@ def translate_file(
             progress.advance(chunk.start + len(texts))
             if fault:
                 raise UserError(f"{name}, {fault}")
+
+
+def embed_file(
+    reader: Reader,
+    embed: Callable[[Sequence[str]], npt.NDArray[np.float32]],
+    source: Path | None,
+    target: Path | None,
+) -> None:
+    """Write the vector of each line of a file, or of standard input.
+
+    Args:
+        reader: looks at the texts first.
+        embed: gives the vectors `[n, h]` of texts.
+        source: the input; None: standard input.
+        target: a NumPy file, float32 `[lines, h]`, written aside and renamed when it is whole; None: standard output, a line
+            of h numbers for each line, which read back give the same float32.
+
+    Raises:
+        UserError: a line of the input cannot be used, or `target` is a folder or the input.
+        OSError: a file cannot be read or written.
+    """
+    name = str(source) if source else "standard input"
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(source.open("rb")) if source else sys.stdin.buffer
+        write = stack.enter_context(_vector_file(target, source, embed([]).shape[1]) if target else _vector_lines())
+        progress = stack.enter_context(Progress(file, target is None, 0, quiet=source is None and sys.stdin.isatty()))
+        for chunk in _chunks(file, name, CHUNK_LINES):
+            texts, fault = _usable(reader, chunk)
+            if fault:
+                raise UserError(f"{name}, {fault}")
+            _report_unknown(reader, texts)
+            write(embed(texts))
+            progress.advance(chunk.end)
+
+
+@contextlib.contextmanager
+def _vector_lines() -> Iterator[Callable[[npt.NDArray[np.float32]], None]]:
+    with Output(None, None, None) as output:
+        # Nine digits tell all float32 apart.
+        yield lambda vectors_nh: output.write([" ".join(f"{x:.9g}" for x in row) for row in vectors_nh.tolist()])
+
+
+@contextlib.contextmanager
+def _vector_file(path: Path, source: Path | None, size: int) -> Iterator[Callable[[npt.NDArray[np.float32]], None]]:
+    """Writes vectors of `size` entries; the file is there when all of them are."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a file; --output is to be a .npy file")
+    if source and path.exists() and path.samefile(source):
+        raise UserError(f"{path}: is the input; choose another --output")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with naming(path):
+        file = ArrayFile(aside, np.float32, (size,))
+    try:
+        with file:
+            yield file.append
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _usable(reader: Reader, chunk: Chunk) -> tuple[list[str], str]:

@@ -29,6 +29,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
 BEGUN_FILE, EVAL_FOLDER = ".begun", "eval"
 BEST, LAST, PREVIOUS = "best", "last", "previous"
+PRETRAINED = "pretrained"
 DAMAGED_FILE = "damaged.npz"
 ABANDONED_SECONDS = 600
 """A file aside that is older was left by a process that was killed."""
@@ -42,6 +43,9 @@ class Run:
     config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
     data.json (lengths and coverage), best.npz, last.npz and previous.npz, which was `last` before (checkpoints),
     metrics.jsonl (a line a log entry), eval/.
+
+    With model.pretrained_src or _tgt also pretrained.npz: the vectors of the vocabulary's words, so that the file they came
+    from is not needed again.
 
     A checkpoint is one NumPy archive: arrays by name and a JSON text, no pickle; its parts carry checksums, and the comment
     of the archive is the SHA-256 of all.
@@ -105,7 +109,9 @@ class Run:
         """Whether the folder holds what was left when beginning it was cut short."""
         return not self.begun and any((self.folder / name).is_file() for name in (BEGUN_FILE, LOCK_FILE))
 
-    def begin(self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any]) -> None:
+    def begin(
+        self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
+    ) -> None:
         """Write what does not change while training; config.toml last, so that a folder that has it is whole.
 
         If it fails, what it has written goes again.
@@ -115,6 +121,7 @@ class Run:
             src: source tokenizer and vocabulary.
             tgt: target tokenizer and vocabulary.
             files: JSON files by name.
+            pretrained: `SIDE.ids` and `SIDE.vectors` that embeddings start from.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         before = set(self.folder.iterdir())
@@ -124,6 +131,8 @@ class Run:
             tgt.save(self.folder, "tgt")
             for name, value in files.items():
                 self.write_json(name, value)
+            if pretrained:
+                self.save(PRETRAINED, pretrained, {})
             self.write_config(config)
         except BaseException:
             for path in set(self.folder.iterdir()) - before:

@@ -1,4 +1,4 @@
-"""The command line: `wordseq data | train | eval | translate | describe | compare | report | sweep | bench`."""
+"""The command line: `wordseq data | train | eval | translate | embed | describe | compare | report | sweep | bench`."""
 
 import argparse
 import contextlib
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"wordseq {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    adds = (_add_data, _add_train, _add_eval, _add_translate, _add_describe)
+    adds = (_add_data, _add_train, _add_eval, _add_translate, _add_embed, _add_describe)
     for add in (*adds, _add_compare, _add_report, _add_sweep, _add_bench):
         add(commands)
     return parser
@@ -371,6 +371,30 @@ def _translate(options: argparse.Namespace) -> None:
     translate_file(translator, translate, options.input, options.output, nbest=options.nbest, resume=options.resume)
 
 
+# --- embed
+
+
+def _add_embed(commands: Any) -> None:
+    parser = _command(commands, "embed", _embed, "the encoder's vector for each line of text")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.npy",
+        help="a NumPy file, float32 [lines, hidden]; default: standard output, a line of numbers each",
+    )
+
+
+def _embed(options: argparse.Namespace) -> None:
+    import_tensorflow()
+    from wordseq.bulk import embed_file
+    from wordseq.translator import Translator
+
+    translator = Translator.load(options.run)
+    embed_file(translator, translator.embed, options.input, options.output)
+
+
 # --- describe
 
 
@@ -378,20 +402,28 @@ def _add_describe(commands: Any) -> None:
     parser = _command(commands, "describe", _describe, "layers, parameters and settings of a run")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="draw the model as trained, its encoder and a step of its decoder"
+    )
 
 
 def _describe(options: argparse.Namespace) -> None:
     import_tensorflow()
     from wordseq.checkpoint import Run
-    from wordseq.jobs import describe_run
+    from wordseq.jobs import describe_run, draw_run
 
-    found = describe_run(Run.open(options.run))
+    run = Run.open(options.run)
+    found = describe_run(run)
+    if options.svg:
+        write_atomically(options.svg, draw_run(run, found).encode())
     if options.json:
         print(json.dumps(found, indent=1))
         return
+    width = max(len(layer["name"]) for layer in found["layers"])
     for layer in found["layers"]:
-        print(f"{layer['name']:32} {layer['parameters']:>12,}")
-    print(f"{'all':32} {found['parameters']:>12,}")
+        shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in layer["shapes"].items())
+        print(f"{layer['name']:{width}} {layer['parameters']:>12,}  {shapes}")
+    print(f"{'all':{width}} {found['parameters']:>12,}")
     print(f"best at update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")
 
 

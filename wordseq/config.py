@@ -23,12 +23,19 @@ ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
 """Cells without a recurrent product: nothing for recurrent dropout to act on."""
 KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "repeat_vector": {"attention": "none", "peek": False, "input_feeding": False, "tie_embeddings": False},
+        "repeat_vector": {
+            "attention": "none",
+            "peek": False,
+            "input_feeding": False,
+            "tie_embeddings": False,
+            "pretrained_tgt": "",
+        },
         "same_length": {
             "attention": "none",
             "peek": False,
             "input_feeding": False,
             "tie_embeddings": False,
+            "pretrained_tgt": "",
             "decoder_layers": 1,
             "bridge": "copy",
         },
@@ -133,6 +140,13 @@ class ModelConfig:
         False, "the last attended vector is joined to the next input (Luong et al. 2015, section 3.3); slower"
     )
     tie_embeddings: bool = setting(False, "one matrix for target embedding and output")
+    pretrained_src: str = setting(
+        "", "file of word vectors that source embeddings start from: GloVe or word2vec text, plain, .gz or .zip"
+    )
+    pretrained_tgt: str = setting("", "the same for target embeddings")
+    freeze_pretrained: bool = setting(
+        False, "keep the vectors that were found as they are; those of other tokens are trained"
+    )
 
 
 @dataclass(frozen=True)
@@ -416,10 +430,23 @@ def _check_model(model: ModelConfig, where: str) -> None:
             f"{where}: model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
             "which has no recurrent product"
         )
+    _check_pretrained(model, where)
     if model.tie_embeddings and model.embed_dim != model.hidden_size:
         raise UserError(
             f"{where}: model.tie_embeddings needs model.embed_dim = model.hidden_size, "
             f"got {model.embed_dim} and {model.hidden_size}"
+        )
+
+
+def _check_pretrained(model: ModelConfig, where: str) -> None:
+    if model.freeze_pretrained and not (model.pretrained_src or model.pretrained_tgt):
+        raise UserError(
+            f"{where}: model.freeze_pretrained = true freezes nothing without model.pretrained_src or model.pretrained_tgt"
+        )
+    if model.freeze_pretrained and model.pretrained_tgt and model.tie_embeddings:
+        raise UserError(
+            f"{where}: model.tie_embeddings makes target vectors output weights, which must be trained: "
+            "model.freeze_pretrained cannot keep them"
         )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from wordseq import board
 from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
-from wordseq.checkpoint import BEST, DATA_FILE, SPLIT_FILE, Run, sha256_of
+from wordseq.checkpoint import BEST, DATA_FILE, PRETRAINED, SPLIT_FILE, Arrays, Run, sha256_of
 from wordseq.compare import MEMORY_FILE
 from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import HeldOut, describe, prepare, split_report
+from wordseq.diagram import diagram
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
 from wordseq.kinds import make_model
@@ -23,6 +24,7 @@ from wordseq.locking import locked
 from wordseq.model import Seq2Seq
 from wordseq.page import END, Alignment
 from wordseq.preparing import Prepared, prepare_corpus
+from wordseq.pretrained import check_vectors, read_vectors
 from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
 from wordseq.provenance import peak_memory
@@ -54,6 +56,9 @@ def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say
     run = Run(folder)
     _check_folder(run, config)
     _check_place(run)
+    if not run.begun:
+        for path in _vector_files(config).values():
+            check_vectors(path, config.model.embed_dim)
     with locked(folder):
         _check_folder(run, config)  # Another process may have begun it in between.
         return _train(run, config, mirror, say)
@@ -72,6 +77,7 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say) -> Progress:
     model = make_model(
         config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
     )
+    _set_vectors(run, model, _vector_files(config))
     say(_describe_job(config, model, stores))
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
@@ -181,21 +187,29 @@ def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_run(run: Run) -> dict[str, Any]:
-    """`parameters`, `layers` (name, parameters), `settings`, `step` and `weights_sha256` of the best checkpoint."""
+    """`parameters`, `layers` (name, parameters, shapes), `settings`, `step`, `weights_sha256` of the best checkpoint."""
     arrays, state = run.load(BEST)
     _check_state(run, state)
-    layers: dict[str, int] = {}
+    layers: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
-        parts = name.split("/")
-        layer = "/".join(parts[1:-1])
-        layers[layer] = layers.get(layer, 0) + int(array.size)
+        _, *path, weight = name.split("/")
+        layer = layers.setdefault("/".join(path), {"name": "/".join(path), "parameters": 0, "shapes": {}})
+        layer["parameters"] += int(array.size)
+        layer["shapes"][weight] = list(array.shape)
     return {
-        "parameters": sum(layers.values()),
-        "layers": [{"name": name, "parameters": count} for name, count in layers.items()],
+        "parameters": sum(layer["parameters"] for layer in layers.values()),
+        "layers": list(layers.values()),
         "settings": config_to_dict(run.config),
         "step": state["step"],
         "weights_sha256": sha256_of(arrays),
     }
+
+
+def draw_run(run: Run, described: dict[str, Any]) -> str:
+    """An SVG picture of the run's models, with the parameters that `describe_run` found."""
+    parameters = {layer["name"]: layer["parameters"] for layer in described["layers"]}
+    src, tgt = run.codecs
+    return diagram(run.config.model, len(src.vocab), len(tgt.vocab), parameters, f"Models of the run {run.folder.name}")
 
 
 def attention_of(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Alignment]:
@@ -334,9 +348,10 @@ def _begin(run: Run, config: Config, corpus: Prepared) -> None:
         run.write_config(config)
         return
     src, tgt = (len(store.flat) + len(store) for store in corpus.stores)
-    data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage}
+    vectors, figures = _read_vectors(config, corpus)
+    data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage} | ({"pretrained": figures} if figures else {})
     held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
-    run.begin(config, *corpus.codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out})
+    run.begin(config, *corpus.codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out}, vectors)
 
 
 def _sha256_of(split: Any, part: str, where: Path) -> str:
@@ -356,6 +371,57 @@ def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> Iterator[st
             raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} side in it") from None
         covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
         yield f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}"
+    for side, figures in (found.get("pretrained") or {}).items():
+        yield _describe_vectors(run, side, figures)
+
+
+def _describe_vectors(run: Run, side: str, figures: dict[str, Any]) -> str:
+    """What vectors made elsewhere cover."""
+    model = run.config.model
+    try:
+        skipped = f"; {figures['skipped_lines']:,} bad lines left out" if figures["skipped_lines"] else ""
+        return (
+            f"{side} vectors{' (frozen)' if model.freeze_pretrained else ''}: {figures['found']:,} of "
+            f"{figures['vocabulary']:,} tokens of the vocabulary ({figures['share']:.1%}; {figures['lower_case']:,} in lower "
+            f"case only), {figures['token_share']:.1%} of training tokens; standard deviation {figures['deviation']:.2f}, "
+            f"of other tokens {model.embed_scale:g}{skipped}"
+        )
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} vectors in it") from None
+
+
+def _vector_files(config: Config) -> dict[str, Path]:
+    """Files of word vectors by side."""
+    named = {"src": config.model.pretrained_src, "tgt": config.model.pretrained_tgt}
+    return {side: Path(path) for side, path in named.items() if path}
+
+
+def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, Any]]:
+    """Vectors made elsewhere as arrays of the run, and by side what they cover."""
+    arrays: Arrays = {}
+    figures = {}
+    sides = dict(zip(("src", "tgt"), zip(corpus.codecs, corpus.stores, strict=True), strict=True))
+    for side, path in _vector_files(config).items():
+        codec, store = sides[side]
+        found = read_vectors(path, codec, config.model.embed_dim, config.data.on_bad_line)
+        arrays |= {f"{side}.ids": found.ids_n, f"{side}.vectors": found.vectors_ne}
+        figures[side] = found.coverage(codec, store)
+    return arrays, figures
+
+
+def _set_vectors(run: Run, model: Seq2Seq, sides: Iterable[str]) -> None:
+    """Start embeddings from the run's vectors; what a checkpoint has takes their place.
+
+    Raises:
+        UserError: the run's file of them is missing or damaged.
+    """
+    for side in sides:
+        arrays, _ = run.load(PRETRAINED)
+        try:
+            ids_n, vectors_ne = arrays[f"{side}.ids"], arrays[f"{side}.vectors"]
+            model.set_vectors(side, ids_n, vectors_ne, freeze=model.config.freeze_pretrained)
+        except Exception as error:  # Whatever does not fit: a missing array, an id or a size of another model.
+            raise UserError(f"{run.folder / PRETRAINED}.npz: damaged: {error}") from None
 
 
 def _describe_job(config: Config, model: Seq2Seq, stores: tuple[IdStore, ...]) -> str:

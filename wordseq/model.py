@@ -128,6 +128,26 @@ class Seq2Seq(keras.Model):
         """Tensors in one layer's state: e.g. 2 for the LSTM, 1 for the GRU."""
         return self.decoder.layers[0].cell.state_parts
 
+    def set_vectors(self, side: str, ids_n: Any, vectors_ne: Any, *, freeze: bool = False) -> None:
+        """Give tokens vectors made elsewhere.
+
+        Args:
+            side: "src" or "tgt".
+            ids_n: the tokens, each once.
+            vectors_ne: their vectors.
+            freeze: keep these rows of the embedding from training, see `Embedding.freeze`.
+        """
+        layer = self.src_embed if side == "src" else self.tgt_embed
+        layer.embeddings.assign(tf.tensor_scatter_nd_update(layer.embeddings.value, ids_n[:, None], vectors_ne))
+        if freeze:
+            layer.freeze(ids_n)
+
+    @property
+    def frozen_weights(self) -> list[keras.Variable]:
+        """Embeddings of which rows are kept from training: nothing but their gradient may change them."""
+        layers = (self.src_embed, getattr(self, "tgt_embed", None))
+        return [layer.embeddings for layer in layers if layer is not None and layer.frozen_v is not None]
+
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
         """What the decoder looks at, and the states it starts from."""
         memory_bsh, states = self._read(src_ids_bs, training)
@@ -306,7 +326,25 @@ class _Output(keras.layers.Layer):
         self.built = True
 
 
-def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> keras.layers.Embedding:
+class Embedding(keras.layers.Embedding):
+    """Vectors of tokens, of which some may be kept from training."""
+
+    frozen_v: tf.Tensor | None = None
+    """True for those tokens."""
+
+    def freeze(self, ids_n: Any) -> None:
+        """Keep the vectors of some tokens from training: their gradient is 0."""
+        self.frozen_v = tf.scatter_nd(ids_n[:, None], tf.ones(len(ids_n), tf.int32), [self.input_dim]) > 0
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """Vectors `[..., e]` of tokens."""
+        vectors = super().call(ids)
+        if self.frozen_v is None:
+            return vectors
+        return tf.where(tf.gather(self.frozen_v, ids)[..., None], tf.stop_gradient(vectors), vectors)
+
+
+def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> Embedding:
     """Vectors of tokens, their entries drawn with standard deviation `scale`."""
     init = keras.initializers.RandomNormal(stddev=scale, seed=seed)
-    return keras.layers.Embedding(size, dim, embeddings_initializer=init, name=name)
+    return Embedding(size, dim, embeddings_initializer=init, name=name)

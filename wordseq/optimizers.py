@@ -58,14 +58,19 @@ class Updater:
     Args:
         train: settings.
         variables: the weights to train.
+        undecayed: those of them that `train.weight_decay` leaves alone.
     """
 
-    def __init__(self, train: TrainConfig, variables: list[keras.Variable]) -> None:
+    def __init__(
+        self, train: TrainConfig, variables: list[keras.Variable], undecayed: Sequence[keras.Variable] = ()
+    ) -> None:
         self.clip_norm = train.clip_norm
         self.places = _groups([int(np.prod(variable.shape)) for variable in variables])
         self.groups = [[variables[place] for place in places] for places in self.places]
         self.optimizers = [OPTIMIZERS[train.optimizer](train) for _ in self.groups]
         for optimizer, group in zip(self.optimizers, self.groups, strict=True):
+            if undecayed:
+                optimizer.exclude_from_weight_decay(list(undecayed))
             optimizer.build(group)
         # Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
         self._updates = [_compiled(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]

@@ -24,13 +24,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from wordseq.arrays import ArrayFile
 from wordseq.batching import IdStore
 from wordseq.config import SPLIT_FILES, DataConfig
 from wordseq.corpus import Counts, Origin, find_origin, finish, read_held_out
@@ -491,7 +491,7 @@ def _write_ids(table: _Table, use: Mask, codec: TextCodec, data: DataConfig, fol
     give = _ids_of_words if by_word else _ids_of_texts
     flat_path, offsets_path = _store_paths(folder, side)
     tokens = unknown = 0
-    with _ArrayFile(flat_path, np.int32) as flat, _ArrayFile(offsets_path, np.int64) as offsets:
+    with ArrayFile(flat_path, np.int32) as flat, ArrayFile(offsets_path, np.int64) as offsets:
         offsets.append(np.zeros(1))
         for segment, place in table.slices():
             ids, lengths = give(segment, use[place], codec, side)
@@ -511,31 +511,3 @@ def _ids_of_words(segment: Segment, use: Mask, codec: TextCodec, side: str) -> t
 def _ids_of_texts(segment: Segment, use: Mask, codec: TextCodec, side: str) -> tuple[npt.NDArray[Any], Any]:
     store = IdStore.of([codec.to_ids(text) for text in itertools.compress(segment.texts(side), use.tolist())])
     return store.flat, store.lengths
-
-
-class _ArrayFile:
-    """A .npy file of one dimension that grows; a context manager. Its header is written at the end."""
-
-    def __init__(self, path: Path, dtype: type) -> None:
-        self._file, self._dtype, self._size = path.open("wb"), np.dtype(dtype), 0
-        self._file.write(self._header())
-
-    def append(self, values: npt.NDArray[Any]) -> None:
-        """Add values at the end."""
-        self._file.write(np.ascontiguousarray(values, self._dtype).data)
-        self._size += len(values)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._file:
-            self._file.seek(0)
-            self._file.write(self._header())
-
-    def _header(self) -> bytes:
-        """NumPy leaves room in it for any number of digits: it is always of the same length."""
-        buffer = BytesIO()
-        values = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._size,)}
-        np.lib.format.write_array_header_1_0(buffer, values)
-        return buffer.getvalue()

@@ -167,7 +167,7 @@ class Trainer:
     def __init__(self, model: Seq2Seq, config: TrainConfig) -> None:
         self.model, self.config = model, config
         self.weights = model.trainable_variables
-        self.updater = Updater(config, self.weights)
+        self.updater = Updater(config, self.weights, model.frozen_weights)
 
     @tf.function(input_signature=[_IDS, _IDS])
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

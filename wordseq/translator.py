@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from wordseq.batching import IdStore, pad
+from wordseq.batching import IdStore, mask, pad
 from wordseq.checkpoint import BEST, Run
 from wordseq.config import Config, DecodeConfig
 from wordseq.decoding import Found, beam_search, decode_one, make_sampler
@@ -30,6 +31,7 @@ MAX_SRC_TOKENS = 50_000
 MAX_POSITIONS = 2**17
 """Source positions decoded together, padding included: fewer sentences than `decode.batch_size` where they are long."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +121,7 @@ class Translator:
         decode = decode or self.config.decode
         if nbest > (1 if sampling else decode.beam_size):
             raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
-        fault = self.unusable(texts)
-        if fault:
-            raise UserError(f"text {fault[0] + 1}: {fault[1]}")
-        prepared = [prepare(text, self.config.data.lowercase) for text in texts]
+        prepared = self._prepared(texts)
         sources = [self.src.to_ids(text) for text in prepared]
         found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in texts]
         order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
@@ -137,6 +136,67 @@ class Translator:
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
                 found[row] = best
         return found
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The encoder's vector for each text, `[n, hidden]`, in the order of the texts; compare them by their cosine.
+
+        It is the mean of the encoder's outputs over the text's tokens and its end, so an empty text has one too, that of its
+        end. Equal texts get equal vectors; other texts of the same call change a vector by no more than rounding.
+
+        The mean tells near-duplicates from other sentences better than the last state does, which attention leaves little to
+        carry: docs/systems.md has figures.
+
+        Raises:
+            TypeError: `texts` is one text, not a list.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
+        """
+        _check_list(texts)
+        prepared = self._prepared(texts)
+        rows = {text: row for row, text in enumerate(dict.fromkeys(prepared))}
+        sources = [self.src.to_ids(text) for text in rows]
+        lengths = [len(ids) for ids in sources]
+        order = sorted(range(len(sources)), key=lengths.__getitem__)
+        batches = _batches(order, lengths, self.config.decode.batch_size)
+        vectors_nh = np.zeros((len(sources), self.model.config.hidden_size), np.float32)
+
+        def embed(number: int) -> npt.NDArray[np.float32]:
+            return self._embed(pad([sources[i] for i in batches[number]])).numpy()
+
+        for batch, vectors_bh in zip(batches, _side_by_side(embed, len(batches)), strict=True):
+            vectors_nh[batch] = vectors_bh
+        return vectors_nh[[rows[text] for text in prepared]]
+
+    @property
+    def encoder(self) -> Callable[..., tuple[Memory, States]]:
+        """The encoder alone: `memory, states = translator.encoder(src_ids_bs)`; see `Seq2Seq.encode`."""
+        return self.model.encode
+
+    @property
+    def decoder_step(self) -> Callable[..., tuple[tf.Tensor, States]]:
+        """One step of the decoder: `logits_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
+
+        Every part of the states is `[b, k, h]`, for k hypotheses a sentence; see `Seq2Seq.decoder_step`.
+        """
+        return self.model.decoder_step
+
+    def _prepared(self, texts: Sequence[str]) -> list[str]:
+        """The texts as training text was.
+
+        Raises:
+            UserError: a text is unusable.
+        """
+        fault = self.unusable(texts)
+        if fault:
+            raise UserError(f"text {fault[0] + 1}: {fault[1]}")
+        return [prepare(text, self.config.data.lowercase) for text in texts]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
+        """The mean `[b, h]` of the encoder's outputs at real positions."""
+        memory_bsh = self.model.encode(src_ids_bs)[0].memory_bsh
+        real_bs1 = mask(src_ids_bs)[:, :, None]
+        total_bh = tf.reduce_sum(tf.where(real_bs1, memory_bsh, 0.0), 1)
+        return total_bh / tf.reduce_sum(tf.cast(real_bs1, tf.float32), 1)
 
     def unusable(self, texts: Sequence[str]) -> tuple[int, str] | None:
         """The place of the first text that `translate` refuses, and why; None if it takes them all."""
@@ -257,10 +317,10 @@ def _batches(order: Sequence[int], lengths: Sequence[int], largest: int) -> list
     return batches
 
 
-def _side_by_side(job: Callable[[int], Found], count: int) -> Iterator[Found]:
-    """The results of `job(0)`, `job(1)` and so on. A search leaves Python alone, so several run at a time."""
-    if count == 1:
-        yield job(0)
+def _side_by_side(job: Callable[[int], _Result], count: int) -> Iterator[_Result]:
+    """The results of `job(0)`, `job(1)` and so on. TensorFlow leaves Python alone, so several run at a time."""
+    if count <= 1:
+        yield from map(job, range(count))
         return
     with ThreadPoolExecutor(parts()) as pool:
         yield from pool.map(job, range(count))

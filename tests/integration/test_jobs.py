@@ -406,3 +406,35 @@ def test_the_optimizer_is_part_of_last_and_not_of_best(trained):
     best, last = (trained[0].load(name)[0] for name in (BEST, LAST))
     assert best.keys() < last.keys()
     assert all(np.array_equal(best[name], last[name]) for name in best)
+
+
+# --- word vectors made elsewhere
+
+
+def rows_of(run, name, side, words):
+    arrays, _ = run.load(name)
+    vocab = run.codecs[side == "tgt"].vocab
+    return arrays[f"seq2seq/{side}_embed/embeddings"][vocab.to_ids(words)]
+
+
+def test_vectors_of_a_file_are_kept_or_tuned_and_the_run_needs_the_file_no_more(tmp_path, pairs):
+    rng = np.random.default_rng(1)
+    vectors = {word: rng.normal(size=8).astype(np.float32) for word in ("the", "is", "le", "est")}
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"{word} {' '.join(map(repr, map(float, v)))}\n" for word, v in vectors.items()))
+    asked = [f"model.pretrained_src={path}", "model.freeze_pretrained=true", "train.max_steps=3"]
+    asked += ["train.optimizer=adamw", "train.weight_decay=0.1"]
+    said = []
+    train_run(load_config(None, settings(pairs, *asked)), tmp_path / "run", say=said.append)
+    # the, The, is, and Is where a question is among the training pairs
+    assert any(line.startswith(("src vectors (frozen): 3 of", "src vectors (frozen): 4 of")) for line in said)
+    run = Run(tmp_path / "run")
+    names, expected = ["the", "The", "is"], np.stack([vectors["the"], vectors["the"], vectors["is"]])
+    assert np.array_equal(rows_of(run, LAST, "src", names), expected)
+    before = run.load(LAST)[0]["seq2seq/src_embed/embeddings"]
+    path.unlink()
+    asked[2] = "train.max_steps=5"
+    train_run(load_config(None, settings(pairs, *asked)), run.folder, say=lambda line: None)
+    assert np.array_equal(rows_of(run, LAST, "src", names), expected)
+    changed = (run.load(LAST)[0]["seq2seq/src_embed/embeddings"] != before).any(1)
+    assert changed.sum() > len(changed) / 2

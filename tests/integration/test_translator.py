@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import wordseq
 from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs
@@ -17,7 +18,7 @@ from wordseq.errors import UserError
 from wordseq.model import Seq2Seq
 from wordseq.normalisation import prepare
 from wordseq.translator import Sampling, Translator
-from wordseq.vocab import UNK_ID, train_codec
+from wordseq.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, train_codec
 
 TRAINING = some_pairs()[:200]
 SENTENCES = [pair.src for pair in some_pairs()[1000:1240]]
@@ -106,7 +107,7 @@ def test_no_text_gives_no_translation(plain):
     assert plain.unknown([]) == []
 
 
-@pytest.mark.parametrize("call", ["__call__", "translate", "unknown"])
+@pytest.mark.parametrize("call", ["__call__", "translate", "unknown", "embed"])
 def test_one_text_instead_of_a_list_is_an_error(plain, call):
     with pytest.raises(TypeError, match="a list of texts"):
         getattr(plain, call)("Hello there.")
@@ -123,6 +124,61 @@ def test_source_text_is_prepared_as_training_text_was(plain):
         plain.tgt_per_src,
     )
     assert lowered([source.upper()]) == plain([source.lower()])
+
+
+# --- vectors
+
+
+@pytest.mark.parametrize(("cell", "attention"), [("gru", "general"), ("lstm", "none"), ("sru", "dot")])
+def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(cell, attention):
+    translator = random_translator(cell=cell, attention=attention)
+    texts = [*SENTENCES[:40], ""]
+    found = translator.embed(texts)
+    assert (found.shape, found.dtype) == ((41, 24), np.float32)
+    for batch_size in (1, 7):
+        translator.config = dataclasses.replace(translator.config, decode=DecodeConfig(batch_size=batch_size))
+        np.testing.assert_allclose(translator.embed(texts[::-1])[::-1], found, atol=1e-5)
+    for row in (0, 7, 40):
+        np.testing.assert_allclose(translator.embed([texts[row]])[0], found[row], atol=1e-5)
+    assert len(np.unique(found.round(4), axis=0)) == 41
+
+
+def test_equal_texts_have_equal_vectors_and_no_text_has_none(plain):
+    first, other, again = plain.embed([SENTENCES[0], SENTENCES[1], f" {SENTENCES[0]}  "])
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, other)
+    assert plain.embed([]).shape == (0, 24)
+
+
+def test_a_vector_is_the_mean_of_the_encoders_outputs_at_real_positions(plain):
+    ids = plain.src.to_ids(prepare(SENTENCES[0], False))
+    memory = plain.encoder(np.array([[*ids, EOS_ID, PAD_ID, PAD_ID]], np.int32))[0].memory_bsh.numpy()
+    np.testing.assert_allclose(plain.embed(SENTENCES[:1])[0], memory[0, : len(ids) + 1].mean(0), atol=1e-5)
+
+
+# --- encoder and decoder apart
+
+
+@pytest.mark.parametrize("model", [{"cell": "lstm", "attention": "none"}, {"input_feeding": True, "peek": True}])
+def test_a_loop_written_by_hand_over_the_two_models_translates_as_the_translator_does(model):
+    translator = random_translator(**model)
+    for text in SENTENCES[:5]:
+        ids = translator.src.to_ids(prepare(text, False))
+        memory, states = translator.encoder(np.array([[*ids, EOS_ID]], np.int32))
+        states = tf.nest.map_structure(lambda part: part[:, None], states)
+        last, said = BOS_ID, []
+        while len(said) < translator.limit(len(ids) + 1, SHORT):
+            logits_bkv, states = translator.decoder_step(np.array([[last]], np.int32), memory, states)
+            logits_v = logits_bkv.numpy()[0, 0]
+            logits_v[[PAD_ID, BOS_ID]] = -np.inf
+            last = int(logits_v.argmax())
+            if last == EOS_ID:
+                break
+            said.append(last)
+        # At the limit the search ends the sentence.
+        expected = translator([text])[0]
+        assert expected
+        assert translator.tgt.to_text(said).startswith(expected)
 
 
 # --- what was never seen

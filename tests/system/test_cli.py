@@ -57,6 +57,7 @@ def source(tmp_path):
         (["--help"], "translate"),
         (["--version"], "wordseq "),
         (["translate", "--help"], "--nbest"),
+        (["embed", "--help"], "--output"),
         (["data", "list"], "phrasebook"),
         (["train", "--list-settings"], "model.hidden_size = 512"),
     ],
@@ -221,9 +222,33 @@ def test_describe_is_json_or_a_table(trained, main):
     _, out, _ = main("describe", trained[0], "--json")
     found = json.loads(out)
     assert found.keys() >= {"parameters", "layers", "settings", "step", "weights_sha256"}
-    _, table, _ = main("describe", trained[0])
+    assert found["layers"][0]["shapes"] == {"embeddings": [found["layers"][0]["parameters"] // 8, 8]}
+    _, table, _ = main("describe", trained[0], "--svg", trained[0].parent / "models.svg")
+    assert (trained[0].parent / "models.svg").read_text(encoding="utf-8").startswith("<svg ")
     assert f"{found['parameters']:,}" in table
     assert found["weights_sha256"] in table
+
+
+# --- embed
+
+
+def test_embed_writes_a_vector_a_line_as_an_array_or_as_numbers(trained, source, tmp_path, main):
+    import numpy as np
+
+    code, out, _ = main("embed", trained[0], "--input", source, "--output", tmp_path / "v.npy")
+    assert (code, out) == (0, "")
+    vectors = np.load(tmp_path / "v.npy", allow_pickle=False)
+    assert (vectors.shape, vectors.dtype) == ((7, 16), np.float32)
+    _, out, _ = main("embed", trained[0], "--input", source)
+    assert np.array_equal(np.loadtxt(out.splitlines(), dtype=np.float32), vectors)
+
+
+def test_embed_names_a_bad_line_and_leaves_no_half_a_file(trained, tmp_path, main):
+    (tmp_path / "in").write_bytes(b"one\nca\xe9\n")
+    code, _, err = main("embed", trained[0], "--input", tmp_path / "in", "--output", tmp_path / "v.npy")
+    assert code == 2
+    assert f"{tmp_path / 'in'}, line 2: not UTF-8" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 # --- translate
