@@ -1,12 +1,14 @@
-"""Writes the tables of README.md and experiments/README.md from experiments/results/*.json.
+"""Writes the tables of README.md, experiments/README.md and docs/speed.md from the records in experiments.
 
 python experiments/tables.py            # rewrite the tables
 python experiments/tables.py --check    # exit with 1 if one is not what the records give
 
-A table stands between two marks that name it: `results`, of all single runs; `comparisons`, all that were made by `wordseq
-sweep --record FILE` or `wordseq compare --record FILE`; or one of these by its own name. Without a record it is empty.
+A table stands between two marks that name it: `results`, of all single runs in results/*.json; `comparisons`, all that were
+made there by `wordseq sweep --record FILE` or `wordseq compare --record FILE`; one of these by its own name; or a file of
+speed/*.json, made by `wordseq bench --record FILE`. Without a record it is empty.
 """
 
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.aggregate import COMPARISON, combinations_table
+from wordseq.benchmark.tables import bench_table, grow_table, parts_table
 from wordseq.report import read_records, results_table
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE / "README.md")
+PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "docs" / "speed.md")
 MARKS = re.compile(r"(<!-- (\w+): written by experiments/tables\.py -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 
@@ -27,6 +30,16 @@ def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     found = {record["experiment"]: combinations_table(record) for record in records if record.get("kind") == COMPARISON}
     listed = [f"### {name}\n\n{table}" for name, table in found.items()]
     return {**found, "results": results_table(runs), "comparisons": "\n".join(listed)}
+
+
+def speed_tables(paths: Sequence[Path]) -> dict[str, str]:
+    """What `wordseq bench` printed, by the name of its record."""
+    tables = {}
+    for path in paths:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        show = grow_table if "grow" in record else bench_table if "ratios" in record else parts_table
+        tables[path.stem] = f"```\n$ {record['command']}\n{show(record)}```\n"
+    return tables
 
 
 def with_tables(page: str, tables: Mapping[str, str]) -> str:
@@ -44,6 +57,7 @@ def with_tables(page: str, tables: Mapping[str, str]) -> str:
 def main(arguments: list[str]) -> int:
     """Rewrite, or compare."""
     tables = tables_of(read_records(sorted((HERE / "results").glob("*.json"))))
+    tables |= speed_tables(sorted((HERE / "speed").glob("*.json")))
     stale = []
     for page in PAGES:
         old = page.read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 2 for a mistake of the user's, 130 when interrupted, 141 without a reader."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    options.command_line = shlex.join(["wordseq", *(sys.argv[1:] if arguments is None else arguments)])
+    options.command_line = _command_line(sys.argv[1:] if arguments is None else arguments)
     try:
         with _termination_as_ctrl_c():
             code = options.run_command(options) or 0
@@ -66,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _is_out_of_memory(error):
             raise
         return _fail("out of memory; a smaller batch, beam, model.hidden_size or vocabulary needs less")
+
+
+def _command_line(words: Sequence[str]) -> str:
+    """What was typed, for records, which travel to other machines: of absolute paths only the name."""
+    return shlex.join(["wordseq", *(Path(word).name if os.path.isabs(word) else word for word in words)])
 
 
 @contextlib.contextmanager

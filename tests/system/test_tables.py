@@ -14,7 +14,12 @@ from wordseq.aggregate import combinations_table, comparison_record
 from wordseq.cli import _parser, _planned
 from wordseq.compare import compare, read_run
 
-SWEPT = [path for path in sorted((ROOT / "experiments").glob("*.toml")) if "wordseq sweep" in path.read_text()]
+SWEPT = [
+    (path, line.removeprefix("# "))
+    for path in sorted((ROOT / "experiments").glob("*.toml"))
+    for line in path.read_text(encoding="utf-8").splitlines()
+    if line.startswith("# wordseq sweep")
+]
 
 
 def check(project, *options):
@@ -27,6 +32,7 @@ def check(project, *options):
 def test_the_tables_are_what_the_records_give(tmp_path):
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
     assert check(tmp_path).returncode == 0
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     (tmp_path / "README.md").write_text(page.replace("| phrasebook | word", "| phrasebook | char"), encoding="utf-8")
@@ -38,6 +44,7 @@ def test_the_tables_are_what_the_records_give(tmp_path):
 def test_a_comparisons_table_goes_to_both_pages(tmp_path):
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
     test = some_test()
     for name, settings in {"cells": ("model.cell=gru", "model.cell=sru"), "feeding": ("model.cell=gru",)}.items():
         runs = [
@@ -62,12 +69,11 @@ def test_comparisons_are_there():
     assert len(SWEPT) >= 4
 
 
-@pytest.mark.parametrize("path", SWEPT, ids=lambda path: path.stem)
-def test_the_command_in_a_files_head_is_a_sweep_that_can_begin(path, monkeypatch):
+@pytest.mark.parametrize(("path", "command"), SWEPT, ids=lambda value: getattr(value, "stem", ""))
+def test_a_command_in_a_files_head_is_a_sweep_that_can_begin(path, command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    _, *words = shlex.split(path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
-    options = _parser().parse_args(words)
+    options = _parser().parse_args(shlex.split(command)[1:])
     assert options.config.resolve() == path
-    assert options.record.as_posix() == f"experiments/results/{path.stem}.json"
-    assert options.folder.as_posix() == f"runs/{path.stem}"
+    assert options.record.as_posix() == f"experiments/results/{options.folder.name}.json"
+    assert options.folder.parent.as_posix() == "runs"
     assert len(_planned(options)) > 1
