@@ -414,6 +414,8 @@ def _configs(draw) -> Config:
     if model["kind"] != "encoder_decoder":
         model.update(KIND_SETTINGS[model["kind"]])
         tables["train"]["teacher_forcing"] = 1.0
+    if model["tie_embeddings"] or not (model["pretrained_src"] or model["pretrained_tgt"]):
+        model["freeze_pretrained"] = False
     if tables["train"]["teacher_forcing"] == 1:
         tables["train"]["teacher_forcing_schedule"] = "constant"
     return config_from_dict(tables, "drawn")
