@@ -305,7 +305,8 @@ class Run:
 
 def _asides(folder: Path) -> list[Path]:
     """Files aside of those that a run has, or had when it was begun."""
-    known = {path.name for path in folder.glob("*")} | {BEGUN_FILE, *(f"{name}.npz" for name in (BEST, LAST, PREVIOUS))}
+    known = {path.name for path in folder.glob("*")}
+    known |= {BEGUN_FILE, METRICS_FILE, *(f"{name}.npz" for name in (BEST, LAST, PREVIOUS))}
     return [path for name in known for path in folder.glob(f".{glob.escape(name)}.{ASIDE}")]
 
 

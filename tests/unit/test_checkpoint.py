@@ -295,7 +295,7 @@ def test_without_metrics_there_is_nothing_to_rewind(run):
 def test_what_a_killed_process_left_aside_can_be_removed(run):
     run.save(BEST, ARRAYS, STATE)
     before = files_of(run.folder)
-    for name in (".best.npz.x8_zq0", ".last.npz.abcdefgh", ".metrics.jsonl.12345678", ".data.json.abcdefgh"):
+    for name in (".best.npz.x8_zq0ab", ".last.npz.abcdefgh", ".metrics.jsonl.12345678", ".data.json.abcdefgh"):
         (run.folder / name).write_text("half")
     run.remove_leftovers()
     assert files_of(run.folder) == before
