@@ -138,7 +138,7 @@ class Run:
             for path in set(self.folder.iterdir()) - before:
                 path.unlink(missing_ok=True)
             raise
-        (self.folder / BEGUN_FILE).unlink()
+        self.remove_leftovers()
 
     def write_config(self, config: Config) -> None:
         """Write config.toml."""

@@ -317,11 +317,15 @@ def test_a_damaged_test_split_is_named(place, complaint, how):
     assert_one_line(complaint("eval", "run"), "run/held_out.json")
 
 
-@pytest.mark.parametrize(("name", "how"), [("last.npz", truncate), ("last.npz", garble), ("split.json", truncate)])
-def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys, name, how):
-    how(place / "run" / name)
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [(["previous.npz", "last.npz"], truncate), (["previous.npz", "last.npz"], garble), (["split.json"], truncate)],
+)
+def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys, names, how):
+    for name in names:
+        how(place / "run" / name)
     best = (place / "run" / "best.npz").read_bytes()
-    assert_one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{name}")
+    assert_one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{names[0]}", *names[1:])
     assert (place / "run" / "best.npz").read_bytes() == best
     assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
     assert capsys.readouterr().out.count("\n") == 2
