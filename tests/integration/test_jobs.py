@@ -231,7 +231,7 @@ def test_killed_at_any_call_that_writes_before_training_the_same_command_begins_
     with at_call(0, die) as calls:
         begin("counted")
     assert calls.number > 100
-    for number in range(1, calls.number + 1, 3):
+    for number in range(1, calls.number + 1, 7):
 
         def killed(name=str(number), number=number):
             with at_call(number, die):
@@ -249,7 +249,7 @@ def test_whatever_fails_before_training_is_named_and_leaves_nothing_half_written
     with at_call(0, die, TAKING) as calls:
         begin("counted")
     errors = (errno.ENOSPC, errno.EIO, errno.EROFS)
-    for number in range(1, calls.number + 1, 2):
+    for number in range(1, calls.number + 1, 5):
         folder, error = tmp_path / str(number), errors[number % 3]
         with at_call(number, fail(error), TAKING), pytest.raises(OSError, match=os.strerror(error)) as raised:
             begin(str(number))
