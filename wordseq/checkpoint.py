@@ -227,6 +227,36 @@ class Run:
         return self.folder / f"{name}.npz"
 
 
+class Follower(Run):
+    """A run that another process writes: this one only keeps in mind what it has to read again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._files: Mapping[str, Any] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Never: whatever lies in the folder is not this process's."""
+        return False
+
+    def begin(self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any]) -> None:
+        """Keep the files."""
+        self._files = files
+
+    def read_json(self, name: str) -> Any:
+        """One of the files that `begin` was given."""
+        return self._files[name]
+
+    def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def append_metrics(self, entry: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def write_text(self, name: str, text: str) -> None:
+        """Nothing."""
+
+
 def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
     """Check that no array takes more memory than the file has bytes, before any memory is taken.
 
