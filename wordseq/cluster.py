@@ -31,6 +31,11 @@ class Cluster:
         job, index = self.tasks[rank]
         return f"{job} {index} ({self.addresses[rank]})"
 
+    @property
+    def others(self) -> list[str]:
+        """Names of the other processes."""
+        return [self.name(rank) for rank in range(len(self.tasks)) if rank != self.rank]
+
 
 def read_cluster(text: str | None) -> Cluster | None:
     """What the value of TF_CONFIG says; None where it is missing, empty, or names a single process.

@@ -10,7 +10,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,8 @@ class Team:
         """
         if self.cluster is None:
             return
-        first, *others = self.said_by_all(values)
+        with _interruptible():
+            first, *others = self.said_by_all(values)
         for rank, other in enumerate(others, 1):
             for name, value in first.items():
                 if other.get(name) != value:
@@ -126,6 +127,11 @@ class Team:
                         f"{what} differ: {name} is {other.get(name)!r} for {self.cluster.name(rank)} and {value!r} for "
                         f"{self.cluster.name(0)}; give all of them the same command and data"
                     )
+
+    def part(self) -> None:
+        """Wait until the chief has written everything: nobody leaves before, as it could take its last word with it."""
+        with suppress(*LOST):
+            self.chiefs("done")
 
     def _sum(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The sum over all processes."""
@@ -166,8 +172,8 @@ def join(cluster: Cluster | None, say: Callable[[str], None]) -> Team:
     """
     if cluster is None:
         return Team(tf.distribute.MirroredStrategy()) if len(tf.config.list_physical_devices("GPU")) > 1 else ALONE
-    names = [cluster.name(rank) for rank in range(len(cluster.tasks)) if rank != cluster.rank]
-    say(f"{cluster.name(cluster.rank)}: waiting for {', '.join(names)}")
+    others = ", ".join(cluster.others)
+    say(f"{cluster.name(cluster.rank)}: waiting for {others}")
     try:
         with stderr_aside(), _interruptible():
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -175,7 +181,7 @@ def join(cluster: Cluster | None, say: Callable[[str], None]) -> Team:
             team.said_by_all("here")
     except (tf.errors.OpError, RuntimeError) as error:
         raise UserError(
-            f"{cluster.name(cluster.rank)}: did not come together with {', '.join(names)}, which {VARIABLE} names: "
+            f"{cluster.name(cluster.rank)}: did not come together with {others}, as {VARIABLE} has it: "
             f"{str(error).partition(chr(10))[0]}"
         ) from None
     return team
@@ -187,8 +193,7 @@ def _culprit(cluster: Cluster, message: str) -> str:
         task = (job, int(index))
         if task in cluster.tasks and task != cluster.tasks[cluster.rank]:
             return cluster.name(cluster.tasks.index(task))
-    others = [cluster.name(rank) for rank in range(len(cluster.tasks)) if rank != cluster.rank]
-    return " or ".join(others)
+    return " or ".join(cluster.others)
 
 
 @contextmanager

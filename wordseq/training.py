@@ -145,6 +145,7 @@ def train(
                     progress.finished = _over(config, progress)
                 if stop:
                     _save(run, trainer, progress)
+                    team.part()
                     raise Stopped
                 if progress.finished:
                     break
@@ -152,6 +153,7 @@ def train(
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 progress.finished = _over(config, progress)
             _save(run, trainer, progress)
+    team.part()
     return progress
 
 
