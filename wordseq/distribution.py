@@ -104,7 +104,7 @@ class Team:
         if self.cluster is None:
             return seconds, stop
         clock, wishes = self._sum(np.array([seconds * self.chief, stop]))
-        return float(clock), wishes > 0
+        return float(clock), bool(wishes)
 
     def check_equal(self, values: dict[str, Any], what: str) -> None:
         """Check that all processes say the same.
