@@ -29,10 +29,8 @@ LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-    tf.errors.UnknownError,
 )
-"""What TensorFlow raises where another process is gone, by the moment at which it went."""
+"""What TensorFlow raises where another process is gone or came anew, by the moment at which it went."""
 
 
 class Team:

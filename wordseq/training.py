@@ -270,6 +270,9 @@ class TeamTrainer(Trainer):
         self.several_devices = team.replicas > team.processes
         with team.scope():
             self.updater = Updater(config, self.weights, compiled=not self.several_devices)
+        for optimizer in self.updater.optimizers:
+            # Keras 3 has no argument any more that says that the gradients were summed before.
+            optimizer._all_reduce_sum_gradients = list
         named = by_path(model.weights)
         self.seeds = [variable for variable in model.variables if variable.path not in named]
         self.draws = self._draws_of_a_part()
@@ -279,9 +282,11 @@ class TeamTrainer(Trainer):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         figures, gradients = self.team.strategy.run(self._share, (src_ids_bs, tgt_ids_bt, feeding))
         nats, tokens, norm = (self.team.strategy.experimental_local_results(figure)[0] for figure in figures)
-        # Outside of `run`: there, Keras would sum the gradients once more.
         if tf.math.is_finite(norm):
-            self.updater.update(gradients)
+            if self.several_devices:
+                self.team.strategy.run(self.updater.update, (gradients,))
+            else:
+                self.updater.update(gradients)
         return nats, tokens, norm
 
     def _share(

@@ -55,7 +55,7 @@ def start(folder, sets, others=None):
 
 def wait_for_step(processes, run, step):
     """Until the log has the update."""
-    path, end = run / "metrics.jsonl", time.monotonic() + 300
+    path, end = run / "metrics.jsonl", time.monotonic() + 600
     while all(process.poll() is None for process in processes) and time.monotonic() < end:
         if path.exists() and any(entry["step"] >= step for entry in entries(run)):
             return
@@ -97,7 +97,7 @@ def alone(tmp_path_factory):
 def test_two_workers_end_as_one_process_dropout_included(tmp_path, alone):
     run, pairs = alone
     processes = start(tmp_path, settings(pairs, *SHORT))
-    said = [process.communicate(timeout=400) for process in processes]
+    said = [process.communicate(timeout=900) for process in processes]
     assert [(process.returncode, error) for process, (_, error) in zip(processes, said, strict=True)] == [(0, "")] * 2
     assert "held-out test BLEU" in said[0][0]
     assert "written and scored by worker 0" in said[1][0]
@@ -108,7 +108,7 @@ def test_two_workers_end_as_one_process_dropout_included(tmp_path, alone):
 def test_two_devices_end_as_one(tmp_path, alone):
     run, pairs = alone
     words = [sys.executable, "-c", DEVICES, str(tmp_path / "run"), *settings(pairs, *SHORT)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     assert_close(tmp_path / "run", run)
 
@@ -149,7 +149,10 @@ def test_workers_with_other_settings_say_which(tmp_path, alone):
 
 def test_a_wrong_tf_config_is_an_error_of_one_line(tmp_path):
     words = command(*train_arguments(tmp_path / "run", []))
-    environ = {**environment(), "TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}'}
+    environ = {
+        **environment(),
+        "TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+    }
     done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith('wordseq: error: environment variable TF_CONFIG index in "task" must be')

@@ -40,8 +40,11 @@ def test_a_chief_is_the_first_wherever_it_stands(jobs):
         ('{"task": {"type": "worker", "index": 0}}', 'has no "cluster" .* got None'),
         (config({}), r'has no "cluster" .* got \{\}'),
         (config({"worker": []}), r"worker .* list of addresses .* got \[\]"),
-        (config({"worker": "a:1"}), "list of addresses .* got 'a:1'"),
-        *((config({"worker": [bad, "b:2"]}), "list of addresses") for bad in ("a", "a:", ":1", "a:0", "a:65536", "a:x", 1)),
+        (config({"worker": "a:1"}), "worker .* list of addresses .* got 'a:1'"),
+        *(
+            (config({"worker": [bad, "b:2"]}), "worker .* list of addresses")
+            for bad in ("a", "a:", ":1", "a:0", "a:65536", "a:x", 1)
+        ),
         (config({"worker": ["a:1"], "ps": ["b:2"]}), "names the job 'ps'"),
         (config({"worker": ["a:1", "a:1"]}), "names 'a:1' twice"),
         (config({"worker": ["a:1"], "chief": ["a:1"]}), "names 'a:1' twice"),

@@ -58,7 +58,9 @@ def test_one_wish_stops_all_and_the_clock_is_the_chiefs():
 def test_who_says_something_else_is_named(monkeypatch):
     team = team_that_hears()
     monkeypatch.setattr(team, "said_by_all", lambda value: [value, value, {"train.seed": 2}])
-    with pytest.raises(UserError, match=r"settings differ: train\.seed is 2 for worker 2 \(c:3\) and 1 for worker 0 \(a:1\)"):
+    with pytest.raises(
+        UserError, match=r"settings differ: train\.seed is 2 for worker 2 \(c:3\) and 1 for worker 0 \(a:1\)"
+    ):
         team.check_equal({"train.seed": 1}, "settings")
 
 
