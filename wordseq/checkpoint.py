@@ -261,7 +261,10 @@ class Run:
                     yield entry
 
     def remove_leftovers(self) -> None:
-        """Remove what killed processes left of a beginning, or had begun to write aside; in eval/ what is old, for others may be writing there."""
+        """Remove what killed processes had begun to write aside, and what says that the run is being begun.
+
+        In eval/ only what is old goes: others may be writing there.
+        """
         (self.folder / BEGUN_FILE).unlink(missing_ok=True)
         for path in _asides(self.folder):
             path.unlink(missing_ok=True)
@@ -327,6 +330,45 @@ def _read_arrays(path: Path) -> Arrays:
     if checksum and checksum != sha256_of(arrays).encode():
         raise ValueError("its content is not what was saved: another SHA-256")
     return arrays
+
+
+class Follower(Run):
+    """A run that another process writes: this one only keeps in mind what it has to read again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._files: Mapping[str, Any] = {}
+        self._pretrained: Arrays = {}
+
+    @property
+    def begun(self) -> bool:
+        """Never: whatever lies in the folder is not this process's."""
+        return False
+
+    def begin(
+        self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
+    ) -> None:
+        """Keep the files and vectors."""
+        self._files, self._pretrained = files, pretrained or {}
+
+    def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
+        """The vectors that `begin` was given; no checkpoint is this process's."""
+        if name != PRETRAINED:
+            raise ValueError(f"{name}: the chief has it")
+        return self._pretrained, {}
+
+    def read_json(self, name: str) -> Any:
+        """One of the files that `begin` was given."""
+        return self._files[name]
+
+    def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def append_metrics(self, entry: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def write_text(self, name: str, text: str) -> None:
+        """Nothing."""
 
 
 def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:

@@ -28,6 +28,7 @@ from wordseq.benchmark.settings import (
     SYSTEMS,
     BenchSettings,
 )
+from wordseq.cluster import VARIABLE, read_cluster
 from wordseq.config import SECTIONS, DecodeConfig, load_config
 from wordseq.errors import UserError
 from wordseq.quiet import import_tensorflow
@@ -204,18 +205,27 @@ def _train(options: argparse.Namespace) -> int | None:
         raise UserError("train needs --run DIR, the folder to train into")
     saved = options.run / "config.toml"
     config = load_config(options.config or (saved if saved.is_file() else None), options.set)
-    import_tensorflow()
+    cluster = read_cluster(os.environ.get(VARIABLE))
+    import_tensorflow(start=cluster is None)
     from wordseq.checkpoint import Run
+    from wordseq.distribution import join
     from wordseq.jobs import evaluate_run, train_run
     from wordseq.report import terminal_table
     from wordseq.training import Stopped
 
+    team = join(cluster, _say)
+    chief = "" if team.chief else f" by {team.name(0)}"
     try:
-        progress = train_run(config, options.run, options.mirror, _say)
+        with team.watched():
+            progress = train_run(config, options.run, options.mirror, _say, team)
     except Stopped:
-        print(f"stopped; saved in {options.run}: the same command continues", file=sys.stderr)
+        same = "the same command continues" if team.processes == 1 else "the same commands continue"
+        print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)
         return 130
     print(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+    if not team.chief:
+        print(f"the run is written and scored{chief}")
+        return 0
     result = evaluate_run(Run.open(options.run), command=options.command_line)
     print(terminal_table(result))
     print(f"held-out test BLEU {result['bleu']['score']:.2f}  ({options.run / 'eval' / 'test.txt'})")

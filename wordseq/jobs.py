@@ -12,11 +12,12 @@ import numpy as np
 
 from wordseq import board
 from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
-from wordseq.checkpoint import BEST, DATA_FILE, PRETRAINED, SPLIT_FILE, Arrays, Run, sha256_of
+from wordseq.checkpoint import BEST, DATA_FILE, PRETRAINED, SPLIT_FILE, Arrays, Follower, Run, sha256_of
 from wordseq.compare import MEMORY_FILE
 from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import HeldOut, describe, prepare, split_report
 from wordseq.diagram import diagram
+from wordseq.distribution import ALONE, Team
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, Measured, bleu, evaluate_texts, rectangular
 from wordseq.kinds import make_model
@@ -30,7 +31,6 @@ from wordseq.progress import TrainingProgress
 from wordseq.provenance import peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
-from wordseq.threads import parts
 from wordseq.training import Progress, Reporter, Validation, train
 from wordseq.translator import Hypothesis, Translator
 from wordseq.vocab import TextCodec, coverage
@@ -45,56 +45,85 @@ SAMPLES = 2
 """Dev translations shown at each validation."""
 
 
-def train_run(config: Config, folder: Path, mirror: Path | None = None, say: Say = print) -> Progress:
+def train_run(
+    config: Config, folder: Path, mirror: Path | None = None, say: Say = print, team: Team = ALONE
+) -> Progress:
     """Train into `folder`, from where it stopped if it holds the same run.
+
+    All processes of a team call this; the chief's folder is the run, and that of the others is only the place beside which
+    they prepare their data: it may be the same folder, or one on a disk of their own.
 
     Raises:
         UserError: the settings, the data or the folder cannot be used, or another process trains into it.
         Stopped: interrupted, and saved.
     """
-    config = _resolved(config)
-    run = Run(folder)
-    _check_folder(run, config)
+    config = _resolved(config, team)
+    run = Run(folder) if team.chief else Follower(folder)
+    if team.chief:
+        _check_folder(run, config)
     _check_place(run)
     if not run.begun:
         for path in _vector_files(config).values():
             check_vectors(path, config.model.embed_dim)
+    if not team.chief:
+        return _train(run, config, mirror, say, team)
     with locked(folder):
         _check_folder(run, config)  # Another process may have begun it in between.
-        return _train(run, config, mirror, say)
+        return _train(run, config, mirror, say, team)
 
 
-def _train(run: Run, config: Config, mirror: Path | None, say: Say) -> Progress:
+def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) -> Progress:
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     for line in describe(corpus):
         say(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
+    team.check_equal(_digests(corpus), "the training data")
     _begin(run, config, corpus)
     for line in _describe_data(run, (src, tgt)):
         say(line)
-    model = make_model(
-        config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
-    )
-    _set_vectors(run, model, _vector_files(config))
+    with team.scope():
+        model = make_model(
+            config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
+        )
+        _set_vectors(run, model, _vector_files(config))
     say(_describe_job(config, model, stores))
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
         told: Reporter = reporter
-        if config.train.tensorboard:
+        if config.train.tensorboard and team.chief:
             say(board.how_to_look(run.folder))
             told = board.Board(run, reporter)
-        progress = train(run, model, stores[0], stores[1], config.train, Validator(translator, corpus.dev), told)
+        validator = Validator(translator, corpus.dev)
+        progress = train(run, model, stores[0], stores[1], config.train, validator, told, team)
     run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory()})
     return progress
 
 
-def _resolved(config: Config) -> Config:
-    """The settings with what this machine decides written into them, so that a run goes on the same way on another."""
+def _resolved(config: Config, team: Team) -> Config:
+    """The settings with what the chief's machine decides written into them, so that a run goes on the same way on another.
+
+    Raises:
+        UserError: a process of the team has other settings, or the parts of a batch cannot be dealt out evenly.
+    """
+    sections = {name: table for name, table in config_to_dict(config).items() if name != "data"}
+    team.check_equal({f"{name}.{key}": table[key] for name, table in sections.items() for key in table}, "settings")
     train = config.train
-    train = dataclasses.replace(train, precision=resolve_precision(train.precision), shards=train.shards or parts())
-    return dataclasses.replace(config, train=train)
+    precision, shards = team.chiefs([resolve_precision(train.precision), train.shards or team.parts])
+    if shards % team.replicas:
+        raise UserError(
+            f"train.shards = {shards}: the parts of a batch cannot be dealt out evenly to {team.replicas} devices; choose a "
+            "multiple of them (a run that was begun keeps its train.shards)"
+        )
+    return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
+
+
+def _digests(corpus: Prepared) -> dict[str, str]:
+    """What training sees of the data; equal for equal data."""
+    found = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
+    sides = zip(("source", "target"), corpus.codecs, strict=True)
+    return found | {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
 
 
 class Validator:

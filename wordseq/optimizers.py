@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -59,10 +59,15 @@ class Updater:
         train: settings.
         variables: the weights to train.
         undecayed: those of them that `train.weight_decay` leaves alone.
+        compiled: whether the weights stand on one device, so that a pass can be compiled.
     """
 
     def __init__(
-        self, train: TrainConfig, variables: list[keras.Variable], undecayed: Sequence[keras.Variable] = ()
+        self,
+        train: TrainConfig,
+        variables: list[keras.Variable],
+        undecayed: Sequence[keras.Variable] = (),
+        compiled: bool = True,
     ) -> None:
         self.clip_norm = train.clip_norm
         self.places = _groups([int(np.prod(variable.shape)) for variable in variables])
@@ -73,7 +78,8 @@ class Updater:
                 optimizer.exclude_from_weight_decay(list(undecayed))
             optimizer.build(group)
         # Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
-        self._updates = [_compiled(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
+        updates = [_update(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
+        self._updates = [tf.function(update, jit_compile=True) for update in updates] if compiled else updates
 
     def set_learning_rate(self, rate: float) -> None:
         """The step size of the updates that follow."""
@@ -89,22 +95,30 @@ class Updater:
             shares: what several parts of a batch add to the gradient, each in the order of the variables.
             count: what the mean is over.
         """
-        gradients = [_add(parts) for parts in zip(*shares, strict=True)]
-        norm = tf.linalg.global_norm(gradients) / count
-        scale = (self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else 1.0) / count
+        gradients = total(shares)
+        norm, scale = self.measure(gradients, count)
         if tf.math.is_finite(norm):
-            for update, places in zip(self._updates, self.places, strict=True):
-                update([gradients[place] for place in places], scale)
+            self.update(gradients, scale)
         return norm
 
+    def measure(self, gradients: Sequence[tf.Tensor], count: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
+        """The norm of the mean gradient, and what the summed one has to be multiplied by, clipping included."""
+        norm = tf.linalg.global_norm(gradients) / count
+        return norm, (self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else 1.0) / count
 
-def _compiled(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) -> Any:
+    def update(self, gradients: Sequence[tf.Tensor], scale: tf.Tensor | None = None) -> None:
+        """Update the weights by gradients, times a factor."""
+        for update, places in zip(self._updates, self.places, strict=True):
+            update([gradients[place] for place in places], scale)
+
+
+def _update(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) -> Callable[..., None]:
     """The update of a group by its gradients times a factor."""
 
-    def update(gradients: list[tf.Tensor], scale: tf.Tensor) -> None:
-        optimizer.apply([gradient * scale for gradient in gradients], group)
+    def update(gradients: list[tf.Tensor], scale: tf.Tensor | None) -> None:
+        optimizer.apply(gradients if scale is None else [gradient * scale for gradient in gradients], group)
 
-    return tf.function(update, jit_compile=True)
+    return update
 
 
 def _groups(sizes: Sequence[int]) -> list[list[int]]:
@@ -113,6 +127,11 @@ def _groups(sizes: Sequence[int]) -> list[list[int]]:
     for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
         min(groups, key=lambda group: sum(sizes[k] for k in group)).append(place)
     return [sorted(group) for group in groups]
+
+
+def total(shares: Sequence[Sequence[Gradient]]) -> list[tf.Tensor]:
+    """The gradient of each weight, of what several parts of a batch add to it."""
+    return [_add(parts) for parts in zip(*shares, strict=True)]
 
 
 def _add(parts: Sequence[Gradient]) -> tf.Tensor:

@@ -7,40 +7,63 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import IO
 
 from wordseq.threads import processors, threads_an_operation
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(start: bool = True) -> None:
     """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile; threads as in `threads`.
 
     TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, comes too late for what it prints while it is loaded. If the import fails,
     what was printed is shown. Ctrl-C waits until it is imported: within C code it would come out as anything.
+
+    Args:
+        start: start the runtime; `distribution.join` has to do it itself.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" in sys.modules:
         return
+    printed = b""
+    try:
+        with _signals_held_back(), stderr_aside() as aside:
+            try:
+                _load(start)
+            except BaseException:
+                aside.seek(0)
+                printed = aside.read()
+                raise
+    finally:
+        os.write(2, printed)
+
+
+def _load(start: bool) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation())
+    tf.config.threading.set_inter_op_parallelism_threads(processors())
+    if start:
+        tf.zeros([])
+    # Several models in one process are no mistake, but it warns of every search that is compiled again.
+    tf.get_logger().setLevel("ERROR")
+    import keras  # noqa: F401
+
+
+@contextlib.contextmanager
+def stderr_aside() -> Iterator[IO[bytes]]:
+    """Set standard error aside, that of C++ too; the file that takes it."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with _signals_held_back(), tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation())
-            tf.config.threading.set_inter_op_parallelism_threads(processors())
-            tf.zeros([])
-            # Several models in one process are no mistake, but it warns of every search that is compiled again.
-            tf.get_logger().setLevel("ERROR")
-            import keras  # noqa: F401
-        except BaseException:
-            aside.seek(0)
-            os.write(kept, aside.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    try:
+        with tempfile.TemporaryFile() as aside:
+            os.dup2(aside.fileno(), 2)
+            try:
+                yield aside
+            finally:
+                os.dup2(kept, 2)
+    finally:
+        os.close(kept)
 
 
 @contextlib.contextmanager

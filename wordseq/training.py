@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
@@ -18,11 +19,12 @@ import tensorflow as tf
 from wordseq.batching import IdStore, make_batch, mask, plan_epoch
 from wordseq.checkpoint import BEST, LAST, Arrays, Run, arrays_of, assign, by_path
 from wordseq.config import TrainConfig
+from wordseq.distribution import ALONE, Team
 from wordseq.errors import UserError
 from wordseq.feeding import fed_ids, gold_share
 from wordseq.losses import cross_entropy
 from wordseq.model import Seq2Seq
-from wordseq.optimizers import Updater, learning_rate
+from wordseq.optimizers import Updater, learning_rate, total
 from wordseq.threads import parts
 from wordseq.vocab import PAD_ID
 
@@ -96,6 +98,7 @@ def train(
     config: TrainConfig,
     validate: Callable[[], Validation],
     reporter: Reporter,
+    team: Team = ALONE,
 ) -> Progress:
     """Train `model` into `run`, from its checkpoint `last` if there is one, or the one before it if that is damaged.
 
@@ -107,17 +110,19 @@ def train(
         config: settings.
         validate: looks at the dev set with the model as it is.
         reporter: is told of every step.
+        team: who computes the batches. All its processes call this; only the chief's `run` is read, and its `validate` asked.
 
     Raises:
         UserError: the loss, the dev loss or the gradient is not a number; the last good checkpoint stays.
         Stopped: by Ctrl-C or SIGTERM; `last` was saved.
     """
-    trainer = Trainer(model, config)
-    progress = resume(run, trainer, reporter.note)
+    trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
+    progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress())
     progress.finished = _over(config, progress)
+    validate = _chiefs(validate, team)
     with _signals() as stopped:
-        if progress.finished and not run.has(BEST):
-            _look(run, trainer, progress, validate, reporter)
+        if progress.finished and not team.chiefs(run.has(BEST)):
+            _look(run, trainer, progress, validate, reporter, team=team)
         while not progress.finished:
             plan = plan_epoch(
                 src,
@@ -132,18 +137,20 @@ def train(
                 rate, norm = _update(trainer, progress, src, tgt, rows)
                 progress.batch += 1
                 _spend(progress, start)
+                progress.seconds, stop = team.after_step(progress.seconds, stopped.is_set())
                 entry = _log(config, progress, rate, norm)
                 if entry:
                     run.append_metrics(entry)
                 reporter.step(progress, entry)
                 due = _due(config, progress, len(plan))
                 if due or _at_limit(config, progress, len(plan)):
-                    _look(run, trainer, progress, validate, reporter, due)
+                    _look(run, trainer, progress, validate, reporter, due, team)
                     progress.finished = _over(config, progress)
                 elif _time_to_save(config, before, progress.seconds):
                     _save(run, trainer, progress)
-                if stopped.is_set():
+                if stop:
                     _save(run, trainer, progress)
+                    team.part()
                     raise Stopped
                 if progress.finished:
                     break
@@ -151,6 +158,7 @@ def train(
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 progress.finished = _over(config, progress)
             _save(run, trainer, progress)
+    team.part()
     return progress
 
 
@@ -228,7 +236,7 @@ class Trainer:
 
     def arrays(self) -> Arrays:
         """Weights, seeds of dropout, and the optimizer's variables."""
-        return arrays_of(self._variables())
+        return arrays_of(self.variables())
 
     def restore(self, run: Run, arrays: Arrays) -> None:
         """Set what `arrays` gave.
@@ -236,9 +244,9 @@ class Trainer:
         Raises:
             UserError: the arrays do not fit.
         """
-        assign(self._variables(), arrays, run.folder / f"{LAST}.npz")
+        assign(self.variables(), arrays, run.folder / f"{LAST}.npz")
 
-    def _variables(self) -> dict[str, keras.Variable]:
+    def variables(self) -> dict[str, keras.Variable]:
         """By names that are the same in every process; Keras numbers seeds and optimizers by how many were made before."""
         named = by_path(self.model.weights)
         seeds = [variable for variable in self.model.variables if variable.path not in named]
@@ -247,6 +255,105 @@ class Trainer:
             found = by_path(optimizer.variables)
             named |= {f"optimizer/{k}/{path.partition('/')[2]}": variable for path, variable in found.items()}
         return named
+
+
+class TeamTrainer(Trainer):
+    """A trainer each of whose replicas computes some of the parts of a batch: one process with as many parts does the same.
+
+    Dropout too: where a process alone would draw for the parts one after the other, a replica passes over the draws for those
+    before its own, and afterwards over those for the others.
+
+    Args:
+        model: trained in place, made in the team's scope.
+        config: settings; `train.shards` is a multiple of the replicas.
+        team: the replicas.
+    """
+
+    def __init__(self, model: Seq2Seq, config: TrainConfig, team: Team) -> None:
+        self.model, self.config, self.team = model, config, team
+        self.weights = model.trainable_variables
+        self.several_devices = team.replicas > team.processes
+        with team.scope():
+            self.updater = Updater(config, self.weights, model.frozen_weights, compiled=not self.several_devices)
+        for optimizer in self.updater.optimizers:
+            # Keras 3 has no argument any more that says that the gradients were summed before.
+            optimizer._all_reduce_sum_gradients = list
+        named = by_path(model.weights)
+        self.seeds = [variable for variable in model.variables if variable.path not in named]
+        self.draws = self._draws_of_a_part()
+
+    def _update(
+        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        figures, gradients = self.team.strategy.run(self._share, (src_ids_bs, tgt_ids_bt, feeding))
+        nats, tokens, norm = (self.team.strategy.experimental_local_results(figure)[0] for figure in figures)
+        if tf.math.is_finite(norm):
+            if self.several_devices:
+                self.team.strategy.run(self.updater.update, (gradients,))
+            else:
+                self.updater.update(gradients)
+        return nats, tokens, norm
+
+    def _share(
+        self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
+    ) -> tuple[tuple[tf.Tensor, ...], list[tf.Tensor]]:
+        """What one replica does: nats, tokens and norm of the whole batch, and the gradient to update by."""
+        context = tf.distribute.get_replica_context()
+        shards, replicas, rank = self.config.shards, self.team.replicas, context.replica_id_in_sync_group
+        own, found = shards // replicas, []
+        self._pass_over(rank * own)
+        for k in range(own):
+            place = rank * own + k
+            drawn = feeding and (feeding[0], tf.random.experimental.stateless_fold_in(feeding[1], place))
+            found.append(self._gradients(_shard(src_ids_bs, place, shards), _shard(tgt_ids_bt, place, shards), drawn))
+        self._pass_over((replicas - 1 - rank) * own)
+        nats, tokens, gradients = zip(*found, strict=True)
+        sums = [tf.add_n(nats), tf.cast(tf.add_n(tokens), tf.float32), *total(gradients)]
+        nats, tokens, *gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        norm, scale = self.updater.measure(gradients, tokens)
+        return (nats, tokens, norm), [gradient * scale for gradient in gradients]
+
+    def _pass_over(self, some_parts: tf.Tensor) -> None:
+        """Let the seeds be as if dropout had been drawn for some more parts of a batch."""
+        for seed, draws in zip(self.seeds, self.draws, strict=True):
+            if draws:
+                seed.assign(seed.value + tf.stack([0, tf.cast(some_parts * draws, seed.dtype)]))
+
+    def _draws_of_a_part(self) -> list[int]:
+        """How often each seed is drawn from for one part of a batch: seen in a trial with a part of padding and one token."""
+        before = arrays_of(self._seeds())
+        if before and self.model.config.dropout + self.model.config.recurrent_dropout:
+            ids = tf.constant([[PAD_ID + 1, PAD_ID + 1]])
+            tf.function(lambda: self.team.strategy.run(lambda: self._gradients(ids, ids, None)[:2]))()
+        draws = [int(after[1]) - int(before[name][1]) for name, after in arrays_of(self._seeds()).items()]
+        for name, seed in self._seeds().items():
+            seed.assign(before[name])
+        return draws
+
+    def _seeds(self) -> dict[str, keras.Variable]:
+        return {str(k): seed for k, seed in enumerate(self.seeds)}
+
+
+def _in_step(team: Team, trainer: Trainer, progress: Progress) -> Progress:
+    """The chief's progress, weights and optimizer, in all processes."""
+    if team.processes == 1:
+        return progress
+    arrays = team.chiefs_arrays(trainer.arrays())
+    assign(trainer.variables(), arrays, Path("the chief's weights"))
+    return Progress(**team.chiefs(dataclasses.asdict(progress)))
+
+
+def _chiefs(validate: Callable[[], Validation], team: Team) -> Callable[[], Validation]:
+    """What the chief finds in the dev set, told to all processes; the samples stay with it."""
+    if team.processes == 1:
+        return validate
+
+    def look() -> Validation:
+        found = validate() if team.chief else Validation(0.0, 0.0, [])
+        bleu, loss = team.chiefs([found.bleu, found.loss])
+        return Validation(bleu, loss, found.samples)
+
+    return look
 
 
 def _shard(ids: tf.Tensor, k: int, shards: int) -> tf.Tensor:
@@ -368,6 +475,7 @@ def _look(
     validate: Callable[[], Validation],
     reporter: Reporter,
     due: bool = True,
+    team: Team = ALONE,
 ) -> None:
     """Validate, keep the best, count what schedule and early stopping wait for.
 
@@ -388,7 +496,7 @@ def _look(
         progress.decay_waits += 1
     if progress.decay_waits >= config.decay_patience:
         progress.decays, progress.decay_waits = progress.decays + 1, 0
-    progress.seconds += time.perf_counter() - start
+    progress.seconds = team.chiefs(progress.seconds + time.perf_counter() - start)
     run.append_metrics(
         {
             "kind": "dev",
