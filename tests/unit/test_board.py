@@ -3,16 +3,11 @@
 import json
 
 import pytest
+import tensorflow as tf
 
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-import tensorflow as tf  # noqa: E402
-
-from wordseq.board import FILES, FOLDER, SAMPLES, TAGS, Board, how_to_look, read_events  # noqa: E402
-from wordseq.checkpoint import Run  # noqa: E402
-from wordseq.training import Progress, Validation  # noqa: E402
+from wordseq.board import FILES, FOLDER, SAMPLES, TAGS, Board, how_to_look, read_events
+from wordseq.checkpoint import Run
+from wordseq.training import Progress, Validation
 
 
 class Nobody:
