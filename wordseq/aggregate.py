@@ -37,8 +37,8 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         `format`, `kind`, `experiment`; `varied`, the settings that differ, without the seed; `combinations`, one for
         all runs that differ in train.seed only: `values` of those settings, `seeds`, `runs`, and of each score and of
         each of `FIGURES` `mean` and standard `deviation` (None for one seed), of scores also `ci95`, the runs'
-        bootstrap bounds averaged; `settings` of the first run; and `rows`, `test`, `seed`, `command`, `commit` of the
-        comparison, `machine` (this one), `date` (UTC, ISO 8601).
+        bootstrap bounds averaged; `settings` of the first run; and `rows` (without `run`), `test`, `seed`, `command`,
+        `commit` of the comparison, `machine` (this one), `date` (UTC, ISO 8601).
     """
     varied = [key for key in result["settings"] if key != "train.seed"]
     found = by_settings(runs, result["rows"])
@@ -48,7 +48,8 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         "experiment": name,
         "varied": varied,
         "combinations": [_combination(varied or USUAL_KEYS, config, rows) for config, rows in found],
-        "rows": result["rows"],
+        # The folders of this machine are nobody's business.
+        "rows": [{key: value for key, value in row.items() if key != "run"} for row in result["rows"]],
         "settings": config_to_dict(runs[0].config),
         **{key: result[key] for key in ("test", "seed", "command", "commit")},
         "machine": machine(),

@@ -95,7 +95,8 @@ def test_the_command_writes_the_record(folders, tmp_path, capsys):
     assert main(["compare", *map(str, folders), "--record", str(target)]) == 0
     found = json.loads(target.read_text())
     assert found["experiment"] == "cells"
-    assert found["command"] == f"wordseq compare {' '.join(map(str, folders))} --record {target}"
+    assert found["command"] == f"wordseq compare {' '.join(folder.name for folder in folders)} --record cells.json"
+    assert str(tmp_path.parent) not in target.read_text()
     capsys.readouterr()
     for command in (["compare", str(folders[0])], ["sweep"]):
         assert main([*command, "--record", str(tmp_path / "none" / "cells.json")]) == 2
