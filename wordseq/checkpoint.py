@@ -252,7 +252,10 @@ class Run:
                     yield entry
 
     def remove_leftovers(self) -> None:
-        """Remove what killed processes left of a beginning, or had begun to write aside; in eval/ what is old, for others may be writing there."""
+        """Remove what killed processes left of a beginning, or had begun to write aside.
+
+        In eval/ only what is old goes: others may be writing there.
+        """
         (self.folder / BEGUN_FILE).unlink(missing_ok=True)
         for path in _asides(self.folder):
             path.unlink(missing_ok=True)
