@@ -60,7 +60,9 @@ def mounted(folder: Path, *options: str) -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("share", [0.03, 0.2, 0.4, 0.7, 0.96])
+@pytest.mark.parametrize(
+    "share", [0.4, *(pytest.param(share, marks=pytest.mark.long) for share in (0.03, 0.2, 0.7, 0.96))]
+)
 def test_a_full_disk(whole, tmp_path, share):
     run, pairs, size = whole
     place = tmp_path / "small"
@@ -86,7 +88,10 @@ def test_a_full_disk(whole, tmp_path, share):
         subprocess.run(["umount", str(place)], check=False)
 
 
-@pytest.mark.parametrize("name", ["best.npz", "last.npz", "held_out.json", "eval/test.json"])
+OTHERS = ("best.npz", "held_out.json", "eval/test.json")
+
+
+@pytest.mark.parametrize("name", ["last.npz", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
 def test_a_limit_to_the_size_of_files(whole, tmp_path, name):
     """As a quota: all that is smaller can be written."""
     run, pairs, _ = whole

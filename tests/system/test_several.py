@@ -110,6 +110,7 @@ def test_two_workers_end_as_one_process_dropout_included(tmp_path, alone):
     assert not (tmp_path / "1" / "run").exists()
 
 
+@pytest.mark.long
 def test_two_devices_end_as_one(tmp_path, alone):
     run, pairs = alone
     words = [sys.executable, "-c", DEVICES, str(tmp_path / "run"), *settings(pairs, *SHORT)]
@@ -141,6 +142,7 @@ def test_when_one_is_gone_the_other_says_so_and_both_go_on(tmp_path, alone):
     assert found == list(range(1, steps[-1] + 1))
 
 
+@pytest.mark.long
 def test_workers_with_other_settings_say_which(tmp_path, alone):
     sets = settings(alone[1], *SHORT)
     processes = start(tmp_path, sets, [*sets, "train.seed=2"])
