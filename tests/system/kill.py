@@ -144,7 +144,9 @@ def a_round(folder: Path, chance: random.Random, arguments: list[str], counts: C
         if phase[0] == "reporting":
             complete(arguments)
         if killed(chance, phase, words):
-            counts[phase[0] if words is arguments else "reporting (wordseq eval)"] += 1
+            name = phase[0] if words is arguments else "reporting (wordseq eval)"
+            counts[name] += 1
+            print(f"killed while {name}: {counts[name]}", flush=True)
     for path in (run / "eval").glob(".*"):
         os.utime(path, (1e9, 1e9))  # What lies there is removed when it is old.
     complete(arguments)

@@ -50,7 +50,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     pairs = write_pairs(folder / "pairs.tsv")
     (folder / "in").mkdir()
-    done = wordseq(*train_arguments(folder / "in" / "run", settings(pairs, *MORE)))
+    done = wordseq(*train_arguments(folder / "in" / "run", settings(pairs, *MORE)), timeout=1800)
     assert done.returncode == 0, done.stderr
     return folder / "in" / "run", pairs, size_of(folder / "in")
 
@@ -71,7 +71,7 @@ def test_a_full_disk(whole, tmp_path, share):
         pytest.skip("no file systems can be mounted here")
     try:
         arguments = train_arguments(place / "run", settings(pairs, *MORE))
-        done = wordseq(*arguments)
+        done = wordseq(*arguments, timeout=1800)
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith(f"wordseq: error: {place}")
         assert done.stderr.endswith(
@@ -80,7 +80,7 @@ def test_a_full_disk(whole, tmp_path, share):
         assert done.stderr.count("\n") == 1
         assert_nothing_half_written(place)
         assert mounted(place, "remount", "size=20m")
-        done = wordseq(*arguments)
+        done = wordseq(*arguments, timeout=1800)
         assert (done.returncode, done.stderr) == (0, "")
         assert weights(place / "run") == weights(run)
         assert entries(place / "run") == entries(run)
@@ -98,12 +98,14 @@ def test_a_limit_to_the_size_of_files(whole, tmp_path, name):
     limit = (run / name).stat().st_size - 64
     others = [path.stat().st_size for path in run.rglob("*.*") if path.is_file()]
     arguments = train_arguments(tmp_path / "run", settings(pairs, *MORE))
-    done = wordseq(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    done = wordseq(
+        *arguments, timeout=1800, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )
     assert done.returncode == 2, (limit, others)
     assert done.stderr.startswith(f"wordseq: error: {tmp_path}{os.sep}")
     assert done.stderr.endswith(": File too large\n")
     assert done.stderr.count("\n") == 1
     assert_nothing_half_written(tmp_path)
-    done = wordseq(*arguments)
+    done = wordseq(*arguments, timeout=1800)
     assert (done.returncode, done.stderr) == (0, "")
     assert weights(tmp_path / "run") == weights(run)
