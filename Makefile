@@ -17,7 +17,8 @@ SET ?=
 BENCH ?=
 CONFIG ?= $(firstword $(wildcard experiments/$(DATA).toml))
 RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$(CELL))
-SOURCE = $(if $(CONFIG),,--set data.$(if $(wildcard $(DATA)),path,corpus)=$(DATA))
+IS_FILE = $(or $(wildcard $(DATA)),$(findstring /,$(DATA)),$(filter %.tsv %.txt %.gz %.zip,$(DATA)))
+SOURCE = $(if $(CONFIG),,--set data.$(if $(IS_FILE),path,corpus)=$(DATA))
 SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(foreach s,$(SET),--set $(s))
 
 # What to compare: every level with every cell, each with so many seeds; other settings: VARY="model.attention=none,dot".

@@ -204,7 +204,7 @@ class Run:
             kept = f" (it is now {DAMAGED_FILE}, which may be deleted)"
         os.replace(previous, last)
         sync_folder(self.folder)
-        note(f"{reason}{kept}; going on from the checkpoint before it, of update {found[1].get('step')}")
+        note(f"warning: {reason}{kept}; going on from the checkpoint before it, of update {found[1].get('step')}")
         return found
 
     def _way_out(self, name: str) -> str:

@@ -348,12 +348,12 @@ def _check_key(section: str, name: str, where: str) -> None:
         raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{_guess(section, SECTIONS)}")
     names = [field.name for field in dataclasses.fields(SECTIONS[section])]
     if name not in names:
-        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, names)}")
+        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, names, f'{section}.')}")
 
 
-def _guess(name: str, names: Iterable[str]) -> str:
+def _guess(name: str, names: Iterable[str], before: str = "") -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(names)}"
+    return f"; did you mean {before + close[0]!r}?" if close else f"; choose from {', '.join(names)}"
 
 
 def _checked(key: str, value: Any, field: "dataclasses.Field[Any]", where: str) -> Any:

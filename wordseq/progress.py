@@ -69,7 +69,7 @@ class TrainingProgress:
 
     def note(self, text: str) -> None:
         """See `training.Reporter`."""
-        self.line(f"warning: {text}")
+        self.line(text)
 
     def line(self, text: str) -> None:
         """A line above the bar."""

@@ -118,6 +118,8 @@ def train(
     """
     trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
     progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress())
+    if progress.step:
+        reporter.note(f"going on from update {progress.step:,}, in epoch {progress.epoch}")
     progress.finished = _over(config, progress)
     validate = _chiefs(validate, team)
     with _signals() as stopped:

@@ -88,8 +88,8 @@ def test_settings_cannot_be_changed():
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
-        ({"model": {"hiden_size": 8}}, ["unknown key model.hiden_size; did you mean 'hidden_size'?"]),
-        ({"train": {"lerning_rate": 8}}, ["unknown key train.lerning_rate; did you mean 'learning_rate'?"]),
+        ({"model": {"hiden_size": 8}}, ["unknown key model.hiden_size; did you mean 'model.hidden_size'?"]),
+        ({"train": {"lerning_rate": 8}}, ["unknown key train.lerning_rate; did you mean 'train.learning_rate'?"]),
         ({"model": {"xyzzy": 8}}, ["unknown key model.xyzzy; choose from kind, cell, embed_dim,", "tie_embeddings"]),
         # A key of another section.
         ({"model": {"beam_size": 8}}, ["unknown key model.beam_size"]),
@@ -264,7 +264,7 @@ def test_a_file_is_read(tmp_path):
         (b'[model]\ncell = "gru"\ncell = "lstm"\n', ["not valid TOML", "line 3"]),
         (b"[model]\ncell = gru\n", ["not valid TOML", "line 2"]),
         ("[data]\npath = 'é'\n".encode("latin-1"), ["cannot be read as UTF-8 text", "0xe9"]),
-        (b"[model]\nhiden_size = 8\n", ["unknown key model.hiden_size; did you mean 'hidden_size'?"]),
+        (b"[model]\nhiden_size = 8\n", ["unknown key model.hiden_size; did you mean 'model.hidden_size'?"]),
         (b"hidden_size = 8\n", ["unknown section [hidden_size]"]),
     ],
 )
@@ -330,7 +330,7 @@ def test_set_goes_over_the_file_and_the_last_one_wins(tmp_path):
         ("model.cell", "--set 'model.cell': expected section.key=value, e.g. model.cell=lstm"),
         ("cell=lstm", "--set 'cell=lstm': expected section.key=value"),
         ("", "--set '': expected section.key=value"),
-        ("model.hiden_size=8", "--set: unknown key model.hiden_size; did you mean 'hidden_size'?"),
+        ("model.hiden_size=8", "--set: unknown key model.hiden_size; did you mean 'model.hidden_size'?"),
         ("modl.cell=8", "--set: unknown section 'modl' in modl.cell; did you mean 'model'?"),
         ("model.hidden_size=x", "model.hidden_size must be a whole number, got 'x'"),
         ("model.cell=gruu", "model.cell = 'gruu'; choose from"),

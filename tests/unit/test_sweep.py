@@ -79,7 +79,7 @@ def test_levels_and_cells_are_short_for_varying_them(tmp_path):
         ("model.attention=", "expected section.key=VALUE"),
         ("train.seed=1,2", "--seeds N varies the seed"),
         ("model.cell=lstm,rnn", "model.cell is varied already"),
-        ("model.atention=dot", "did you mean 'attention'"),
+        ("model.atention=dot", "did you mean 'model.attention'"),
         ("model.attention=dot,dots", "model.attention = 'dots'; choose from"),
         ("train.teacher_forcing=1,1.0", "named twice"),
     ],
