@@ -102,7 +102,7 @@ def test_data_that_cannot_be_used(place, complaint, name):
 
 
 SETS = {
-    "unknown key": ("model.hiden_size=3", ["unknown key model.hiden_size", "'hidden_size'"]),
+    "unknown key": ("model.hiden_size=3", ["unknown key model.hiden_size", "'model.hidden_size'"]),
     "unknown section": ("modl.cell=gru", ["modl", "'model'"]),
     "impossible value": ("model.cell=transformer", ["model.cell = 'transformer'", "'gru', 'lstm', 'rnn'"]),
     "wrong type": ("model.hidden_size=big", ["model.hidden_size", "whole number", "'big'"]),

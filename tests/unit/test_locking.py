@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="no locks there")
 
 def python(code, *arguments):
     words = [sys.executable, "-c", f"import os, sys\nfrom pathlib import Path\nfrom wordseq.locking import *\n{code}"]
-    return subprocess.Popen([*words, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen([*words, *map(str, arguments)], cwd=ROOT, text=True, **pipes)
 
 
 def test_a_second_one_is_told_which_process_has_the_folder(tmp_path):
@@ -52,6 +53,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     process.stdout.close()
+    process.stdin.close()
     assert (tmp_path / LOCK_FILE).is_file()
     with locked(tmp_path):
         pass
