@@ -54,7 +54,7 @@ test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY) ## whole trainings: the tests that take minutes
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system -m "slow and not long"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system tests/integration -m "slow and not long"
 
 test-long: $(READY) ## everything that make test leaves out, an hour or more: every cell in every place, corpora of any size
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow

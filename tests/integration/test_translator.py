@@ -361,11 +361,13 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_translations_for_cells_of_each_kind_and_every_level(saved, tmp_path):
     assert_same_in_a_new_process(saved, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_new_process_gives_the_same_translations_for_the_other_cells(tmp_path):
     others = save_all(tmp_path / "others", [cell for cell in CELLS if cell not in FAST_CELLS])
     assert_same_in_a_new_process(others, tmp_path)

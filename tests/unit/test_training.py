@@ -375,7 +375,7 @@ WORDS = [TextCodec(WordTokenizer(), Vocab(words)) for words in ("abcd", "wxyz")]
 SMALL = ModelConfig(embed_dim=8, hidden_size=16, dropout=0.0)
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
     config = ModelConfig(cell=cell, embed_dim=16, hidden_size=32, dropout=0.0)
     model = Seq2Seq(config, 8, 8)
