@@ -25,10 +25,23 @@ def test_a_training_killed_in_every_phase_ends_as_one_that_was_not():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        command(*arguments), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start():
+    """Starts a command that hears Ctrl-C, which background jobs of a shell do not; ended with the test, however it ends."""
+    started = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def begin(*arguments):
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command(*arguments), env=environment(), text=True, **pipes))
+        return started[-1]
+
+    yield begin
+    signal.signal(signal.SIGINT, before)
+    for process in started:
+        process.kill()
+        process.wait(30)
+        process.stderr.close()
 
 
 def wait_for(process, found):
@@ -39,7 +52,7 @@ def wait_for(process, found):
         time.sleep(0.01)
 
 
-def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(tmp_path):
+def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(start, tmp_path):
     run = tmp_path / "run"
     arguments = train_arguments(run, settings(write_pairs(tmp_path / "pairs.tsv"), *LONG))
     pair = [start(*arguments) for _ in range(2)]
@@ -54,12 +67,10 @@ def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(tmp_
     wait_for(trains, (run / "best.npz").is_file)
     for words in (["eval", run], ["describe", run], ["translate", run, "--input", run / "eval" / "test.src"]):
         done = wordseq(*words)
-        assert (done.returncode, done.stderr) == (0, ""), words
+        assert (done.returncode, "error" in done.stderr) == (0, False), words
     assert trains.poll() is None
     trains.send_signal(signal.SIGTERM)
     assert trains.wait(60) == 130
-    refused.stderr.close()
-    trains.stderr.close()
 
 
 def catches_sigterm(process):
@@ -71,7 +82,7 @@ def catches_sigterm(process):
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
-def test_stopped_before_it_trains_it_says_so_in_a_line(tmp_path, seed):
+def test_stopped_before_it_trains_it_says_so_in_a_line(start, tmp_path, seed):
     run, chance = tmp_path / "run", random.Random(seed)
     process = start(*train_arguments(run, settings(write_pairs(tmp_path / "pairs.tsv"), *LONG)))
     wait_for(process, lambda: catches_sigterm(process))
