@@ -76,9 +76,10 @@ def _softmax_loss(
     logits_nv = tf.cast(product_nv, tf.float32) + bias_v
     log_sum_n = tf.reduce_logsumexp(logits_nv, -1)
     size = tf.shape(logits_nv)[1]
-    gold_nv = tf.cast(tf.range(size)[None] == targets_n[:, None], tf.float32)
-    plain_n = (log_sum_n - tf.reduce_sum(logits_nv * gold_nv, -1)) * real_n
+    gold_n = tf.cast(tf.gather(product_nv, targets_n, batch_dims=1), tf.float32) + tf.gather(bias_v, targets_n)
+    plain_n = (log_sum_n - gold_n) * real_n
     uniform_n = (log_sum_n - tf.reduce_mean(logits_nv, -1)) * real_n
+    gold_nv = tf.cast(tf.range(size)[None] == targets_n[:, None], tf.float32)
     wanted_nv = (1 - label_smoothing) * gold_nv + label_smoothing / tf.cast(size, tf.float32)
     d_logits_nv = (tf.exp(logits_nv - log_sum_n[:, None]) - wanted_nv) * real_n[:, None]
     plain = tf.reduce_sum(plain_n)

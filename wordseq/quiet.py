@@ -11,6 +11,11 @@ from typing import IO
 
 from wordseq.threads import processors, threads_an_operation
 
+_NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
+"""XLA hands large sums to the YNN library. TensorFlow 2.21 does that unsafely: when two threads first run the same compiled
+function at once, both append to one list of constants (`xla::cpu::EmitYnnSubgraph`), and one in a few hundred trainings died of
+it. XLA reads its flags when it first compiles, so this holds for who imported TensorFlow before, too."""
+
 
 def import_tensorflow(start: bool = True) -> None:
     """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile; threads as in `threads`.
@@ -23,6 +28,9 @@ def import_tensorflow(start: bool = True) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _NO_YNN not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_NO_YNN}=".strip()
     if "tensorflow" in sys.modules:
         return
     printed = b""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.runs import ROOT
 
+NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
 NOISE = "import os; os.write(2, b'NOISE\\n')\n"
 WORKS = """
 class _Logger:
@@ -79,6 +80,28 @@ def test_what_the_user_set_is_kept(python):
         """,
     )
     assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("", f"{NO_YNN}="),
+        ("--xla_dump_to=x", f"--xla_dump_to=x {NO_YNN}="),
+        (f"{NO_YNN}=individual_dot", f"{NO_YNN}=individual_dot"),
+    ],
+)
+def test_xla_keeps_its_flags_and_is_told_not_to_use_the_unsafe_library(given, wanted, python):
+    done = python(
+        WORKS,
+        f"""
+        import os
+        os.environ["XLA_FLAGS"] = {given!r}
+        from wordseq.quiet import import_tensorflow
+        import_tensorflow()
+        print(os.environ["XLA_FLAGS"])
+        """,
+    )
+    assert done.stdout == f"{wanted}\n"
 
 
 def test_a_module_imported_before_is_left_alone(python):
