@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wordseq.compare import ScoredRun, by_settings
+from wordseq.compare import by_settings
 from wordseq.config import Config, config_to_dict
 from wordseq.provenance import machine
 from wordseq.report import METRICS, NOTHING, RECORD_FORMAT, escape_markdown, markdown_table, number
+from wordseq.scored import ScoredRun
 
 COMPARISON = "comparison"
 """`kind` of such a record; that of a single run has none."""

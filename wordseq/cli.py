@@ -35,7 +35,7 @@ from wordseq.quiet import import_tensorflow
 from wordseq.writing import write_atomically
 
 if TYPE_CHECKING:
-    from wordseq.compare import ScoredRun
+    from wordseq.scored import ScoredRun
     from wordseq.sweep import Cell
 
 BROKEN_PIPE = 141
@@ -561,7 +561,8 @@ def _report(options: argparse.Namespace) -> None:
 
 def _compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[list["ScoredRun"], dict[str, Any]]:
     """The runs, scored where they were not, and what `compare` gives for them."""
-    from wordseq.compare import compare, scored_runs
+    from wordseq.compare import compare
+    from wordseq.scored import scored_runs
 
     if options.html:
         from wordseq.page import check_file
@@ -581,7 +582,7 @@ def _compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[lis
 
 
 def _print_comparison(options: argparse.Namespace, result: dict[str, Any]) -> None:
-    from wordseq.compare import comparison_table
+    from wordseq.tables import comparison_table
 
     print(json.dumps(result, ensure_ascii=False, indent=1) if options.json else comparison_table(result), flush=True)
 

@@ -13,7 +13,6 @@ import numpy as np
 from wordseq import board
 from wordseq.batching import EpochPlan, IdStore, padding_share, plan_epoch
 from wordseq.checkpoint import BEST, DATA_FILE, PRETRAINED, SPLIT_FILE, Arrays, Follower, Run, sha256_of
-from wordseq.compare import MEMORY_FILE
 from wordseq.config import Config, DecodeConfig, config_to_dict
 from wordseq.corpus import HeldOut, describe, prepare, split_report
 from wordseq.diagram import diagram
@@ -31,6 +30,7 @@ from wordseq.progress import TrainingProgress
 from wordseq.provenance import peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
+from wordseq.scored import MEMORY_FILE
 from wordseq.training import Progress, Reporter, Validation, train
 from wordseq.translator import Hypothesis, Translator
 from wordseq.vocab import TextCodec, coverage

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wordseq.compare import ScoredRun, Table, notes, signatures, tables
 from wordseq.config import to_toml
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, bleu, by_length
 from wordseq.report import METRICS, NOTHING, number, one_line
+from wordseq.scored import ScoredRun
+from wordseq.tables import Table, notes, signatures, tables
 from wordseq.tokenizer import JOINER
 
 END = "</s>"

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from wordseq.compare import read_log, read_state
 from wordseq.config import Config, DataConfig, config_from_dict, load_config, read_toml
 from wordseq.errors import UserError
+from wordseq.scored import read_log, read_state
 
 MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
 """Settings of [train] with the value that leaves them to the machine; a run's own settings have what it decided."""

@@ -6,7 +6,8 @@ import pytest
 from tests.fake_runs import fake_run, some_test, with_errors
 from wordseq.aggregate import FIGURES, combinations_table, comparison_record
 from wordseq.cli import main
-from wordseq.compare import compare, read_run
+from wordseq.compare import compare
+from wordseq.scored import read_run
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,13 @@ import pytest
 from tests.fake_runs import fake_run, score, some_test, with_errors
 from tests.runs import environment
 from wordseq.cli import main
-from wordseq.compare import (
-    check_same_test,
-    compare,
-    comparison_table,
-    is_scored,
-    names,
-    read_run,
-    scored_runs,
-    train_speed,
-)
+from wordseq.compare import compare, names, train_speed
 from wordseq.config import load_config
 from wordseq.corpus import HeldOut
 from wordseq.errors import UserError
 from wordseq.evaluation import rectangular
+from wordseq.scored import check_same_test, is_scored, read_run, scored_runs
+from wordseq.tables import comparison_table
 
 SACREBLEU_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}
 

@@ -32,7 +32,7 @@ def _write(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def _fails(values, *parts: str) -> None:
+def assert_refused(values, *parts: str) -> None:
     """The error names the origin and has all of the parts."""
     with pytest.raises(UserError) as caught:
         config_from_dict(values, "mine.toml")
@@ -100,7 +100,7 @@ def test_settings_cannot_be_changed():
     ],
 )
 def test_unknown_names(values, parts):
-    _fails(values, *parts)
+    assert_refused(values, *parts)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_unknown_names(values, parts):
     ],
 )
 def test_wrong_types(values, message):
-    _fails(values, message)
+    assert_refused(values, message)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_wrong_types(values, message):
     ],
 )
 def test_values_out_of_range(values, message):
-    _fails(values, message)
+    assert_refused(values, message)
 
 
 @pytest.mark.parametrize(("section", "field"), _fields(), ids=lambda part: getattr(part, "name", part))
@@ -147,14 +147,14 @@ def test_every_bound_is_kept(section, field):
     low, high, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
     key = f"{section}.{field.name} = "
     if low is not None:
-        _fails({section: {field.name: field.type(low) - 1}}, key, f"at least {low}")
+        assert_refused({section: {field.name: field.type(low) - 1}}, key, f"at least {low}")
     if high is not None:
-        _fails({section: {field.name: field.type(high) + 1}}, key, f"at most {high}")
+        assert_refused({section: {field.name: field.type(high) + 1}}, key, f"at most {high}")
     if choices:
-        _fails({section: {field.name: "nonsense"}}, key, *map(repr, choices))
+        assert_refused({section: {field.name: "nonsense"}}, key, *map(repr, choices))
     if field.type is float:
         assert low is not None, "NaN would pass"
-        _fails({section: {field.name: math.nan}}, f"{section}.{field.name}")
+        assert_refused({section: {field.name: math.nan}}, f"{section}.{field.name}")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_every_bound_is_kept(section, field):
     ],
 )
 def test_sources_of_data(data, message):
-    _fails({"data": data}, message)
+    assert_refused({"data": data}, message)
 
 
 def test_split_files_make_a_source():
@@ -181,7 +181,7 @@ def test_split_files_make_a_source():
 
 @pytest.mark.parametrize("key", [key for key in SPLIT_FILES if key != "train_src"])
 def test_every_split_file_is_asked_for(key):
-    _fails({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be too")
+    assert_refused({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be too")
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_every_split_file_is_asked_for(key):
     ],
 )
 def test_settings_that_do_not_go_together(values, message):
-    _fails(values, message)
+    assert_refused(values, message)
     # With a source named, they are checked all the same.
-    _fails({**values, "data": {**_default_data(), **values.get("data", {})}}, message)
+    assert_refused({**values, "data": {**_default_data(), **values.get("data", {})}}, message)
 
 
 @pytest.mark.parametrize(

@@ -324,30 +324,30 @@ def _of_the_most_probable(kept: int) -> np.ndarray:
     return np.where(np.greater_equal(PROBABILITIES, lowest), PROBABILITIES, 0)
 
 
-def _near(shares: np.ndarray, expected: np.ndarray) -> None:
+def assert_near(shares: np.ndarray, expected: np.ndarray) -> None:
     expected = expected / expected.sum()
     np.testing.assert_array_less(np.abs(shares - expected), 4 * np.sqrt(expected * (1 - expected) / DRAWS) + 1e-9)
 
 
 def test_draws_are_as_frequent_as_they_are_probable():
-    _near(_first_tokens(), PROBABILITIES)
+    assert_near(_first_tokens(), PROBABILITIES)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_temperature_sharpens_and_flattens(temperature):
-    _near(_first_tokens(temperature=temperature), PROBABILITIES ** (1 / temperature))
+    assert_near(_first_tokens(temperature=temperature), PROBABILITIES ** (1 / temperature))
 
 
 @pytest.mark.parametrize(("top_k", "kept"), [(1, 1), (2, 2), (3, 3), (4, 4), (100, 4)])
 def test_top_k_keeps_the_most_probable(top_k, kept):
-    _near(_first_tokens(top_k=top_k), _of_the_most_probable(kept))
+    assert_near(_first_tokens(top_k=top_k), _of_the_most_probable(kept))
 
 
 @pytest.mark.parametrize(
     ("top_p", "kept"), [(0.01, 1), (0.39, 1), (0.41, 2), (0.69, 2), (0.71, 3), (0.95, 4), (1.0, 4)]
 )
 def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p, kept):
-    _near(_first_tokens(top_p=top_p), _of_the_most_probable(kept))
+    assert_near(_first_tokens(top_p=top_p), _of_the_most_probable(kept))
 
 
 @settings(max_examples=10)

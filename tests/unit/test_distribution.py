@@ -4,17 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from wordseq.quiet import import_tensorflow
-
-import_tensorflow()
-
-import tensorflow as tf  # noqa: E402
-
-from wordseq.checkpoint import Follower  # noqa: E402
-from wordseq.cluster import Cluster  # noqa: E402
-from wordseq.distribution import ALONE, Team, join  # noqa: E402
-from wordseq.errors import UserError  # noqa: E402
+from wordseq.checkpoint import Follower
+from wordseq.cluster import Cluster
+from wordseq.distribution import ALONE, Team, join
+from wordseq.errors import UserError
 
 CLUSTER = Cluster((("worker", 0), ("worker", 1), ("worker", 2)), ("a:1", "b:2", "c:3"), 0)
 

@@ -16,7 +16,8 @@ from wordseq.config import ModelConfig, TrainConfig
 from wordseq.feeding import fed_ids, gold_share
 from wordseq.losses import token_nats
 from wordseq.model import Seq2Seq
-from wordseq.training import Trainer, train
+from wordseq.trainer import Trainer
+from wordseq.training import train
 from wordseq.vocab import BOS_ID, PAD_ID
 
 SRC_IDS, TGT_IDS = tf.constant(pad(SRC)), tf.constant(pad(TGT, bos=True))

@@ -12,11 +12,12 @@ from tests.fake_runs import fake_run, some_test, with_errors
 from tests.runs import environment
 from wordseq import page
 from wordseq.cli import main
-from wordseq.compare import compare, read_run
+from wordseq.compare import compare
 from wordseq.corpus import HeldOut
 from wordseq.errors import UserError
 from wordseq.page import END, Alignment, _difference, chosen_sentences, render
 from wordseq.report import one_line
+from wordseq.scored import read_run
 
 pytest.importorskip("matplotlib", reason="matplotlib (extra `report`) is not installed")
 

@@ -21,7 +21,7 @@ from wordseq.config import Config, DataConfig, DecodeConfig, ModelConfig, TrainC
 from wordseq.jobs import read_held_out
 from wordseq.model import Seq2Seq
 from wordseq.tokenizer import WordTokenizer
-from wordseq.training import Trainer
+from wordseq.trainer import Trainer
 from wordseq.translator import Translator
 from wordseq.vocab import EOS_ID, SPECIALS, TextCodec, Vocab
 

@@ -1,0 +1,227 @@
+"""Run folders whose test split was translated and scored, read without TensorFlow; whether runs can be compared."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wordseq.config import Config, config_from_dict, read_toml
+from wordseq.corpus import HeldOut
+from wordseq.errors import UserError
+from wordseq.evaluation import rectangular
+from wordseq.vocab import TextCodec
+
+MEMORY_FILE = "memory.json"
+"""In a run: `peak_bytes`, the most memory that its training held."""
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run folder with the scored translations of its test split.
+
+    Attributes:
+        folder: as the user named it.
+        config: its settings.
+        test: its test split.
+        hyps: translations, one a source.
+        evaluation: what `wordseq eval` saved.
+        log: entries of metrics.jsonl.
+        parameters: numbers in the best checkpoint.
+        step: updates before it.
+    """
+
+    folder: Path
+    config: Config
+    test: HeldOut
+    hyps: list[str]
+    evaluation: Mapping[str, Any]
+    log: list[dict[str, Any]]
+    parameters: int
+    step: int
+
+    @cached_property
+    def codecs(self) -> tuple[TextCodec, TextCodec]:
+        """Source and target tokenizer with vocabulary."""
+        return TextCodec.load(self.folder, "src"), TextCodec.load(self.folder, "tgt")
+
+    @cached_property
+    def src_tokens(self) -> list[list[str]]:
+        """The tokens of each source of the test split."""
+        return [self.codecs[0].tokenizer.tokenize(source) for source in self.test.sources]
+
+    @cached_property
+    def tgt_tokens(self) -> list[list[str]]:
+        """The tokens of the first reference of each source."""
+        return [self.codecs[1].tokenizer.tokenize(references[0]) for references in self.test.references]
+
+
+def read_test(folder: Path) -> HeldOut:
+    """The test split of a run folder.
+
+    Raises:
+        UserError: not a run folder, or a damaged one.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such run folder")
+    path = folder / "held_out.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: not a run folder: it has no {path.name}")
+    try:
+        return HeldOut(**read_json(path)["test"])
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: damaged: no test split in it") from None
+
+
+def is_scored(folder: Path) -> bool:
+    """Whether eval/ holds the scores of the run's best checkpoint on its test split, and nothing else."""
+    result, best = folder / "eval" / "test.json", folder / "best.npz"
+    if not best.is_file() or not result.is_file() or result.stat().st_mtime < best.stat().st_mtime:
+        return False
+    test = read_test(folder)
+    columns = zip(*rectangular(test.references), strict=True)
+    expected = {"test.src": test.sources} | {f"test.ref{k}": list(column) for k, column in enumerate(columns)}
+    saved = {path.name for path in result.parent.glob("test.ref*")}
+    return (
+        saved == {name for name in expected if name != "test.src"}
+        and all(_read_lines(result.parent / name) == lines for name, lines in expected.items())
+        and len(_read_lines(result.parent / "test.hyp")) == len(test.sources)
+    )
+
+
+def read_run(folder: Path) -> ScoredRun:
+    """A run whose test split was translated and scored; see `is_scored`.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    test = read_test(folder)
+    hyps = [line.rstrip() for line in _read_lines(folder / "eval" / "test.hyp")]
+    if len(hyps) != len(test.sources):
+        raise UserError(f"{folder / 'eval' / 'test.hyp'}: {len(hyps):,} lines, expected {len(test.sources):,}")
+    evaluation = read_json(folder / "eval" / "test.json")
+    if not isinstance(evaluation, dict):
+        raise UserError(f"{folder / 'eval' / 'test.json'}: damaged: expected a table")
+    config = config_from_dict(read_toml(folder / "config.toml"), str(folder / "config.toml"))
+    return ScoredRun(folder, config, test, hyps, evaluation, read_log(folder), *_checkpoint(folder / "best.npz"))
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The entries of metrics.jsonl; what is not an entry, or not whole, is passed over."""
+    path = folder / "metrics.jsonl"
+    entries = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+            entries.append(entry)
+    return entries
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(json.loads(file["state.json"].tobytes()))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: damaged checkpoint: {error}") from None
+
+
+def _checkpoint(path: Path) -> tuple[int, int]:
+    """Parameters, and updates, of a checkpoint."""
+    state = read_state(path)
+    with np.load(path, allow_pickle=False) as file:
+        return sum(int(file[name].size) for name in file.files if name != "state.json"), int(state.get("step", 0))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise UserError(f"{path}: damaged: {error}") from None
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The lines of a text file; none where it is missing."""
+    # Not splitlines, which splits at characters that are part of a text.
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []
+
+
+def digest(test: HeldOut) -> str:
+    """A sha256 of sources and references."""
+    return hashlib.sha256(json.dumps([test.sources, test.references]).encode()).hexdigest()
+
+
+def check_same_test(folders: Sequence[Path]) -> None:
+    """Runs can be compared only where they translated the same sentences, and were scored against the same ones.
+
+    Raises:
+        UserError: the test splits differ; the message says between which runs, and how.
+    """
+    first = read_test(folders[0])
+    for folder in folders[1:]:
+        test = read_test(folder)
+        if digest(test) != digest(first):
+            raise UserError(
+                "runs with different test sets cannot be compared: "
+                f"{_describe(folders[0], first)}, {_describe(folder, test)}; {_first_difference(first, test)}"
+            )
+
+
+def _describe(folder: Path, test: HeldOut) -> str:
+    references = sum(map(len, test.references))
+    return f"{folder} has {len(test.sources):,} sentences with {references:,} references (sha256 {digest(test)[:12]})"
+
+
+def _first_difference(one: HeldOut, other: HeldOut) -> str:
+    for name, ours, theirs in (
+        ("source", one.sources, other.sources),
+        ("references", one.references, other.references),
+    ):
+        for line, (a, b) in enumerate(zip(ours, theirs, strict=False), 1):
+            if a != b:
+                return f"the first {name} that differ{'s' * (name == 'source')}: line {line}, {_cut(a)} and {_cut(b)}"
+    return f"they differ first in line {min(len(one.sources), len(other.sources)) + 1}, which only one of them has"
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def scored_runs(folders: Sequence[Path], score: Callable[[Path], None]) -> list[ScoredRun]:
+    """Read runs for a comparison; those that have no scores of their best checkpoint are scored first.
+
+    Args:
+        folders: run folders, the baseline first.
+        score: scores a run and saves that in its eval/ folder.
+
+    Raises:
+        UserError: a run cannot be used, or their test sets differ.
+    """
+    check_same_test(folders)
+    for folder in dict.fromkeys(folders):
+        if not is_scored(folder):
+            score(folder)
+    return [read_run(folder) for folder in folders]
