@@ -9,8 +9,7 @@ import os
 import shlex
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from wordseq.cluster import VARIABLE, read_cluster
 from wordseq.config import SECTIONS, DecodeConfig, load_config
 from wordseq.errors import UserError
 from wordseq.quiet import import_tensorflow
+from wordseq.signals import handled
 from wordseq.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.command_line = _command_line(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _termination_as_ctrl_c():
+        # SIGTERM ends a command as Ctrl-C does: with a line, its files put away and its processes ended.
+        with handled(signal.default_int_handler, signal.SIGTERM):
             code = options.run_command(options) or 0
         sys.stdout.flush()
         return code
@@ -72,19 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _command_line(words: Sequence[str]) -> str:
     """What was typed, for records, which travel to other machines: of absolute paths only the name."""
     return shlex.join(["wordseq", *(Path(word).name if os.path.isabs(word) else word for word in words)])
-
-
-@contextlib.contextmanager
-def _termination_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: with a line, its files put away and its processes ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _drop_output() -> None:

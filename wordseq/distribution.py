@@ -8,7 +8,6 @@ at the dev set; the others are told what it read or found.
 import json
 import re
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -20,6 +19,7 @@ import tensorflow as tf
 from wordseq.cluster import VARIABLE, Cluster
 from wordseq.errors import UserError
 from wordseq.quiet import stderr_aside
+from wordseq.signals import handled
 from wordseq.threads import parts
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -31,6 +31,8 @@ LOST = (
     tf.errors.FailedPreconditionError,
 )
 """What TensorFlow raises where another process is gone or came anew, by the moment at which it went."""
+CTRL_C_ENDS = (signal.SIG_DFL, signal.SIGINT)
+"""While TensorFlow waits for others, Python would not hear of it."""
 
 
 class Team:
@@ -116,7 +118,7 @@ class Team:
         """
         if self.cluster is None:
             return
-        with _interruptible():
+        with handled(*CTRL_C_ENDS):
             first, *others = self.said_by_all(values)
         for rank, other in enumerate(others, 1):
             for name, value in first.items():
@@ -173,7 +175,7 @@ def join(cluster: Cluster | None, say: Callable[[str], None]) -> Team:
     others = ", ".join(cluster.others)
     say(f"{cluster.name(cluster.rank)}: waiting for {others}")
     try:
-        with stderr_aside(), _interruptible():
+        with stderr_aside(), handled(*CTRL_C_ENDS):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
             team = Team(strategy, cluster)
             team.said_by_all("here")
@@ -192,16 +194,3 @@ def _culprit(cluster: Cluster, message: str) -> str:
         if task in cluster.tasks and task != cluster.tasks[cluster.rank]:
             return cluster.name(cluster.tasks.index(task))
     return " or ".join(cluster.others)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: while TensorFlow waits for others, Python would not hear of it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -5,10 +5,10 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from typing import IO
 
+from wordseq.signals import handled
 from wordseq.threads import processors, threads_an_operation
 
 _NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
@@ -77,16 +77,10 @@ def stderr_aside() -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
     """Ctrl-C and SIGTERM act at the end, as they would have at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
     try:
-        yield
+        with handled(lambda number, _: came.append(number), signal.SIGINT, signal.SIGTERM):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])

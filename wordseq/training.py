@@ -22,6 +22,7 @@ from wordseq.errors import UserError
 from wordseq.feeding import gold_share
 from wordseq.model import Seq2Seq
 from wordseq.optimizers import learning_rate
+from wordseq.signals import handled
 from wordseq.trainer import TeamTrainer, Trainer
 
 
@@ -351,18 +352,11 @@ def _over(config: TrainConfig, progress: Progress) -> str:
 def _signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets, so that the update at hand is finished; a second Ctrl-C stops at once."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(stop, signal.SIGINT, signal.SIGTERM):
         yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
