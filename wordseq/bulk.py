@@ -25,6 +25,8 @@ from wordseq.writing import naming
 
 CHUNK_LINES = 4096
 """Lines translated together: enough to sort by length, few enough to see output soon."""
+SHOWN_WORDS = 10
+"""Of the words of a file that the model does not know."""
 CHUNK_BYTES = 2**22
 """A chunk of long lines ends here."""
 MAX_LINE_BYTES = 2**20
@@ -98,6 +100,8 @@ def translate_file(
         if typed:
             print("a sentence a line; Ctrl-D ends", file=sys.stderr)
         written = _Written.of(target, nbest) if resume and target else _Written(0, 0)
+        if written.lines:
+            print(f"{target}: going on after {written.lines:,} lines", file=sys.stderr)
         chunks = _after(
             _chunks(file, name, 1 if typed else CHUNK_LINES),
             written.lines,
@@ -105,9 +109,10 @@ def translate_file(
         )
         output = stack.enter_context(Output(target, source, written.bytes if resume else None))
         progress = stack.enter_context(Progress(file, target is None, written.lines, quiet=typed))
+        unknown = _UnknownWords(reader, typed)
         for chunk in chunks:
             texts, fault = _usable(reader, chunk)
-            _report_unknown(reader, texts)
+            unknown.tell(texts)
             output.write(list(translate(texts))[max(0, written.lines - chunk.start) * nbest :])
             progress.advance(chunk.start + len(texts))
             if fault:
@@ -137,12 +142,14 @@ def embed_file(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(source.open("rb")) if source else sys.stdin.buffer
         write = stack.enter_context(_vector_file(target, source, embed([]).shape[1]) if target else _vector_lines())
-        progress = stack.enter_context(Progress(file, target is None, 0, quiet=source is None and sys.stdin.isatty()))
+        typed = source is None and sys.stdin.isatty()
+        progress = stack.enter_context(Progress(file, target is None, 0, quiet=typed))
+        unknown = _UnknownWords(reader, typed)
         for chunk in _chunks(file, name, CHUNK_LINES):
             texts, fault = _usable(reader, chunk)
             if fault:
                 raise UserError(f"{name}, {fault}")
-            _report_unknown(reader, texts)
+            unknown.tell(texts)
             write(embed(texts))
             progress.advance(chunk.end)
 
@@ -181,13 +188,29 @@ def _usable(reader: Reader, chunk: Chunk) -> tuple[list[str], str]:
     return texts[: found[0]], f"line {chunk.start + found[0] + 1}: {found[1]}"
 
 
-def _report_unknown(reader: Reader, lines: Sequence[str]) -> None:
-    """Say on standard error which words the model has never seen."""
-    unknown = reader.unknown(lines)
-    if unknown:
-        shown = ", ".join(token if len(token) <= 40 else f"{token[:40]}..." for token in unknown[:10])
-        shown += " ..." if len(unknown) > 10 else ""
-        print(f"wordseq: note: unknown to the model: {shown}", file=sys.stderr)
+class _UnknownWords:
+    """Says on standard error which words the model has never seen: the first few of a file, all of what is typed.
+
+    Args:
+        reader: knows them.
+        typed: whether a sentence is answered before the next one.
+    """
+
+    def __init__(self, reader: Reader, typed: bool) -> None:
+        self.reader, self.typed, self.told = reader, typed, set[str]()
+
+    def tell(self, lines: Sequence[str]) -> None:
+        """Of these lines."""
+        if len(self.told) >= SHOWN_WORDS and not self.typed:
+            return
+        unknown = [word for word in self.reader.unknown(lines) if word not in self.told]
+        if not unknown:
+            return
+        shown = unknown[: SHOWN_WORDS - len(self.told)]
+        text = ", ".join(word if len(word) <= 40 else f"{word[:40]}..." for word in shown)
+        print(f"wordseq: note: unknown to the model: {text}{' ...' * (shown != unknown)}", file=sys.stderr)
+        if not self.typed:
+            self.told.update(shown)
 
 
 # --- input

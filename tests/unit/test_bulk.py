@@ -152,6 +152,22 @@ def test_it_says_how_far_it_is_now_and_then(tmp_path, monkeypatch, capsys):
     assert said[1].startswith("wordseq: 8 lines translated (100% of the input), ")
 
 
+def test_the_first_unknown_words_of_a_file_are_told_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bulk, "SHOWN_WORDS", 3)
+    mirror = Mirror()
+    mirror.unknown = lambda texts: list(dict.fromkeys(word for text in texts for word in text.split() if word > "m"))
+    run(tmp_path, b"a\nb x\nc\nd x\n" + b"e\n" * 4 + b"y\nx\nz\nu\n" + b"v\n" * 4, mirror=mirror)
+    note = "wordseq: note: unknown to the model: "
+    assert capsys.readouterr().err == f"{note}x\n{note}y, z ...\n"
+
+
+def test_a_file_continued_says_from_where(tmp_path, capsys):
+    run(tmp_path, numbered(5))
+    assert "going on" not in capsys.readouterr().err
+    run(tmp_path, numbered(8), resume=True)
+    assert capsys.readouterr().err == f"{tmp_path / 'out'}: going on after 5 lines\n"
+
+
 def test_a_bar_is_for_a_terminal_alone(tmp_path, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
