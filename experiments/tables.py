@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         old = page.read_text(encoding="utf-8")
         new = with_tables(old, tables)
         if new != old:
-            stale.append(page.name)
+            stale.append(str(page.relative_to(HERE.parent)))
             if "--check" not in arguments:
                 page.write_text(new, encoding="utf-8")
     print(f"{'stale' if '--check' in arguments else 'written'}: {', '.join(stale) or 'none'}")

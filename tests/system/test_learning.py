@@ -25,10 +25,10 @@ def train_and_evaluate(folder, path: Path | None, *settings):
     "cell", ["gru", *(pytest.param(cell, marks=pytest.mark.long) for cell in sorted({*CELLS} - {"gru"}))]
 )
 def test_strings_are_turned_back_to_front(tmp_path, cell):
-    """About a minute and a half on two busy cores, each; one layer of a cell without a recurrent product gets 96 %."""
+    """About a minute and a half on two busy cores, each; one layer of the simplest cells gets 96 to 98 %."""
     from wordseq.jobs import read_held_out
 
-    layers, epochs = (2, 20) if cell in ELEMENTWISE_CELLS else (1, 12)
+    layers = 2 if cell in {*ELEMENTWISE_CELLS, "atr"} else 1
     run, result = train_and_evaluate(
         tmp_path / "run",
         None,
@@ -42,7 +42,8 @@ def test_strings_are_turned_back_to_front(tmp_path, cell):
             f"model.encoder_layers={layers}",
             f"model.decoder_layers={layers}",
         ),
-        *("train.batch_size=64", "train.learning_rate=3e-3", f"train.max_epochs={epochs}", "train.precision=float32"),
+        *("train.batch_size=64", "train.learning_rate=3e-3", "train.schedule=exponential", "train.decay=0.8"),
+        *("train.max_epochs=16", "train.patience=0", "train.precision=float32"),
     )
     test = read_held_out(run, "test")
     hyps = (run.folder / "eval" / "test.hyp").read_text(encoding="utf-8").splitlines()
@@ -50,14 +51,21 @@ def test_strings_are_turned_back_to_front(tmp_path, cell):
     train_strings = {pair.src for pair in reverse_pairs()} - set(test.sources)
     assert len(test.sources) == 1000
     assert len(train_strings) == 19_000
-    assert exact / len(test.sources) >= 0.99
+    assert exact / len(test.sources) == exact_share(run) >= 0.99
     assert result["bleu"]["score"] > 99
 
 
-def reverse_pairs():
+def reverse_pairs(seed=1):
     from wordseq.synthetic import reverse
 
-    return reverse()
+    return reverse(seed)
+
+
+def exact_share(run):
+    """Of the outputs for the test split, how many equal their reference."""
+    folder = run.folder / "eval"
+    hyps, refs = ((folder / f"test.{name}").read_text(encoding="utf-8").splitlines() for name in ("hyp", "ref0"))
+    return sum(hyp == ref for hyp, ref in zip(hyps, refs, strict=True)) / len(refs)
 
 
 def test_the_phrasebook_experiment_reaches_its_score(tmp_path):
@@ -67,6 +75,28 @@ def test_the_phrasebook_experiment_reaches_its_score(tmp_path):
     assert bleus[-1] > bleus[0]
     assert result["bleu"]["score"] >= 90
     assert result["unk_rate"] < 0.01
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_strings_are_turned_back_to_front_through_one_state_alone(tmp_path, cell):
+    """Without attention, all of a string has to go through the encoder's last state; ten minutes on two busy cores, each.
+
+    20,000 strings are too few to learn that from: dev BLEU stays below 91.
+    """
+    pairs = dict.fromkeys(pair for seed in range(1, 6) for pair in reverse_pairs(seed))
+    corpus = tmp_path / "pairs.tsv"
+    corpus.write_text("".join(f"{pair.src}\t{pair.tgt}\n" for pair in pairs), encoding="utf-8")
+    run, _ = train_and_evaluate(
+        tmp_path / "run",
+        None,
+        *(f"data.path={corpus}", "data.min_freq=1"),
+        *(f"model.cell={cell}", "model.attention=none", "model.bidirectional=false", "model.embed_dim=64"),
+        *("model.hidden_size=384", "model.dropout=0", "train.batch_size=128", "train.learning_rate=2e-3"),
+        *("train.schedule=exponential", "train.decay=0.75", "train.max_epochs=12", "train.patience=0"),
+        "train.precision=float32",
+    )
+    assert exact_share(run) >= 0.99
 
 
 REVERSE = (
@@ -80,7 +110,4 @@ REVERSE = (
 def test_strings_are_turned_back_to_front_by_a_model_that_was_never_fed_a_gold_token(tmp_path):
     """About three minutes on two busy cores."""
     run, _ = train_and_evaluate(tmp_path / "run", None, *REVERSE, "train.teacher_forcing=0.0", "train.max_epochs=16")
-    hyps, refs = (
-        (run.folder / "eval" / f"test.{name}").read_text(encoding="utf-8").splitlines() for name in ("hyp", "ref0")
-    )
-    assert sum(hyp == ref for hyp, ref in zip(hyps, refs, strict=True)) / len(refs) >= 0.97
+    assert exact_share(run) >= 0.97
