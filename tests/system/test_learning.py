@@ -68,7 +68,7 @@ def test_strings_are_turned_back_to_front_through_one_state_alone(tmp_path, cell
         *strings_and_mirror_images(tmp_path / "pairs.tsv", 15),
         *(f"model.cell={cell}", "model.attention=none", "model.bidirectional=false", "model.embed_dim=64"),
         *("model.hidden_size=384", "model.dropout=0", "train.batch_size=128", "train.learning_rate=2e-3"),
-        *("train.schedule=exponential", "train.decay=0.5", "train.max_epochs=5", "train.patience=0"),
+        *("train.schedule=exponential", "train.decay=0.5", "train.max_epochs=4", "train.patience=0"),
     )
     assert exact_share(run) >= 0.99
 
