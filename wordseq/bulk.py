@@ -100,13 +100,13 @@ def translate_file(
         if typed:
             print("a sentence a line; Ctrl-D ends", file=sys.stderr)
         written = _Written.of(target, nbest) if resume and target else _Written(0, 0)
-        if written.lines:
-            print(f"{target}: going on after {written.lines:,} lines", file=sys.stderr)
         chunks = _after(
             _chunks(file, name, 1 if typed else CHUNK_LINES),
             written.lines,
             f"{target}: it holds {{:,}} translations, but {name} has only {{:,}} lines",
         )
+        if written.lines:
+            print(f"wordseq: note: {target}: going on after {written.lines:,} lines", file=sys.stderr)
         output = stack.enter_context(Output(target, source, written.bytes if resume else None))
         progress = stack.enter_context(Progress(file, target is None, written.lines, quiet=typed))
         unknown = _UnknownWords(reader, typed)

@@ -159,6 +159,12 @@ class Run:
         keep = self._checkpoint(PREVIOUS) if name == LAST else None
         write_atomically(self._checkpoint(name), buffer.getbuffer(), keep)
 
+    def _why_not(self) -> str:
+        """Why there may be no checkpoint."""
+        if self.has(LAST):
+            return "the run was stopped before its first validation; `wordseq train` goes on with it"
+        return "has the run been trained?"
+
     def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and state of the checkpoint `name`.
 
@@ -173,7 +179,7 @@ class Run:
             if not isinstance(state, dict):
                 raise TypeError(f"its state is {state!r}")
         except FileNotFoundError:
-            raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
+            raise UserError(f"{path}: no such checkpoint; {self._why_not()}") from None
         except (MemoryError, PermissionError):
             raise
         except Exception as error:  # A damaged archive fails in a dozen ways, by the place of the damage.

@@ -250,7 +250,8 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         table = _table(section, values.get(section, {}), where)
         if name in SOURCES:
             # Another source of the data takes the place of the file's.
-            table = {key: kept for key, kept in table.items() if key not in SOURCES}
+            others = SOURCES if name in SPLIT_FILES else {*SOURCES, *SPLIT_FILES}
+            table = {key: kept for key, kept in table.items() if key not in others}
         values = {**values, section: {**table, name: _parse(value.strip())}}
     return config_from_dict(values, where)
 
@@ -352,8 +353,12 @@ def _check_key(section: str, name: str, where: str) -> None:
 
 
 def _guess(name: str, names: Iterable[str], before: str = "") -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {before + close[0]!r}?" if close else f"; choose from {', '.join(names)}"
+    close = difflib.get_close_matches(name, list(names), n=2)
+    if not close:
+        return f"; choose from {', '.join(names)}"
+    like = [difflib.SequenceMatcher(None, other, name).ratio() for other in close]
+    as_close = [repr(before + other) for other, ratio in zip(close, like, strict=True) if ratio > like[0] - 0.05]
+    return f"; did you mean {' or '.join(as_close)}?"
 
 
 def _checked(key: str, value: Any, field: "dataclasses.Field[Any]", where: str) -> Any:
@@ -390,10 +395,10 @@ def _check_together(config: Config, where: str) -> Config:
         raise UserError(f"{where}: data.{' and data.'.join(named)} exclude each other; give one")
     if not named:
         return _check_together(dataclasses.replace(config, data=dataclasses.replace(data, corpus="phrasebook")), where)
-    if data.train_src:
-        missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
-        if missing:
-            raise UserError(f"{where}: data.train_src is given, so {', '.join(missing)} must be too")
+    given = [f"data.{key}" for key in SPLIT_FILES if getattr(data, key)]
+    missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
+    if given and missing:
+        raise UserError(f"{where}: {given[0]} is given, so {', '.join(missing)} must be too")
     if data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
         raise UserError(
             f"{where}: data.pretokenized = true splits at spaces, so data.level must be 'word' on both sides"

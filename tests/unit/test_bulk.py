@@ -165,7 +165,7 @@ def test_a_file_continued_says_from_where(tmp_path, capsys):
     run(tmp_path, numbered(5))
     assert "going on" not in capsys.readouterr().err
     run(tmp_path, numbered(8), resume=True)
-    assert capsys.readouterr().err == f"{tmp_path / 'out'}: going on after 5 lines\n"
+    assert capsys.readouterr().err == f"wordseq: note: {tmp_path / 'out'}: going on after 5 lines\n"
 
 
 def test_a_bar_is_for_a_terminal_alone(tmp_path, monkeypatch):

@@ -68,6 +68,13 @@ def test_best_and_last_are_apart(run):
     run.save(LAST, ARRAYS, STATE)
     assert run.has(LAST)
     assert not run.has(BEST)
+    with pytest.raises(
+        UserError, match=r"best\.npz: no such checkpoint; the run was stopped before its first validation"
+    ):
+        run.load(BEST)
+
+
+def test_what_is_not_there_has_perhaps_not_been_trained(run):
     with pytest.raises(UserError, match=r"best\.npz: no such checkpoint; has the run been trained\?"):
         run.load(BEST)
 

@@ -179,6 +179,25 @@ def test_split_files_make_a_source():
     assert config.data.train_src == "train_src.txt"
 
 
+def test_split_files_of_a_file_of_settings_go_with_it_when_another_source_is_chosen(tmp_path):
+    path = tmp_path / "some.toml"
+    path.write_text("[data]\n" + "".join(f'{key} = "x"\n' for key in SPLIT_FILES))
+    data = load_config(path, ["data.corpus=copy"]).data
+    assert (data.corpus, data.train_src, data.dev_src, data.test_tgt) == ("copy", "", "", "")
+    assert load_config(path, ["data.train_src=y"]).data.dev_src == "x"
+
+
+def test_a_split_file_beside_another_source_is_refused():
+    assert_refused(
+        {"data": {"corpus": "copy", "dev_src": "x"}},
+        "data.dev_src is given, so data.train_src, data.train_tgt, data.dev_tgt",
+    )
+
+
+def test_names_that_are_equally_close_are_all_named():
+    assert_refused({"model": {"layers": 4}}, "did you mean 'model.encoder_layers' or 'model.decoder_layers'?")
+
+
 @pytest.mark.parametrize("key", [key for key in SPLIT_FILES if key != "train_src"])
 def test_every_split_file_is_asked_for(key):
     assert_refused({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be too")
