@@ -16,7 +16,7 @@ from tests.runs import TIMES, entries
 from wordseq import training
 from wordseq.batching import IdStore
 from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path
-from wordseq.config import Config, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.config import CELLS, Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.errors import UserError
 from wordseq.model import Seq2Seq
 from wordseq.tokenizer import WordTokenizer
@@ -426,6 +426,22 @@ def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_ru
         assert parts.keys() == whole.keys()
         for key in whole:
             np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS)
+def test_continued_equals_uninterrupted_for_each_cell(tmp_path, cell):
+    model = dataclasses.replace(SMALL, cell=cell, dropout=0.3, encoder_layers=2, decoder_layers=2, residual=True)
+    for name, limits in (("whole", [9]), ("parts", [4, 9])):
+        for steps in limits:
+            (tmp_path / name).mkdir(exist_ok=True)
+            config = replace(max_steps=steps, max_epochs=99, validate_steps=3)
+            train(Run(tmp_path / name), Seq2Seq(model, 9, 7, seed=1), SRC, TGT, config, Scripted(1.0), Silent())
+    assert entries(tmp_path / "parts")[-1]["loss"] == entries(tmp_path / "whole")[-1]["loss"]
+    parts, whole = (Run(tmp_path / name).load(LAST)[0] for name in ("parts", "whole"))
+    assert parts.keys() == whole.keys()
+    for key in whole:
+        np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
 
 
 def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
