@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,11 @@ def settings(pairs: Path, *more: str) -> list[str]:
 def train_arguments(folder: Path, sets: Sequence[str]) -> list[str]:
     """Arguments of `wordseq train` without a settings file."""
     return ["train", "--run", str(folder), *(word for text in sets for word in ("--set", text))]
+
+
+def without_notes(err: str) -> str:
+    """What a command said on standard error, but for its notes."""
+    return re.sub(r"wordseq: note: .*\n", "", err)
 
 
 def command(*arguments: str | Path) -> list[str]:

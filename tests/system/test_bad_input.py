@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runs import command, environment, files_of, settings, train_arguments, wordseq, write_pairs
+from tests.runs import command, environment, files_of, settings, train_arguments, without_notes, wordseq, write_pairs
 from wordseq import cli
 
 
@@ -56,7 +56,7 @@ def train(*more, path=None, folder="new"):
 
 
 def assert_one_line(err, *parts):
-    err = re.sub(r"wordseq: note: .*\n", "", err)
+    err = without_notes(err)
     assert err.startswith("wordseq: error: ")
     assert err.count("\n") == 1
     for part in parts:

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT, command, environment, settings, some_pairs, train_arguments, wordseq, write_pairs
+from tests.runs import (
+    ROOT,
+    command,
+    environment,
+    settings,
+    some_pairs,
+    train_arguments,
+    without_notes,
+    wordseq,
+    write_pairs,
+)
 from wordseq import cli
 
 TEXTS = [pair.src for pair in some_pairs()[500:506]]
@@ -316,7 +326,7 @@ def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
         process.stdout.close()
         complaint = process.stderr.read().decode()
         assert process.wait(300) == cli.BROKEN_PIPE
-    assert re.sub(r"wordseq: note: .*\n", "", complaint) == ""
+    assert without_notes(complaint) == ""
 
 
 def test_on_a_terminal_it_says_what_to_type_and_answers_each_line_at_once(trained):

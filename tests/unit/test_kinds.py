@@ -5,7 +5,16 @@ import pytest
 import tensorflow as tf
 
 from tests.unit.test_cells import randomise
-from tests.unit.test_model import SRC, SRC_SIZE, TGT_SIZE, _gradients, _ids, check_batch, check_hypotheses, check_steps
+from tests.unit.test_model import (
+    SRC,
+    SRC_SIZE,
+    TGT_SIZE,
+    _gradients,
+    _ids,
+    assert_batch_equals_sentences,
+    assert_hypotheses_apart,
+    assert_steps_equal_one_pass,
+)
 from tests.unit.test_training import TEXTS, WORDS, Scripted, Silent
 from wordseq.batching import IdStore
 from wordseq.cells import CELLS
@@ -51,14 +60,14 @@ def test_an_unknown_kind_lists_the_names():
 @pytest.mark.parametrize("kind", ONE_PASS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_logits_equal_those_of_one_pass(kind, cell):
-    check_steps(made(kind, cell=cell))
-    check_hypotheses(made(kind, cell=cell, encoder_layers=2))
+    assert_steps_equal_one_pass(made(kind, cell=cell))
+    assert_hypotheses_apart(made(kind, cell=cell, encoder_layers=2))
 
 
 @pytest.mark.parametrize("kind", ONE_PASS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_changes_nothing(kind, bidirectional):
-    check_batch(made(kind, bidirectional=bidirectional))
+    assert_batch_equals_sentences(made(kind, bidirectional=bidirectional))
 
 
 @pytest.mark.parametrize("kind", ONE_PASS)

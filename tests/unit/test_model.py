@@ -76,15 +76,15 @@ def test_step_by_step_logits_equal_teacher_forced_logits(cell, attention, bridge
     # One layer and two, in turn.
     layers = 1 + (WIRINGS.index((attention, bridge)) + list(CELLS).index(cell)) % 2
     model = make_model(cell=cell, attention=attention, bridge=bridge, encoder_layers=layers, decoder_layers=layers)
-    check_steps(model)
+    assert_steps_equal_one_pass(model)
 
 
 @pytest.mark.parametrize("settings", GIVEN)
 def test_step_by_step_logits_equal_teacher_forced_logits_with_peek_and_input_feeding(settings):
-    check_steps(make_model(**settings))
+    assert_steps_equal_one_pass(make_model(**settings))
 
 
-def check_steps(model):
+def assert_steps_equal_one_pass(model):
     """Step-by-step logits equal teacher-forced ones, and depend on the source."""
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
     forced_btv = model((src_ids_bs, tgt_ids_bt)).numpy()
@@ -105,21 +105,21 @@ def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cel
     model, plain = (make_model(cell=cell, residual=residual, **settings) for residual in (True, False))
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
     assert np.abs(model((src_ids_bs, tgt_ids_bt)) - plain((src_ids_bs, tgt_ids_bt))).max() > 1e-3
-    check_steps(model)
+    assert_steps_equal_one_pass(model)
 
 
 @pytest.mark.parametrize("cell", SOME_CELLS)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_hypotheses_of_a_sentence_do_not_touch_each_other(cell, attention):
-    check_hypotheses(make_model(cell=cell, attention=attention))
+    assert_hypotheses_apart(make_model(cell=cell, attention=attention))
 
 
 @pytest.mark.parametrize("settings", GIVEN)
 def test_hypotheses_do_not_touch_each_other_with_peek_and_input_feeding(settings):
-    check_hypotheses(make_model(**settings))
+    assert_hypotheses_apart(make_model(**settings))
 
 
-def check_hypotheses(model):
+def assert_hypotheses_apart(model):
     """Three hypotheses together are as one at a time."""
     memory, states = model.encode(_ids(SRC))
     states = tf.nest.map_structure(lambda part: tf.repeat(part[:, None], 3, axis=1), states)
@@ -140,15 +140,15 @@ def check_hypotheses(model):
 @pytest.mark.parametrize("cell", SOME_CELLS)
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_batch_gives_what_its_sentences_give_one_at_a_time(cell, attention):
-    check_batch(make_model(cell=cell, attention=attention))
+    assert_batch_equals_sentences(make_model(cell=cell, attention=attention))
 
 
 @pytest.mark.parametrize("settings", GIVEN)
 def test_padding_changes_nothing_with_peek_and_input_feeding(settings):
-    check_batch(make_model(**settings))
+    assert_batch_equals_sentences(make_model(**settings))
 
 
-def check_batch(model):
+def assert_batch_equals_sentences(model):
     """Logits and gradients of a batch are those of its sentences."""
     src_ids_bs, tgt_ids_bt = _ids(SRC[:2]), _ids(TGT[:2], bos=True)
     together_btv = model((src_ids_bs, tgt_ids_bt))

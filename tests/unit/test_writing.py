@@ -66,16 +66,14 @@ def test_a_pipe_or_device_is_written_to_not_replaced(tmp_path):
 # --- the file as it was before
 
 
-def test_the_file_as_it_was_before_is_kept(tmp_path):
+@pytest.mark.parametrize("two_names", [True, False])
+def test_the_file_as_it_was_before_is_kept_also_where_files_have_one_name_only(tmp_path, monkeypatch, two_names):
+    if not two_names:
+        monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
     path, keep = tmp_path / "x", tmp_path / "before"
     for content in (b"1", b"2", b"3"):
         write_atomically(path, content, keep)
     assert files_of(tmp_path) == {"x": b"3", "before": b"2"}
-
-
-def test_where_files_have_one_name_only_it_is_kept_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
-    test_the_file_as_it_was_before_is_kept(tmp_path)
 
 
 def fail_with(number):
