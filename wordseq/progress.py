@@ -37,9 +37,15 @@ class TrainingProgress:
             else None
         )
 
+    @property
+    def _updates(self) -> int:
+        """The most there can be."""
+        whole = self.train.max_epochs * self.batches
+        return min(whole, self.train.max_steps or whole)
+
     def __enter__(self) -> Self:
         if self._bar:
-            total = self.train.max_steps or self.train.max_epochs * self.batches
+            total = self._updates
             self._task = self._bar.add_task("", total=total, epoch=1, rates="")
             self._bar.start()
         return self
@@ -55,7 +61,7 @@ class TrainingProgress:
             self._rates = rates or self._rates
             self._bar.update(self._task, completed=progress.step, epoch=progress.epoch, rates=self._rates)
         elif rates:
-            self._say(f"epoch {progress.epoch}  update {progress.step}  {rates}  {_left(self, progress)}")
+            self._say(f"epoch {progress.epoch}  update {progress.step}  {rates}  {self._left(progress)}")
 
     def validation(self, progress: Progress, found: Validation, best: bool) -> None:
         """See `training.Reporter`."""
@@ -78,9 +84,9 @@ class TrainingProgress:
         else:
             self._say(text)
 
-
-def _left(shown: TrainingProgress, progress: Progress) -> str:
-    """Time to the last epoch or update at the present pace, if nothing stops it before."""
-    total = shown.train.max_steps or shown.train.max_epochs * shown.batches
-    seconds = progress.seconds / max(progress.step, 1) * (total - progress.step)
-    return f"at most {seconds / 60:.1f} min left"
+    def _left(self, progress: Progress) -> str:
+        """Time to the last epoch, update or minute at the present pace, if nothing stops it before."""
+        seconds = progress.seconds / max(progress.step, 1) * (self._updates - progress.step)
+        if self.train.max_minutes:
+            seconds = min(seconds, max(0.0, 60 * self.train.max_minutes - progress.seconds))
+        return f"at most {seconds / 60:.1f} min left"

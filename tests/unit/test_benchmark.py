@@ -9,7 +9,7 @@ import pytest
 
 from wordseq.batching import make_batch, plan_epoch
 from wordseq.benchmark import measure
-from wordseq.benchmark.measure import Key, bench, grow, parts
+from wordseq.benchmark.measure import Key, _search_flop, bench, grow, parts
 from wordseq.benchmark.settings import QUICK, SYSTEMS, BenchSettings
 from wordseq.benchmark.tables import bench_table, grow_table, parts_table
 from wordseq.benchmark.task import (
@@ -99,6 +99,27 @@ def test_the_parts_have_all_weights_and_each_one_once(tmp_path):
     assert list(seconds) == ["embeddings", "encoder", "decoder", "attention", "vocabulary", "update", "whole"]
     assert min(seconds.values()) > 0
     assert all(np.any(weight.numpy() != old) for weight, old in zip(system._trainer.weights, before, strict=True))
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_the_parts_of_a_search_are_timed_on_a_batch(tmp_path, beam_size):
+    from wordseq.benchmark.parts import Parts
+
+    seconds = ours(tiny_task(), tmp_path / "task.npz", Parts).search_parts(beam_size)
+    assert list(seconds) == ["encoder", "cells", "attention", "vocabulary", "choice", "whole"]
+    assert min(seconds.values()) > 0
+
+
+def test_flop_of_a_step_counted_by_hand():
+    """E = 4, H = 8, V = 20, a GRU."""
+    task = tiny_task()
+    length = float(np.mean(task.sentences.lengths + 1))
+    flop = _search_flop(task, tiny_model(), sentences=3, beam_size=2)
+    assert flop["cells"] == pytest.approx(6 * 2 * (4 + 8) * 3 * 8)
+    assert flop["attention"] == pytest.approx(6 * 2 * (16 * 8 + 2 * 8 * length))
+    assert flop["vocabulary"] == pytest.approx(6 * 2 * 8 * 20)
+    assert flop["encoder"] == pytest.approx(3 * length * 2 * (2 * 4 * 3 * 4 + 2 * 4 * 3 * 4 + 8 * 8))
+    assert flop["whole"] == pytest.approx(flop["cells"] + flop["attention"] + flop["vocabulary"])
 
 
 # --- the task
@@ -230,6 +251,7 @@ class FakeWorker:
         answers = {
             "peak": {"gflops": 100.0},
             "parts": {"decoder": 3.0, "update": 1.0, "whole": 6.0},
+            "search_parts": {"encoder": 5.0, "vocabulary": 1.0, "choice": 1.0, "whole": 4.0},
             "status": {"megabytes": 12.3, "versions": {self.name: "1"}},
             "train": {"seconds": seconds},
             "translate": {"seconds": seconds, "sentences": 6, "tokens": 30},
@@ -336,7 +358,12 @@ def test_parts_are_told_beside_what_their_products_would_take(fake):
     assert (rows["decoder"]["milliseconds"], rows["decoder"]["share"], rows["whole"]["share"]) == (1500, 0.5, 1)
     assert rows["update"]["products_ms"] is None
     assert 0 < rows["decoder"]["products_ms"] < rows["whole"]["products_ms"]
-    assert parts_table(result).splitlines()[3].split()[:4] == ["part", "cell", "precision", "ms"]
+    searches = {(row["search"], row["part"]): row for row in result["search_rows"]}
+    assert [searches[name, "choice"]["share"] for name in ("greedy", "beam 5")] == [0.25, 0.25]
+    assert searches["greedy", "choice"]["products_ms"] is None
+    assert 0 < searches["greedy", "whole"]["products_ms"] < searches["beam 5", "whole"]["products_ms"]
+    headings = [line.split()[:5] for line in parts_table(result).splitlines() if "precision" in line]
+    assert headings == [["part", "cell", "precision", "ms", "of"], ["search", "part", "cell", "precision", "ms"]]
 
 
 @pytest.mark.slow

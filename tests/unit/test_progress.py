@@ -52,11 +52,15 @@ def test_log_entries_become_lines_only_where_there_is_no_bar(shown):
     assert (line in shown()) is not shown.terminal
 
 
-def test_the_time_left_is_to_the_last_update_when_there_is_one(shown):
-    with TrainingProgress(TrainConfig(max_steps=35), 10, shown.say) as reporter:
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [({"max_steps": 35}, 1.0), ({"max_steps": 999, "max_epochs": 2}, 0.5), ({"max_minutes": 1 / 3}, 0.2)],
+)
+def test_the_time_left_is_to_whichever_limit_comes_first(shown, limits, left):
+    with TrainingProgress(TrainConfig(**limits), 10, shown.say) as reporter:
         reporter.step(Progress(step=5, seconds=10.0), ENTRY)
     if not shown.terminal:
-        assert "at most 1.0 min left" in shown()
+        assert f"at most {left} min left" in shown()
 
 
 def test_the_bar_is_gone_after_an_error(shown):

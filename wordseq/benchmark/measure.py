@@ -23,6 +23,7 @@ from wordseq.benchmark.workers import Worker
 from wordseq.config import SECTIONS, ModelConfig, config_from_dict, read_toml
 from wordseq.errors import UserError
 from wordseq.provenance import commit, machine
+from wordseq.threads import processors
 
 Say = Callable[[str], None]
 Answers = list[dict[str, Any]]
@@ -136,7 +137,7 @@ def grow(what: str, settings: BenchSettings, say: Say = print, values: Sequence[
 
 
 def parts(task: Task, settings: BenchSettings, say: Say = print) -> dict[str, Any]:
-    """Where the time of an update goes, beside the time that its products would take at the machine's peak.
+    """Where the time of an update and of a search goes, beside the time that the products would take at the machine's peak.
 
     A part is measured by itself, forward and backward; in the whole, parts of different shards run side by side, so that the
     sum of the parts may be more.
@@ -148,12 +149,13 @@ def parts(task: Task, settings: BenchSettings, say: Say = print) -> dict[str, An
 
     Returns:
         `gemm_peak_gflops`, `tokens_per_update`, and `rows`: `part`, `cell`, `precision`, `milliseconds` an update, `share` of
-        the whole, `products_ms` at the peak; provenance as `bench`.
+        the whole, `products_ms` at the peak; `search_rows` the same of a step of each `search`; provenance as `bench`.
 
     Raises:
         UserError: the system stops.
     """
     rows: list[dict[str, Any]] = []
+    search_rows: list[dict[str, Any]] = []
     peaks: dict[str, float] = dict.fromkeys(settings.precisions, 0.0)
     versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -161,30 +163,52 @@ def parts(task: Task, settings: BenchSettings, say: Say = print) -> dict[str, An
         tokens = measurement.tokens / settings.steps
         for cell, precision in itertools.product(settings.cells, settings.precisions):
             model = model_config(cell)
-            found, worker_versions = measurement.parts(model, precision, peaks)
+            found, searches, worker_versions = measurement.parts(model, precision, peaks)
             versions |= worker_versions
-            milliseconds = {name: 1000 * median(block[name] for block in found) / settings.steps for name in found[0]}
+            names = {"cell": cell, "precision": precision}
             flop = {name: value * tokens for name, value in _flop_parts(task, model).items()}
             flop["whole"] = sum(flop.values())
-            rows += [
-                {
-                    "part": name,
-                    "cell": cell,
-                    "precision": precision,
-                    "milliseconds": round(value, 2),
-                    "share": round(value / milliseconds["whole"], 4),
-                    "products_ms": round(flop[name] / peaks[precision] / 1e6, 2) if name in flop else None,
-                }
-                for name, value in milliseconds.items()
-            ]
+            rows += _part_rows(names, found, settings.steps, flop, peaks[precision])
+            for beam_size, blocks in searches.items():
+                flop = _search_flop(task, model, settings.batch_size, beam_size)
+                search = {"search": "greedy" if beam_size == 1 else f"beam {beam_size}", **names}
+                # Each search runs on one processor.
+                search_rows += _part_rows(
+                    search, blocks, 1, flop, peaks[precision] / (settings.threads or processors())
+                )
     return {
         "task": task.origin,
         "tokens_per_update": round(tokens),
         "gemm_peak_gflops": {precision: round(value, 1) for precision, value in peaks.items()},
         "rows": rows,
-        "notes": ["each part by itself, forward and backward; products: those of real tokens, at the peak"],
+        "search_rows": search_rows,
+        "notes": [
+            "each part by itself, in training forward and backward; products: those of real tokens, at the peak",
+            f"a search's step for {settings.batch_size} sentences on one processor; encoder: once for all steps",
+        ],
         **_provenance(settings, versions),
     }
+
+
+def _part_rows(
+    names: Mapping[str, str],
+    blocks: Sequence[Mapping[str, float]],
+    times: int,
+    flop: Mapping[str, float],
+    peak: float,
+) -> list[dict[str, Any]]:
+    """A row of figures for each part, each gone through so many times a block; `flop` of its products, `peak` in GFLOP/s."""
+    milliseconds = {name: 1000 * median(block[name] for block in blocks) / times for name in blocks[0]}
+    return [
+        {
+            "part": name,
+            **names,
+            "milliseconds": round(value, 2),
+            "share": round(value / milliseconds["whole"], 4),
+            "products_ms": round(flop[name] / peak / 1e6, 2) if name in flop else None,
+        }
+        for name, value in milliseconds.items()
+    ]
 
 
 class _Measurement:
@@ -228,19 +252,26 @@ class _Measurement:
 
     def parts(
         self, model: ModelConfig, precision: str, peaks: dict[str, float]
-    ) -> tuple[list[dict[str, float]], dict[str, str]]:
-        """Seconds by part of each block after one that is not counted, and versions; `peaks` is brought up to date."""
+    ) -> tuple[list[dict[str, float]], dict[int, list[dict[str, float]]], dict[str, str]]:
+        """Seconds by part of each block after one that is not counted, of training and, by beam size, of search; versions.
+
+        `peaks` is brought up to date.
+        """
         key = Key("wordseq", model.cell, precision)
         with (
             Worker("wordseq.benchmark.peak", {"threads": self.settings.threads}) as machine_peak,
             Worker(PARTS_MODULE, self._options(key, model, "")) as worker,
         ):
             found = []
+            searches: dict[int, list[dict[str, float]]] = {beam_size: [] for beam_size in BEAMS["wordseq"]}
             for block in range(self.settings.blocks + 1):
                 self.say(f"parts, {f'block {block}' if block else 'warm-up'}: {' '.join(key)}")
                 found.append(worker.ask("parts", steps=self.settings.steps))
+                for beam_size, blocks in searches.items():
+                    blocks.append(worker.ask("search_parts", beam_size=beam_size))
                 self._peak(machine_peak, peaks)
-            return found[1:], worker.ask("status")["versions"]
+            counted = {beam_size: blocks[1:] for beam_size, blocks in searches.items()}
+            return found[1:], counted, worker.ask("status")["versions"]
 
     def _decode(self, found: dict[Key, dict[str, Answers]], workers: Mapping[Key, Worker]) -> None:
         """Greedy, beam and one sentence at a time, in turn."""
@@ -374,6 +405,24 @@ def _flop(task: Task, model: ModelConfig) -> float:
 
 def _flop_parts(task: Task, model: ModelConfig) -> dict[str, float]:
     return training_flop(model, task.tgt_size, 1 / task.tgt_per_src, float(np.mean(task.src.lengths + 1)))
+
+
+def _search_flop(task: Task, model: ModelConfig, sentences: int, beam_size: int) -> dict[str, float]:
+    """Matrix-product FLOP of a step for all hypotheses of a batch, by part; "encoder" is of the whole batch, keys included.
+
+    Its sources have the mean length of those to decode.
+    """
+    length = float(np.mean(task.sentences.lengths + 1))
+    # Forward is a third of training.
+    step, whole = ({k: v / 3 for k, v in training_flop(model, task.tgt_size, r, length).items()} for r in (0.0, 1.0))
+    hypotheses = sentences * beam_size
+    flop = {
+        "encoder": (whole["encoder"] + whole["attention"] - step["attention"]) * length * sentences,
+        "cells": step["decoder"] * hypotheses,
+        "attention": step["attention"] * hypotheses,
+        "vocabulary": step["vocabulary"] * hypotheses,
+    }
+    return {**flop, "whole": sum(flop.values()) - flop["encoder"]}
 
 
 def _grown(what: str, value: int, cell: str) -> tuple[Task, ModelConfig, int]:

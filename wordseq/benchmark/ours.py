@@ -70,7 +70,7 @@ class Ours:
         config = Config(data=DataConfig(pretokenized=True))
         src, tgt = (_numbered_words(self.options[size]) for size in ("src_size", "tgt_size"))
         translator = Translator(
-            _endless(self._model(self.options["precision"])), src, tgt, config, self.options["tgt_per_src"]
+            endless(self._model(self.options["precision"])), src, tgt, config, self.options["tgt_per_src"]
         )
         # The limits are then those of `Task.limits`.
         return translator, _texts(split(self.arrays, "sentences")), {"max_len_ratio": 1.0, "max_len_extra": 1}
@@ -82,7 +82,7 @@ class Ours:
         )
 
 
-def _endless(model: Seq2Seq) -> Seq2Seq:
+def endless(model: Seq2Seq) -> Seq2Seq:
     """The model, which now ends a sentence only at its limit."""
     bias_v = model.output_layer.bias.numpy()
     bias_v[EOS_ID] = -1e9

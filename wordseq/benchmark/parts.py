@@ -1,4 +1,4 @@
-"""Where the time of an update goes: each part of the model by itself, forward and backward, on the shards of real batches."""
+"""Where the time of an update and of a search goes: each part of the model by itself, on real batches."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +9,9 @@ import keras
 import tensorflow as tf
 
 from wordseq.batching import make_batch, mask
-from wordseq.benchmark.ours import Ours
-from wordseq.benchmark.serving import Rows, serve_system
+from wordseq.benchmark.ours import Ours, endless
+from wordseq.benchmark.searching import STEPS, SearchParts
+from wordseq.benchmark.serving import Rows, serve_system, split
 from wordseq.losses import cross_entropy
 from wordseq.threads import parts as processors_used
 
@@ -29,7 +30,7 @@ class Part(NamedTuple):
 
 
 class Parts(Ours):
-    """The model, optimizer and shards of training, taken apart."""
+    """Training, and search, taken apart."""
 
     def parts(self, plan: Sequence[Rows]) -> dict[str, float]:
         """Seconds of going through the batches, by part; "update" is that of the weights, "whole" everything together."""
@@ -41,6 +42,24 @@ class Parts(Ours):
                 tf.nest.map_structure(float, step(batch.src_ids_bs, batch.tgt_ids_bt))
             seconds[name] = time.perf_counter() - start
         return seconds
+
+    def search_parts(self, beam_size: int) -> dict[str, float]:
+        """Seconds of a step of a search by part; see `SearchParts.seconds`. "encoder" is the whole batch's.
+
+        The batch is that of the sentences of middle length.
+        """
+        if beam_size not in self._searches:
+            size = self.options["batch_size"]
+            sources = sorted(split(self.arrays, "sentences"), key=len)
+            first = max(0, (len(sources) - size) // 2)
+            model = endless(self._model(self.options["precision"]))
+            self._searches[beam_size] = SearchParts(model, sources[first : first + size], beam_size)
+        found = self._searches[beam_size].seconds()
+        return {name: value / (1 if name == "encoder" else STEPS) for name, value in found.items()}
+
+    @cached_property
+    def _searches(self) -> dict[int, SearchParts]:
+        return {}
 
     @cached_property
     def _steps(self) -> Mapping[str, Step]:

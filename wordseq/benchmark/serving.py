@@ -56,6 +56,8 @@ def serve_system(make: Callable[[Arrays, Mapping[str, Any]], System], options: M
     actions["status"] = partial(status, system.versions)
     if hasattr(system, "parts"):
         actions["parts"] = lambda steps: system.parts([plan[step % len(plan)] for step in range(steps)])
+    if hasattr(system, "search_parts"):
+        actions["search_parts"] = system.search_parts
     serve(actions)
 
 

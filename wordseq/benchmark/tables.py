@@ -51,6 +51,8 @@ def parts_table(result: Mapping[str, Any]) -> str:
         "",
         _table(("part", *NAMES[1:]), result["rows"]),
         "",
+        _table(("search", "part", *NAMES[1:]), result["search_rows"]),
+        "",
         *_foot(result),
     ]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,179 @@
+"""TensorFlow's tutorial "Neural machine translation with attention" on the pairs of a run: what it reaches beside the run.
+
+    python experiments/tutorial.py runs/t1
+
+It is made of stock Keras layers and trained as the tutorial says: texts without case, accents and signs other than . ? ! , ¿;
+the 5,000 most frequent words of each side; GRU layers of 256 units, the encoder's directions summed, attention of one head
+after the decoder, with layer normalisation and a residual connection; Adam, batches of 64 sentences at random, validated on dev
+after every 100, stopped when its loss has not fallen three times, 100 times at most; the best weights kept (the tutorial keeps
+the last); the most probable word at each step.
+
+Both are scored on the run's test set: on the text as it is, and in the tutorial's own form, without case and signs.
+"""
+
+import argparse
+import re
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from wordseq.checkpoint import Run
+from wordseq.corpus import load_corpus
+from wordseq.evaluation import Score, score_corpus
+from wordseq.scored import read_run
+from wordseq.splits import HeldOut
+
+UNITS, WORDS, BATCH, STEPS, EPOCHS, PATIENCE, VALIDATION, LONGEST = 256, 5000, 64, 100, 100, 3, 20, 50
+PAD, UNK, START, END = range(4)
+
+Ids = npt.NDArray[np.int32]
+
+
+def standardise(text: str) -> str:
+    """The text as the tutorial sees it."""
+    kept = re.sub(r"[^ a-z.?!,¿]", "", unicodedata.normalize("NFKD", text).lower())
+    return " ".join(re.sub(r"[.?!,¿]", r" \g<0> ", kept).split())
+
+
+def vocabulary(texts: Sequence[str]) -> dict[str, int]:
+    """Ids of the most frequent words; four are kept for the special ones."""
+    counts = Counter(word for text in texts for word in text.split())
+    return {word: number for number, (word, _) in enumerate(counts.most_common(WORDS - 4), start=4)}
+
+
+def to_ids(texts: Sequence[str], words: dict[str, int]) -> list[list[int]]:
+    """[START], the words, [END]."""
+    return [[START, *(words.get(word, UNK) for word in text.split()), END] for text in texts]
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Ids:
+    """`[b, t]`, with zeros after the end."""
+    ids = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    for row, values in zip(ids, rows, strict=True):
+        row[: len(values)] = values
+    return ids
+
+
+class Tutorial(keras.Model):
+    """The tutorial's encoder, attention and decoder. The decoder starts from zero: the source reaches it by attention alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.src_embed, self.tgt_embed = (keras.layers.Embedding(WORDS, UNITS) for _ in range(2))
+        gru = keras.layers.GRU(UNITS, return_sequences=True)
+        self.encoder = keras.layers.Bidirectional(gru, merge_mode="sum")
+        self.decoder = keras.layers.GRU(UNITS, return_sequences=True)
+        self.attention = keras.layers.MultiHeadAttention(num_heads=1, key_dim=UNITS)
+        self.norm = keras.layers.LayerNormalization()
+        self.logits = keras.layers.Dense(WORDS)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Logits `[b, t, v]`."""
+        src_bs, tgt_bt = inputs
+        real_bs = src_bs != PAD
+        memory_bsh = self.encoder(self.src_embed(src_bs), mask=real_bs)
+        hidden_bth = self.decoder(self.tgt_embed(tgt_bt), mask=tgt_bt != PAD)
+        context_bth = self.attention(hidden_bth, memory_bsh, attention_mask=real_bs[:, None])
+        return self.logits(self.norm(hidden_bth + context_bth))
+
+
+def batches(src: list[list[int]], tgt: list[list[int]], *, endless: bool) -> Iterator[Any]:
+    """Inputs, gold tokens, and 1 at real ones; in a new random order each time round."""
+    chance = np.random.default_rng(1)
+    while True:
+        for rows in np.array_split(chance.permutation(len(src)), max(1, len(src) // BATCH)):
+            tgt_bt = pad([tgt[row] for row in rows])
+            gold_bt = tgt_bt[:, 1:]
+            yield (pad([src[row] for row in rows]), tgt_bt[:, :-1]), gold_bt, (gold_bt != PAD).astype(np.float32)
+        if not endless:
+            return
+
+
+def dataset(src: list[list[int]], tgt: list[list[int]], *, endless: bool = False) -> tf.data.Dataset:
+    """For `fit`."""
+    ids = tf.TensorSpec([None, None], tf.int32)
+    signature = ((ids, ids), ids, tf.TensorSpec([None, None], tf.float32))
+    return tf.data.Dataset.from_generator(
+        lambda: batches(src, tgt, endless=endless), output_signature=signature
+    ).prefetch(2)
+
+
+def fit(train: Sequence[tuple[str, str]], dev: HeldOut) -> tuple[Tutorial, dict[str, int], dict[str, int]]:
+    """The model, trained, and its words."""
+    src, tgt = ([standardise(pair[side]) for pair in train] for side in (0, 1))
+    src_words, tgt_words = vocabulary(src), vocabulary(tgt)
+    model = Tutorial()
+    model.compile(
+        optimizer="adam",
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+    )
+    checks = (
+        to_ids([standardise(text) for text in dev.sources], src_words),
+        to_ids([standardise(refs[0]) for refs in dev.references], tgt_words),
+    )
+    model.fit(
+        dataset(to_ids(src, src_words), to_ids(tgt, tgt_words), endless=True),
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+        validation_data=dataset(*checks).take(VALIDATION),
+        callbacks=[keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)],
+        verbose=2,
+    )
+    return model, src_words, tgt_words
+
+
+def translate(model: Tutorial, texts: Sequence[str], src_words: dict[str, int], tgt_words: dict[str, int]) -> list[str]:
+    """The most probable word at each step; the whole prefix is read again for the next, which costs time but not words."""
+    names = {number: word for word, number in tgt_words.items()} | {UNK: "[UNK]"}
+    logits = tf.function(model, reduce_retracing=True)
+    found = []
+    for start in range(0, len(texts), BATCH):
+        src_bs = pad(to_ids([standardise(text) for text in texts[start : start + BATCH]], src_words))
+        tgt_bt = np.full((len(src_bs), 1), START, np.int32)
+        while tgt_bt.shape[1] <= LONGEST and not (tgt_bt == END).any(1).all():
+            scores_bv = logits((src_bs, tgt_bt))[:, -1].numpy()
+            scores_bv[:, [PAD, START]] = -np.inf
+            tgt_bt = np.concatenate([tgt_bt, scores_bv.argmax(1)[:, None].astype(np.int32)], 1)
+        for row in tgt_bt[:, 1:].tolist():
+            found.append(" ".join(names[i] for i in row[: row.index(END) if END in row else None]))
+    return found
+
+
+def show(name: str, score: Score) -> None:
+    """A line of the table."""
+    low, high = score.interval
+    print(f"{name:<32}  {score.score:5.1f}  {low:.1f} to {high:.1f}")
+
+
+def main() -> None:
+    """Train, translate, score both."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("run", type=Path, help="a trained run")
+    run = Run.open(parser.parse_args().run)
+    corpus = load_corpus(run.config.data)
+    keras.utils.set_random_seed(1)
+    start = time.monotonic()
+    model, *words = fit([(pair.src, pair.tgt) for pair in corpus.train], corpus.dev)
+    minutes = (time.monotonic() - start) / 60
+    theirs, ours = translate(model, corpus.test.sources, *words), read_run(run.folder).hyps
+    print(
+        f"{len(corpus.train):,} pairs; the tutorial trained for {minutes:.1f} minutes\n{'':<32}  BLEU   95 % interval"
+    )
+    refs = corpus.test.references
+    show("tutorial", score_corpus(theirs, refs)["bleu"])
+    show("wordseq", score_corpus(ours, refs)["bleu"])
+    plain = [[standardise(text) for text in texts] for texts in refs]
+    show("tutorial, in the tutorial's form", score_corpus(theirs, plain, tokenize="none")["bleu"])
+    show("wordseq, in the tutorial's form", score_corpus([*map(standardise, ours)], plain, tokenize="none")["bleu"])
+
+
+if __name__ == "__main__":
+    main()
