@@ -246,13 +246,13 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         section, dot, name = key.strip().partition(".")
         if not (dot and _):
             raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
-        _check_key(section, name, "--set")
+        parsed = _checked(f"{section}.{name}", _parse(value.strip()), _field(section, name, "--set"), "--set")
         table = _table(section, values.get(section, {}), where)
         if name in SOURCES:
             # Another source of the data takes the place of the file's.
             others = SOURCES if name in SPLIT_FILES else {*SOURCES, *SPLIT_FILES}
             table = {key: kept for key, kept in table.items() if key not in others}
-        values = {**values, section: {**table, name: _parse(value.strip())}}
+        values = {**values, section: {**table, name: parsed}}
     return config_from_dict(values, where)
 
 
@@ -334,22 +334,22 @@ def _table(section: str, table: Any, where: str) -> Mapping[str, Any]:
 
 
 def _section(section: str, table: Mapping[str, Any], where: str) -> Any:
-    kind = SECTIONS[section]
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for name in table:
-        _check_key(section, name, where)
     if section == "model":
         # What has no say in this kind of model need not be said.
         table = {**KIND_SETTINGS.get(str(table.get("kind")), {}), **table}
-    return kind(**{name: _checked(f"{section}.{name}", value, fields[name], where) for name, value in table.items()})
+    checked = {
+        name: _checked(f"{section}.{name}", value, _field(section, name, where), where) for name, value in table.items()
+    }
+    return SECTIONS[section](**checked)
 
 
-def _check_key(section: str, name: str, where: str) -> None:
+def _field(section: str, name: str, where: str) -> "dataclasses.Field[Any]":
     if section not in SECTIONS:
         raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{_guess(section, SECTIONS)}")
-    names = [field.name for field in dataclasses.fields(SECTIONS[section])]
-    if name not in names:
-        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, names, f'{section}.')}")
+    fields = {field.name: field for field in dataclasses.fields(SECTIONS[section])}
+    if name not in fields:
+        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, fields, f'{section}.')}")
+    return fields[name]
 
 
 def _guess(name: str, names: Iterable[str], before: str = "") -> str:

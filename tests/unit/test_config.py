@@ -349,6 +349,7 @@ def test_set_goes_over_the_file_and_the_last_one_wins(tmp_path):
         ("model.cell", "--set 'model.cell': expected section.key=value, e.g. model.cell=lstm"),
         ("cell=lstm", "--set 'cell=lstm': expected section.key=value"),
         ("", "--set '': expected section.key=value"),
+        ("model.hidden_size=0", "--set: model.hidden_size = 0 must be at least 1"),
         ("model.hiden_size=8", "--set: unknown key model.hiden_size; did you mean 'model.hidden_size'?"),
         ("modl.cell=8", "--set: unknown section 'modl' in modl.cell; did you mean 'model'?"),
         ("model.hidden_size=x", "model.hidden_size must be a whole number, got 'x'"),
