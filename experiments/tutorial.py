@@ -8,7 +8,8 @@ after the decoder, with layer normalisation and a residual connection; Adam, bat
 after every 100, stopped when its loss has not fallen three times, 100 times at most; the best weights kept (the tutorial keeps
 the last); the most probable word at each step.
 
-Both are scored on the run's test set: on the text as it is, and in the tutorial's own form, without case and signs.
+Its translations are left in the run's `tutorial.hyp`. Both are scored on the run's test set: on the text as it is, and in the
+tutorial's own form, without case and signs.
 """
 
 import argparse
@@ -149,7 +150,7 @@ def translate(model: Tutorial, texts: Sequence[str], src_words: dict[str, int], 
 
 def show(name: str, score: Score) -> None:
     """A line of the table."""
-    low, high = score.interval
+    low, high = score.ci95
     print(f"{name:<32}  {score.score:5.1f}  {low:.1f} to {high:.1f}")
 
 
