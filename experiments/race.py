@@ -24,9 +24,9 @@ SAME = ("model.dropout=0.3", "train.label_smoothing=0.0", "train.decay_patience=
 DEV_BLEU = re.compile(r"dev BLEU (\d+\.\d+)")
 
 
-def ours(cell: str, seed: int, epochs: int, folder: str) -> list[str]:
+def ours(cell: str, seed: int, options: argparse.Namespace, folder: str) -> list[str]:
     """The command of wordseq."""
-    sets = (*SAME, f"model.cell={cell}", f"train.seed={seed}", f"train.max_epochs={epochs}")
+    sets = (*SAME, f"model.cell={cell}", f"train.seed={seed}", f"train.max_epochs={options.epochs}", *options.set)
     settings = [word for text in sets for word in ("--set", text)]
     config = str(HERE / "multi30k-de-en.toml")
     return [sys.executable, "-m", "wordseq.cli", "train", config, "--run", f"{folder}/{cell}-{seed}", *settings]
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", choices=("lstm", "gru"), default=["gru"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--epochs", type=int, default=10, help="at most")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="other settings of wordseq")
     parser.add_argument("--bleu", type=float, default=28.3, help="where it ends")
     options = parser.parse_args()
     for cell in options.cells:
@@ -79,7 +80,7 @@ def main() -> None:
                 theirs = [options.torch, options.peer, "--bf16", "--epochs", str(options.epochs), "--cell", cell]
                 found["PyTorch"].append(seconds_to(options.bleu, [*theirs, "--seed", str(seed)], bleu_of_theirs))
                 print(f"wordseq {cell} seed {seed}", flush=True)
-                command = ours(cell, seed, options.epochs, folder)
+                command = ours(cell, seed, options, folder)
                 found["wordseq"].append(seconds_to(options.bleu, command, bleu_of_ours))
         median = {name: statistics.median(seconds) for name, seconds in found.items()}
         print(
