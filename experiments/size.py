@@ -7,6 +7,7 @@ on it for two updates, and prints: pairs; the file in MB; seconds and processor 
 a processor second; the highest anonymous memory (RssAnon) of the process while preparing and in all, in MB. Linux only.
 """
 
+import argparse
 import os
 import random
 import resource
@@ -19,6 +20,8 @@ from pathlib import Path
 
 SYLLABLES = ("ba", "de", "fi", "go", "lu", "ma", "ne", "pi", "ro", "su", "ta", "ve", "zi", "cho", "kra", "ple")
 WORDS = 50_000
+FEWEST = 10_000
+"""Fewer pairs than this say nothing."""
 QUICK = ("model.embed_dim=16", "model.hidden_size=16", "train.batch_size=64", "train.max_steps=2", "data.max_size=5000")
 
 
@@ -98,8 +101,13 @@ def preparing_seconds(path: Path, folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Print a line a size."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("pairs", nargs="*", type=int, default=[100_000, 1_000_000], help="default: 100000 1000000")
+    sizes = parser.parse_args().pairs
+    if min(sizes) < FEWEST:
+        parser.error(f"pairs must be at least {FEWEST:,}, got {min(sizes):,}")
     print("pairs        file MB  prepared in s  processor s  pairs a processor s  RssAnon MB preparing  in all")
-    for pairs in map(int, sys.argv[1:] or ("100000", "1000000")):
+    for pairs in sizes:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", ".")) as name:
             folder, path = Path(name), Path(name) / "pairs.tsv"
             write_pairs(path, pairs)

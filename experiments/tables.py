@@ -8,6 +8,7 @@ made there by `wordseq sweep --record FILE` or `wordseq compare --record FILE`; 
 speed/*.json, made by `wordseq bench --record FILE`. Without a record it is empty.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -54,8 +55,11 @@ def with_tables(page: str, tables: Mapping[str, str]) -> str:
     return MARKS.sub(written, page)
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Rewrite, or compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not what the records give")
+    check = parser.parse_args().check
     tables = tables_of(read_records(sorted((HERE / "results").glob("*.json"))))
     tables |= speed_tables(sorted((HERE / "speed").glob("*.json")))
     stale = []
@@ -64,11 +68,11 @@ def main(arguments: list[str]) -> int:
         new = with_tables(old, tables)
         if new != old:
             stale.append(str(page.relative_to(HERE.parent)))
-            if "--check" not in arguments:
+            if not check:
                 page.write_text(new, encoding="utf-8")
-    print(f"{'stale' if '--check' in arguments else 'written'}: {', '.join(stale) or 'none'}")
-    return int("--check" in arguments and bool(stale))
+    print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}")
+    return int(check and bool(stale))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

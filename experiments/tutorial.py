@@ -21,13 +21,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
+
+from wordseq.quiet import import_tensorflow
+
+import_tensorflow()  # Without its start-up messages.
+
+import keras
 import tensorflow as tf
 
 from wordseq.checkpoint import Run
 from wordseq.corpus import load_corpus
+from wordseq.errors import UserError
 from wordseq.evaluation import Score, score_corpus
 from wordseq.scored import read_run
 from wordseq.splits import HeldOut
@@ -158,13 +164,17 @@ def main() -> None:
     """Train, translate, score both."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", type=Path, help="a trained run")
-    run = Run.open(parser.parse_args().run)
-    corpus = load_corpus(run.config.data)
+    try:
+        run = Run.open(parser.parse_args().run)
+        corpus, ours = load_corpus(run.config.data), read_run(run.folder).hyps
+    except UserError as error:
+        parser.error(str(error))
     keras.utils.set_random_seed(1)
     start = time.monotonic()
     model, *words = fit([(pair.src, pair.tgt) for pair in corpus.train], corpus.dev)
     minutes = (time.monotonic() - start) / 60
-    theirs, ours = translate(model, corpus.test.sources, *words), read_run(run.folder).hyps
+    # Signs stand at the word before them, as in written text; tokens are the same.
+    theirs = [re.sub(r" ([.?!,])", r"\1", text) for text in translate(model, corpus.test.sources, *words)]
     print(
         f"{len(corpus.train):,} pairs; the tutorial trained for {minutes:.1f} minutes\n{'':<32}  BLEU   95 % interval"
     )
@@ -172,8 +182,8 @@ def main() -> None:
     show("tutorial", score_corpus(theirs, refs)["bleu"])
     show("wordseq", score_corpus(ours, refs)["bleu"])
     plain = [[standardise(text) for text in texts] for texts in refs]
-    show("tutorial, in the tutorial's form", score_corpus(theirs, plain, tokenize="none")["bleu"])
-    show("wordseq, in the tutorial's form", score_corpus([*map(standardise, ours)], plain, tokenize="none")["bleu"])
+    for name, hyps in (("tutorial", theirs), ("wordseq", ours)):
+        show(f"{name}, in the tutorial's form", score_corpus([*map(standardise, hyps)], plain, tokenize="none")["bleu"])
 
 
 if __name__ == "__main__":

@@ -462,6 +462,9 @@ def _bench(options: argparse.Namespace) -> None:
     from wordseq.benchmark.tables import bench_table, grow_table, parts_table
     from wordseq.benchmark.task import reference_task
 
+    for name in ("systems", "torch", "run"):
+        if (options.grow or options.parts) and getattr(options, name):
+            raise UserError(f"--{name} does not go with --grow and --parts, which measure wordseq alone, untrained")
     settings = _bench_settings(options)
     if options.grow:
         result, table = grow(options.grow, settings, _note), grow_table

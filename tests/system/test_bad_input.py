@@ -180,6 +180,12 @@ def test_arguments_that_argparse_refuses(complaint, arguments, parts):
     assert "invalid _" not in err
 
 
+@pytest.mark.parametrize("instead", [["--grow", "hidden"], ["--parts"]])
+@pytest.mark.parametrize("option", [["--run", "nowhere"], ["--torch", "python"], ["--systems", "keras"]])
+def test_options_of_bench_that_would_not_be_minded_are_refused(complaint, instead, option):
+    assert_one_line(complaint("bench", *instead, *option), f"{option[0]} does not go with --grow and --parts")
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

@@ -23,8 +23,8 @@ SWEPT = [
 ]
 
 
-def check(project, *options):
-    command = [sys.executable, "experiments/tables.py", *(options or ("--check",))]
+def check(project, options=("--check",)):
+    command = [sys.executable, "experiments/tables.py", *options]
     return subprocess.run(
         command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
@@ -40,6 +40,7 @@ def test_the_tables_are_what_the_records_give(tmp_path):
     changed = check(tmp_path)
     assert changed.returncode == 1
     assert "README.md" in changed.stdout
+    assert check(tmp_path, options=("--chek",)).returncode == 2
 
 
 def test_a_comparisons_table_goes_to_both_pages(tmp_path):
@@ -55,7 +56,7 @@ def test_a_comparisons_table_goes_to_both_pages(tmp_path):
         record = comparison_record(runs, compare(runs), name)
         (tmp_path / "experiments" / "results" / f"{name}.json").write_text(json.dumps(record))
     assert check(tmp_path).returncode == 1
-    assert check(tmp_path, "--write").returncode == 0
+    assert check(tmp_path, options=()).returncode == 0
     assert check(tmp_path).returncode == 0
     cells = combinations_table(json.loads((tmp_path / "experiments" / "results" / "cells.json").read_text()))
     readme, other = ((tmp_path / name).read_text(encoding="utf-8") for name in ("README.md", "experiments/README.md"))

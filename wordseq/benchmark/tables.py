@@ -45,13 +45,15 @@ def grow_table(result: Mapping[str, Any]) -> str:
 
 def parts_table(result: Mapping[str, Any]) -> str:
     """What `measure.parts` returned."""
+    # The encoder is no part of a step.
+    searches = [{**row, "share": None} if row["part"] == "encoder" else row for row in result["search_rows"]]
     lines = [
         f"{result['task']}; {result['tokens_per_update']:,} real target tokens an update",
         _peaks(result),
         "",
         _table(("part", *NAMES[1:]), result["rows"]),
         "",
-        _table(("search", "part", *NAMES[1:]), result["search_rows"]),
+        _table(("search", "part", *NAMES[1:]), searches),
         "",
         *_foot(result),
     ]
