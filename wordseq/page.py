@@ -497,9 +497,10 @@ def _curve(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if log:
-            axes.set_yscale("log")
-            for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                ticks("{x:g}")
+            # Numbers at 1, 2, 5, 10 and so on alone: more would lie on each other.
+            axes.set_yscale("log", subs=[])
+            axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
+            axes.yaxis.set_major_formatter("{x:g}")
         _legend(axes, names)
 
     return _figure(title, f"A line a run: {y_label} against {x_label}.", draw)
