@@ -6,7 +6,6 @@ Pictures show what the page shows: sentences too, so only pages of corpora that 
 """
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
@@ -24,9 +23,8 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": 800}, color_scheme="light")
         page.goto(options.page.resolve().as_uri())
         for name in options.sections:

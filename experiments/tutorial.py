@@ -1,6 +1,6 @@
 """TensorFlow's tutorial "Neural machine translation with attention" on the pairs of a run: what it reaches beside the run.
 
-    python experiments/tutorial.py runs/t1
+    python experiments/tutorial.py runs/tatoeba-spa-eng
 
 It is made of stock Keras layers and trained as the tutorial says: texts without case, accents and signs other than . ? ! , ¿;
 the 5,000 most frequent words of each side; GRU layers of 256 units, the encoder's directions summed, attention of one head
