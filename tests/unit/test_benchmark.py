@@ -110,6 +110,24 @@ def test_the_parts_of_a_search_are_timed_on_a_batch(tmp_path, beam_size):
     assert min(seconds.values()) > 0
 
 
+def test_the_parts_of_a_step_one_after_the_other_are_the_step():
+    import tensorflow as tf
+
+    from wordseq.benchmark.searching import SearchParts, SearchStep
+    from wordseq.model import Seq2Seq
+
+    model = Seq2Seq(tiny_model(), 30, 20)
+    parts = SearchParts(model, [[5, 6], [7]], beam_size=2)
+    memory, states = parts._begun()
+    states = tf.nest.map_structure(parts._for_each_hypothesis, states)
+    given, nothing = SearchStep(tf.constant([[5, 6], [7, 8]]), memory, states), tf.constant(0.0)
+    hidden_nh = parts._cells(given, nothing)
+    attended_bkh = parts._attention(given._replace(states=((tf.reshape(hidden_nh, [2, 2, -1]),),)), nothing)
+    logits_bkv = parts._vocabulary(given._replace(states=((attended_bkh,),)), nothing)
+    expected_bkv, _ = model.decoder_step(given.last_ids_bk, memory, states)
+    np.testing.assert_allclose(logits_bkv, expected_bkv, rtol=1e-5, atol=1e-6)
+
+
 def test_flop_of_a_step_counted_by_hand():
     """E = 4, H = 8, V = 20, a GRU."""
     task = tiny_task()
