@@ -4,6 +4,7 @@ A process of its own gives its memory back, and one that crashes does not take t
 recognised by its settings and is not trained again; what was interrupted goes on where it stopped.
 """
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -67,6 +68,7 @@ def plan(
 ) -> list[Cell]:
     """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
 
+    A finished run with the same settings is taken whatever its name in FOLDER, so sweeps share what they have in common.
     A folder that holds a run with other settings is left alone: the next free name gets a number, ...-2, ...-3.
 
     Args:
@@ -119,12 +121,23 @@ def data_name(data: DataConfig) -> str:
 
 
 def _folder_for(folder: Path, wanted: Config) -> Path:
+    """The run with these settings: of this name, or finished under another one beside it; else the next free name."""
     number = 1
     chosen = folder
-    while (chosen / "config.toml").is_file() and not _same(chosen, wanted):
+    while (chosen / "config.toml").is_file():
+        if _same(chosen, wanted):
+            return chosen
         number += 1
         chosen = folder.with_name(f"{folder.name}-{number}")
-    return chosen
+    return _finished_beside(folder, wanted) or chosen
+
+
+def _finished_beside(folder: Path, wanted: Config) -> Path | None:
+    for path in sorted(folder.parent.glob("*/config.toml")):
+        with contextlib.suppress(UserError):  # Not a run, or one of another version.
+            if _same(path.parent, wanted) and is_finished(path.parent):
+                return path.parent
+    return None
 
 
 def _same(folder: Path, wanted: Config) -> bool:

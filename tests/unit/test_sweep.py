@@ -106,6 +106,19 @@ def test_a_run_with_other_settings_is_left_alone(tmp_path):
     assert planned(tmp_path, settings=["model.dropout=0.2"])[0].folder.name == "data-char-gru-1-2"
 
 
+def test_a_finished_run_is_taken_whatever_its_name(tmp_path):
+    first = planned(tmp_path)[0]
+    pretend(first, finished="")
+    other = first.folder.rename(tmp_path / "mine")
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "config.toml").write_text("no settings", encoding="utf-8")
+    assert planned(tmp_path)[0] == first
+    write_checkpoint(other / "last.npz", {"step": 10, "finished": "done"})
+    (same,) = planned(tmp_path, levels=[], cells=[], seeds=1, vary=["model.cell=gru", "data.level=char"])
+    assert same.folder == planned(tmp_path)[0].folder == other
+    assert planned(tmp_path)[1].folder != other
+
+
 def test_what_the_machine_decided_is_the_same_setting(tmp_path):
     (cell, *_) = planned(tmp_path)
     pretend(cell)
