@@ -5,13 +5,29 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from wordseq.threads import parts
+
 PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
 
-_CASTS: ContextVar[Mapping[tuple[int, tf.DType], tf.Tensor]] = ContextVar("casts", default=MappingProxyType({}))
+FEW_ROWS = 16
+"""A product of so few rows with a large matrix is divided among the processors: the time goes into reading the matrix."""
+LARGE = 2**20
+"""Numbers in a large matrix."""
+
+
+class _Cast(NamedTuple):
+    """A weight in the format of the products; a large one also in parts, cut across its longer axis."""
+
+    whole: tf.Tensor
+    parts: tuple[tf.Tensor, ...] = ()
+
+
+_CASTS: ContextVar[Mapping[tuple[int, tf.DType], _Cast]] = ContextVar("casts", default=MappingProxyType({}))
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -39,23 +55,50 @@ def product(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = F
         rows = product(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
         return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
     kind = PRECISIONS[precision]
-    return tf.matmul(tf.cast(a, kind), _in_format(b, kind), transpose_b=transpose_b)
+    a = tf.cast(a, kind)
+    whole, parts = _in_format(b, kind)
+
+    def at_once() -> tf.Tensor:
+        return tf.matmul(a, whole, transpose_b=transpose_b)
+
+    def side_by_side() -> tf.Tensor:
+        return tf.concat([tf.matmul(a, part, transpose_b=transpose_b) for part in parts], -1)
+
+    if not parts or transpose_b != (whole.shape[0] > whole.shape[1]):  # Parts are of the other axis.
+        return at_once()
+    return tf.cond(tf.shape(a)[0] <= FEW_ROWS, side_by_side, at_once)
 
 
-def _in_format(weight: tf.Tensor | keras.Variable, kind: tf.DType) -> tf.Tensor:
-    found = _CASTS.get().get((id(weight), kind))
-    return tf.cast(weight, kind) if found is None else found
+def _in_format(weight: tf.Tensor | keras.Variable, kind: tf.DType) -> _Cast:
+    return _CASTS.get().get((id(weight), kind)) or _Cast(tf.cast(weight, kind))
 
 
 @contextmanager
-def cast_once(weights: Iterable[keras.Variable], precision: str) -> Iterator[None]:
-    """Within, `product` takes these weights from casts made here and now: before a loop, not in each of its steps."""
+def cast_once(weights: Iterable[keras.Variable], precision: str, *, divided: bool = False) -> Iterator[None]:
+    """Within, `product` takes these weights from casts made here and now: before a loop, not in each of its steps.
+
+    Args:
+        weights: matrices.
+        precision: of the products.
+        divided: large matrices are also kept in as many parts as run side by side, for products of few rows; for loops that
+            have no gradient, since it would be that of the parts.
+    """
     kind = PRECISIONS[precision]
-    token = _CASTS.set({(id(weight), kind): tf.cast(weight, kind) for weight in weights})
+    token = _CASTS.set({(id(weight), kind): _cast(weight, kind, divided) for weight in weights})
     try:
         yield
     finally:
         _CASTS.reset(token)
+
+
+def _cast(weight: keras.Variable, kind: tf.DType, divided: bool) -> _Cast:
+    whole = tf.cast(weight, kind)
+    if not divided or parts() == 1 or whole.shape.num_elements() < LARGE:
+        return _Cast(whole)
+    longer = int(whole.shape[1] >= whole.shape[0])
+    size = whole.shape[longer]
+    sizes = [size * (k + 1) // parts() - size * k // parts() for k in range(parts())]
+    return _Cast(whole, tuple(tf.split(whole, sizes, longer)))
 
 
 def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:

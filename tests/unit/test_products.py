@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from wordseq import products
 from wordseq.config import TrainConfig
-from wordseq.products import PRECISIONS, matmul, resolve_precision
+from wordseq.products import PRECISIONS, cast_once, matmul, resolve_precision
 
 
 def _draw(*shape: int) -> tf.Tensor:
@@ -71,3 +73,25 @@ def test_auto_asks_the_cpu(tmp_path: Path, flags, expected):
 
 def test_auto_is_float32_where_the_cpu_is_not_listed(tmp_path: Path):
     assert resolve_precision("auto", tmp_path / "nothing") == "float32"
+
+
+@pytest.mark.parametrize("rows", [1, products.FEW_ROWS, products.FEW_ROWS + 1])
+@pytest.mark.parametrize(
+    ("shape", "transpose_b"), [((8, 17), False), ((17, 8), True), ((17, 8), False), ((8, 8), True)]
+)
+def test_a_product_in_parts_equals_the_whole(monkeypatch, rows, shape, transpose_b):
+    monkeypatch.setattr(products, "LARGE", 64)
+    monkeypatch.setattr(products, "parts", lambda: 3)
+    weight = keras.Variable(_draw(*shape))
+    a = _draw(rows, shape[transpose_b])
+    made = []
+
+    @tf.function
+    def divided():
+        with cast_once([weight], "float32", divided=True):
+            made.extend(products._in_format(weight, tf.float32).parts)
+            return matmul(a, weight, "float32", transpose_b=transpose_b)
+
+    got = divided()
+    assert len(made) == 3
+    np.testing.assert_allclose(got, matmul(a, weight, "float32", transpose_b=transpose_b), atol=1e-6)
