@@ -467,3 +467,11 @@ def _check_feeding(config: Config, where: str) -> None:
             f"{where}: train.teacher_forcing_schedule = {train.teacher_forcing_schedule!r} falls from 1 to "
             "train.teacher_forcing, which must be below 1"
         )
+    if (
+        train.teacher_forcing_schedule == "constant"
+        and train.teacher_forcing_decay != TrainConfig.teacher_forcing_decay
+    ):
+        raise UserError(
+            f"{where}: train.teacher_forcing_decay = {train.teacher_forcing_decay:g} is of a share that falls; "
+            "with train.teacher_forcing_schedule = 'constant' it does not"
+        )

@@ -11,6 +11,8 @@ from rich.progress import Progress as Bar
 from wordseq.config import TrainConfig
 from wordseq.training import Progress, Validation
 
+COMPILING = "compiling the first updates, some seconds"
+
 
 class TrainingProgress:
     """Reports to people; a context manager.
@@ -46,8 +48,10 @@ class TrainingProgress:
     def __enter__(self) -> Self:
         if self._bar:
             total = self._updates
-            self._task = self._bar.add_task("", total=total, epoch=1, rates="")
+            self._task = self._bar.add_task("", total=total, epoch=1, rates=COMPILING)
             self._bar.start()
+        else:
+            self._say(COMPILING)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -235,6 +235,11 @@ def test_every_split_file_is_asked_for(key):
             {"train": {"teacher_forcing_schedule": "linear"}},
             "train.teacher_forcing_schedule = 'linear' falls from 1 to train.teacher_forcing, which must be below 1",
         ),
+        (
+            {"train": {"teacher_forcing": 0.5, "teacher_forcing_decay": 50}},
+            "train.teacher_forcing_decay = 50 is of a share that falls; with "
+            "train.teacher_forcing_schedule = 'constant' it does not",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together(values, message):
@@ -438,6 +443,8 @@ def _configs(draw) -> Config:
         model["freeze_pretrained"] = False
     if tables["train"]["teacher_forcing"] == 1:
         tables["train"]["teacher_forcing_schedule"] = "constant"
+    if tables["train"]["teacher_forcing_schedule"] == "constant":
+        del tables["train"]["teacher_forcing_decay"]
     return config_from_dict(tables, "drawn")
 
 

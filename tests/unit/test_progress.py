@@ -43,6 +43,12 @@ def test_says_what_a_validation_gave_with_brackets_as_they_are(shown):
         assert line in text
 
 
+def test_says_that_it_compiles_before_the_first_update(shown):
+    with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
+        assert progress.COMPILING in shown()
+        reporter.step(Progress(step=1), ENTRY)
+
+
 def test_log_entries_become_lines_only_where_there_is_no_bar(shown):
     with TrainingProgress(TrainConfig(max_epochs=2), 10, shown.say) as reporter:
         reporter.step(Progress(step=4, seconds=8.0), None)
