@@ -3,9 +3,9 @@
 python experiments/tables.py            # rewrite the tables
 python experiments/tables.py --check    # exit with 1 if one is not what the records give
 
-A table stands between two marks that name it: `results`, of all single runs in results/*.json; `comparisons`, all that were
-made there by `wordseq sweep --record FILE` or `wordseq compare --record FILE`; one of these by its own name; or a file of
-speed/*.json, made by `wordseq bench --record FILE`. Without a record it is empty.
+A table stands between two marks that name it: `results`, of all single runs in results/*.json; a file there that was made by
+`wordseq sweep --record FILE` or `wordseq compare --record FILE`; or a file of speed/*.json, made by `wordseq bench --record FILE`.
+Without a record it is empty; a record without a place is an error.
 """
 
 import argparse
@@ -29,8 +29,7 @@ def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Markdown by the name of the table."""
     runs = [record for record in records if "kind" not in record]
     found = {record["experiment"]: combinations_table(record) for record in records if record.get("kind") == COMPARISON}
-    listed = [f"### {name}\n\n{table}" for name, table in found.items()]
-    return {**found, "results": results_table(runs), "comparisons": "\n".join(listed)}
+    return {**found, "results": results_table(runs)}
 
 
 def speed_tables(paths: Sequence[Path]) -> dict[str, str]:
@@ -63,15 +62,19 @@ def main() -> int:
     tables = tables_of(read_records(sorted((HERE / "results").glob("*.json"))))
     tables |= speed_tables(sorted((HERE / "speed").glob("*.json")))
     stale = []
+    lost = set(tables)
     for page in PAGES:
         old = page.read_text(encoding="utf-8")
+        lost -= {match[2] for match in MARKS.finditer(old)}
         new = with_tables(old, tables)
         if new != old:
             stale.append(str(page.relative_to(HERE.parent)))
             if not check:
                 page.write_text(new, encoding="utf-8")
     print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}")
-    return int(check and bool(stale))
+    if lost:
+        print(f"no page has marks for: {', '.join(sorted(lost))}")
+    return int(bool(lost) or (check and bool(stale)))
 
 
 if __name__ == "__main__":

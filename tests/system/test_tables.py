@@ -62,13 +62,28 @@ def test_a_comparisons_table_goes_to_both_pages(tmp_path):
     readme, other = ((tmp_path / name).read_text(encoding="utf-8") for name in ("README.md", "experiments/README.md"))
     assert cells in readme
     assert cells in other
-    assert "### feeding" in other
+    feeding = combinations_table(json.loads((tmp_path / "experiments" / "results" / "feeding.json").read_text()))
+    assert feeding in other
     (tmp_path / "README.md").write_text(readme.replace("| sru |", "| atr |"), encoding="utf-8")
     assert check(tmp_path).returncode == 1
 
 
+def test_a_record_that_no_page_shows_is_an_error(tmp_path):
+    shutil.copy(ROOT / "README.md", tmp_path)
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    record = json.loads((ROOT / "experiments" / "results" / "cells.json").read_text())
+    path = tmp_path / "experiments" / "results" / "forgotten.json"
+    path.write_text(json.dumps(record | {"experiment": "forgotten"}))
+    found = check(tmp_path)
+    assert found.returncode == 1
+    assert "no page has marks for: forgotten" in found.stdout
+
+
 def test_comparisons_are_there():
     assert len(SWEPT) >= 4
+    records = [_parser().parse_args(shlex.split(command)[1:]).record for _, command in SWEPT]
+    assert len(set(records)) == len(records)
 
 
 @pytest.mark.parametrize(("path", "command"), SWEPT, ids=lambda value: getattr(value, "stem", ""))
@@ -76,6 +91,7 @@ def test_a_command_in_a_files_head_is_a_sweep_that_can_begin(path, command, monk
     monkeypatch.chdir(ROOT)
     options = _parser().parse_args(shlex.split(command)[1:])
     assert options.config.resolve() == path
-    assert options.record.as_posix() == f"experiments/results/{options.folder.name}.json"
+    assert options.record.parent.as_posix() == "experiments/results"
+    assert options.record.suffix == ".json"
     assert options.folder.parent.as_posix() == "runs"
     assert len(_planned(options)) > 1

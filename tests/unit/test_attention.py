@@ -16,7 +16,7 @@ def _dot(q, m, weights):
 
 
 def _general(q, m, weights):
-    return q @ (m @ weights["kernel"])
+    return q @ (m @ (np.eye(UNITS) + weights["offset"] / np.sqrt(UNITS)))
 
 
 def _additive(q, m, weights):
@@ -66,6 +66,15 @@ def test_weights_and_contexts_equal_the_formula(name):
             np.testing.assert_allclose(weights_bts[b, t, :length], expected, atol=1e-5)
             np.testing.assert_array_equal(weights_bts[b, t, length:], 0)
             np.testing.assert_allclose(context_bth[b, t], expected @ real_sh, atol=1e-5)
+
+
+def test_general_starts_out_as_dot():
+    general, dot = (make_attention(name, UNITS) for name in ("general", "dot"))
+    general.build(None)
+    query_bth, memory_bsh = _draw(3, 4, UNITS, seed=1), _draw(3, max(LENGTHS), UNITS, seed=2)
+    found = [kind(query_bth, kind.keys(memory_bsh), memory_bsh, tf.constant(MASK_BS)) for kind in (general, dot)]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", SCORES)
