@@ -4,8 +4,8 @@ python experiments/tables.py            # rewrite the tables
 python experiments/tables.py --check    # exit with 1 if one is not what the records give
 
 A table stands between two marks that name it: `results`, of all single runs in results/*.json; a file there that was made by
-`wordseq sweep --record FILE` or `wordseq compare --record FILE`; or a file of speed/*.json, made by `wordseq bench --record FILE`.
-Without a record it is empty; a record without a place is an error.
+`wordseq sweep --record FILE` or `wordseq compare --record FILE`; or a file of speed/*.json, made by `wordseq bench --record
+FILE`. Without a record it is empty; a record without a place is an error.
 """
 
 import argparse

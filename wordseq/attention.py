@@ -60,8 +60,8 @@ class DotAttention(keras.layers.Layer):
 class GeneralAttention(DotAttention):
     """Luong's general score, with W = I + V / sqrt(units), where V is what is trained and starts at 0.
 
-    So it starts out as `dot`, which finds where to look in a few hundred updates, and moves away from it slowly. From a random W
-    it takes twice as many, and Adam, whose first steps are of one size for all entries, makes one of any W.
+    So it starts out as `dot`, which finds where to look in a few hundred updates, and moves away from it slowly. From a random
+    W it takes twice as many, and Adam, whose first steps are of one size for all entries, makes one of any W.
     """
 
     def build(self, *_: Any) -> None:
