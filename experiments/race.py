@@ -2,14 +2,16 @@
 
     python experiments/race.py --torch PYTHON --peer peer_torch.py --cells gru lstm --seeds 1 2
 
-The program trains with products in bfloat16 and prints a line of JSON an epoch, with `val_bleu_tok_lc`; its arguments are
-`--bf16 --epochs N --cell CELL --seed SEED`. Both have the reference model, dropout 0.3, batches of 128, Adam with steps of 1e-3
-and no label smoothing, and translate dev greedily after each epoch. Either is stopped when it has reached the BLEU.
+The program is any that trains with products in bfloat16 and prints a line of JSON an epoch, with `val_bleu_tok_lc`; it is
+no part of this project (wordseq/benchmark/peer_torch.py is another one, for speed only). Its arguments are `--bf16 --epochs N
+--cell CELL --seed SEED`. Both have the reference model, dropout 0.3, batches of 128, Adam with steps of 1e-3 and no label
+smoothing, and translate dev greedily after each epoch. Either is stopped when it has reached the BLEU.
 """
 
 import argparse
 import json
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -20,7 +22,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SAME = ("model.dropout=0.3", "train.label_smoothing=0.0", "train.decay_patience=1000", "train.patience=0")
+SAME = (
+    *("model.dropout=0.3", "train.label_smoothing=0.0", "train.decay_patience=1000", "train.patience=0"),
+    "train.precision=bfloat16",
+)
 DEV_BLEU = re.compile(r"dev BLEU (\d+\.\d+)")
 
 
@@ -56,6 +61,8 @@ def seconds_to(goal: float, command: Sequence[str], bleu_of: Callable[[str], flo
                     process.send_signal(signal.SIGTERM)
                     process.wait()
                     return seconds
+    if process.returncode:
+        raise SystemExit(f"{shlex.join(command)}: failed with exit code {process.returncode}")
     return float("inf")
 
 

@@ -60,8 +60,8 @@ class DotAttention(keras.layers.Layer):
 class GeneralAttention(DotAttention):
     """Luong's general score, with W = I + V / sqrt(units), where V is what is trained and starts at 0.
 
-    So it starts out as `dot`, which finds where to look in a few hundred updates, and moves away from it slowly. From a random
-    W it takes twice as many, and Adam, whose first steps are of one size for all entries, makes one of any W.
+    So it starts out as `dot`, which soon finds where to look, and moves away from it slowly (docs/speed.md has figures). Adam's
+    first steps have the same size for every entry: without the factor they would bury I in a matrix as good as random.
     """
 
     def build(self, *_: Any) -> None:
@@ -74,7 +74,7 @@ class GeneralAttention(DotAttention):
 
 
 class AdditiveAttention(DotAttention):
-    """Bahdanau's score by a small network. Needs memory `[b, t, s, h]` in training."""
+    """Bahdanau's score by a small network. Training holds a tensor `[b, t, s, h]`."""
 
     def build(self, *_: Any) -> None:
         """Make the matrices of query and memory, and the vector that sums up."""

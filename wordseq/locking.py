@@ -59,7 +59,12 @@ def _take(folder: Path) -> int:
     """The lock file, open and locked, with our process id in it."""
     path = folder / LOCK_FILE
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if folder.exists():
+                raise
+            continue  # It went between being found and being looked at.
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:

@@ -15,9 +15,9 @@ from wordseq.threads import parts
 PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
 
 FEW_ROWS = 16
-"""A product of so few rows with a large matrix is divided among the processors: the time goes into reading the matrix."""
+"""A product of at most so many rows with a large matrix is divided among the processors: reading the matrix takes the time."""
 LARGE = 2**20
-"""Numbers in a large matrix."""
+"""Numbers in a large matrix, at least."""
 
 
 class _Cast(NamedTuple):
@@ -107,5 +107,5 @@ def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = Fa
 
 
 def fan_in_uniform(seed: int) -> keras.initializers.Initializer:
-    """Entries of a matrix `[k, n]` drawn evenly from -1 / sqrt(k) to 1 / sqrt(k): attention starts out nearly even."""
+    """Entries of a matrix `[k, n]` drawn evenly from -1 / sqrt(k) to 1 / sqrt(k)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)

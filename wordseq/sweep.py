@@ -68,8 +68,9 @@ def plan(
 ) -> list[Cell]:
     """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
 
-    A finished run with the same settings is taken whatever its name in FOLDER, so sweeps share what they have in common.
-    A folder that holds a run with other settings is left alone: the next free name gets a number, ...-2, ...-3.
+    If there is none of that name, a finished run with the same settings is taken whatever its name in FOLDER, so sweeps share
+    what they have in common. A folder that holds a run with other settings is left alone: the next free name gets a number,
+    ...-2, ...-3.
 
     Args:
         config: settings file; None: the defaults.
@@ -153,10 +154,13 @@ def _same(folder: Path, wanted: Config) -> bool:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run's training came to its end."""
+    """Whether a run's training came to its end; not if its last checkpoint is damaged, which training mends."""
     if not ((folder / "last.npz").is_file() and (folder / "best.npz").is_file()):
         return False
-    return bool(read_state(folder / "last.npz").get("finished"))
+    try:
+        return bool(read_state(folder / "last.npz").get("finished"))
+    except UserError:
+        return False
 
 
 def sweep(cells: Sequence[Cell], config: Path | None, mirror: Path | None, say: Callable[[str], None]) -> list[Cell]:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Read-only") as raised, locked(tmp_path):
         pass
     assert raised.value.filename == str(tmp_path)
+
+
+def test_a_folder_that_goes_while_it_is_found_is_made_again(tmp_path, monkeypatch):
+    make, calls = Path.mkdir, []
+
+    def mkdir(folder, *args, **options):
+        calls.append(folder)
+        if len(calls) == 1:  # As when another process removes it between its being found and its being looked at.
+            raise FileExistsError(str(folder))
+        return make(folder, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with locked(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
+    assert len(calls) == 2
+
+
+def test_a_file_of_the_folders_name_is_an_error(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(OSError, match="run"), locked(tmp_path / "run"):
+        pass

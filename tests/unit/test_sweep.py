@@ -119,6 +119,14 @@ def test_a_finished_run_is_taken_whatever_its_name(tmp_path):
     assert planned(tmp_path)[1].folder != other
 
 
+def test_a_run_with_a_damaged_checkpoint_is_not_finished(tmp_path):
+    cell = planned(tmp_path)[0]
+    pretend(cell)
+    assert is_finished(cell.folder)
+    (cell.folder / "last.npz").write_bytes(b"damaged")
+    assert not is_finished(cell.folder)
+
+
 def test_what_the_machine_decided_is_the_same_setting(tmp_path):
     (cell, *_) = planned(tmp_path)
     pretend(cell)
