@@ -7,17 +7,26 @@
 What depends on the memory alone, the keys, is computed once a sentence.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from wordseq.products import fan_in_uniform, matmul
 
 MASKED = -1e9
 """Score of a padded position: its weight is 0."""
+_GRADIENTS = MappingProxyType(
+    {"momentum": 1, "average_gradient": 1, "velocity": 2, "accumulated_grad": 2, "accumulated_delta_var": -2}
+)
+"""What an optimizer keeps of a weight: of its gradient, of its square, or of the square of a step."""
+_WHOLE = re.compile(rf"(.*attention[/_])kernel(?:_({'|'.join(_GRADIENTS)}))?")
+"""W of `general` in checkpoints from before it was I + V / sqrt(units), and what the optimizer kept of it."""
 
 
 class DotAttention(keras.layers.Layer):
@@ -97,6 +106,21 @@ class AdditiveAttention(DotAttention):
 ATTENTIONS: Mapping[str, type[DotAttention] | None] = MappingProxyType(
     {"none": None, "dot": DotAttention, "general": GeneralAttention, "additive": AdditiveAttention}
 )
+
+
+def with_offsets(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a checkpoint, in which `general` may still have W itself: here it has V."""
+    found = dict(arrays)
+    for name, value in arrays.items():
+        if whole := _WHOLE.fullmatch(name):
+            del found[name]
+            before, kept = whole.groups()
+            root = len(value) ** 0.5
+            if kept is None:
+                found[f"{before}offset"] = ((value - np.eye(len(value))) * root).astype(value.dtype)
+            else:  # The gradient of V is that of W by the root.
+                found[f"{before}offset_{kept}"] = value / np.float32(root ** _GRADIENTS[kept])
+    return found
 
 
 def make_attention(name: str, units: int, precision: str = "float32", seed: int = 0) -> DotAttention | None:

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from wordseq.attention import with_offsets
 from wordseq.config import ELEMENTWISE_CELLS, SECTIONS, Config, ModelConfig, config_from_dict, read_toml, to_toml
 from wordseq.errors import UserError
 from wordseq.kinds import make_model
@@ -184,7 +185,7 @@ class Run:
             raise
         except Exception as error:  # A damaged archive fails in a dozen ways, by the place of the damage.
             raise UserError(f"{path}: damaged checkpoint: {error}{self._way_out(name)}") from None
-        return arrays, state
+        return with_offsets(arrays), state
 
     def load_newest(self, note: Callable[[str], None]) -> tuple[Arrays, dict[str, Any]] | None:
         """Arrays and state of `last`; where it is damaged, of `previous`, which takes its place; None if neither was written.

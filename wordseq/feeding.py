@@ -65,6 +65,6 @@ def fed_ids(
     first_b = gold_ids_bt[:, 0]
     fed = tf.TensorArray(tf.int32, steps).write(0, first_b)
     one_each = tf.nest.map_structure(lambda part: part[:, None], states)
-    with cast_once([weight for weight in model.weights if len(weight.shape) == 2], model.precision):
+    with cast_once(model.weights, model.precision):
         *_, fed = tf.while_loop(lambda t, *_: t < steps, body, (tf.constant(1), first_b, one_each, fed))
     return tf.transpose(fed.stack())

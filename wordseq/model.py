@@ -201,7 +201,7 @@ class Seq2Seq(keras.Model):
             return t + 1, (*states, (attended_bh,)), *written
 
         arrays = [tf.TensorArray(tf.float32, steps) for _ in range(2)]
-        with cast_once([weight for weight in self.weights if len(weight.shape) == 2], self.precision):
+        with cast_once(self.weights, self.precision):
             found = tf.while_loop(
                 lambda t, *_: t < steps, body, (tf.constant(0), states, *arrays), maximum_iterations=steps
             )[2:]

@@ -21,10 +21,10 @@ LARGE = 2**20
 
 
 class _Cast(NamedTuple):
-    """A weight in the format of the products; a large one also in parts, cut across its longer axis."""
+    """A weight in the format of the products; a large one also in slices along its longer axis."""
 
     whole: tf.Tensor
-    parts: tuple[tf.Tensor, ...] = ()
+    slices: tuple[tf.Tensor, ...] = ()
 
 
 _CASTS: ContextVar[Mapping[tuple[int, tf.DType], _Cast]] = ContextVar("casts", default=MappingProxyType({}))
@@ -56,15 +56,15 @@ def product(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = F
         return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
     kind = PRECISIONS[precision]
     a = tf.cast(a, kind)
-    whole, parts = _in_format(b, kind)
+    whole, slices = _in_format(b, kind)
 
     def at_once() -> tf.Tensor:
         return tf.matmul(a, whole, transpose_b=transpose_b)
 
     def side_by_side() -> tf.Tensor:
-        return tf.concat([tf.matmul(a, part, transpose_b=transpose_b) for part in parts], -1)
+        return tf.concat([tf.matmul(a, part, transpose_b=transpose_b) for part in slices], -1)
 
-    if not parts or transpose_b != (whole.shape[0] > whole.shape[1]):  # Parts are of the other axis.
+    if not slices or transpose_b != (whole.shape[0] > whole.shape[1]):  # They are along the other axis.
         return at_once()
     return tf.cond(tf.shape(a)[0] <= FEW_ROWS, side_by_side, at_once)
 
@@ -78,13 +78,14 @@ def cast_once(weights: Iterable[keras.Variable], precision: str, *, divided: boo
     """Within, `product` takes these weights from casts made here and now: before a loop, not in each of its steps.
 
     Args:
-        weights: matrices.
+        weights: of a model; the matrices among them are taken.
         precision: of the products.
-        divided: large matrices are also kept in as many parts as run side by side, for products of few rows; for loops that
-            have no gradient, since it would be that of the parts.
+        divided: large matrices are also kept in as many slices as `parts` run side by side, for products of few rows; for
+            loops without a gradient, which would be put together of the slices' in each step.
     """
     kind = PRECISIONS[precision]
-    token = _CASTS.set({(id(weight), kind): _cast(weight, kind, divided) for weight in weights})
+    matrices = [weight for weight in weights if len(weight.shape) == 2]
+    token = _CASTS.set({(id(weight), kind): _cast(weight, kind, divided) for weight in matrices})
     try:
         yield
     finally:

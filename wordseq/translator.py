@@ -247,8 +247,7 @@ class Translator:
             ]
         )
         def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
-            matrices = [weight for weight in self.model.weights if len(weight.shape) == 2]
-            with cast_once(matrices, self.model.precision, divided=True):
+            with cast_once(self.model.weights, self.model.precision, divided=True):
                 return find(src_ids_bs, limits_b, seed)
 
         def find(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:

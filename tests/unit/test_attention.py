@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.unit.test_cells import randomise
-from wordseq.attention import ATTENTIONS, make_attention
+from wordseq.attention import ATTENTIONS, make_attention, with_offsets
 from wordseq.config import ModelConfig
 
 UNITS = 6
@@ -75,6 +75,25 @@ def test_general_starts_out_as_dot():
     found = [kind(query_bth, kind.keys(memory_bsh), memory_bsh, tf.constant(MASK_BS)) for kind in (general, dot)]
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_general_of_an_old_checkpoint_scores_as_it_did():
+    matrix = np.random.default_rng(1).normal(size=(UNITS, UNITS)).astype(np.float32)
+    moments = {f"optimizer/1/seq2seq_attention_kernel_{name}": matrix**2 for name in ("momentum", "velocity")}
+    others = {"seq2seq/attention/query_kernel": matrix, "seq2seq/combine/kernel": matrix}
+    found = with_offsets({"seq2seq/attention/kernel": matrix, **moments, **others})
+    attention = make_attention("general", UNITS)
+    attention.build(None)
+    attention.offset.assign(found.pop("seq2seq/attention/offset"))
+    memory_bsh = _draw(3, max(LENGTHS), UNITS)
+    np.testing.assert_allclose(attention.keys(memory_bsh), memory_bsh @ matrix, atol=1e-5)
+    # Adam moves V by as much as before it moved W: moments keep their relation.
+    momentum, velocity = (
+        found.pop(f"optimizer/1/seq2seq_attention_offset_{name}") for name in ("momentum", "velocity")
+    )
+    np.testing.assert_allclose(momentum / np.sqrt(velocity), matrix**2 / np.abs(matrix), rtol=1e-5)
+    np.testing.assert_allclose(momentum * np.sqrt(UNITS), matrix**2, rtol=1e-5)
+    assert found == others
 
 
 @pytest.mark.parametrize("name", SCORES)

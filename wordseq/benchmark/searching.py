@@ -59,8 +59,7 @@ class SearchParts:
         """One number of what comes out, so that it is computed and not copied."""
 
         def run() -> tf.Tensor:
-            matrices = [weight for weight in self.model.weights if len(weight.shape) == 2]
-            with cast_once(matrices, self.model.precision, divided=True):
+            with cast_once(self.model.weights, self.model.precision, divided=True):
                 return tf.reshape(work(), [-1])[0]
 
         return tf.function(run)
