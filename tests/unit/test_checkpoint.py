@@ -53,6 +53,13 @@ def run(tmp_path):
 # --- arrays
 
 
+def test_attention_of_an_old_checkpoint_is_read_as_it_is_now(run):
+    run.save(BEST, {"seq2seq/attention/kernel": np.eye(3, dtype=np.float32), "a/bias": ARRAYS["a/bias"]}, STATE)
+    arrays, _ = run.load(BEST)
+    assert set(arrays) == {"seq2seq/attention/offset", "a/bias"}
+    assert not arrays["seq2seq/attention/offset"].any()
+
+
 def test_a_checkpoint_comes_back_bit_for_bit(run):
     run.save(BEST, ARRAYS, STATE)
     arrays, state = run.load(BEST)
