@@ -1,9 +1,11 @@
 """Run folders without a training: for tests of what reads them, which need no TensorFlow."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import random
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 from wordseq.config import Config, load_config, to_toml
 from wordseq.corpus import HeldOut
 from wordseq.evaluation import Measured, evaluate_texts, rectangular
+from wordseq.scored import checksum
 from wordseq.vocab import train_codec
 
 WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]
@@ -60,10 +63,12 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """A checkpoint with 15 numbers."""
+    """A checkpoint with 15 numbers; what it says of its content changes with the state."""
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(state).encode(), np.uint8)
     np.savez(buffer, allow_pickle=False, **{"a/w": np.zeros((3, 4)), "a/b": np.zeros(3), "state.json": text})
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = hashlib.sha256(text).hexdigest().encode()
     path.write_bytes(buffer.getvalue())
 
 
@@ -77,4 +82,5 @@ def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str]) -> N
     (folder / "eval").mkdir(exist_ok=True)
     for name, lines in files.items():
         (folder / "eval" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    (folder / "eval" / "test.json").write_text(json.dumps({**result, "beam_size": 1}), encoding="utf-8")
+    result |= {"beam_size": 1, "checkpoint": checksum(folder / "best.npz")}
+    (folder / "eval" / "test.json").write_text(json.dumps(result), encoding="utf-8")

@@ -525,7 +525,7 @@ def _add_html(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    _check_record(options.record)
+    _check_files(options)
     runs, result = _compared(options, options.run)
     _write_record(options, runs, result)
     _print_comparison(options, result)
@@ -533,9 +533,20 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _check_record(path: Path | None) -> None:
-    """What takes long shall not end with a folder that is missing."""
     if path and not path.absolute().parent.is_dir():
         raise UserError(f"--record {path}: no folder {path.absolute().parent}")
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """What takes long shall not end with a folder that is missing, or a record that a page replaces."""
+    record, page = options.record, options.html
+    _check_record(record)
+    if record and page and record.resolve() == page.resolve():
+        raise UserError(f"--record {record} and --html {page} are the same file")
+    if page:
+        from wordseq.page import check_file
+
+        check_file(page)
 
 
 def _write_record(options: argparse.Namespace, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
@@ -547,6 +558,9 @@ def _write_record(options: argparse.Namespace, runs: Sequence["ScoredRun"], resu
 
 
 def _report(options: argparse.Namespace) -> None:
+    from wordseq.page import check_file
+
+    check_file(options.html)
     _write_page(options, *_compared(options, options.run))
 
 
@@ -554,11 +568,6 @@ def _compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[lis
     """The runs, scored where they were not, and what `compare` gives for them."""
     from wordseq.compare import compare
     from wordseq.scored import scored_runs
-
-    if options.html:
-        from wordseq.page import check_file
-
-        check_file(options.html)
 
     def score(folder: Path) -> None:
         import_tensorflow()
@@ -603,10 +612,16 @@ def _add_sweep(commands: Any) -> None:
         commands, "sweep", _sweep, "train every level, cell and seed, or any settings, then compare the runs"
     )
     parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG.toml", help="settings; default: the phrasebook")
-    parser.add_argument("--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs; default: runs/compare"
+    )
     parser.add_argument("--name", default="", help="of the data, in the runs' names; default: that of the settings")
-    parser.add_argument("--levels", default="", metavar="LIST", help='values of data.level, e.g. "char word"')
-    parser.add_argument("--cells", default="", metavar="LIST", help='values of model.cell, e.g. "lstm gru"')
+    parser.add_argument(
+        "--levels", type=_listed, default=[], metavar="LIST", help='values of data.level, e.g. "char word"'
+    )
+    parser.add_argument(
+        "--cells", type=_listed, default=[], metavar="LIST", help='values of model.cell, e.g. "lstm gru"'
+    )
     parser.add_argument(
         "--vary",
         action="append",
@@ -615,7 +630,7 @@ def _add_sweep(commands: Any) -> None:
         help="values of any setting, e.g. model.attention=none,dot; repeatable",
     )
     parser.add_argument(
-        "--seeds", type=_positive, default=1, metavar="N", help="runs with different train.seed of each"
+        "--seeds", type=_positive, default=1, metavar="N", help="runs with different train.seed of each; default: 1"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all runs; repeatable"
@@ -626,14 +641,20 @@ def _add_sweep(commands: Any) -> None:
     _add_mirror(parser)
 
 
+def _listed(text: str) -> list[str]:
+    """Values with commas or spaces between them."""
+    values = text.replace(",", " ").split()
+    if not values:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names nothing; leave the option out to keep the settings' own value"
+        )
+    return values
+
+
 def _sweep(options: argparse.Namespace) -> int:
     from wordseq.sweep import Interrupted, sweep
 
-    _check_record(options.record)
-    if options.html:
-        from wordseq.page import check_file
-
-        check_file(options.html)
+    _check_files(options)
     runs = _planned(options)
     try:
         # The tables alone go to standard output.
@@ -657,15 +678,21 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _planned(options: argparse.Namespace) -> list["Cell"]:
     """The runs that a sweep was asked for."""
+    from wordseq.corpus import check_source
     from wordseq.sweep import data_name, plan
 
-    levels, cells = (text.replace(",", " ").split() for text in (options.levels, options.cells))
+    if any(sign in options.name for sign in ("/", os.sep)):
+        raise UserError(f"--name {options.name!r}: a name, not a path; --folder says where the runs go")
+    if options.folder.exists() and not options.folder.is_dir():
+        raise UserError(f"--folder {options.folder}: a file, expected a folder")
+    data = load_config(options.config, options.set).data
+    check_source(data)
     return plan(
         options.config,
         options.folder,
-        options.name or data_name(load_config(options.config, options.set).data),
-        levels=levels,
-        cells=cells,
+        options.name or data_name(data),
+        levels=options.levels,
+        cells=options.cells,
         seeds=options.seeds,
         settings=options.set,
         vary=options.vary,

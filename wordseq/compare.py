@@ -3,7 +3,7 @@
 Every score, interval and p-value is what sacreBLEU's command line gives for the files in the runs' eval/ folders:
 
     sacrebleu RUN/eval/test.ref* -i RUN/eval/test.hyp -m bleu chrf ter --confidence
-    sacrebleu RUN/eval/test.ref* -i FIRST/eval/test.hyp RUN/eval/test.hyp -m bleu chrf ter --paired-bs
+    sacrebleu RUN/eval/test.ref* -i FIRST/eval/test.hyp RUN/eval/test.hyp -m bleu chrf ter --paired-bs -f text
 """
 
 import itertools
@@ -32,7 +32,8 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
     Returns:
         `rows`, one a run: `run`, `name`, `level`, `cell`, `beam_size`, `bleu`, `chrf`, `ter` (each as
         `evaluation.Score`, with `difference` to the first run, `p_bootstrap`, `p_randomisation`, None in the first
-        row), `different` (sentences translated otherwise than by the first run), and the figures of `cost`;
+        row), `different` (sentences translated otherwise than by the first run), `seed_only` (whether it differs from
+        the first run in train.seed and nothing else), and the figures of `cost`;
         `seeds`, groups of runs that differ in train.seed only; `settings` that differ, by key; `test` (`sentences`,
         `references`, `sha256`); `paired_signatures`; `seed`, `commit`, `command`.
     """
@@ -57,6 +58,8 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
                     key: _metric(scores[k][key], {test: results[key] for test, results in paired.items()})
                     for key in METRICS
                 },
+                "seed_only": run.config != runs[0].config
+                and _without_seed(run.config) == _without_seed(runs[0].config),
                 "different": sum(a != b for a, b in zip(run.hyps, runs[0].hyps, strict=True)),
                 **cost(run),
             }
@@ -79,12 +82,13 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
 
 
 def names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart."""
+    """The shortest ends of the paths that tell them apart; a folder that is named again gets a number."""
     paths = [folder.resolve().parts for folder in folders]
     distinct = len(set(paths))
     longest = max(map(len, paths))
     size = next((n for n in range(1, longest) if len({parts[-n:] for parts in paths}) == distinct), longest)
-    return ["/".join(parts[-size:]) for parts in paths]
+    times = [paths[: k + 1].count(parts) for k, parts in enumerate(paths)]
+    return ["/".join(parts[-size:]) + (f" ({n})" if n > 1 else "") for parts, n in zip(paths, times, strict=True)]
 
 
 def _metric(score: Score, paired: Mapping[str, PairedScore]) -> dict[str, Any]:
@@ -101,12 +105,13 @@ def cost(run: ScoredRun) -> dict[str, Any]:
     """What a run took and what it sees, beside its scores; what was not measured is None.
 
     Returns:
-        Comparable between token levels: `bits_per_char` of the first references; `parameters`; `train_minutes`, with
-        validation; `train_chars_per_second`, target characters; `sentences_per_second` of translating;
-        `peak_memory_mb`, MiB; `length_ratio`. Of the run's own tokens: `src_vocab`, `tgt_vocab` (ids);
-        `src_tokens`, `tgt_tokens` a test sentence, without end marks; `train_tokens_per_second`, target tokens with
-        end marks; `perplexity` a token; shares 0-1 `oov_rate` of source tokens, `tgt_oov_rate` of reference tokens,
-        `unk_rate` of output tokens. And `step`, updates before the best checkpoint.
+        Comparable between token levels: `bits_per_char` of the first references, unknown words spelled out;
+        `parameters`; `train_minutes`, with validation; `train_chars_per_second`, target characters;
+        `sentences_per_second` of translating; `peak_memory_mb`, MiB; `machine` of the training; `length_ratio`. Of
+        the run's own tokens: `src_vocab`, `tgt_vocab` (ids); `src_tokens`, `tgt_tokens` a test sentence, without end
+        marks; `train_tokens_per_second`, target tokens with end marks; `perplexity` a token; shares 0-1 `oov_rate` of
+        source tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens. And `step`, updates before the
+        best checkpoint.
     """
     src, tgt = run.codecs
     sentences = len(run.test.sources)
@@ -115,14 +120,19 @@ def cost(run: ScoredRun) -> dict[str, Any]:
     chars = sum(len(references[0]) for references in run.test.references)
     seconds = max((entry.get("seconds", 0.0) for entry in run.log), default=None)
     found = run.evaluation.get
+    bits = found("bits_per_char")
+    if bits is not None and "spelling_bits_per_char" not in run.evaluation:
+        # Scored by a version that left out what it takes to spell unknown words.
+        bits += tgt.spelling_bits(run.tgt_tokens) / chars
     return {
-        "bits_per_char": found("bits_per_char"),
+        "bits_per_char": bits,
         "parameters": run.parameters,
         "train_minutes": None if seconds is None else seconds / 60,
         "train_tokens_per_second": speed,
         "train_chars_per_second": None if speed is None else speed * chars / (running + sentences),
         "sentences_per_second": found("sentences_per_second"),
         "peak_memory_mb": _peak_memory(run.folder),
+        "machine": _machine(run.folder),
         "length_ratio": found("length_ratio"),
         "src_vocab": len(src.vocab),
         "tgt_vocab": len(tgt.vocab),
@@ -146,11 +156,25 @@ def train_speed(log: Iterable[Mapping[str, Any]]) -> float | None:
     return sum(tokens) / seconds if seconds else None
 
 
-def _peak_memory(folder: Path) -> float | None:
+def _training_took(folder: Path) -> dict[str, Any]:
     path = folder / MEMORY_FILE
     found = read_json(path) if path.is_file() else {}
-    peak = found.get("peak_bytes") if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _peak_memory(folder: Path) -> float | None:
+    peak = _training_took(folder).get("peak_bytes")
     return peak / 2**20 if isinstance(peak, int) else None
+
+
+def _machine(folder: Path) -> str | None:
+    """Processor and cores of the machine that a run was trained on."""
+    found = _training_took(folder).get("machine")
+    return f"{found.get('cpu')}, {_cores(found.get('cores'))}" if isinstance(found, dict) else None
+
+
+def _cores(number: object) -> str:
+    return "1 core" if number == 1 else f"{number} cores"
 
 
 def differing_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
@@ -167,10 +191,13 @@ def by_settings(
     """The rows of runs that differ in their seed only, together: settings with the seed 0, and rows by seed."""
     groups: dict[Config, dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
-        config = replace(run.config, train=replace(run.config.train, seed=0))
         # A second copy of a run is no second sample.
-        groups.setdefault(config, {}).setdefault(run.config.train.seed, row)
+        groups.setdefault(_without_seed(run.config), {}).setdefault(run.config.train.seed, row)
     return list(groups.items())
+
+
+def _without_seed(config: Config) -> Config:
+    return replace(config, train=replace(config.train, seed=0))
 
 
 def _seeds(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -133,6 +133,21 @@ def load_corpus(
     return _from_splits(data, origin) if origin.is_split else _from_rows(data, origin)
 
 
+def check_source(data: DataConfig) -> None:
+    """Whether there is what `data` names, as far as can be told without fetching or reading it.
+
+    Raises:
+        UserError: an unknown corpus, or a missing file.
+    """
+    paths = [getattr(data, key) for key in SPLIT_FILES] if data.train_src else [data.path] * bool(data.path)
+    for path in map(Path, paths):
+        # A member of an archive has the archive for a parent.
+        if not path.exists() and not any(parent.is_file() for parent in path.parents):
+            raise UserError(f"{path}: no such file")
+    if not paths and data.corpus not in SYNTHETIC and find_dataset(data.corpus) is None:
+        raise UserError(_unknown_corpus(data.corpus))
+
+
 def find_origin(
     data: DataConfig,
     folder: Path = DEFAULT_FOLDER,

@@ -86,6 +86,7 @@ class Measured:
         nats: negative log-likelihood of the references, summed; None where it was not computed.
         tgt_tokens: tokens that `nats` was summed over, end marks included.
         tgt_chars: characters of the references that `nats` was summed over.
+        spelling_bits: what their unknown words cost beyond <unk>; see `TextCodec.spelling_bits`.
         run: the run folder.
         command: the command line that asked for the scores.
     """
@@ -98,6 +99,7 @@ class Measured:
     nats: float | None = None
     tgt_tokens: int = 0
     tgt_chars: int = 0
+    spelling_bits: float = 0.0
     run: str = ""
     command: str = ""
 
@@ -310,8 +312,9 @@ def evaluate_texts(
     Returns:
         `bleu`, `chrf`, `ter` (each `name`, `score`, `ci95`, `signature`); `sentences`; `references`, of all sentences
         together; `seconds`; `sentences_per_second`; `oov_rate` and `unk_rate`, shares 0-1 of running source and
-        output tokens; `length_ratio`; `by_length`; `perplexity` a token and `bits_per_char`, None where `measured`
-        has no nats; `worst` and `random` examples; `seed`, `commit`, `run`, `command`.
+        output tokens; `length_ratio`; `by_length`; `perplexity` a token, `bits_per_char`, and
+        `spelling_bits_per_char`, what of them spells unknown words, None where `measured` has no nats; `worst` and
+        `random` examples; `seed`, `commit`, `run`, `command`.
     """
     _check_lengths(hyps, sources=sources, refs=refs)
     scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
@@ -470,12 +473,13 @@ def _rates(measured: Measured, sentences: int) -> dict[str, float | None]:
 
 def _likelihood(measured: Measured) -> dict[str, float | None]:
     if measured.nats is None:
-        return {"perplexity": None, "bits_per_char": None}
+        return {"perplexity": None, "bits_per_char": None, "spelling_bits_per_char": None}
     nats_per_token = measured.nats / measured.tgt_tokens
     return {
         # A diverged model's is beyond the largest float; bits_per_char still says how bad it is.
         "perplexity": math.exp(nats_per_token) if nats_per_token < _MAX_EXPONENT else None,
-        "bits_per_char": measured.nats / math.log(2) / measured.tgt_chars,
+        "bits_per_char": (measured.nats / math.log(2) + measured.spelling_bits) / measured.tgt_chars,
+        "spelling_bits_per_char": measured.spelling_bits / measured.tgt_chars,
     }
 
 

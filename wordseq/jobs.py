@@ -27,10 +27,10 @@ from wordseq.preparing import Prepared, prepare_corpus
 from wordseq.pretrained import check_vectors, read_vectors
 from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
-from wordseq.provenance import peak_memory
+from wordseq.provenance import machine, peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
-from wordseq.scored import MEMORY_FILE
+from wordseq.scored import MEMORY_FILE, checksum
 from wordseq.training import Progress, Reporter, Validation, train
 from wordseq.translator import Hypothesis, Translator
 from wordseq.vocab import TextCodec, coverage
@@ -97,7 +97,7 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) 
             told = board.Board(run, reporter)
         validator = Validator(translator, corpus.dev)
         progress = train(run, model, stores[0], stores[1], config.train, validator, told, team)
-    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory()})
+    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine()})
     return progress
 
 
@@ -176,6 +176,7 @@ def evaluate_run(
     """
     held_out = held_out or read_held_out(run, "test")
     decode = decode or run.config.decode
+    of_checkpoint = checksum(run.folder / f"{BEST}.npz")
     translator = Translator.load(run.folder, precision=decode.precision)
     translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
     start = time.perf_counter()
@@ -192,6 +193,9 @@ def evaluate_run(
         nats=nats,
         tgt_tokens=tokens,
         tgt_chars=sum(len(references[0]) for references in held_out.references),
+        spelling_bits=translator.tgt.spelling_bits(
+            translator.tgt.tokenizer.tokenize(references[0]) for references in held_out.references
+        ),
         run=str(run.folder),
         command=command,
     )
@@ -201,6 +205,7 @@ def evaluate_run(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )
     result |= {key: getattr(decode, key) for key in ("beam_size", "length_penalty", "precision")}
+    result |= {"checkpoint": of_checkpoint}
     _save_evaluation(run, name, result, held_out, hyps)
     return result
 

@@ -21,7 +21,7 @@ from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, bleu, by_length
 from wordseq.report import METRICS, NOTHING, number, one_line
 from wordseq.scored import ScoredRun
-from wordseq.tables import Table, notes, signatures, tables
+from wordseq.tables import ABOUT_SEEDS, Table, notes, signatures, tables
 from wordseq.tokenizer import JOINER
 
 END = "</s>"
@@ -61,9 +61,9 @@ def check_file(path: Path) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(f"the HTML page needs matplotlib, which is not installed: {INSTALL}")
     if path.is_dir():
-        raise UserError(f"{path}: a folder, expected a file")
-    if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: no such folder")
+        raise UserError(f"--html {path}: a folder, expected a file")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--html {path}: no folder {path.absolute().parent}")
 
 
 def chosen_sentences(sources: Sequence[str]) -> list[int]:
@@ -135,8 +135,16 @@ def _summary(result: Mapping[str, Any]) -> str:
         score = row["bleu"]
         lines.append(
             f"{row['name']} against {rows[0]['name']}: BLEU {score['difference']:+.1f}, "
-            f"p = {score['p_bootstrap']:.4f} (paired bootstrap), {score['p_randomisation']:.4f} (randomisation)."
+            f"p = {score['p_bootstrap']:.4f} (paired bootstrap), {score['p_randomisation']:.4f} (randomisation)"
+            f"{'; the same settings, another seed' * row['seed_only']}."
         )
+    lines += [
+        f"Over the seeds {', '.join(map(str, group['seeds']))} of {', '.join(group['names'])}: BLEU "
+        f"{group['bleu']['mean']:.1f}, standard deviation {group['bleu']['deviation']:.1f}."
+        for group in result["seeds"]
+    ]
+    if rows[1:]:
+        lines.append(ABOUT_SEEDS)
     test = result["test"]
     lines.append(
         f"All translated the same {test['sentences']:,} held-out sentences ({test['references']:,} references)."

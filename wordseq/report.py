@@ -30,6 +30,7 @@ EVALUATION_KEYS = (
     "by_length",
     "perplexity",
     "bits_per_char",
+    "spelling_bits_per_char",
     "seed",
 )
 DESCRIBE_KEYS = ("parameters", "step", "weights_sha256")
@@ -177,6 +178,7 @@ def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("<unk> in the output", f"{result['unk_rate']:.2%}"),
         ("perplexity a token", number(result["perplexity"], ".2f")),
         ("bits a character", number(result["bits_per_char"], ".3f")),
+        ("of them to spell unknown words", number(result["spelling_bits_per_char"], ".3f")),
         ("seconds", number(result["seconds"], ".1f")),
         ("sentences a second", number(result["sentences_per_second"], ",.1f")),
         ("run", result["run"] or NOTHING),

@@ -17,8 +17,11 @@ from wordseq.errors import UserError
 from wordseq.evaluation import rectangular
 from wordseq.vocab import TextCodec
 
+_LOG_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
+_FIGURES = ("sentences_per_second", "length_ratio", "perplexity", "bits_per_char", "unk_rate")
+"""What is used of eval/test.json beside the scores, which are computed anew: numbers, or null where nothing was measured."""
 MEMORY_FILE = "memory.json"
-"""In a run: `peak_bytes`, the most memory that its training held."""
+"""In a run: `peak_bytes`, the most memory that its training held, and `machine`, where it ended; see `provenance.machine`."""
 _SHOWN = 60
 
 
@@ -69,20 +72,30 @@ def read_test(folder: Path) -> HeldOut:
         UserError: not a run folder, or a damaged one.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such run folder")
+        raise UserError(f"{folder}: {'a file, expected a run folder' if folder.exists() else 'no such run folder'}")
     path = folder / "held_out.json"
     if not path.is_file():
         raise UserError(f"{folder}: not a run folder: it has no {path.name}")
     try:
-        return HeldOut(**read_json(path)["test"])
-    except (KeyError, TypeError):
+        found = HeldOut(**read_json(path)["test"])
+        found.check()
+    except (KeyError, TypeError, ValueError):
         raise UserError(f"{path}: damaged: no test split in it") from None
+    return found
 
 
 def is_scored(folder: Path) -> bool:
     """Whether eval/ holds the scores of the run's best checkpoint on its test split, and nothing else."""
     result, best = folder / "eval" / "test.json", folder / "best.npz"
-    if not best.is_file() or not result.is_file() or result.stat().st_mtime < best.stat().st_mtime:
+    if not best.is_file() or not result.is_file():
+        return False
+    try:
+        evaluation = _read_evaluation(result)
+    except UserError:
+        return False
+    # A copied run has other times. Scores of before this version do not name their checkpoint.
+    named = evaluation.get("checkpoint")
+    if named != checksum(best) if named else result.stat().st_mtime < best.stat().st_mtime:
         return False
     test = read_test(folder)
     columns = zip(*rectangular(test.references), strict=True)
@@ -105,11 +118,39 @@ def read_run(folder: Path) -> ScoredRun:
     hyps = [line.rstrip() for line in _read_lines(folder / "eval" / "test.hyp")]
     if len(hyps) != len(test.sources):
         raise UserError(f"{folder / 'eval' / 'test.hyp'}: {len(hyps):,} lines, expected {len(test.sources):,}")
-    evaluation = read_json(folder / "eval" / "test.json")
-    if not isinstance(evaluation, dict):
-        raise UserError(f"{folder / 'eval' / 'test.json'}: damaged: expected a table")
+    evaluation = _read_evaluation(folder / "eval" / "test.json")
     config = config_from_dict(read_toml(folder / "config.toml"), str(folder / "config.toml"))
     return ScoredRun(folder, config, test, hyps, evaluation, read_log(folder), *_checkpoint(folder / "best.npz"))
+
+
+def _read_evaluation(path: Path) -> dict[str, Any]:
+    """What `wordseq eval` saved as JSON.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: damaged: expected a table")
+    for key in _FIGURES:
+        value = found.get(key, "nothing")
+        if value is not None and not is_number(value):
+            raise UserError(f"{path}: damaged: {key} is {value!r}, expected a number or null")
+    return found
+
+
+def is_number(value: object) -> bool:
+    """Whether a value read from JSON is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 that a checkpoint says it has; empty where it says none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment.decode("ascii", "replace")
+    except (OSError, zipfile.BadZipFile):
+        return ""
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -121,9 +162,13 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int) and _has_numbers(entry):
             entries.append(entry)
     return entries
+
+
+def _has_numbers(entry: Mapping[str, Any]) -> bool:
+    return all(is_number(entry.get(key, 0)) for key in _LOG_NUMBERS)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from wordseq.report import METRICS, NOTHING, escape_markdown, markdown_table, nu
 
 FEW_DIFFERENCES = 10
 """Below so many differing sentences the randomisation test of sacreBLEU gives p-values that are too small."""
+ABOUT_SEEDS = (
+    "Intervals and p are of these translations and of the choice of test sentences; what the same settings would reach when "
+    "trained again they do not say."
+)
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 Column = tuple[str, str, str]
 """Heading, key of the row, format; without a format, as it is."""
@@ -142,19 +146,46 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Test set: {test['sentences']:,} sentences, {test['references']:,} references, sha256 {test['sha256'][:12]}."
     ]
+    lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
     if rows[1:]:
         lines.append(
             "p: probability of a difference as large between systems that are equally good, by sacreBLEU's paired "
             f"bootstrap ({PAIRED_DRAWS['bs']:,} resamples) and paired approximate randomisation "
-            f"({PAIRED_DRAWS['ar']:,} trials), seed {result['seed']}; not corrected for the number of runs compared."
+            f"({PAIRED_DRAWS['ar']:,} trials); the smallest that these can give are "
+            f"{1 / (PAIRED_DRAWS['bs'] + 1):.4f} and {1 / (PAIRED_DRAWS['ar'] + 1):.4f}. "
+            "Not corrected for the number of runs compared. Differences are of the scores before rounding."
         )
+        lines.append(f"{ABOUT_SEEDS} Train with several seeds (train.seed) to see that.")
+    lines += [
+        f"{row['name']} has the settings of {rows[0]['name']} and another seed: how far it is off is what a seed can do."
+        for row in rows
+        if row["seed_only"]
+    ]
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
         f"{row['name']} differs from {rows[0]['name']} in {row['different']} sentences only: sacreBLEU's randomisation "
         f"test counts larger differences alone; an exact one gives p of at least {2.0 ** (1 - row['different']):.3f}."
         for row in few
     ]
+    lines.append(
+        "Bits a character are of the first references, unknown words spelled out letter by letter. Training minutes include "
+        "validation. Translating at beam 1 is greedy. 1 MB is 2^20 bytes."
+    )
+    lines += _machines(rows)
     return [*lines, f"wordseq {result['commit']}; command: {result['command']}"]
+
+
+def _machines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where the runs were trained, if all or some of them say so."""
+    names: dict[str | None, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["machine"], []).append(row["name"])
+    if set(names) == {None}:
+        return []
+    if len(names) == 1:
+        return [f"Trained on: {next(iter(names))}."]
+    parts = (f"{place or 'not recorded'} ({', '.join(found)})" for place, found in names.items())
+    return [f"Trained on: {'; '.join(parts)}."]
 
 
 def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from wordseq.config import DataConfig
 from wordseq.errors import UserError
+from wordseq.spelling import Spelling
 from wordseq.tokenizer import (
     SentencePieceTokenizer,
     Tokenizer,
@@ -167,6 +168,14 @@ class TextCodec:
             ValueError: an id is out of range.
         """
         return self.tokenizer.detokenize(self.vocab.to_tokens(ids))
+
+    def spelling_bits(self, sentences: Iterable[Sequence[str]]) -> float:
+        """What it takes to spell the unknown tokens of tokenized sentences by the letters of the vocabulary; see `Spelling`."""
+        unknown = [token for tokens in sentences for token in self.vocab.unknown(tokens)]
+        if not unknown:
+            return 0.0
+        spelling = Spelling(self.vocab.tokens)
+        return sum(map(spelling.bits, unknown))
 
     @property
     def sha256(self) -> str:

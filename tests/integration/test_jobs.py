@@ -29,6 +29,7 @@ from wordseq.jobs import (
     train_run,
     translate_lines,
 )
+from wordseq.scored import checksum
 from wordseq.threads import parts
 from wordseq.translator import Translator
 
@@ -307,7 +308,10 @@ def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     nats, count = jobs.reference_nats(translator, test)
     assert evaluated["perplexity"] == pytest.approx(math.exp(nats / count))
     chars = sum(len(references[0]) for references in test.references)
-    assert evaluated["bits_per_char"] == pytest.approx(nats / math.log(2) / chars)
+    spelling = translator.tgt.spelling_bits(translator.tgt.tokenizer.tokenize(found[0]) for found in test.references)
+    assert evaluated["spelling_bits_per_char"] == pytest.approx(spelling / chars)
+    assert evaluated["bits_per_char"] == pytest.approx((nats / math.log(2) + spelling) / chars)
+    assert evaluated["checkpoint"] == checksum(trained[0].folder / "best.npz") != ""
     assert evaluated["sentences"] == 20
     assert evaluated["sentences_per_second"] == pytest.approx(20 / evaluated["seconds"])
 

@@ -1,13 +1,14 @@
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 
 import pytest
 
-from tests.fake_runs import fake_run, score, some_test, with_errors
+from tests.fake_runs import fake_run, score, some_test, with_errors, write_checkpoint
 from tests.runs import environment
 from wordseq.cli import main
 from wordseq.compare import compare, names, train_speed
@@ -174,9 +175,9 @@ def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(held_o
     assert calls == [folder]
     scored_runs([folder], evaluate)
     assert len(calls) == 1
-    os.utime(folder / "best.npz", (2e9, 2e9))
+    write_checkpoint(folder / "best.npz", {"step": 5})
     assert not is_scored(folder)
-    os.utime(folder / "best.npz", (1e9, 1e9))
+    write_checkpoint(folder / "best.npz", {"step": 4, "finished": "4 updates done"})
     assert is_scored(folder)
     for name in ("test.ref0", "test.src", "test.hyp"):
         kept = (folder / "eval" / name).read_text()
@@ -185,6 +186,56 @@ def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(held_o
         (folder / "eval" / name).write_text(kept)
     (folder / "eval" / "test.ref2").write_text("one more\n")
     assert not is_scored(folder)
+
+
+def test_a_copied_run_is_scored_whatever_the_times_of_its_files(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    os.utime(copy / "best.npz", (2e9, 2e9))
+    assert is_scored(copy)
+
+
+def test_scores_that_name_no_checkpoint_are_judged_by_time(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    change_json(copy / "eval" / "test.json", checkpoint=None)
+    for time, scored in ((1e9, True), (4e9, False)):
+        os.utime(copy / "best.npz", (time, time))
+        assert is_scored(copy) == scored
+
+
+def change_json(path, **changes):
+    """Another value, or none for None."""
+    found = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in found.items() if value is not None}))
+
+
+@pytest.mark.parametrize("found", ["[]", "{", '{"format": 1}', '{"bits_per_char": "<b>"}', '{"perplexity": true}'])
+def test_a_damaged_evaluation_is_made_anew(folders, tmp_path, found):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    (copy / "eval" / "test.json").write_text(found)
+    assert not is_scored(copy)
+    with pytest.raises(UserError, match=r"test\.json: damaged"):
+        read_run(copy)
+
+
+@pytest.mark.parametrize("test", [{"sources": 5, "references": []}, {"sources": ["a"], "references": [[]]}, []])
+def test_a_damaged_test_split_is_named(folders, tmp_path, test):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    (copy / "held_out.json").write_text(json.dumps({"test": test}))
+    with pytest.raises(UserError, match=r"held_out\.json: damaged: no test split"):
+        check_same_test([copy, folders[0]])
+
+
+def test_damaged_lines_of_the_log_are_passed_over(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    log = (copy / "metrics.jsonl").read_text()
+    (copy / "metrics.jsonl").write_text(f'{log}{{"kind": "dev", "step": 5, "seconds": "x"}}\n{{"step": "6"}}\n[7]\n')
+    assert read_run(copy).log == read_run(folders[0]).log
+
+
+def test_a_file_is_no_run(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: a file, expected a run folder"):
+        check_same_test([tmp_path / "file"])
 
 
 # --- what is told beside the scores
@@ -204,6 +255,34 @@ def test_cost(folders, result, held_out):
     chars = sum(len(references[0]) for references in held_out.references)
     share = chars / (sum(map(len, run.tgt_tokens)) + 40)
     assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
+
+
+def test_unknown_words_are_spelled_out_in_scores_of_before_too(held_out, tmp_path):
+    folder = fake_run(tmp_path / "run", held_out, with_errors(held_out, 0.1), "data.min_freq=100")
+    run = read_run(folder)
+    spelling = run.codecs[1].spelling_bits(run.tgt_tokens)
+    assert spelling > 0
+    whole = compare([run])["rows"][0]["bits_per_char"]
+    change_json(folder / "eval" / "test.json", spelling_bits_per_char=None)
+    chars = sum(len(references[0]) for references in held_out.references)
+    assert compare([read_run(folder)])["rows"][0]["bits_per_char"] == pytest.approx(whole + spelling / chars)
+
+
+def test_machines_of_training_are_named_where_they_are_known(folders, held_out, tmp_path):
+    runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1)) for name in "abc"]
+    assert "Trained on" not in comparison_table(compare(list(map(read_run, runs))))
+    for run, cores in zip(runs[:2], (1, 2), strict=True):
+        (run / "memory.json").write_text(json.dumps({"machine": {"cpu": "Z80", "cores": cores}}))
+    table = comparison_table(compare(list(map(read_run, runs))))
+    assert "Trained on: Z80, 1 core (a); Z80, 2 cores (b); not recorded (c)." in table
+    assert "Trained on: Z80, 1 core.\n" in comparison_table(compare([read_run(runs[0])]))
+
+
+def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
+    sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
+    runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
+    table = comparison_table(compare(list(map(read_run, [*runs, runs[0]]))))
+    assert re.findall(r"- (.+) has the settings of (.+) and another seed", table) == [("b", "a")]
 
 
 def test_speed_is_tokens_over_seconds_without_the_first_log_line():
@@ -234,7 +313,7 @@ def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
 def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
     assert names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
     assert names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
-    assert names([tmp_path / "a", tmp_path / "a"]) == ["a", "a"]
+    assert names([tmp_path / "a", tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["a", "a (2)", "b", "a (3)"]
 
 
 def test_the_table_escapes_names(held_out, tmp_path):
@@ -256,6 +335,32 @@ def test_the_command_prints_a_table_or_json(folders, capsys):
     assert all(needed < set(row) for row in rows)
     fields = {"score", "ci95", "signature", "p_bootstrap", "p_randomisation"}
     assert all(fields < set(row[key]) for row in rows for key in ("bleu", "chrf", "ter"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "RUN", "--record", "DIR/x", "--html", "DIR/./x"], "are the same file"),
+        (["compare", "RUN", "--html", "DIR/none/x"], "--html .*/none/x: no folder"),
+        (["report", "RUN", "--html", "DIR"], "--html .*: a folder, expected a file"),
+        (["sweep", "--levels", " , "], "argument --levels: ' , ' names nothing"),
+        (["sweep", "--cells", ""], "argument --cells: '' names nothing"),
+        (["sweep", "--name", "../x"], "--name '../x': a name, not a path"),
+        (["sweep", "--folder", "RUN/config.toml"], "config.toml: a file, expected a folder"),
+        (["sweep", "--set", "data.corpus=phrasebok"], "'phrasebok': unknown; did you mean 'phrasebook'"),
+        (["sweep", "--set", "data.path=DIR/none.tsv"], "none.tsv: no such file"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_begun(folders, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    given = [word.replace("RUN", str(folders[0])).replace("DIR", str(tmp_path)) for word in words]
+    try:
+        code = main(given)
+    except SystemExit as caught:
+        code = caught.code
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed(folders):

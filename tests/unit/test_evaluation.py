@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from sacrebleu.metrics import CHRF
@@ -386,6 +387,15 @@ def test_what_was_not_measured_is_none():
     result = evaluate_texts(["a"], ["b"], [["c"]], Measured(0.0, 0, 0, 0, 0), bootstrap=2)
     assert (result["perplexity"], result["bits_per_char"], result["sentences_per_second"]) == (None, None, None)
     assert (result["oov_rate"], result["unk_rate"]) == (0, 0)
+
+
+def test_spelling_unknown_words_counts_in_bits_a_character_alone():
+    plain, spelled = (
+        evaluate_texts(["a"], ["b"], [["c"]], replace(MEASURED, spelling_bits=bits), bootstrap=2) for bits in (0, 50)
+    )
+    assert spelled["bits_per_char"] - plain["bits_per_char"] == pytest.approx(50 / 200)
+    assert (plain["spelling_bits_per_char"], spelled["spelling_bits_per_char"]) == (0, 0.25)
+    assert spelled["perplexity"] == plain["perplexity"]
 
 
 def test_a_diverged_model_has_no_perplexity_but_bits():

@@ -13,6 +13,7 @@ from tests.strategies import normalised_text
 from wordseq import vocab as vocab_module
 from wordseq.config import LEVELS, DataConfig
 from wordseq.errors import UserError
+from wordseq.spelling import Spelling
 from wordseq.vocab import (
     BOS_ID,
     EOS_ID,
@@ -165,6 +166,16 @@ def test_an_unknown_word_between_known_ones(codecs):
     assert (
         codecs["word"].to_text(codecs["word"].to_ids("The zebra turns, doesn't it?")) == "The <unk> turns, doesn't it?"
     )
+
+
+@given(st.lists(st.text("ab ж", min_size=1).map(str.strip).filter(bool)))
+def test_unknown_tokens_are_spelled_and_no_others(codecs, texts):
+    for level, codec in codecs.items():
+        tokens = [codec.tokenizer.tokenize(text) for text in texts]
+        unknown = [token for found in tokens for token in found if token not in codec.vocab]
+        spelling = Spelling(codec.vocab.tokens)
+        assert codec.spelling_bits(tokens) == pytest.approx(sum(map(spelling.bits, unknown)))
+        assert level == "word" or not unknown
 
 
 def test_settings_reach_the_vocabulary():
