@@ -87,17 +87,26 @@ def combinations_table(record: Mapping[str, Any]) -> str:
     rows = record["combinations"]
     keys = list(rows[0]["values"])
     # Tokens of one level are not those of another.
-    unit = "chars" if any(key.endswith("level") for key in record["varied"]) else "tokens"
-    speed = {"chars": "characters", "tokens": "tokens"}[unit]
+    levels = any(key.endswith("level") for key in record["varied"])
+    unit, speed = ("chars", "characters") if levels else ("tokens", "tokens")
     header = (
         *(TITLES.get(key, f"`{key}`") for key in keys),
-        *("BLEU", "95 % interval", "Parameters", f"Training {speed}/s", "Translating sentences/s", "Training minutes"),
+        *(
+            "BLEU",
+            "95 % interval",
+            *(("chrF2", "Bits/char") if levels else ()),
+            "Parameters",
+            f"Training {speed}/s",
+            "Translating sentences/s",
+            "Training minutes",
+        ),
     )
     lines = [
         (
             *(_value(row["values"][key]) for key in keys),
             _spread(row["bleu"], ".1f"),
             f"{row['bleu']['ci95'][0]:.1f} to {row['bleu']['ci95'][1]:.1f}",
+            *((_spread(row["chrf"], ".1f"), _spread(row["bits_per_char"], ".3f")) if levels else ()),
             number(row["parameters"]["mean"], ",.0f"),
             _spread(row[f"train_{unit}_per_second"], ",.0f"),
             _spread(row["sentences_per_second"], ",.0f"),

@@ -86,8 +86,10 @@ def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_pat
     record = comparison_record(runs, compare(runs), "levels")
     table = combinations_table(record)
     assert record["combinations"][0]["bleu"]["deviation"] is None
-    assert "| Level | BLEU | 95 % interval | Parameters | Training characters/s |" in table
-    assert "| word |" in table
+    assert "| Level | BLEU | 95 % interval | chrF2 | Bits/char | Parameters | Training characters/s |" in table
+    (row,) = (line for line in table.splitlines() if line.startswith("| word |"))
+    found = record["rows"][0]
+    assert f"| {found['chrf']['score']:.1f} | {found['bits_per_char']:.3f} | 15 |" in row
     assert "±" not in table
 
 
