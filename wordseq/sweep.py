@@ -97,12 +97,26 @@ def plan(
     found = []
     for point in itertools.product(*axes.values()):
         chosen = (*settings, *(f"{key}={value}" for key, value in zip(axes, point, strict=True)))
-        wanted = load_config(config, chosen)
+        try:
+            wanted = load_config(config, chosen)
+        except UserError as error:
+            raise UserError(str(error).replace("--set:", f"{_option(str(error), levels, cells)}:", 1)) from None
         place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
         found.append(Cell(_folder_for(place, wanted), chosen, wanted))
     if min(len({cell.folder for cell in found}), len({cell.config for cell in found})) < len(found):
         raise UserError("a value of a setting that is varied, such as a level or a cell, is named twice")
     return found
+
+
+def _option(complaint: str, levels: Sequence[str], cells: Sequence[str]) -> str:
+    """The option that gave the value that is complained of."""
+    return (
+        "--levels"
+        if levels and "data.level" in complaint
+        else "--cells"
+        if cells and "model.cell" in complaint
+        else "--vary"
+    )
 
 
 def _varied(text: str) -> tuple[str, list[str]]:
