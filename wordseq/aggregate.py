@@ -131,7 +131,7 @@ def _spread(found: Mapping[str, Any], form: str) -> str:
 
 def _notes(record: Mapping[str, Any]) -> list[str]:
     seeds = sorted({len(row["seeds"]) for row in record["combinations"]})
-    test, place = record["test"], record["machine"]
+    test = record["test"]
     lines = []
     if seeds[-1] > 1:
         lines.append(f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds.")
@@ -141,6 +141,14 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
         *lines,
         f"Intervals: bootstrap over the {test['sentences']:,} test sentences{averaged};",
         f"BLEU {', '.join(f'`{signature}`' for signature in signatures)}.",
-        f"{escape_markdown(place['cpu'])}, {place['cores']} cores; wordseq {escape_markdown(record['commit'])};",
+        f"{escape_markdown(_places(record))}; wordseq {escape_markdown(record['commit'])};",
         f"`{record['command']}`",
     ]
+
+
+def _places(record: Mapping[str, Any]) -> str:
+    """Where the runs were trained; where the comparison was made if they do not say."""
+    places = dict.fromkeys(row.get("machine") for row in record["rows"])
+    if None in places:
+        return f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
+    return " and ".join(places)

@@ -93,6 +93,19 @@ def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_pat
     assert "±" not in table
 
 
+def test_the_table_says_where_the_runs_were_trained_if_all_of_them_say(record):
+    machine = record["machine"]
+    here = f"{machine['cpu']}, {machine['cores']} cores"
+    first, *others = record["rows"]
+    for places, shown in (
+        (["Z80, 1 core"] * 4, " Z80, 1 core; wordseq"),
+        (["Z80, 1 core", "6502, 1 core", "Z80, 1 core", "Z80, 1 core"], " Z80, 1 core and 6502, 1 core; wordseq"),
+        (["Z80, 1 core", None, None, None], f" {here}; wordseq"),
+    ):
+        rows = [{**row, "machine": place} for row, place in zip([first, *others], places, strict=True)]
+        assert shown in combinations_table({**record, "rows": rows}).replace("\\", "")
+
+
 def test_the_command_writes_the_record(folders, tmp_path, capsys):
     target = tmp_path / "cells.json"
     assert main(["compare", *map(str, folders), "--record", str(target)]) == 0
