@@ -90,7 +90,8 @@ def _with_interval(score: Mapping[str, Any]) -> str:
 def _tests_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     header = ["Run"]
     for key in METRICS:
-        header += [f"{rows[0][key]['name']} difference", "p bootstrap", "p randomisation"]
+        name = rows[0][key]["name"]
+        header += [f"{name} difference", f"{name} p bootstrap", f"{name} p randomisation"]
     lines = [
         (row["name"], *(cell for key in METRICS for cell in _difference(row[key])), f"{row['different']:,}")
         for row in rows[1:]
