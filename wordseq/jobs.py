@@ -30,13 +30,12 @@ from wordseq.progress import TrainingProgress
 from wordseq.provenance import machine, peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
-from wordseq.scored import MEMORY_FILE, checksum
+from wordseq.scored import HELD_OUT_FILE, MEMORY_FILE, checksum, read_held_out
 from wordseq.training import Progress, Reporter, Validation, train
 from wordseq.translator import Hypothesis, Translator
 from wordseq.vocab import TextCodec, coverage
 
 Say = Callable[[str], None]
-HELD_OUT_FILE = "held_out.json"
 PREPARED_FOLDER = ".prepared"
 """Beside the run folders: the ids of their corpora, shared by all runs on the same data; see `preparing`."""
 LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "save_minutes", "tensorboard")
@@ -174,7 +173,7 @@ def evaluate_run(
     Raises:
         UserError: the run is not trained, or damaged.
     """
-    held_out = held_out or read_held_out(run, "test")
+    held_out = held_out or read_held_out(run.folder, "test")
     decode = decode or run.config.decode
     of_checkpoint = checksum(run.folder / f"{BEST}.npz")
     translator = Translator.load(run.folder, precision=decode.precision)
@@ -272,20 +271,6 @@ def _check_state(run: Run, state: dict[str, Any]) -> None:
     for key in ("step", "epoch", "seconds", "best_bleu"):
         if not isinstance(state.get(key), int | float):
             raise UserError(f"{run.folder / BEST}.npz: damaged checkpoint: {key} = {state.get(key)!r} in its state")
-
-
-def read_held_out(run: Run, part: str) -> HeldOut:
-    """The run's dev or test split.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    try:
-        found = HeldOut(**run.read_json(HELD_OUT_FILE)[part])
-        found.check()
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{run.folder / HELD_OUT_FILE}: damaged: no {part} split in it") from None
-    return found
 
 
 def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:

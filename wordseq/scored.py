@@ -20,6 +20,7 @@ from wordseq.vocab import TextCodec
 _LOG_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
 _FIGURES = ("sentences_per_second", "length_ratio", "perplexity", "bits_per_char", "unk_rate")
 """What is used of eval/test.json beside the scores, which are computed anew: numbers, or null where nothing was measured."""
+HELD_OUT_FILE = "held_out.json"
 MEMORY_FILE = "memory.json"
 """In a run: `peak_bytes`, the most memory that its training held, and `machine`, where it ended; see `provenance.machine`."""
 _SHOWN = 60
@@ -73,14 +74,23 @@ def read_test(folder: Path) -> HeldOut:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: {'a file, expected a run folder' if folder.exists() else 'no such run folder'}")
-    path = folder / "held_out.json"
-    if not path.is_file():
-        raise UserError(f"{folder}: not a run folder: it has no {path.name}")
+    if not (folder / HELD_OUT_FILE).is_file():
+        raise UserError(f"{folder}: not a run folder: it has no {HELD_OUT_FILE}")
+    return read_held_out(folder, "test")
+
+
+def read_held_out(folder: Path, part: str) -> HeldOut:
+    """The dev or test split of a run.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = folder / HELD_OUT_FILE
     try:
-        found = HeldOut(**read_json(path)["test"])
+        found = HeldOut(**read_json(path)[part])
         found.check()
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: damaged: no test split in it") from None
+        raise UserError(f"{path}: damaged: no {part} split in it") from None
     return found
 
 
@@ -93,9 +103,11 @@ def is_scored(folder: Path) -> bool:
         evaluation = _read_evaluation(result)
     except UserError:
         return False
-    # A copied run has other times. Scores of before this version do not name their checkpoint.
-    named = evaluation.get("checkpoint")
-    if named != checksum(best) if named else result.stat().st_mtime < best.stat().st_mtime:
+    if named := evaluation.get("checkpoint"):
+        current = named == checksum(best)
+    else:  # Scores of before this version do not name their checkpoint.
+        current = result.stat().st_mtime >= best.stat().st_mtime
+    if not current:
         return False
     test = read_test(folder)
     columns = zip(*rectangular(test.references), strict=True)
@@ -160,7 +172,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and isinstance(entry.get("step"), int) and _has_numbers(entry):
             entries.append(entry)
@@ -203,7 +215,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: {error}") from None
 
 

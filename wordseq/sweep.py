@@ -110,13 +110,9 @@ def plan(
 
 def _option(complaint: str, levels: Sequence[str], cells: Sequence[str]) -> str:
     """The option that gave the value that is complained of."""
-    return (
-        "--levels"
-        if levels and "data.level" in complaint
-        else "--cells"
-        if cells and "model.cell" in complaint
-        else "--vary"
-    )
+    if levels and "data.level" in complaint:
+        return "--levels"
+    return "--cells" if cells and "model.cell" in complaint else "--vary"
 
 
 def _varied(text: str) -> tuple[str, list[str]]:

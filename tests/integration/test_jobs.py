@@ -24,12 +24,11 @@ from wordseq.jobs import (
     describe_run,
     evaluate_run,
     read_files,
-    read_held_out,
     record_of,
     train_run,
     translate_lines,
 )
-from wordseq.scored import checksum
+from wordseq.scored import checksum, read_held_out
 from wordseq.threads import parts
 from wordseq.translator import Translator
 
@@ -90,7 +89,7 @@ def test_vocabularies_come_from_training_data_alone(trained, pairs):
 def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(trained):
     run = trained[0]
     translator = Translator.load(run.folder)
-    dev = read_held_out(run, "dev")
+    dev = read_held_out(run.folder, "dev")
     found = Validator(translator, dev)()
     assert found.bleu == bleu(translator(dev.sources), dev.references)
     nats, tokens = jobs.reference_nats(translator, dev)
@@ -103,7 +102,7 @@ def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(traine
 def test_the_saved_best_is_what_was_validated(trained):
     run = trained[0]
     last_look = [entry for entry in entries(run.folder) if entry["kind"] == "dev"][-1]
-    found = Validator(Translator.load(run.folder), read_held_out(run, "dev"))()
+    found = Validator(Translator.load(run.folder), read_held_out(run.folder, "dev"))()
     assert last_look["best"]
     assert found.bleu == pytest.approx(last_look["bleu"])
     assert found.loss == pytest.approx(last_look["loss"])
@@ -301,7 +300,7 @@ def test_whatever_fails_while_a_report_is_written_is_named_and_every_file_is_who
 
 def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     translator = Translator.load(trained[0].folder)
-    test = read_held_out(trained[0], "test")
+    test = read_held_out(trained[0].folder, "test")
     tokens = [token for text in test.sources for token in translator.src.tokenizer.tokenize(text)]
     unknown = translator.src.vocab.unknown(tokens)
     assert evaluated["oov_rate"] == pytest.approx(len(unknown) / len(tokens))
@@ -365,7 +364,7 @@ BAD_HELD_OUT = [
 def test_a_damaged_held_out_file_is_named(copied, content):
     (copied.folder / "held_out.json").write_text(content)
     with pytest.raises(UserError, match=r"held_out\.json: damaged: no test split"):
-        read_held_out(copied, "test")
+        read_held_out(copied.folder, "test")
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"train": {}}', "3"])
@@ -390,7 +389,7 @@ def test_describe_counts_every_weight_of_the_best_checkpoint(trained):
 
 def test_a_record_holds_figures_and_no_sentences(trained, evaluated):
     text = json.dumps(record_of(trained[0], evaluated), ensure_ascii=False)
-    test = read_held_out(trained[0], "test")
+    test = read_held_out(trained[0].folder, "test")
     assert not any(source in text for source in test.sources)
     assert describe_run(trained[0])["weights_sha256"] in text
 

@@ -35,8 +35,9 @@ from wordseq.checkpoint import BEST, LAST, Run
 from wordseq.config import DataConfig, DecodeConfig, load_config
 from wordseq.corpus import normalise
 from wordseq.errors import UserError
-from wordseq.jobs import describe_run, read_held_out, train_run, translate_lines
+from wordseq.jobs import describe_run, train_run, translate_lines
 from wordseq.preparing import prepare_corpus
+from wordseq.scored import read_held_out
 from wordseq.tokenizer import load_tokenizer, train_tokenizer
 from wordseq.translator import Translator
 from wordseq.vocab import TextCodec
@@ -187,7 +188,7 @@ def run_folder(case: Case) -> None:
     for look in (lambda: run.load(BEST), lambda: run.load(LAST), lambda: run.codecs, lambda: run.config):
         with contextlib.suppress(UserError):
             look()
-    for look in (lambda: read_held_out(run, "test"), lambda: describe_run(run)):
+    for look in (lambda: read_held_out(run.folder, "test"), lambda: describe_run(run)):
         with contextlib.suppress(UserError):
             json.dumps(look(), default=dataclasses.asdict, ensure_ascii=False).encode()
     if chance.random() < 0.1:

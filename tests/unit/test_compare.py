@@ -208,12 +208,23 @@ def change_json(path, **changes):
     path.write_text(json.dumps({key: value for key, value in found.items() if value is not None}))
 
 
-@pytest.mark.parametrize("found", ["[]", "{", '{"format": 1}', '{"bits_per_char": "<b>"}', '{"perplexity": true}'])
+@pytest.mark.parametrize(
+    "found", ["[]", "{", '{"format": 1}', '{"bits_per_char": "<b>"}', pytest.param("[" * 100_000, id="deep")]
+)
 def test_a_damaged_evaluation_is_made_anew(folders, tmp_path, found):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
     (copy / "eval" / "test.json").write_text(found)
     assert not is_scored(copy)
     with pytest.raises(UserError, match=r"test\.json: damaged"):
+        read_run(copy)
+
+
+@pytest.mark.parametrize("value", [True, "5", [1]])
+def test_a_figure_that_is_no_number_is_named(folders, tmp_path, value):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    change_json(copy / "eval" / "test.json", perplexity=value)
+    assert not is_scored(copy)
+    with pytest.raises(UserError, match=r"perplexity is .* expected a number or null"):
         read_run(copy)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wordseq.quiet import import_tensorflow
+from wordseq.scored import read_held_out
 
 import_tensorflow()  # With the threads that the commands use.
 
@@ -18,7 +19,6 @@ from wordseq.batching import IdStore, make_batch
 from wordseq.benchmark.serving import Arrays, Rows, serve_system, split
 from wordseq.checkpoint import Run
 from wordseq.config import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
-from wordseq.jobs import read_held_out
 from wordseq.model import Seq2Seq
 from wordseq.tokenizer import WordTokenizer
 from wordseq.trainer import Trainer
@@ -64,7 +64,7 @@ class Ours:
             run = Run.open(Path(self.options["run"]))
             return (
                 Translator.load(run.folder, precision=self.options["precision"]),
-                read_held_out(run, "test").sources,
+                read_held_out(run.folder, "test").sources,
                 {},
             )
         config = Config(data=DataConfig(pretokenized=True))
