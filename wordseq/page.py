@@ -212,30 +212,31 @@ def _kinds(runs: Sequence[ScoredRun], names: Sequence[str]) -> str:
         "BLEU of each run for each length of the source; the figures are in the table below.",
         lambda axes: _draw_lengths(axes, names, buckets, series),
     )
-    unknown = [_by_unknown(run, tokenize) for run in runs]
-    unknown_header = ("Run", "Without: sentences", "BLEU", "With: sentences", "BLEU")
     return (
         f'<div class="plots">{plot}</div>'
         + _table(("BLEU by length of the source", header, rows))
-        + _table(
-            (
-                "BLEU of sentences without and with a word or sign that the run's source vocabulary lacks",
-                unknown_header,
-                [(name, *cells) for name, cells in zip(names, unknown, strict=True)],
-            )
-        )
+        + _table(_by_unknown(runs, names, tokenize))
     )
 
 
-def _by_unknown(run: ScoredRun, tokenize: str) -> tuple[str, ...]:
-    vocab = run.codecs[0].vocab
-    has = [any(token not in vocab for token in tokens) for tokens in run.src_tokens]
-    cells: list[str] = []
-    for wanted in (False, True):
-        chosen = [i for i, found in enumerate(has) if found == wanted]
+def _by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> Table:
+    """All runs on the same sentences, so that those which know every word show how hard these sentences are."""
+    lacks = [[any(token not in run.codecs[0].vocab for token in tokens) for tokens in run.src_tokens] for run in runs]
+    some = [any(of_sentence) for of_sentence in zip(*lacks, strict=True)]
+    parts = [[i for i, found in enumerate(some) if found == wanted] for wanted in (True, False)]
+
+    def score(run: ScoredRun, chosen: Sequence[int]) -> str:
         hyps, refs = [run.hyps[i] for i in chosen], [run.test.references[i] for i in chosen]
-        cells += [f"{len(chosen):,}", f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING]
-    return tuple(cells)
+        return f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING
+
+    return (
+        "BLEU of test sentences with a source word or sign that the vocabulary of some run lacks, and of the others",
+        ("Run", "It lacks one in", f"BLEU of these {len(parts[0]):,}", f"BLEU of the other {len(parts[1]):,}"),
+        [
+            (name, f"{sum(found):,}", *(score(run, chosen) for chosen in parts))
+            for name, run, found in zip(names, runs, lacks, strict=True)
+        ],
+    )
 
 
 def _samples(runs: Sequence[ScoredRun], names: Sequence[str]) -> str:

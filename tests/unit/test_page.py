@@ -15,8 +15,9 @@ from wordseq.cli import main
 from wordseq.compare import compare
 from wordseq.corpus import HeldOut
 from wordseq.errors import UserError
+from wordseq.evaluation import bleu
 from wordseq.page import END, Alignment, _difference, chosen_sentences, render
-from wordseq.report import one_line
+from wordseq.report import NOTHING, one_line
 from wordseq.scored import read_run
 
 pytest.importorskip("matplotlib", reason="matplotlib (extra `report`) is not installed")
@@ -187,6 +188,22 @@ def test_attention_is_of_runs_that_have_it(outline, runs):
 
 def test_the_same_runs_give_the_same_page(runs, result, text):
     assert render(runs, result, looks_of(runs[0])) == text
+
+
+def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(tmp_path):
+    test = HeldOut(["a b", "b a", "a rare b", "b b a a"], [["c d e f"], ["d c f e"], ["c x d e"], ["d d c c"]])
+    hyps = ["c d e f", "f e d c", "c x d e", "d d c e"]
+    knows_all = fake_run(tmp_path / "all", test, hyps)
+    lacks_one = fake_run(tmp_path / "few", test, hyps[::-1], "data.min_freq=2")
+    runs = [read_run(folder) for folder in (knows_all, lacks_one)]
+    _, header, rows = page._by_unknown(runs, ["all", "few"], "13a")
+    assert header[2:] == ("BLEU of these 1", "BLEU of the other 3")
+    for row, run, lacking in zip(rows, runs, ("0", "1"), strict=True):
+        others = bleu([run.hyps[i] for i in (0, 1, 3)], [run.test.references[i] for i in (0, 1, 3)])
+        of_these = bleu(run.hyps[2:3], run.test.references[2:3])
+        assert row[1:] == (lacking, f"{of_these:.1f}", f"{others:.1f}")
+    assert rows[0][2] == "100.0"
+    assert page._by_unknown(runs[:1], ["all"], "13a")[2][0][2] == NOTHING
 
 
 def test_one_run_has_a_page_too(runs):
