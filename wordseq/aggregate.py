@@ -13,16 +13,18 @@ from wordseq.config import Config, config_to_dict
 from wordseq.provenance import machine
 from wordseq.report import METRICS, NOTHING, RECORD_FORMAT, escape_markdown, markdown_table, number
 from wordseq.scored import ScoredRun
+from wordseq.tables import WHOLE_UNK, has_unk
 
 COMPARISON = "comparison"
 """`kind` of such a record; that of a single run has none."""
 FIGURES = (
     *("bits_per_char", "parameters", "train_minutes", "train_tokens_per_second", "train_chars_per_second"),
-    *("sentences_per_second", "peak_memory_mb", "perplexity", "length_ratio", "unk_rate", "step"),
+    *("bleu_whole_unk", "sentences_per_second", "peak_memory_mb", "perplexity", "length_ratio", "unk_rate", "step"),
 )
 """What is averaged over seeds beside the scores: figures of `compare.cost`."""
 USUAL_KEYS = ("data.level", "model.cell")
 """What tells rows apart where no setting differs."""
+_BETWEEN_LEVELS = (("chrf", ".1f"), ("ter", ".1f"), ("bits_per_char", ".3f"))
 TITLES = {"data.level": "Level", "model.cell": "Cell"}
 
 
@@ -88,13 +90,18 @@ def combinations_table(record: Mapping[str, Any]) -> str:
     keys = list(rows[0]["values"])
     # Tokens of one level are not those of another.
     levels = any(key.endswith("level") for key in record["varied"])
+    whole = all("bleu_whole_unk" in row for row in record["rows"]) and has_unk(record["rows"])
+    scores = {row["name"]: row["bleu"]["score"] for row in record["rows"]}
+    seeds = any(len(row["runs"]) > 1 for row in rows)
     unit, speed = ("chars", "characters") if levels else ("tokens", "tokens")
     header = (
         *(TITLES.get(key, f"`{key}`") for key in keys),
         *(
             "BLEU",
-            "95 % interval",
-            *(("chrF2", "Bits/char") if levels else ()),
+            *(["BLEU by seed"] if seeds else []),
+            "95 % interval, sentences",
+            *([escape_markdown(WHOLE_UNK)] if whole else []),
+            *(("chrF2", "TER", "Bits/char") if levels else ()),
             "Parameters",
             f"Training {speed}/s",
             "Translating sentences/s",
@@ -105,8 +112,10 @@ def combinations_table(record: Mapping[str, Any]) -> str:
         (
             *(_value(row["values"][key]) for key in keys),
             _spread(row["bleu"], ".1f"),
+            *([", ".join(f"{scores[name]:.1f}" for name in row["runs"])] if seeds else []),
             f"{row['bleu']['ci95'][0]:.1f} to {row['bleu']['ci95'][1]:.1f}",
-            *((_spread(row["chrf"], ".1f"), _spread(row["bits_per_char"], ".3f")) if levels else ()),
+            *([_spread(row["bleu_whole_unk"], ".1f")] if whole else []),
+            *((_spread(row[key], form) for key, form in _BETWEEN_LEVELS) if levels else ()),
             number(row["parameters"]["mean"], ",.0f"),
             _spread(row[f"train_{unit}_per_second"], ",.0f"),
             _spread(row["sentences_per_second"], ",.0f"),
@@ -135,20 +144,24 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
     lines = []
     if seeds[-1] > 1:
         lines.append(f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds.")
-    averaged = ", the runs' bounds averaged" if seeds[-1] > 1 else ""
+    averaged = ", the runs' bounds averaged; what a seed does is not in them" if seeds[-1] > 1 else ""
     signatures = dict.fromkeys(row["bleu"]["signature"] for row in record["combinations"])
     return [
         *lines,
-        f"Intervals: bootstrap over the {test['sentences']:,} test sentences{averaged};",
+        f"Intervals: 95 %, bootstrap over the {test['sentences']:,} test sentences{averaged};",
         f"BLEU {', '.join(f'`{signature}`' for signature in signatures)}.",
-        f"{escape_markdown(_places(record))}; wordseq {escape_markdown(record['commit'])};",
+        f"{escape_markdown(_places(record))};",
         f"`{record['command']}`",
     ]
 
 
 def _places(record: Mapping[str, Any]) -> str:
-    """Where the runs were trained; where the comparison was made if they do not say."""
+    """Where and by what the runs were trained, if they say, and compared."""
     places = dict.fromkeys(row.get("machine") for row in record["rows"])
+    versions = dict.fromkeys(row.get("trained_by") for row in record["rows"])
     if None in places:
-        return f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
-    return " and ".join(places)
+        return (
+            f"Compared on {record['machine']['cpu']}, {record['machine']['cores']} cores, by wordseq {record['commit']}"
+        )
+    by = "" if None in versions else f" by wordseq {' and '.join(versions)}"
+    return f"Trained on {' and '.join(places)}{by}; compared by wordseq {record['commit']}"

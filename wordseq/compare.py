@@ -14,11 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.config import Config, config_to_dict
-from wordseq.evaluation import DEFAULT_SEED, PAIRED_DRAWS, PairedScore, Score, paired_tests, rectangular, score_corpus
+from wordseq.evaluation import (
+    DEFAULT_SEED,
+    PAIRED_DRAWS,
+    PairedScore,
+    Score,
+    bleu,
+    paired_tests,
+    rectangular,
+    score_corpus,
+)
 from wordseq.provenance import commit
 from wordseq.report import METRICS, level_name
 from wordseq.scored import MEMORY_FILE, ScoredRun, digest, read_json
-from wordseq.vocab import coverage
+from wordseq.vocab import SPECIALS, UNK_ID, coverage
+
+ONE_TOKEN = "\u2047"
+"""What 13a and every other tokenizer of sacreBLEU leave whole, where they make `<`, `unk` and `>` of an unknown word."""
 
 
 def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT_SEED) -> dict[str, Any]:
@@ -33,7 +45,8 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
         `rows`, one a run: `run`, `name`, `level`, `cell`, `beam_size`, `bleu`, `chrf`, `ter` (each as
         `evaluation.Score`, with `difference` to the first run, `p_bootstrap`, `p_randomisation`, None in the first
         row), `different` (sentences translated otherwise than by the first run), `seed_only` (whether it differs from
-        the first run in train.seed and nothing else), and the figures of `cost`;
+        the first run in train.seed and nothing else), `bleu_whole_unk` (BLEU where an unknown word in the output is one
+        token, as it was to the model), and the figures of `cost`;
         `seeds`, groups of runs that differ in train.seed only; `settings` that differ, by key; `test` (`sentences`,
         `references`, `sha256`); `paired_signatures`; `seed`, `commit`, `command`.
     """
@@ -60,6 +73,7 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
                 },
                 "seed_only": run.config != runs[0].config
                 and _without_seed(run.config) == _without_seed(runs[0].config),
+                "bleu_whole_unk": bleu(with_whole_unk(run.hyps), run.test.references, tokenize=tokenize),
                 "different": sum(a != b for a, b in zip(run.hyps, runs[0].hyps, strict=True)),
                 **cost(run),
             }
@@ -101,17 +115,22 @@ def _metric(score: Score, paired: Mapping[str, PairedScore]) -> dict[str, Any]:
     }
 
 
+def with_whole_unk(hyps: Sequence[str]) -> list[str]:
+    """Texts in which an unknown word is one token to sacreBLEU's tokenizers, and wrong."""
+    return [hyp.replace(SPECIALS[UNK_ID], ONE_TOKEN) for hyp in hyps]
+
+
 def cost(run: ScoredRun) -> dict[str, Any]:
     """What a run took and what it sees, beside its scores; what was not measured is None.
 
     Returns:
         Comparable between token levels: `bits_per_char` of the first references, unknown words spelled out;
         `parameters`; `train_minutes`, with validation; `train_chars_per_second`, target characters;
-        `sentences_per_second` of translating; `peak_memory_mb`, MiB; `machine` of the training; `length_ratio`. Of
-        the run's own tokens: `src_vocab`, `tgt_vocab` (ids); `src_tokens`, `tgt_tokens` a test sentence, without end
-        marks; `train_tokens_per_second`, target tokens with end marks; `perplexity` a token; shares 0-1 `oov_rate` of
-        source tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens. And `step`, updates before the
-        best checkpoint.
+        `sentences_per_second` of translating; `peak_memory_mb`, MiB; `machine` and `trained_by` (version, commit) of the
+        training; `length_ratio`. Of the run's own tokens: `src_vocab`, `tgt_vocab` (ids); `src_tokens`, `tgt_tokens` a
+        test sentence, without end marks; `train_tokens_per_second`, target tokens with end marks; `perplexity` a token;
+        shares 0-1 `oov_rate` of source tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens. And
+        `step`, updates before the best checkpoint.
     """
     src, tgt = run.codecs
     sentences = len(run.test.sources)
@@ -133,6 +152,7 @@ def cost(run: ScoredRun) -> dict[str, Any]:
         "sentences_per_second": found("sentences_per_second"),
         "peak_memory_mb": _peak_memory(run.folder),
         "machine": _machine(run.folder),
+        "trained_by": _training_took(run.folder).get("wordseq"),
         "length_ratio": found("length_ratio"),
         "src_vocab": len(src.vocab),
         "tgt_vocab": len(tgt.vocab),

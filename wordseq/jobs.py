@@ -27,7 +27,7 @@ from wordseq.preparing import Prepared, prepare_corpus
 from wordseq.pretrained import check_vectors, read_vectors
 from wordseq.products import resolve_precision
 from wordseq.progress import TrainingProgress
-from wordseq.provenance import machine, peak_memory
+from wordseq.provenance import commit, machine, peak_memory
 from wordseq.reading import read_sentences
 from wordseq.report import result_record, terminal_table
 from wordseq.scored import HELD_OUT_FILE, MEMORY_FILE, checksum, read_held_out
@@ -96,7 +96,7 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) 
             told = board.Board(run, reporter)
         validator = Validator(translator, corpus.dev)
         progress = train(run, model, stores[0], stores[1], config.train, validator, told, team)
-    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine()})
+    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
     return progress
 
 
@@ -203,7 +203,7 @@ def evaluate_run(
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )
-    result |= {key: getattr(decode, key) for key in ("beam_size", "length_penalty", "precision")}
+    result |= {key: value for key, value in dataclasses.asdict(decode).items() if key != "batch_size"}
     result |= {"checkpoint": of_checkpoint}
     _save_evaluation(run, name, result, held_out, hyps)
     return result

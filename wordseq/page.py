@@ -9,6 +9,7 @@ import html
 import importlib.util
 import io
 import random
+import shlex
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
@@ -348,19 +349,22 @@ def _settings(runs: Sequence[ScoredRun], result: Mapping[str, Any]) -> str:
         name = text(row["name"])
         scored = text(str(run.evaluation.get("command") or NOTHING))
         made_by = text(str(run.evaluation.get("commit") or NOTHING))
+        again = text(f"wordseq train {shlex.quote(str(run.folder / 'config.toml'))} --run NEW")
         parts.append(
             f"<h3>{name}</h3><p>Scored by <code>{scored}</code>, wordseq {made_by}. The same settings train it again: "
-            f"<code>{text(f'wordseq train {run.folder}/config.toml --run NEW')}</code></p>"
+            f"<code>{again}</code></p>"
             f"<details><summary>All settings of {name}</summary>"
             f'<pre class="scroll" tabindex="0" role="region" aria-label="Settings of {name}">{_code(to_toml(run.config))}'
             "</pre></details>"
         )
-    compared = [str(run.folder / "eval" / "test.hyp") for run in runs]
-    command = f"sacrebleu {runs[0].folder / 'eval' / 'test.ref*'} -i {' '.join(compared)} -m bleu chrf ter"
-    command += " --paired-bs" if len(runs) > 1 else " --confidence"
+    compared = " ".join(shlex.quote(str(run.folder / "eval" / "test.hyp")) for run in runs)
+    command = f"sacrebleu {shlex.quote(str(runs[0].folder / 'eval'))}/test.ref* -i {compared} -m bleu chrf ter"
     tokenize = _tokenize(runs)
     command += "" if tokenize == "13a" else f" --tokenize {tokenize}"
-    parts.append(f"<p>sacreBLEU gives the same figures: <code>{text(command)}</code></p>")
+    options = ("--paired-bs -f text", "--paired-ar -f text") if len(runs) > 1 else ("--confidence",)
+    commands = " and ".join(f"<code>{text(f'{command} {option}')}</code>" for option in options)
+    equal = " Systems that nothing tells apart have p = 1 here." if len(runs) > 1 else ""
+    parts.append(f"<p>sacreBLEU gives the same figures: {commands}.{equal}</p>")
     return "".join(parts)
 
 

@@ -11,18 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from wordseq.config import Config, config_from_dict, read_toml
+from wordseq.config import Config, config_from_dict, config_to_dict, read_toml
 from wordseq.corpus import HeldOut
 from wordseq.errors import UserError
 from wordseq.evaluation import rectangular
 from wordseq.vocab import TextCodec
 
 _LOG_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
+_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
+"""What an entry of the log must have to be of use."""
 _FIGURES = ("sentences_per_second", "length_ratio", "perplexity", "bits_per_char", "unk_rate")
 """What is used of eval/test.json beside the scores, which are computed anew: numbers, or null where nothing was measured."""
 HELD_OUT_FILE = "held_out.json"
 MEMORY_FILE = "memory.json"
-"""In a run: `peak_bytes`, the most memory that its training held, and `machine`, where it ended; see `provenance.machine`."""
+"""In a run, of the process that ended its training: `peak_bytes`, the most memory it held, `machine` (see
+`provenance.machine`) and `wordseq` (see `provenance.commit`)."""
 _SHOWN = 60
 
 
@@ -32,7 +35,7 @@ class ScoredRun:
 
     Attributes:
         folder: as the user named it.
-        config: its settings.
+        config: its settings; of `decode`, those that the translations were made with.
         test: its test split.
         hyps: translations, one a source.
         evaluation: what `wordseq eval` saved.
@@ -101,6 +104,7 @@ def is_scored(folder: Path) -> bool:
         return False
     try:
         evaluation = _read_evaluation(result)
+        _as_decoded(Config(), evaluation, result)
     except UserError:
         return False
     if named := evaluation.get("checkpoint"):
@@ -132,7 +136,15 @@ def read_run(folder: Path) -> ScoredRun:
         raise UserError(f"{folder / 'eval' / 'test.hyp'}: {len(hyps):,} lines, expected {len(test.sources):,}")
     evaluation = _read_evaluation(folder / "eval" / "test.json")
     config = config_from_dict(read_toml(folder / "config.toml"), str(folder / "config.toml"))
+    config = _as_decoded(config, evaluation, folder / "eval" / "test.json")
     return ScoredRun(folder, config, test, hyps, evaluation, read_log(folder), *_checkpoint(folder / "best.npz"))
+
+
+def _as_decoded(config: Config, evaluation: Mapping[str, Any], path: Path) -> Config:
+    """The run's settings with those that its translations were made with, as far as the evaluation tells."""
+    table = config_to_dict(config)
+    table["decode"] |= {key: evaluation[key] for key in table["decode"] if key in evaluation}
+    return config_from_dict(table, str(path))
 
 
 def _read_evaluation(path: Path) -> dict[str, Any]:
@@ -180,7 +192,8 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _has_numbers(entry: Mapping[str, Any]) -> bool:
-    return all(is_number(entry.get(key, 0)) for key in _LOG_NUMBERS)
+    needed = _OF_KIND.get(str(entry.get("kind")), ())
+    return all(is_number(entry.get(key, 0)) for key in _LOG_NUMBERS) and all(key in entry for key in needed)
 
 
 def read_state(path: Path) -> dict[str, Any]:

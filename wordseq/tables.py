@@ -13,6 +13,11 @@ ABOUT_SEEDS = (
     "Intervals and p are of these translations and of the choice of test sentences; what the same settings would reach when "
     "trained again they do not say."
 )
+WHOLE_UNK = "BLEU, <unk> as one token"
+ABOUT_UNK = (
+    "sacreBLEU's tokenizer makes three wrong tokens of an <unk> in the output; to the model it was one, as the column "
+    "beside BLEU counts it."
+)
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 Column = tuple[str, str, str]
 """Heading, key of the row, format; without a format, as it is."""
@@ -71,15 +76,26 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
 
 
 def _scores_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    header = ("Run", *(rows[0][key]["name"] for key in METRICS), "Bits/char")
+    whole = has_unk(rows)
+    header = ("Run", *(rows[0][key]["name"] for key in METRICS), *([WHOLE_UNK] if whole else []), "Bits/char")
     return (
         "Scores with 95 % intervals",
         header,
         [
-            (row["name"], *(_with_interval(row[key]) for key in METRICS), number(row["bits_per_char"], ".3f"))
+            (
+                row["name"],
+                *(_with_interval(row[key]) for key in METRICS),
+                *([number(row["bleu_whole_unk"], ".1f")] if whole else []),
+                number(row["bits_per_char"], ".3f"),
+            )
             for row in rows
         ],
     )
+
+
+def has_unk(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether some run wrote unknown words, and the tokenizer of BLEU took them to pieces."""
+    return any(row["bleu_whole_unk"] != row["bleu"]["score"] for row in rows)
 
 
 def _with_interval(score: Mapping[str, Any]) -> str:
@@ -162,6 +178,8 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         for row in rows
         if row["seed_only"]
     ]
+    if has_unk(rows):
+        lines.append(ABOUT_UNK)
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
         f"{row['name']} differs from {rows[0]['name']} in {row['different']} sentences only: sacreBLEU's randomisation "
@@ -170,7 +188,8 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     ]
     lines.append(
         "Bits a character are of the first references, unknown words spelled out letter by letter. Training minutes include "
-        "validation. Translating at beam 1 is greedy. 1 MB is 2^20 bytes."
+        "validation. Training characters a second are tokens a second, times the characters a token has in the references. "
+        "Translating at beam 1 is greedy. 1 MB is 2^20 bytes."
     )
     lines += _machines(rows)
     return [*lines, f"wordseq {result['commit']}; command: {result['command']}"]

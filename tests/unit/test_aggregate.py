@@ -67,12 +67,14 @@ def test_the_record_says_what_produced_it_and_holds_no_sentence(record, folders)
 def test_the_table_has_a_row_a_combination(record):
     table, _, notes = combinations_table(record).partition("\n\n")
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-    assert header[:3] == ["Cell", "BLEU", "95 % interval"]
-    assert header[4] == "Training tokens/s"
+    assert header[:4] == ["Cell", "BLEU", "BLEU by seed", "95 % interval, sentences"]
+    assert header[5] == "Training tokens/s"
     assert [row[0] for row in rows] == ["gru", "sru"]
     bleu = record["combinations"][1]["bleu"]
     assert rows[1][1] == f"{bleu['mean']:.1f} ± {bleu['deviation']:.1f}"
-    assert rows[1][3] == "15"
+    second, first = (member["bleu"]["score"] for member in record["rows"][2:])
+    assert rows[1][2] == f"{first:.1f}, {second:.1f}"
+    assert rows[1][4] == "15"
     assert "over 2 seeds" in notes
     assert "`wordseq compare ...`" in notes
 
@@ -86,11 +88,26 @@ def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_pat
     record = comparison_record(runs, compare(runs), "levels")
     table = combinations_table(record)
     assert record["combinations"][0]["bleu"]["deviation"] is None
-    assert "| Level | BLEU | 95 % interval | chrF2 | Bits/char | Parameters | Training characters/s |" in table
+    assert (
+        "| Level | BLEU | 95 % interval, sentences | chrF2 | TER | Bits/char | Parameters | Training characters/s |"
+        in table
+    )
     (row,) = (line for line in table.splitlines() if line.startswith("| word |"))
     found = record["rows"][0]
-    assert f"| {found['chrf']['score']:.1f} | {found['bits_per_char']:.3f} | 15 |" in row
+    assert f"| {found['chrf']['score']:.1f} | {found['ter']['score']:.1f} | {found['bits_per_char']:.3f} | 15 |" in row
     assert "±" not in table
+
+
+def test_unknown_words_as_one_token_stand_beside_bleu_where_there_are_any(record):
+    rows = [{**row, "bleu_whole_unk": row["bleu"]["score"] + k % 2} for k, row in enumerate(record["rows"])]
+    combinations = [{**row, "bleu_whole_unk": {"mean": 77.7, "deviation": 0.5}} for row in record["combinations"]]
+    table = combinations_table({**record, "rows": rows, "combinations": combinations})
+    assert r"| 95 % interval, sentences | BLEU, \<unk\> as one token | Parameters |" in table
+    assert table.count("| 77.7 ± 0.5 |") == 2
+    assert "unk" not in combinations_table(record)
+    # Records of before this version do not have the figure.
+    rows = [{key: value for key, value in row.items() if key != "bleu_whole_unk"} for row in rows]
+    assert "unk" not in combinations_table({**record, "rows": rows})
 
 
 def test_the_table_says_where_the_runs_were_trained_if_all_of_them_say(record):
@@ -98,12 +115,18 @@ def test_the_table_says_where_the_runs_were_trained_if_all_of_them_say(record):
     here = f"{machine['cpu']}, {machine['cores']} cores"
     first, *others = record["rows"]
     for places, shown in (
-        (["Z80, 1 core"] * 4, " Z80, 1 core; wordseq"),
-        (["Z80, 1 core", "6502, 1 core", "Z80, 1 core", "Z80, 1 core"], " Z80, 1 core and 6502, 1 core; wordseq"),
-        (["Z80, 1 core", None, None, None], f" {here}; wordseq"),
+        (["Z80, 1 core"] * 4, "Trained on Z80, 1 core by wordseq 2; compared by wordseq"),
+        (
+            ["Z80, 1 core", "6502", "Z80, 1 core", "Z80, 1 core"],
+            "Trained on Z80, 1 core and 6502 by wordseq 2; compared",
+        ),
+        (["Z80, 1 core", None, None, None], f"Compared on {here}, by wordseq"),
     ):
-        rows = [{**row, "machine": place} for row, place in zip([first, *others], places, strict=True)]
+        rows = [
+            {**row, "machine": place, "trained_by": "2"} for row, place in zip([first, *others], places, strict=True)
+        ]
         assert shown in combinations_table({**record, "rows": rows}).replace("\\", "")
+    assert " by wordseq 2" not in combinations_table({**record, "rows": [*rows[1:], {**first, "trained_by": None}]})
 
 
 def test_the_command_writes_the_record(folders, tmp_path, capsys):

@@ -17,7 +17,7 @@ from wordseq.corpus import HeldOut
 from wordseq.errors import UserError
 from wordseq.evaluation import rectangular
 from wordseq.scored import check_same_test, is_scored, read_run, scored_runs
-from wordseq.tables import comparison_table
+from wordseq.tables import ABOUT_UNK, WHOLE_UNK, comparison_table, notes, tables
 
 SACREBLEU_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}
 
@@ -243,6 +243,49 @@ def test_damaged_lines_of_the_log_are_passed_over(folders, tmp_path):
     assert read_run(copy).log == read_run(folders[0]).log
 
 
+@pytest.mark.parametrize("kind", ["train", "dev"])
+@pytest.mark.parametrize("key", ["loss", "tokens", "bleu", "seconds"])
+def test_entries_of_the_log_that_lack_a_figure_are_passed_over(folders, tmp_path, kind, key):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    entry = {"kind": kind, "step": 5, "epoch": 2, "loss": 1.0, "tokens": 900, "bleu": 40.0, "seconds": 31.0}
+    del entry[key]
+    (copy / "metrics.jsonl").write_text(f"{(copy / 'metrics.jsonl').read_text()}{json.dumps(entry)}\n")
+    found = read_run(copy).log
+    needed = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}[kind]
+    assert found == [*read_run(folders[0]).log, *([] if key in needed else [entry])]
+
+
+def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_path):
+    hyps = [with_errors(held_out, 0.2, k) for k in (1, 2)]
+    runs = [fake_run(tmp_path / str(k), held_out, hyps[k], f"train.seed={k}") for k in (0, 1)]
+    assert len(compare(list(map(read_run, runs)))["seeds"]) == 1
+    change_json(runs[1] / "eval" / "test.json", copy_unknown=True, beam_size=5)
+    result = compare(list(map(read_run, runs)))
+    assert not result["seeds"]
+    assert not result["rows"][1]["seed_only"]
+    assert result["settings"]["decode.beam_size"] == [1, 5]
+    assert result["settings"]["decode.copy_unknown"] == [False, True]
+    change_json(runs[1] / "eval" / "test.json", beam_size="many")
+    with pytest.raises(UserError, match=r"test\.json: decode\.beam_size"):
+        read_run(runs[1])
+    assert not is_scored(runs[1])
+
+
+def test_an_unknown_word_in_the_output_is_one_wrong_token(tmp_path):
+    test = HeldOut(["a b c d e f g h"], [["one two three four five six seven eight"]])
+    texts = ["one two three four <unk> six seven eight", "one two three four other six seven eight"]
+    rows = compare([read_run(fake_run(tmp_path / str(k), test, [hyp])) for k, hyp in enumerate(texts)])["rows"]
+    assert rows[0]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
+    assert rows[1]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
+    assert rows[0]["bleu"]["score"] < rows[1]["bleu"]["score"] - 10
+    result = compare([read_run(tmp_path / "0")])
+    assert any(WHOLE_UNK in header for _, header, _ in tables(result))
+    assert ABOUT_UNK in notes(result)
+    without = compare([read_run(tmp_path / "1")])
+    assert not any(WHOLE_UNK in header for _, header, _ in tables(without))
+    assert ABOUT_UNK not in notes(without)
+
+
 def test_a_file_is_no_run(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: a file, expected a run folder"):
@@ -351,7 +394,7 @@ def test_the_command_prints_a_table_or_json(folders, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["compare", "RUN", "--record", "DIR/x", "--html", "DIR/./x"], "are the same file"),
+        (["compare", "RUN", "--record", "x", "--html", "DIR/x"], "are the same file"),
         (["compare", "RUN", "--html", "DIR/none/x"], "--html .*/none/x: no folder"),
         (["report", "RUN", "--html", "DIR"], "--html .*: a folder, expected a file"),
         (["sweep", "--levels", " , "], "argument --levels: ' , ' names nothing"),

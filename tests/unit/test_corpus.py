@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wordseq.config import SPLIT_FILES, DataConfig
-from wordseq.corpus import Corpus, Pair, describe, load_corpus, split_report
+from wordseq.corpus import Corpus, Pair, check_source, describe, load_corpus, split_report
 from wordseq.errors import UserError
 from wordseq.synthetic import SYNTHETIC
 
@@ -184,6 +184,14 @@ def test_a_packed_file_is_the_same_corpus(tmp_path: Path) -> None:
     packed = tmp_path / "pairs.tsv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert split_report(load(SMALL, path=str(packed)))["test"] == split_report(load(SMALL, path=str(path)))["test"]
+
+
+def test_what_is_named_is_looked_for_before_anything_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, cows(10))
+    for found in (path, f"{path}/member.txt"):  # A file that something lies in can only be an archive.
+        check_source(DataConfig(path=found))
+    with pytest.raises(UserError, match="no such file"):
+        check_source(DataConfig(path=str(tmp_path / "none.zip" / "member.txt")))
 
 
 @needs_mirror
