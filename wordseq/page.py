@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wordseq.compare import with_whole_unk
 from wordseq.config import to_toml
 from wordseq.errors import UserError
 from wordseq.evaluation import DEFAULT_SEED, bleu, by_length
@@ -221,17 +222,20 @@ def _kinds(runs: Sequence[ScoredRun], names: Sequence[str]) -> str:
 
 
 def _by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> Table:
-    """All runs on the same sentences, so that those which know every word show how hard these sentences are."""
+    """All runs on the same sentences, so that those which know every word show how hard these sentences are.
+
+    An unknown word of the output is one token, so that what is seen is how well the rest is translated.
+    """
     lacks = [[any(token not in run.codecs[0].vocab for token in tokens) for tokens in run.src_tokens] for run in runs]
     some = [any(of_sentence) for of_sentence in zip(*lacks, strict=True)]
     parts = [[i for i, found in enumerate(some) if found == wanted] for wanted in (True, False)]
 
     def score(run: ScoredRun, chosen: Sequence[int]) -> str:
-        hyps, refs = [run.hyps[i] for i in chosen], [run.test.references[i] for i in chosen]
+        hyps, refs = with_whole_unk([run.hyps[i] for i in chosen]), [run.test.references[i] for i in chosen]
         return f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING
 
     return (
-        "BLEU of test sentences with a source word or sign that the vocabulary of some run lacks, and of the others",
+        "BLEU, <unk> as one token, of sentences with a source word or sign that the vocabulary of some run lacks, and of the others",
         ("Run", "It lacks one in", f"BLEU of these {len(parts[0]):,}", f"BLEU of the other {len(parts[1]):,}"),
         [
             (name, f"{sum(found):,}", *(score(run, chosen) for chosen in parts))

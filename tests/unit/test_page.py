@@ -192,14 +192,16 @@ def test_the_same_runs_give_the_same_page(runs, result, text):
 
 def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(tmp_path):
     test = HeldOut(["a b", "b a", "a rare b", "b b a a"], [["c d e f"], ["d c f e"], ["c x d e"], ["d d c c"]])
-    hyps = ["c d e f", "f e d c", "c x d e", "d d c e"]
+    hyps = ["c d e f", "f e d c", "c x d e", "d d c <unk>"]
     knows_all = fake_run(tmp_path / "all", test, hyps)
     lacks_one = fake_run(tmp_path / "few", test, hyps[::-1], "data.min_freq=2")
     runs = [read_run(folder) for folder in (knows_all, lacks_one)]
     _, header, rows = page._by_unknown(runs, ["all", "few"], "13a")
     assert header[2:] == ("BLEU of these 1", "BLEU of the other 3")
     for row, run, lacking in zip(rows, runs, ("0", "1"), strict=True):
-        others = bleu([run.hyps[i] for i in (0, 1, 3)], [run.test.references[i] for i in (0, 1, 3)])
+        others = bleu(
+            [run.hyps[i].replace("<unk>", "wrong") for i in (0, 1, 3)], [run.test.references[i] for i in (0, 1, 3)]
+        )
         of_these = bleu(run.hyps[2:3], run.test.references[2:3])
         assert row[1:] == (lacking, f"{of_these:.1f}", f"{others:.1f}")
     assert rows[0][2] == "100.0"
