@@ -235,7 +235,7 @@ def _by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) 
         return f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING
 
     return (
-        "BLEU, <unk> as one token, of sentences with a source word or sign that the vocabulary of some run lacks, and of the others",
+        "BLEU, <unk> as one token, of sentences with a source word or sign that some run's vocabulary lacks, and of the others",
         ("Run", "It lacks one in", f"BLEU of these {len(parts[0]):,}", f"BLEU of the other {len(parts[1]):,}"),
         [
             (name, f"{sum(found):,}", *(score(run, chosen) for chosen in parts))
