@@ -18,8 +18,8 @@ from wordseq.evaluation import rectangular
 from wordseq.vocab import TextCodec
 
 _LOG_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
-_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
-"""What an entry of the log must have to be of use."""
+_SHOWN_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
+"""What an entry of the log must have to be shown."""
 _FIGURES = ("sentences_per_second", "length_ratio", "perplexity", "bits_per_char", "unk_rate")
 """What is used of eval/test.json beside the scores, which are computed anew: numbers, or null where nothing was measured."""
 HELD_OUT_FILE = "held_out.json"
@@ -39,7 +39,7 @@ class ScoredRun:
         test: its test split.
         hyps: translations, one a source.
         evaluation: what `wordseq eval` saved.
-        log: entries of metrics.jsonl.
+        log: entries of metrics.jsonl that have all their figures.
         parameters: numbers in the best checkpoint.
         step: updates before it.
     """
@@ -137,7 +137,12 @@ def read_run(folder: Path) -> ScoredRun:
     evaluation = _read_evaluation(folder / "eval" / "test.json")
     config = config_from_dict(read_toml(folder / "config.toml"), str(folder / "config.toml"))
     config = _as_decoded(config, evaluation, folder / "eval" / "test.json")
-    return ScoredRun(folder, config, test, hyps, evaluation, read_log(folder), *_checkpoint(folder / "best.npz"))
+    log = [
+        entry
+        for entry in read_log(folder)
+        if all(key in entry for key in _SHOWN_OF_KIND.get(str(entry.get("kind")), ()))
+    ]
+    return ScoredRun(folder, config, test, hyps, evaluation, log, *_checkpoint(folder / "best.npz"))
 
 
 def _as_decoded(config: Config, evaluation: Mapping[str, Any], path: Path) -> Config:
@@ -192,8 +197,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _has_numbers(entry: Mapping[str, Any]) -> bool:
-    needed = _OF_KIND.get(str(entry.get("kind")), ())
-    return all(is_number(entry.get(key, 0)) for key in _LOG_NUMBERS) and all(key in entry for key in needed)
+    return all(is_number(entry.get(key, 0)) for key in _LOG_NUMBERS)
 
 
 def read_state(path: Path) -> dict[str, Any]:
