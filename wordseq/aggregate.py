@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wordseq.compare import by_settings
+from wordseq.compare import CHANCE, by_settings
 from wordseq.config import Config, config_to_dict
 from wordseq.provenance import machine
 from wordseq.report import METRICS, NOTHING, RECORD_FORMAT, escape_markdown, markdown_table, number
@@ -37,13 +37,13 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         name: of the experiment.
 
     Returns:
-        `format`, `kind`, `experiment`; `varied`, the settings that differ, without the seed; `combinations`, one for
-        all runs that differ in train.seed only: `values` of those settings, `seeds`, `runs`, and of each score and of
+        `format`, `kind`, `experiment`; `varied`, the settings that differ, without `CHANCE`; `combinations`, one for
+        all runs that differ in `CHANCE` only: `values` of those settings, `seeds`, `runs`, and of each score and of
         each of `FIGURES` `mean` and standard `deviation` (None for one seed), of scores also `ci95`, the runs'
         bootstrap bounds averaged; `settings` of the first run; and `rows` (without `run`), `test`, `seed`, `command`,
         `commit` of the comparison, `machine` (this one), `date` (UTC, ISO 8601).
     """
-    varied = [key for key in result["settings"] if key != "train.seed"]
+    varied = [key for key in result["settings"] if key.removeprefix("train.") not in CHANCE]
     found = by_settings(runs, result["rows"])
     return {
         "format": RECORD_FORMAT,

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from wordseq.config import Config, config_to_dict
+from wordseq.config import Config, TrainConfig, config_to_dict
 from wordseq.evaluation import (
     DEFAULT_SEED,
     PAIRED_DRAWS,
@@ -29,6 +29,9 @@ from wordseq.report import METRICS, level_name
 from wordseq.scored import MEMORY_FILE, ScoredRun, digest, read_json
 from wordseq.vocab import SPECIALS, UNK_ID, coverage
 
+CHANCE = ("seed", "shards", "tensorboard")
+"""Settings of `train` in which two samples of the same may differ: the parts of a batch change what is drawn for dropout, and the
+rounding."""
 ONE_TOKEN = "\u2047"
 """What 13a and every other tokenizer of sacreBLEU leave whole, where they make `<`, `unk` and `>` of an unknown word."""
 
@@ -45,9 +48,9 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
         `rows`, one a run: `run`, `name`, `level`, `cell`, `beam_size`, `bleu`, `chrf`, `ter` (each as
         `evaluation.Score`, with `difference` to the first run, `p_bootstrap`, `p_randomisation`, None in the first
         row), `different` (sentences translated otherwise than by the first run), `seed_only` (whether it differs from
-        the first run in train.seed and nothing else), `bleu_whole_unk` (BLEU where an unknown word in the output is one
+        the first run in train.seed and in nothing but `CHANCE`), `bleu_whole_unk` (BLEU where an unknown word in the output is one
         token, as it was to the model), and the figures of `cost`;
-        `seeds`, groups of runs that differ in train.seed only; `settings` that differ, by key; `test` (`sentences`,
+        `seeds`, groups of runs that differ in `CHANCE` only; `settings` that differ, by key; `test` (`sentences`,
         `references`, `sha256`); `paired_signatures`; `seed`, `commit`, `command`.
     """
     refs = rectangular(runs[0].test.references)
@@ -71,8 +74,8 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
                     key: _metric(scores[k][key], {test: results[key] for test, results in paired.items()})
                     for key in METRICS
                 },
-                "seed_only": run.config != runs[0].config
-                and _without_seed(run.config) == _without_seed(runs[0].config),
+                "seed_only": run.config.train.seed != runs[0].config.train.seed
+                and _without_chance(run.config) == _without_chance(runs[0].config),
                 "bleu_whole_unk": bleu(with_whole_unk(run.hyps), run.test.references, tokenize=tokenize),
                 "different": sum(a != b for a, b in zip(run.hyps, runs[0].hyps, strict=True)),
                 **cost(run),
@@ -208,16 +211,16 @@ def differing_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
 def by_settings(
     runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Config, dict[int, Mapping[str, Any]]]]:
-    """The rows of runs that differ in their seed only, together: settings with the seed 0, and rows by seed."""
+    """The rows of runs that differ in `CHANCE` only, together: settings without it, and rows by seed."""
     groups: dict[Config, dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
         # A second copy of a run is no second sample.
-        groups.setdefault(_without_seed(run.config), {}).setdefault(run.config.train.seed, row)
+        groups.setdefault(_without_chance(run.config), {}).setdefault(run.config.train.seed, row)
     return list(groups.items())
 
 
-def _without_seed(config: Config) -> Config:
-    return replace(config, train=replace(config.train, seed=0))
+def _without_chance(config: Config) -> Config:
+    return replace(config, train=replace(config.train, **{key: getattr(TrainConfig, key) for key in CHANCE}))
 
 
 def _seeds(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

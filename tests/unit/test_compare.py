@@ -10,6 +10,7 @@ import pytest
 
 from tests.fake_runs import fake_run, score, some_test, with_errors, write_checkpoint
 from tests.runs import environment
+from wordseq.aggregate import comparison_record
 from wordseq.cli import main
 from wordseq.compare import compare, names, train_speed
 from wordseq.config import load_config
@@ -253,6 +254,24 @@ def test_entries_of_the_log_that_lack_a_figure_are_passed_over(folders, tmp_path
     found = read_run(copy).log
     needed = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}[kind]
     assert found == [*read_run(folders[0]).log, *([] if key in needed else [entry])]
+
+
+def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, tmp_path):
+    settings = (
+        ("train.seed=1", "train.shards=1"),
+        ("train.seed=2", "train.shards=2"),
+        ("train.seed=1", "train.shards=2"),
+    )
+    runs = [
+        read_run(fake_run(tmp_path / str(k), held_out, with_errors(held_out, 0.2, k), *given))
+        for k, given in enumerate(settings)
+    ]
+    result = compare(runs)
+    assert [group["seeds"] for group in result["seeds"]] == [[1, 2]]
+    assert [row["seed_only"] for row in result["rows"]] == [False, True, False]
+    record = comparison_record(runs, result, "x")
+    assert record["varied"] == []
+    assert len(record["combinations"]) == 1
 
 
 def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_path):
