@@ -30,10 +30,10 @@ from wordseq.scored import MEMORY_FILE, ScoredRun, digest, read_json
 from wordseq.vocab import SPECIALS, UNK_ID, coverage
 
 CHANCE = ("seed", "shards", "tensorboard")
-"""Settings of `train` in which two samples of the same may differ: the parts of a batch change what is drawn for dropout, and the
-rounding."""
+"""Settings of `train` in which two samples of the same may differ: the parts of a batch change what is drawn for dropout, and
+how sums are rounded."""
 ONE_TOKEN = "\u2047"
-"""What 13a and every other tokenizer of sacreBLEU leave whole, where they make `<`, `unk` and `>` of an unknown word."""
+"""What 13a leaves whole, where it makes `<`, `unk` and `>` of an unknown word."""
 
 
 def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT_SEED) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
         `rows`, one a run: `run`, `name`, `level`, `cell`, `beam_size`, `bleu`, `chrf`, `ter` (each as
         `evaluation.Score`, with `difference` to the first run, `p_bootstrap`, `p_randomisation`, None in the first
         row), `different` (sentences translated otherwise than by the first run), `seed_only` (whether it differs from
-        the first run in train.seed and in nothing but `CHANCE`), `bleu_whole_unk` (BLEU where an unknown word in the output is one
-        token, as it was to the model), and the figures of `cost`;
+        the first run in train.seed and in nothing but `CHANCE`), `bleu_whole_unk` (BLEU where an unknown word in the
+        output is one token, as it was to the model), and the figures of `cost`;
         `seeds`, groups of runs that differ in `CHANCE` only; `settings` that differ, by key; `test` (`sentences`,
         `references`, `sha256`); `paired_signatures`; `seed`, `commit`, `command`.
     """
