@@ -4,7 +4,7 @@ The record has what `compare` gives for every run and no sentence of the corpus.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +21,11 @@ FIGURES = (
     *("bits_per_char", "parameters", "train_minutes", "train_tokens_per_second", "train_chars_per_second"),
     *("bleu_whole_unk", "sentences_per_second", "peak_memory_mb", "perplexity", "length_ratio", "unk_rate", "step"),
 )
-"""What is averaged over seeds beside the scores: figures of `compare.cost`."""
+"""What is averaged over seeds beside the scores: figures of a row of `compare.compare`."""
 USUAL_KEYS = ("data.level", "model.cell")
 """What tells rows apart where no setting differs."""
-_BETWEEN_LEVELS = (("chrf", ".1f"), ("ter", ".1f"), ("bits_per_char", ".3f"))
+Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+"""Title, and the cell of a combination."""
 TITLES = {"data.level": "Level", "model.cell": "Cell"}
 
 
@@ -86,44 +87,47 @@ def _averaged(values: Sequence[float | None]) -> dict[str, Any]:
 
 def combinations_table(record: Mapping[str, Any]) -> str:
     """A comparison's record as Markdown: one row a combination, seeds averaged, and what a reader must know."""
-    rows = record["combinations"]
-    keys = list(rows[0]["values"])
+    columns = _columns(record)
+    rows = [[cell(row) for _, cell in columns] for row in record["combinations"]]
+    return f"{markdown_table([title for title, _ in columns], rows)}\n\n{' '.join(_notes(record))}\n"
+
+
+def _columns(record: Mapping[str, Any]) -> list[Column]:
+    combinations, rows = record["combinations"], record["rows"]
+    scores = {row["name"]: row["bleu"]["score"] for row in rows}
+    columns: list[Column] = [
+        *(
+            (TITLES.get(key, f"`{key}`"), lambda row, key=key: _value(row["values"][key]))
+            for key in combinations[0]["values"]
+        ),
+        _mean("BLEU", "bleu", ".1f"),
+    ]
+    if any(len(row["runs"]) > 1 for row in combinations):
+        columns.append(("BLEU by seed", lambda row: ", ".join(f"{scores[name]:.1f}" for name in row["runs"])))
+    columns.append(("95 % interval, sentences", lambda row: "{:.1f} to {:.1f}".format(*row["bleu"]["ci95"])))
+    # Records of before this figure do not have it.
+    if all("bleu_whole_unk" in row for row in rows) and has_unk(rows):
+        columns.append(_mean(escape_markdown(WHOLE_UNK), "bleu_whole_unk", ".1f"))
     # Tokens of one level are not those of another.
     levels = any(key.endswith("level") for key in record["varied"])
-    whole = all("bleu_whole_unk" in row for row in record["rows"]) and has_unk(record["rows"])
-    scores = {row["name"]: row["bleu"]["score"] for row in record["rows"]}
-    seeds = any(len(row["runs"]) > 1 for row in rows)
+    if levels:
+        columns += [
+            _mean("chrF2", "chrf", ".1f"),
+            _mean("TER", "ter", ".1f"),
+            _mean("Bits/char", "bits_per_char", ".3f"),
+        ]
     unit, speed = ("chars", "characters") if levels else ("tokens", "tokens")
-    header = (
-        *(TITLES.get(key, f"`{key}`") for key in keys),
-        *(
-            "BLEU",
-            *(["BLEU by seed"] if seeds else []),
-            "95 % interval, sentences",
-            *([escape_markdown(WHOLE_UNK)] if whole else []),
-            *(("chrF2", "TER", "Bits/char") if levels else ()),
-            "Parameters",
-            f"Training {speed}/s",
-            "Translating sentences/s",
-            "Training minutes",
-        ),
-    )
-    lines = [
-        (
-            *(_value(row["values"][key]) for key in keys),
-            _spread(row["bleu"], ".1f"),
-            *([", ".join(f"{scores[name]:.1f}" for name in row["runs"])] if seeds else []),
-            f"{row['bleu']['ci95'][0]:.1f} to {row['bleu']['ci95'][1]:.1f}",
-            *([_spread(row["bleu_whole_unk"], ".1f")] if whole else []),
-            *((_spread(row[key], form) for key, form in _BETWEEN_LEVELS) if levels else ()),
-            number(row["parameters"]["mean"], ",.0f"),
-            _spread(row[f"train_{unit}_per_second"], ",.0f"),
-            _spread(row["sentences_per_second"], ",.0f"),
-            _spread(row["train_minutes"], ".1f"),
-        )
-        for row in rows
+    return [
+        *columns,
+        ("Parameters", lambda row: number(row["parameters"]["mean"], ",.0f")),
+        _mean(f"Training {speed}/s", f"train_{unit}_per_second", ",.0f"),
+        _mean("Translating sentences/s", "sentences_per_second", ",.0f"),
+        _mean("Training minutes", "train_minutes", ".1f"),
     ]
-    return f"{markdown_table(header, lines)}\n\n{' '.join(_notes(record))}\n"
+
+
+def _mean(title: str, key: str, form: str) -> Column:
+    return title, lambda row: _spread(row[key], form)
 
 
 def _value(value: Any) -> str:

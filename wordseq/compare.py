@@ -23,17 +23,16 @@ from wordseq.evaluation import (
     paired_tests,
     rectangular,
     score_corpus,
+    with_whole_unk,
 )
 from wordseq.provenance import commit
 from wordseq.report import METRICS, level_name
 from wordseq.scored import MEMORY_FILE, ScoredRun, digest, read_json
-from wordseq.vocab import SPECIALS, UNK_ID, coverage
+from wordseq.vocab import coverage
 
 CHANCE = ("seed", "shards", "tensorboard")
 """Settings of `train` in which two samples of the same may differ: the parts of a batch change what is drawn for dropout, and
 how sums are rounded."""
-ONE_TOKEN = "\u2047"
-"""What 13a leaves whole, where it makes `<`, `unk` and `>` of an unknown word."""
 
 
 def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT_SEED) -> dict[str, Any]:
@@ -118,11 +117,6 @@ def _metric(score: Score, paired: Mapping[str, PairedScore]) -> dict[str, Any]:
     }
 
 
-def with_whole_unk(hyps: Sequence[str]) -> list[str]:
-    """Texts in which an unknown word is one token to sacreBLEU's tokenizers, and wrong."""
-    return [hyp.replace(SPECIALS[UNK_ID], ONE_TOKEN) for hyp in hyps]
-
-
 def cost(run: ScoredRun) -> dict[str, Any]:
     """What a run took and what it sees, beside its scores; what was not measured is None.
 
@@ -141,6 +135,7 @@ def cost(run: ScoredRun) -> dict[str, Any]:
     running = sum(map(len, run.tgt_tokens))
     chars = sum(len(references[0]) for references in run.test.references)
     seconds = max((entry.get("seconds", 0.0) for entry in run.log), default=None)
+    took = _training_took(run.folder)
     found = run.evaluation.get
     bits = found("bits_per_char")
     if bits is not None and "spelling_bits_per_char" not in run.evaluation:
@@ -153,9 +148,9 @@ def cost(run: ScoredRun) -> dict[str, Any]:
         "train_tokens_per_second": speed,
         "train_chars_per_second": None if speed is None else speed * chars / (running + sentences),
         "sentences_per_second": found("sentences_per_second"),
-        "peak_memory_mb": _peak_memory(run.folder),
-        "machine": _machine(run.folder),
-        "trained_by": _training_took(run.folder).get("wordseq"),
+        "peak_memory_mb": took["peak_bytes"] / 2**20 if isinstance(took.get("peak_bytes"), int) else None,
+        "machine": _machine(took.get("machine")),
+        "trained_by": str(took["wordseq"]) if "wordseq" in took else None,
         "length_ratio": found("length_ratio"),
         "src_vocab": len(src.vocab),
         "tgt_vocab": len(tgt.vocab),
@@ -185,14 +180,8 @@ def _training_took(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _peak_memory(folder: Path) -> float | None:
-    peak = _training_took(folder).get("peak_bytes")
-    return peak / 2**20 if isinstance(peak, int) else None
-
-
-def _machine(folder: Path) -> str | None:
-    """Processor and cores of the machine that a run was trained on."""
-    found = _training_took(folder).get("machine")
+def _machine(found: object) -> str | None:
+    """Processor and cores of a machine."""
     return f"{found.get('cpu')}, {_cores(found.get('cores'))}" if isinstance(found, dict) else None
 
 

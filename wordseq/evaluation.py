@@ -21,6 +21,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
 from wordseq.provenance import commit
+from wordseq.vocab import SPECIALS, UNK_ID
 
 DEFAULT_SEED = 12345  # sacreBLEU's own
 # Those of sacreBLEU's tokenizers that need neither a download nor a package more.
@@ -165,6 +166,11 @@ def bleu(
 ) -> float:
     """BLEU, 0-100, without an interval: for validation while training. Arguments and errors as `score_corpus`."""
     return float(_corpus_bleu(hyps, refs, tokenize, lowercase).score)
+
+
+def with_whole_unk(hyps: Sequence[str]) -> list[str]:
+    """Texts in which an unknown word is one wrong token, where 13a makes the three `<`, `unk` and `>` of it."""
+    return [hyp.replace(SPECIALS[UNK_ID], "\u2047") for hyp in hyps]
 
 
 def length_ratio(

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wordseq.compare import with_whole_unk
 from wordseq.config import to_toml
 from wordseq.errors import UserError
-from wordseq.evaluation import DEFAULT_SEED, bleu, by_length
+from wordseq.evaluation import DEFAULT_SEED, bleu, by_length, with_whole_unk
 from wordseq.report import METRICS, NOTHING, number, one_line
 from wordseq.scored import ScoredRun
 from wordseq.tables import ABOUT_SEEDS, Table, notes, signatures, tables

@@ -104,7 +104,7 @@ def is_scored(folder: Path) -> bool:
         return False
     try:
         evaluation = _read_evaluation(result)
-        _as_decoded(Config(), evaluation, result)
+        _as_decoded(Config(), evaluation, result)  # Whether what it says of decoding can be.
     except UserError:
         return False
     if named := evaluation.get("checkpoint"):

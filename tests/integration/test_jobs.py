@@ -28,6 +28,7 @@ from wordseq.jobs import (
     train_run,
     translate_lines,
 )
+from wordseq.provenance import commit, machine
 from wordseq.scored import checksum, read_held_out
 from wordseq.threads import parts
 from wordseq.translator import Translator
@@ -65,6 +66,12 @@ def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
         *("previous.npz", "memory.json"),
         *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab")),
     }
+
+
+def test_a_run_notes_where_and_by_what_it_was_trained(trained):
+    found = json.loads((trained[0].folder / "memory.json").read_text())
+    assert found["peak_bytes"] > 2**20
+    assert (found["machine"], found["wordseq"]) == (machine(), commit())
 
 
 def test_what_is_said_covers_data_vocabulary_model_and_validation(trained):

@@ -1,6 +1,7 @@
 import html
 import itertools
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,17 @@ def test_attention_is_of_runs_that_have_it(outline, runs):
     assert sum("Attention of plain" in label for label in labels) == len(chosen_sentences(runs[0].test.sources))
     assert not [label for label in labels if label.startswith("Attention of <b>")]
     assert any("Without attention" in shown for shown in outline.texts)
+
+
+def test_commands_on_the_page_name_the_files_whatever_is_in_their_names(outline, runs):
+    commands = [shlex.split(shown) for shown in outline.texts if shown.startswith(("sacrebleu ", "wordseq train "))]
+    assert [words[:1] for words in commands] == [["wordseq"]] * len(runs) + [["sacrebleu"]] * 2
+    for run, words in zip(runs, commands, strict=False):
+        assert words[2:] == [str(run.folder / "config.toml"), "--run", "NEW"]
+    for words, test in zip(commands[len(runs) :], ("--paired-bs", "--paired-ar"), strict=True):
+        assert words[1] == str(runs[0].folder / "eval" / "test.ref*")
+        assert words[3:5] == [str(run.folder / "eval" / "test.hyp") for run in runs]
+        assert test in words
 
 
 def test_the_same_runs_give_the_same_page(runs, result, text):
