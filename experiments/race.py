@@ -34,7 +34,7 @@ def ours(cell: str, seed: int, options: argparse.Namespace, folder: str) -> list
     sets = (*SAME, f"model.cell={cell}", f"train.seed={seed}", f"train.max_epochs={options.epochs}", *options.set)
     settings = [word for text in sets for word in ("--set", text)]
     config = str(HERE / "multi30k-de-en.toml")
-    return [sys.executable, "-m", "wordseq.cli", "train", config, "--run", f"{folder}/{cell}-{seed}", *settings]
+    return [sys.executable, "-m", "wordseq", "train", config, "--run", f"{folder}/{cell}-{seed}", *settings]
 
 
 def bleu_of_ours(line: str) -> float | None:

@@ -62,7 +62,7 @@ def anonymous_mb(process: int) -> float:
 def measure(path: Path, folder: Path) -> dict[str, float]:
     """Train on a file and watch."""
     sets = [word for text in (f"data.path={path}", *QUICK) for word in ("--set", text)]
-    words = [sys.executable, "-m", "wordseq.cli", "train", "--run", str(folder / "run"), *sets]
+    words = [sys.executable, "-m", "wordseq", "train", "--run", str(folder / "run"), *sets]
     peaks = {"preparing": 0.0, "all": 0.0}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     done = threading.Event()
@@ -89,8 +89,8 @@ def measure(path: Path, folder: Path) -> dict[str, float]:
 def preparing_seconds(path: Path, folder: Path) -> tuple[float, float]:
     """Wall and processor seconds of preparing alone."""
     script = (
-        "import sys; from pathlib import Path; from wordseq.config import DataConfig; "
-        "from wordseq.preparing import prepare_corpus; "
+        "import sys; from pathlib import Path; from wordseq.config.schema import DataConfig; "
+        "from wordseq.batches.prepare import prepare_corpus; "
         "prepare_corpus(DataConfig(path=sys.argv[1], max_size=5000), Path(sys.argv[2]))"
     )
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordseq.aggregate import COMPARISON, combinations_table
 from wordseq.benchmark.tables import bench_table, grow_table, parts_table
-from wordseq.report import read_records, results_table
+from wordseq.comparison.record import COMPARISON, combinations_table
+from wordseq.evaluation.records import read_records, results_table
 
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "docs" / "speed.md")

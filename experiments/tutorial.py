@@ -24,19 +24,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.quiet import import_tensorflow
+from wordseq.system.tensorflow import import_tensorflow
 
 import_tensorflow()  # Without its start-up messages.
 
 import keras
 import tensorflow as tf
 
-from wordseq.checkpoint import Run
-from wordseq.corpus import load_corpus
-from wordseq.errors import UserError
-from wordseq.evaluation import Score, score_corpus
-from wordseq.scored import read_run
-from wordseq.splits import HeldOut
+from wordseq.comparison.scored_runs import read_run
+from wordseq.data.in_memory import load_corpus
+from wordseq.data.splits import HeldOut
+from wordseq.evaluation.metrics import Score, score_corpus
+from wordseq.runs.folder import Run
+from wordseq.system.errors import UserError
 
 UNITS, WORDS, BATCH, STEPS, EPOCHS, PATIENCE, VALIDATION, LONGEST = 256, 5000, 64, 100, 100, 3, 20, 50
 PAD, UNK, START, END = range(4)

@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-from wordseq.quiet import import_tensorflow
+from wordseq.system.tensorflow import import_tensorflow
 
 import_tensorflow()
 

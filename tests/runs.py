@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from wordseq.config import CELLS
-from wordseq.synthetic import Pair, phrasebook
+from wordseq.config.schema import CELLS
+from wordseq.phrasebook import Pair, phrasebook
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -61,7 +61,7 @@ def without_notes(err: str) -> str:
 
 def command(*arguments: str | Path) -> list[str]:
     """The command line as a process."""
-    return [sys.executable, "-m", "wordseq.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "wordseq", *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

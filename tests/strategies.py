@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from wordseq.normalisation import normalise
+from wordseq.text.normalise import normalise
 
 _HOSTILE = (
     # Looks like a token, a mark or an escape of ours or of SentencePiece.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wordseq.translator import Translator as Translator
+    from wordseq.decoding.translator import Translator as Translator
 
 __all__ = ["Translator"]
 
@@ -11,10 +11,10 @@ __all__ = ["Translator"]
 def __getattr__(name: str) -> Any:
     """`wordseq.Translator`, loaded with TensorFlow when it is first asked for."""
     if name == "Translator":
-        from wordseq.quiet import import_tensorflow
+        from wordseq.system.tensorflow import import_tensorflow
 
         import_tensorflow()
-        from wordseq.translator import Translator
+        from wordseq.decoding.translator import Translator
 
         return Translator
     raise AttributeError(f"module 'wordseq' has no attribute {name!r}")

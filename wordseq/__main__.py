@@ -2,6 +2,6 @@
 
 import sys
 
-from wordseq.cli import main
+from wordseq.cli.main import main
 
 sys.exit(main())

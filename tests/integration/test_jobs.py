@@ -12,26 +12,26 @@ import pytest
 
 from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.runs import entries, files_of, settings, write_pairs
-from wordseq import jobs
-from wordseq.board import read_events
-from wordseq.checkpoint import BEST, LAST, Run, arrays_of, by_path, sha256_of
-from wordseq.config import load_config
-from wordseq.corpus import HeldOut, load_corpus
-from wordseq.errors import UserError
-from wordseq.evaluation import bleu
-from wordseq.jobs import (
-    Validator,
-    describe_run,
-    evaluate_run,
-    read_files,
-    record_of,
-    train_run,
-    translate_lines,
-)
-from wordseq.provenance import commit, machine
-from wordseq.scored import checksum, read_held_out
-from wordseq.threads import parts
-from wordseq.translator import Translator
+from wordseq.config.load import load_config
+from wordseq.data.in_memory import load_corpus
+from wordseq.data.splits import HeldOut
+from wordseq.decoding.stream import translate_lines
+from wordseq.decoding.translator import Translator
+from wordseq.evaluation import evaluate
+from wordseq.evaluation.evaluate import evaluate_run, read_files, reference_nats
+from wordseq.evaluation.metrics import bleu
+from wordseq.evaluation.records import record_of
+from wordseq.runs.checkpoint import sha256_of
+from wordseq.runs.describe import describe_run
+from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.reading import checksum, read_held_out
+from wordseq.runs.weights import arrays_of, by_path, load_model
+from wordseq.system.errors import UserError
+from wordseq.system.platform import commit, machine, parts
+from wordseq.training import run as training_run
+from wordseq.training.run import train_run
+from wordseq.training.tensorboard import read_events
+from wordseq.training.validation import Validator
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(traine
     dev = read_held_out(run.folder, "dev")
     found = Validator(translator, dev)()
     assert found.bleu == bleu(translator(dev.sources), dev.references)
-    nats, tokens = jobs.reference_nats(translator, dev)
+    nats, tokens = reference_nats(translator, dev)
     assert found.loss == nats / tokens
     # Weights near their start: close to uniform over the vocabulary.
     assert found.loss == pytest.approx(math.log(len(translator.tgt.vocab)), rel=0.1)
@@ -188,7 +188,7 @@ def test_a_run_cut_short_while_it_was_begun_is_begun_anew(tmp_path, pairs, monke
         with pytest.raises(Killed):
             quiet_train(tmp_path / "run", pairs)
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "train", lambda *arguments: "trained")
+        patched.setattr(training_run, "train", lambda *arguments: "trained")
         assert quiet_train(tmp_path / "run", pairs) == "trained"
     assert Run(tmp_path / "run").begun
 
@@ -229,7 +229,7 @@ def begin(tmp_path, pairs, monkeypatch):
             quiet_train(tmp_path / name / "run", pairs)
         return files_of(tmp_path / name)
 
-    monkeypatch.setattr(jobs, "make_model", begun)
+    monkeypatch.setattr(training_run, "make_model", begun)
     return begin
 
 
@@ -245,7 +245,7 @@ def test_killed_at_any_call_that_writes_before_training_the_same_command_begins_
                 begin(name)
 
         assert in_child(killed) == signal.SIGKILL
-        # What a killed process left aside is not waited for here, see `preparing.ABANDONED_SECONDS`.
+        # What a killed process left aside is not waited for here, see `prepare.ABANDONED_SECONDS`.
         for path in (tmp_path / str(number)).glob(".prepared/.aside-*"):
             shutil.rmtree(path)
         assert begin(str(number)) == whole
@@ -286,7 +286,7 @@ def test_an_evaluation_is_of_the_test_split_and_saved(trained, evaluated, pairs)
 def test_whatever_fails_while_a_report_is_written_is_named_and_every_file_is_whole(trained, evaluated, tmp_path):
     def report(text):
         held_out = HeldOut([text], [[text]])
-        jobs._save_evaluation(run, "mine", {**evaluated, "command": text}, held_out, [text])
+        evaluate._save_evaluation(run, "mine", {**evaluated, "command": text}, held_out, [text])
 
     run = Run(tmp_path)
     report("one")
@@ -311,7 +311,7 @@ def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     tokens = [token for text in test.sources for token in translator.src.tokenizer.tokenize(text)]
     unknown = translator.src.vocab.unknown(tokens)
     assert evaluated["oov_rate"] == pytest.approx(len(unknown) / len(tokens))
-    nats, count = jobs.reference_nats(translator, test)
+    nats, count = reference_nats(translator, test)
     assert evaluated["perplexity"] == pytest.approx(math.exp(nats / count))
     chars = sum(len(references[0]) for references in test.references)
     spelling = translator.tgt.spelling_bits(translator.tgt.tokenizer.tokenize(found[0]) for found in test.references)
@@ -386,7 +386,7 @@ def test_a_damaged_split_file_is_named(copied, pairs, content):
 
 def test_describe_counts_every_weight_of_the_best_checkpoint(trained):
     found = describe_run(trained[0])
-    model, state = trained[0].load_model()
+    model, state = load_model(trained[0])
     assert found["parameters"] == model.count_params() == sum(layer["parameters"] for layer in found["layers"])
     assert found["weights_sha256"] == sha256_of(arrays_of(by_path(model.weights)))
     assert found["step"] == state["step"] == 5

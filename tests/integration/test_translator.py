@@ -12,13 +12,14 @@ import tensorflow as tf
 
 import wordseq
 from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs
-from wordseq.checkpoint import BEST, Run, arrays_of, by_path
-from wordseq.config import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
-from wordseq.errors import UserError
-from wordseq.model import Seq2Seq
-from wordseq.normalisation import prepare
-from wordseq.translator import Sampling, Translator
-from wordseq.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, train_codec
+from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
+from wordseq.decoding.translator import Sampling, Translator
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.runs.folder import BEST, Run
+from wordseq.runs.weights import arrays_of, by_path
+from wordseq.system.errors import UserError
+from wordseq.text.normalise import prepare
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, train_codec
 
 TRAINING = some_pairs()[:200]
 SENTENCES = [pair.src for pair in some_pairs()[1000:1240]]
@@ -295,7 +296,7 @@ def test_more_than_the_beam_holds_is_refused(plain):
 
 
 def test_the_score_is_the_log_probability_of_the_translation(plain):
-    from wordseq.batching import IdStore
+    from wordseq.batches.id_store import IdStore
 
     texts = SENTENCES[:20]
     for row, text in zip(plain.translate(texts, SHORT), texts, strict=True):

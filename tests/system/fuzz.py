@@ -30,17 +30,20 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import tests.conftest  # noqa: F401 (TensorFlow, without its messages)
 from tests.runs import settings, some_pairs, write_pairs
 from tests.strategies import _HOSTILE
-from wordseq import bulk
-from wordseq.checkpoint import BEST, LAST, Run
-from wordseq.config import DataConfig, DecodeConfig, load_config
-from wordseq.corpus import normalise
-from wordseq.errors import UserError
-from wordseq.jobs import describe_run, train_run, translate_lines
-from wordseq.preparing import prepare_corpus
-from wordseq.scored import read_held_out
-from wordseq.tokenizer import load_tokenizer, train_tokenizer
-from wordseq.translator import Translator
-from wordseq.vocab import TextCodec
+from wordseq.batches.prepare import prepare_corpus
+from wordseq.config.load import load_config
+from wordseq.config.schema import DataConfig, DecodeConfig
+from wordseq.decoding import stream
+from wordseq.decoding.stream import translate_lines
+from wordseq.decoding.translator import Translator
+from wordseq.runs.describe import describe_run
+from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.reading import read_held_out
+from wordseq.system.errors import UserError
+from wordseq.text.normalise import normalise
+from wordseq.text.tokenizers import load_tokenizer, train_tokenizer
+from wordseq.text.vocab import TextCodec
+from wordseq.training.run import train_run
 
 LF = b"\n"
 SECONDS = 60
@@ -230,7 +233,7 @@ def translation(case: Case) -> None:
     translator = TRANSLATORS[0]
     fault = None
     try:
-        bulk.translate_file(translator, lambda found: translate_lines(translator, found, DECODE, 1), source, target)
+        stream.translate_file(translator, lambda found: translate_lines(translator, found, DECODE, 1), source, target)
     except UserError as error:
         fault = error
     written = target.read_bytes()

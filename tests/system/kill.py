@@ -36,18 +36,18 @@ UPDATES = (
 PHASES = (
     # Name, where it is, seconds it takes at most; 0: by calls that write.
     ("starting", "", 6.0),
-    ("preparing", "wordseq.jobs:prepare_corpus", 0.0),
-    ("beginning", "wordseq.checkpoint:Run.begin", 0.0),
-    ("building", "wordseq.jobs:make_model", 0.3),
-    ("training", "wordseq.training:_update", 0.05),
-    ("saving", "wordseq.checkpoint:Run.save", 0.0),
-    ("validating", "wordseq.jobs:Validator.__call__", 0.5),
-    ("preparing", "wordseq.jobs:prepare_corpus", 0.02),
-    ("training", "wordseq.training:_update", 0.05),
-    ("saving", "wordseq.checkpoint:Run.save", 0.0),
-    ("validating", "wordseq.jobs:Validator.__call__", 0.5),
-    ("scoring", "wordseq.jobs:evaluate_run", 1.0),
-    ("reporting", "wordseq.jobs:_save_evaluation", 0.0),
+    ("preparing", "wordseq.training.run:prepare_corpus", 0.0),
+    ("beginning", "wordseq.runs.folder:Run.begin", 0.0),
+    ("building", "wordseq.training.run:make_model", 0.3),
+    ("training", "wordseq.training.loop:_update", 0.05),
+    ("saving", "wordseq.runs.folder:Run.save", 0.0),
+    ("validating", "wordseq.training.validation:Validator.__call__", 0.5),
+    ("preparing", "wordseq.training.run:prepare_corpus", 0.02),
+    ("training", "wordseq.training.loop:_update", 0.05),
+    ("saving", "wordseq.runs.folder:Run.save", 0.0),
+    ("validating", "wordseq.training.validation:Validator.__call__", 0.5),
+    ("scoring", "wordseq.evaluation.evaluate:evaluate_run", 1.0),
+    ("reporting", "wordseq.evaluation.evaluate:_save_evaluation", 0.0),
 )
 MOST_CALLS = {"preparing": 40, "beginning": 50, "saving": 20, "reporting": 24}
 """Calls that write, of a phase, about."""
@@ -64,8 +64,8 @@ def child(place: str, seconds: float, entrance: int, call: int, arguments: list[
     later = threading.Thread(target=kill_later, daemon=True)
     if not place:
         later.start()
-    from wordseq.cli import main
-    from wordseq.quiet import import_tensorflow
+    from wordseq.cli.main import main
+    from wordseq.system.tensorflow import import_tensorflow
 
     import_tensorflow()
     if place:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests.runs import command, environment, files_of, settings, train_arguments, without_notes, wordseq, write_pairs
-from wordseq import cli
+from wordseq.cli.main import main
+from wordseq.training import run as training_run
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     write_pairs(folder / "pairs.tsv")
     with contextlib.chdir(folder):
-        assert cli.main(train("train.max_steps=1", folder="run")) == 0
+        assert main(train("train.max_steps=1", folder="run")) == 0
     return folder
 
 
@@ -40,7 +41,7 @@ def complaint(capsys):
 
     def run(*arguments):
         try:
-            code = cli.main([str(argument) for argument in arguments])
+            code = main([str(argument) for argument in arguments])
         except SystemExit as end:  # of argparse
             code = end.code
         err = capsys.readouterr().err
@@ -333,7 +334,7 @@ def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys,
     best = (place / "run" / "best.npz").read_bytes()
     assert_one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{names[0]}", *names[1:])
     assert (place / "run" / "best.npz").read_bytes() == best
-    assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
+    assert main(["translate", "run", "--input", "text.txt"]) == 0
     assert capsys.readouterr().out.count("\n") == 2
 
 
@@ -369,7 +370,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_good(place, complaint, capsys,
         )
     assert {name: files_of(place / "run")[name] for name in before} == before
     assert not [path for path in place.rglob(".*") if path.is_file() and path.name != ".begun"]
-    assert cli.main(["translate", "run", "--input", "text.txt"]) == 0
+    assert main(["translate", "run", "--input", "text.txt"]) == 0
     assert capsys.readouterr().out.count("\n") == 2
 
 
@@ -396,21 +397,19 @@ def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_goes_on(p
     left = {path.name for path in (tiny_disk / "run").iterdir()}
     assert not [name for name in left if name.startswith(".") and name != ".begun"]
     subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True, timeout=20)
-    assert cli.main(train("train.max_steps=2", folder=tiny_disk / "run")) == 0
+    assert main(train("train.max_steps=2", folder=tiny_disk / "run")) == 0
     assert "held-out test BLEU" in capsys.readouterr().out
 
 
 def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
     import tensorflow as tf
 
-    from wordseq import jobs
-
     for error in (MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")):
 
         def fail(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr(jobs, "make_model", fail)
+        monkeypatch.setattr(training_run, "make_model", fail)
         assert_one_line(complaint(*train()), "out of memory", "model.hidden_size")
 
 
@@ -426,7 +425,7 @@ def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
     ids=lambda sets: sets[0],
 )
 def test_hardly_anything_to_learn_is_still_a_run(place, capsys, sets):
-    assert cli.main(train("train.max_steps=1", *sets)) == 0
+    assert main(train("train.max_steps=1", *sets)) == 0
     assert "held-out test BLEU" in capsys.readouterr().out
 
 

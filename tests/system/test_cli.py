@@ -22,7 +22,7 @@ from tests.runs import (
     wordseq,
     write_pairs,
 )
-from wordseq import cli
+from wordseq.cli import main as cli
 
 TEXTS = [pair.src for pair in some_pairs()[500:506]]
 EVAL_KEYS = {
@@ -75,7 +75,7 @@ def source(tmp_path):
 def test_what_needs_no_model_starts_at_once_without_tensorflow(arguments, shown):
     heavy = ("tensorflow", "keras", "sentencepiece", "sacrebleu", "matplotlib", "pandas")
     program = (
-        "import sys; from wordseq.cli import main\n"
+        "import sys; from wordseq.cli.main import main\n"
         "try: code = main(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr); sys.exit(code)"
@@ -112,7 +112,7 @@ def test_the_installed_command_is_this_one():
 def test_every_setting_is_listed(main):
     from dataclasses import fields
 
-    from wordseq.config import SECTIONS
+    from wordseq.config.schema import SECTIONS
 
     _, out, _ = main("train", "--list-settings")
     for section, kind in SECTIONS.items():

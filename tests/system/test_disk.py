@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.runs import entries, settings, train_arguments, wordseq, write_pairs
-from wordseq.quiet import import_tensorflow
+from wordseq.system.tensorflow import import_tensorflow
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,7 +34,7 @@ def size_of(folder):
 def assert_nothing_half_written(folder):
     """What is there is whole: no files aside, and what can be loaded loads."""
     import_tensorflow()
-    from wordseq.checkpoint import Run
+    from wordseq.runs.folder import Run
 
     run = Run(folder / "run")
     assert not list(folder.rglob(".aside-*"))

@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 
 from tests.runs import ROOT
-from wordseq.config import CELLS
+from wordseq.config.schema import CELLS
 
 pytestmark = pytest.mark.slow
 
 
 def train_and_evaluate(folder, path: Path | None, *settings):
     """What `wordseq train` does; the run and its result on the test split."""
-    from wordseq.checkpoint import Run
-    from wordseq.config import load_config
-    from wordseq.jobs import evaluate_run, train_run
+    from wordseq.config.load import load_config
+    from wordseq.evaluation.evaluate import evaluate_run
+    from wordseq.runs.folder import Run
+    from wordseq.training.run import train_run
 
     train_run(load_config(path, settings), folder)
     run = Run.open(folder)
@@ -23,7 +24,7 @@ def train_and_evaluate(folder, path: Path | None, *settings):
 
 def strings_and_mirror_images(path: Path, seeds: int) -> tuple[str, ...]:
     """Settings for so many times 20,000 strings of 5 to 12 of 50 symbols: the first are too few for the rule."""
-    from wordseq.synthetic import reverse
+    from wordseq.data.synthetic import reverse
 
     pairs = dict.fromkeys(pair for seed in range(1, seeds + 1) for pair in reverse(seed))
     path.write_text("".join(f"{pair.src}\t{pair.tgt}\n" for pair in pairs), encoding="utf-8")
@@ -32,7 +33,7 @@ def strings_and_mirror_images(path: Path, seeds: int) -> tuple[str, ...]:
 
 def exact_share(run) -> float:
     """Of the outputs for unseen strings, how many are the mirror image."""
-    from wordseq.scored import read_held_out
+    from wordseq.runs.reading import read_held_out
 
     test = read_held_out(run.folder, "test")
     assert len(test.sources) >= 1000

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from tests.runs import ROOT
-from wordseq.cli import _parser
-from wordseq.config import load_config
+from wordseq.cli.main import _parser
+from wordseq.config.load import load_config
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 NAMES = {"RUN", "DATA", "LEVEL", "CELL", "SET", "CONFIG", "VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}

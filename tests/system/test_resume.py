@@ -105,8 +105,8 @@ def test_nothing_half_written_is_left(disturbed):
 
 def test_this_process_gives_the_losses_of_the_others(disturbed, tmp_path: Path):
     """The same seed gives the same losses in another process, which has other things in memory."""
-    from wordseq.config import load_config
-    from wordseq.jobs import train_run
+    from wordseq.config.load import load_config
+    from wordseq.training.run import train_run
 
     short = [*settings(disturbed[0] / "pairs.tsv", *LONG), "train.max_steps=30"]
     train_run(load_config(None, short), tmp_path / "run", say=lambda line: None)

@@ -20,14 +20,14 @@ LONG = (*SHORT[1:], "train.max_steps=5000", "train.patience=0")
 DEVICES = """
 import sys
 from pathlib import Path
-from wordseq.quiet import import_tensorflow
+from wordseq.system.tensorflow import import_tensorflow
 import_tensorflow(start=False)
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from wordseq.config import load_config
-from wordseq.distribution import Team
-from wordseq.jobs import train_run
+from wordseq.config.load import load_config
+from wordseq.training.distributed import Team
+from wordseq.training.run import train_run
 team = Team(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 train_run(load_config(None, sys.argv[2:]), Path(sys.argv[1]), team=team)
 """

@@ -10,10 +10,10 @@ import pytest
 
 from tests.fake_runs import fake_run, some_test, with_errors
 from tests.runs import ROOT, environment
-from wordseq.aggregate import combinations_table, comparison_record
-from wordseq.cli import _parser, _planned
-from wordseq.compare import compare
-from wordseq.scored import read_run
+from wordseq.cli.main import _parser, _planned
+from wordseq.comparison.compare import compare
+from wordseq.comparison.record import combinations_table, comparison_record
+from wordseq.comparison.scored_runs import read_run
 
 SWEPT = [
     (path, line.removeprefix("# "))

@@ -16,21 +16,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wordseq.batching import plan_epoch
+from wordseq.batches.batching import plan_epoch
 from wordseq.benchmark.settings import GATES, GROWTH, PARTS_MODULE, SYSTEMS, BenchSettings
-from wordseq.benchmark.task import TGT_SIZE, Task, head, model_config, save, synthetic_task, training_flop
 from wordseq.benchmark.workers import Worker
-from wordseq.config import SECTIONS, ModelConfig, config_from_dict, read_toml
-from wordseq.errors import UserError
-from wordseq.provenance import commit, machine
-from wordseq.threads import processors
+from wordseq.benchmark.workload import TGT_SIZE, Task, head, model_config, save, synthetic_task, training_flop
+from wordseq.config.load import config_from_dict, read_toml
+from wordseq.config.schema import SECTIONS, ModelConfig
+from wordseq.system.errors import UserError
+from wordseq.system.platform import commit, machine, processors
 
 Say = Callable[[str], None]
+
 Answers = list[dict[str, Any]]
+
 BEAMS: Mapping[str, tuple[int, ...]] = MappingProxyType({"wordseq": (1, 5), "keras": (), "torch": (1,)})
 """Beam sizes that a system can decode with."""
+
 NO_MODELS: Mapping[str, ModelConfig] = MappingProxyType({})
+
 PEAK_REPEATS = 3
+
 COLD_STARTS = 3
 """Most fresh processes a system whose start is timed."""
 

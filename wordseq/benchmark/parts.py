@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 import tensorflow as tf
 
-from wordseq.batching import make_batch, mask
-from wordseq.benchmark.ours import Ours, endless
+from wordseq.batches.batching import make_batch, mask
 from wordseq.benchmark.searching import STEPS, SearchParts
-from wordseq.benchmark.serving import Rows, serve_system, split
-from wordseq.losses import cross_entropy
-from wordseq.threads import parts as processors_used
+from wordseq.benchmark.systems.wordseq import Ours, endless
+from wordseq.benchmark.worker import Rows, serve_system, split
+from wordseq.models.losses import cross_entropy
+from wordseq.system.platform import parts as processors_used
 
 Step: TypeAlias = Callable[[tf.Tensor, tf.Tensor], Any]
 """Does something with the ids of a batch."""

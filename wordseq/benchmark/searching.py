@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from wordseq.batching import pad
-from wordseq.decoding import beam_search, decode_one
-from wordseq.model import Memory, Seq2Seq, States
-from wordseq.products import cast_once
+from wordseq.batches.batching import pad
+from wordseq.decoding.search import beam_search, decode_one
+from wordseq.models.matmul import cast_once
+from wordseq.models.seq2seq import Memory, Seq2Seq, States
 
 STEPS = 10
 """Of each search; parts of a step are gone through as often."""

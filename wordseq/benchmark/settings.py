@@ -7,17 +7,22 @@ from types import MappingProxyType
 
 SYSTEMS: Mapping[str, str] = MappingProxyType(
     {
-        "wordseq": "wordseq.benchmark.ours",
-        "keras": "wordseq.benchmark.stock",
-        "torch": "wordseq.benchmark.peer_torch",
+        "wordseq": "wordseq.benchmark.systems.wordseq",
+        "keras": "wordseq.benchmark.systems.keras",
+        "torch": "wordseq.benchmark.systems.torch",
     }
 )
 """Name of a system -> module of its child process."""
+
 PARTS_MODULE = "wordseq.benchmark.parts"
+
 PRECISIONS = ("float32", "bfloat16")
+
 CELLS = ("lstm", "gru")
+
 GATES: Mapping[str, int] = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
 """Cells that can be measured -> matrices an input is multiplied with."""
+
 GROWTH: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         "vocab": (5_000, 20_000, 50_000),
@@ -58,9 +63,12 @@ class BenchSettings:
 
 QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles=5, peak_sizes=(2048,))
 """Shows that everything works; its figures mean little."""
+
 QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles", "peak_sizes")
 """What `QUICK` changes."""
+
 PARTS = BenchSettings(systems=("wordseq",), precisions=("bfloat16",))
 """Sizes of the table of parts."""
+
 GROW = BenchSettings(cells=("lstm",), systems=("wordseq",), blocks=3, steps=8)
 """Sizes of the tables of growth."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NOTHING = "–"
+
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "train_tokens_per_second": ("tokens/s", ",.0f"),
     "peak_share": ("of peak", ".0%"),
@@ -19,6 +20,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "plan_seconds": ("plan, s", ".2f"),
 }
 """Key of a figure -> its heading and form."""
+
 NAMES = ("system", "cell", "precision")
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from wordseq.errors import UserError
+from wordseq.system.errors import UserError
 
 # The threads of TensorFlow and PyTorch follow the cores that a process may use; the variables are for systems without affinity.
-# Another interpreter's own packages come before ours: of ours it needs `wordseq.benchmark.serving` alone.
+# Another interpreter's own packages come before ours: of ours it needs `wordseq.benchmark.worker` alone.
 _START = """
 import importlib, json, os, sys
 folder, module, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -23,7 +23,9 @@ if options["threads"] and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options["threads"]])
 importlib.import_module(module).main(options)
 """
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -1,0 +1,333 @@
+"""A corpus prepared piece by piece is the corpus prepared in memory: the same pairs, splits, counts, words and ids."""
+
+import dataclasses
+import gzip
+import itertools
+import os
+import random
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.runs import environment, some_pairs
+from tests.strategies import normalised_text
+from wordseq.batches import prepare, shards
+from wordseq.batches.id_store import IdStore
+from wordseq.batches.prepare import Prepared, prepare_corpus
+from wordseq.batches.shards import PARTS, Segment, number_words
+from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.data.cleaning import describe, split_report
+from wordseq.data.in_memory import load_corpus
+from wordseq.phrasebook import Pair
+from wordseq.system.errors import UserError
+from wordseq.text.tokenizers import WordTokenizer
+from wordseq.text.vocab import TextCodec, build_vocab, coverage, train_codec
+
+MIRROR = Path(os.environ.get("WORDSEQ_MIRROR") or Path(__file__).resolve().parents[4] / "shared" / "data")
+needs_mirror = pytest.mark.skipif(
+    not (MIRROR / "tatoeba").is_dir(), reason="needs the real corpora: set WORDSEQ_MIRROR"
+)
+SMALL = DataConfig(dev_size=20, test_size=30, min_freq=2, subword_size=400)
+
+
+def mute(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def small_segments(monkeypatch):
+    """Everything happens that happens to millions of pairs."""
+    monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
+    monkeypatch.setattr(shards, "MAX_WORKERS", 1)
+    monkeypatch.setattr(prepare, "BUCKET", 50)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Pairs with duplicates near and far, near-identical sources, empty and long lines."""
+    lines = [f"{pair.src}\t{pair.tgt}" for pair in some_pairs()[:600]]
+    lines += [line.upper() for line in lines[:50]] + lines[100:300] + lines[290:310]
+    lines += ["", "\tx", "x\u00a0\t", "long " * 300 + "\ty", "I’m  here\u200b.\tJe suis là\u202f!"]
+    random.Random(3).shuffle(lines)
+    (tmp_path / "pairs.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return tmp_path / "pairs.tsv"
+
+
+def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
+    """The heart of it."""
+    old = load_corpus(data, say=mute, **options)
+    new = prepare_corpus(data, cache, say=mute, **options)
+    assert describe(new) == describe(old)
+    assert split_report(new) == split_report(old)
+    assert list(split_report(new)["counts"]["parts"]) == list(split_report(old)["counts"]["parts"])
+    assert (new.dev, new.test) == (old.dev, old.test)
+    dev = (old.dev.sources, [references[0] for references in old.dev.references])
+    for k, side in enumerate(("src", "tgt")):
+        texts = [pair[k] for pair in old.train]
+        codec = train_codec(texts, data, side)
+        assert new.codecs[k].vocab.tokens == codec.vocab.tokens
+        assert new.codecs[k].sha256 == codec.sha256
+        store = IdStore.of([codec.to_ids(text) for text in texts])
+        assert np.array_equal(new.stores[k].flat, store.flat)
+        assert np.array_equal(new.stores[k].offsets, store.offsets)
+        for part, sentences in (("train", texts), ("dev", dev[k])):
+            known = coverage(codec.vocab, map(codec.tokenizer.tokenize, sentences))
+            found = {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share}
+            assert new.coverage[side][part] == found
+    return new
+
+
+# --- the same as in memory
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"max_pairs": 100, "max_size": 50},
+        {"lowercase": True, "swap": True, "seed": 5},
+        {"dev_size": 0.1, "test_size": 0.3, "min_freq": 1},
+        {"pretokenized": True, "max_chars": 30},
+        {"src_level": "char"},
+        {"level": "bpe", "max_pairs": 300},
+    ],
+    ids=str,
+)
+def test_a_file_prepared_in_pieces_is_the_corpus_in_memory(file, tmp_path, small_segments, changed):
+    found = assert_same(dataclasses.replace(SMALL, path=str(file), **changed), tmp_path / "cache")
+    assert found.counts["parts"]["pairs"]["duplicates"] > 0
+
+
+def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
+    monkeypatch.setattr(shards, "_processors", lambda: 3)
+    assert_same(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["phrasebook", "addition"])
+def test_a_corpus_that_wordseq_makes(tmp_path, name):
+    assert_same(DataConfig(corpus=name, min_freq=1), tmp_path / "cache")
+
+
+def test_given_splits_keep_duplicates_and_order(tmp_path, small_segments):
+    pairs = [*some_pairs()[:200], *some_pairs()[:100]]
+    for key in SPLIT_FILES:
+        lines = [getattr(pair, key[-3:]) for pair in (pairs if "train" in key else pairs[40:60])]
+        (tmp_path / key).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    data = DataConfig(**{key: str(tmp_path / key) for key in SPLIT_FILES})
+    found = assert_same(data, tmp_path / "cache")
+    assert len(found.stores[0]) == 300
+    assert found.split["shared_sources"]["train_test"] == 20
+    # A draw from equal pairs takes the first of them.
+    assert_same(dataclasses.replace(data, max_pairs=250), tmp_path / "cache")
+
+
+PIECES = st.lists(
+    st.builds(lambda a, b: (a, b), normalised_text(4), normalised_text(3)), min_size=12, max_size=40
+)  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(PIECES, st.integers(1, 9))
+def test_any_text_gives_the_same(tmp_path_factory, pairs, size):
+    folder = tmp_path_factory.mktemp("any")
+    lines = [f"{src}\t{tgt}" for src, tgt in pairs] + [f"cow {i}\tvache {i}" for i in range(5)]
+    (folder / "pairs.tsv").write_bytes("".join(f"{line}\n" for line in lines).encode())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shards, "SEGMENT_PAIRS", size)
+        patched.setattr(shards, "MAX_WORKERS", 1)
+        data = DataConfig(path=str(folder / "pairs.tsv"), dev_size=1, test_size=1, min_freq=1)
+        assert_same(data, folder / "cache")
+
+
+@needs_mirror
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tatoeba-fra-eng", "multi30k-de-en"])
+def test_public_corpora(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert_same(DataConfig(corpus=name), tmp_path / "cache", mirror=MIRROR)
+
+
+@given(normalised_text(), st.booleans())
+def test_tokens_do_not_depend_on_what_is_beyond_a_space(text, pretokenized):
+    tokenizer = WordTokenizer(pretokenized)
+    pieces = text.split(" ") if text else []
+    assert [word for piece in pieces for word in tokenizer.tokenize(piece)] == tokenizer.tokenize(text)
+
+
+def test_words_are_numbered_and_parted():
+    texts = [pair.src for pair in some_pairs()[:100]]
+    words, arrays = number_words(texts, WordTokenizer())
+    ids = np.split(arrays["ids"], arrays["ends"][:-1])
+    assert [[words[k] for k in row] for row in ids] == [WordTokenizer().tokenize(text) for text in texts]
+    assert len(set(words)) == len(words)
+    assert arrays["parts"].shape == (2, PARTS + 1)
+    assert arrays["parts"][0, -1] == len(words)
+    firsts = arrays["parts"][0]
+    parts = [words[first:end] for first, end in itertools.pairwise(firsts)]
+    assert all(zlib.crc32(word.encode()) % PARTS == part for part, found in enumerate(parts) for word in found)
+    assert arrays["parts"][1, -1] == len("".join(f"{word}\n" for word in words).encode())
+
+
+# --- the same errors
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        (b"", {}),
+        (b"caf\xe9\tcoffee\n" * 80, {}),
+        (b"a\tb\nonly one\n", {}),
+        (b"\n \n\t\n", {}),
+        (b"a\tb\nc\td\n", {}),
+        (b"a\tb\nc\td\ne\tf\n", {"dev_size": 1}),
+        (b"a b\tc d\n" * 100, {}),
+        (b"a a a\tb\n", {"max_chars": 2}),
+        (None, {}),
+    ],
+)
+def test_mistakes_are_told_alike_and_leave_nothing(tmp_path, small_segments, content, changed):
+    path = tmp_path / "pairs.tsv"
+    if content is not None:
+        path.write_bytes(content)
+    data = dataclasses.replace(SMALL, path=str(path), **changed)
+    with pytest.raises(UserError) as expected:
+        load_corpus(data, say=mute)
+    with pytest.raises(UserError) as error:
+        prepare_corpus(data, tmp_path / "cache", say=mute)
+    assert str(error.value) == str(expected.value)
+    assert not (tmp_path / "cache").exists()
+
+
+# --- the cache
+
+
+def test_the_second_time_nothing_is_read_but_to_compare(file, tmp_path, monkeypatch):
+    data = dataclasses.replace(SMALL, path=str(file))
+    first = prepare_corpus(data, tmp_path / "cache")
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "_prepare", None)
+        again = prepare_corpus(data, tmp_path / "cache")
+        moved = tmp_path / "elsewhere" / file.name
+        moved.parent.mkdir()
+        file.rename(moved)
+        elsewhere = prepare_corpus(dataclasses.replace(data, path=str(moved)), tmp_path / "cache")
+    assert split_report(again) == split_report(first)
+    assert elsewhere.counts["corpus"] == str(moved)
+    assert elsewhere.split == first.split
+    # Text or settings that differ are another corpus.
+    moved.write_bytes(moved.read_bytes() + b"One more.\tEncore une.\n")
+    other = prepare_corpus(dataclasses.replace(data, path=str(moved)), tmp_path / "cache")
+    assert other.split["train"]["sha256"] != first.split["train"]["sha256"]
+    prepare_corpus(dataclasses.replace(data, path=str(moved), max_size=9), tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["src.ids.npy", "tgt.offsets.npy", "prepared.json", "held_out.json", "src.vocab.json"])
+@pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY\x01\x00", b"{}", b"[]"])
+def test_a_damaged_cache_is_made_anew(file, tmp_path, name, content):
+    data = dataclasses.replace(SMALL, path=str(file), max_pairs=50)
+    first = prepare_corpus(data, tmp_path / "cache")
+    (damaged,) = (tmp_path / "cache").rglob(name)
+    ids = first.stores[0].flat.copy()
+    del first
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    assert np.array_equal(prepare_corpus(data, tmp_path / "cache").stores[0].flat, ids)
+    (mended,) = (tmp_path / "cache").rglob(name)
+    assert mended.read_bytes() != content
+
+
+def test_ids_follow_the_vocabulary_of_a_run_that_was_begun(file, tmp_path, small_segments):
+    data = dataclasses.replace(SMALL, path=str(file))
+    usual = prepare_corpus(data, tmp_path / "cache")
+    assert prepare_corpus(data, tmp_path / "cache", usual.codecs).stores[0].flat is not None
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    texts = [pair.src for pair in load_corpus(data, say=mute).train]
+    few = TextCodec(WordTokenizer(), build_vocab(map(WordTokenizer().tokenize, texts), max_size=7))
+    found = prepare_corpus(data, tmp_path / "cache", (few, usual.codecs[1]))
+    assert np.array_equal(found.stores[0].flat, IdStore.of([few.to_ids(text) for text in texts]).flat)
+    assert np.array_equal(found.stores[1].flat, usual.stores[1].flat)
+
+
+def test_two_processes_at_once_agree(file, tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from wordseq.config.schema import DataConfig; "
+        "from wordseq.batches.prepare import prepare_corpus; "
+        "data = DataConfig(path=sys.argv[1], dev_size=20, test_size=30); "
+        "print(prepare_corpus(data, Path(sys.argv[2])).split['train']['sha256'])"
+    )
+    words = [sys.executable, "-c", script, str(file), str(tmp_path / "cache")]
+    both = [subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert said[0] == said[1] != ""
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_kill_leaves_nothing_that_counts_and_is_cleaned_up_later(file, tmp_path, monkeypatch):
+    script = (
+        "import os, signal, sys; from pathlib import Path; from wordseq.batches import prepare; "
+        "from wordseq.config.schema import DataConfig; "
+        "prepare.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+        "prepare.prepare_corpus(DataConfig(path=sys.argv[1], dev_size=20, test_size=30), Path(sys.argv[2]))"
+    )
+    cache = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", script, str(file), str(cache)], env=environment(), timeout=300, check=False)
+    (left,) = cache.iterdir()
+    assert left.name.startswith(".aside-")
+    data = dataclasses.replace(SMALL, path=str(file))
+    prepare_corpus(data, cache)
+    assert left.exists()  # young: somebody may be about to lock it
+    monkeypatch.setattr(prepare, "ABANDONED_SECONDS", -1)
+    with prepare._aside(cache) as working:
+        prepare_corpus(dataclasses.replace(data, max_size=9), cache)
+        assert working.exists()  # locked
+    assert not left.exists()
+    assert sorted(path.name[0] != "." for path in cache.iterdir()) == [True, True]
+
+
+def test_a_pipe_is_read_once_and_leaves_nothing_behind(file, tmp_path):
+    pipe = tmp_path / "pipe.tsv"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cp", str(file), str(pipe)]):
+        found = prepare_corpus(dataclasses.replace(SMALL, path=str(pipe)), tmp_path / "cache")
+    assert found.split == prepare_corpus(dataclasses.replace(SMALL, path=str(file)), tmp_path / "other").split
+    assert list(found.stores[0][0])
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_lost_helper_is_an_error_of_one_line(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
+    monkeypatch.setattr(shards, "_processors", lambda: 2)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UserError, match=r"a process that prepared the data was lost \(exit code 1\)"):
+        prepare_corpus(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_packed_file_is_prepared_too(file, tmp_path):
+    packed = tmp_path / "pairs.tsv.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert_same(dataclasses.replace(SMALL, path=str(packed)), tmp_path / "cache")
+
+
+def test_helpers_end_when_their_input_does(tmp_path):
+    words = [sys.executable, "-m", "wordseq.batches.shards", str(tmp_path), '{"data": {}, "distinct": true}']
+    with subprocess.Popen(
+        words, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        Segment(tmp_path, 3).write_rows([shards.Row(9, "a\rb c.", "d"), shards.Row(10, "", "e")])
+        print(3, file=process.stdin, flush=True)
+        assert '"kept": 1' in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(60) == 0
+    assert Segment(tmp_path, 3).texts("src") == ["a b c."]
+    assert Pair(*(Segment(tmp_path, 3).texts(side)[0] for side in ("src", "tgt"))) == Pair("a b c.", "d")

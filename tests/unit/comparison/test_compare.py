@@ -1,0 +1,453 @@
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from tests.fake_runs import fake_run, score, some_test, with_errors, write_checkpoint
+from tests.runs import environment
+from wordseq.cli.main import main
+from wordseq.comparison.compare import compare, names, train_speed
+from wordseq.comparison.record import comparison_record
+from wordseq.comparison.scored_runs import check_same_test, is_scored, read_run, scored_runs
+from wordseq.comparison.tables import ABOUT_UNK, WHOLE_UNK, comparison_table, notes, tables
+from wordseq.config.load import load_config
+from wordseq.data.splits import HeldOut
+from wordseq.evaluation.metrics import rectangular
+from wordseq.system.errors import UserError
+
+SACREBLEU_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}
+
+
+def sacrebleu(runs, *options):
+    """What sacreBLEU's own command line prints for the files of runs."""
+    refs = sorted(map(str, (runs[0] / "eval").glob("test.ref*")))
+    hyps = [str(run / "eval" / "test.hyp") for run in runs]
+    words = [sys.executable, "-m", "sacrebleu", *refs, "-i", *hyps, "-m", "bleu", "chrf", "ter", *options]
+    env = {key: value for key, value in environment().items() if key != "SACREBLEU_SEED"}
+    return subprocess.run(
+        words, capture_output=True, text=True, encoding="utf-8", timeout=300, check=True, env=env
+    ).stdout
+
+
+def never(folder):
+    raise AssertionError(f"{folder} is scored already")
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return some_test()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, held_out):
+    """Three runs: the second a little worse than the first, the third much."""
+    base = tmp_path_factory.mktemp("runs")
+    errors = {"good": 0.1, "near": 0.13, "bad": 0.7}
+    return [
+        fake_run(base / name, held_out, with_errors(held_out, share, k))
+        for k, (name, share) in enumerate(errors.items())
+    ]
+
+
+@pytest.fixture(scope="module")
+def result(folders):
+    return compare(scored_runs(folders, never), command="wordseq compare ...")
+
+
+# --- sacreBLEU
+
+
+def test_scores_and_intervals_are_those_of_sacrebleus_command_line(folders, result):
+    for folder, row in zip(folders, result["rows"], strict=True):
+        for theirs in json.loads(sacrebleu([folder], "--confidence", "-f", "json", "-w", "9")):
+            ours = next(row[key] for key, name in SACREBLEU_NAMES.items() if name == theirs["name"])
+            assert ours["score"] == pytest.approx(theirs["score"], abs=1e-8)
+            assert ours["mean"] == pytest.approx(theirs["confidence_mean"], abs=1e-8)
+            assert ours["half_width"] == pytest.approx(theirs["confidence_var"], abs=1e-8)
+            assert ours["signature"] == theirs["signature"]
+    uncut = result["rows"][2]["bleu"]
+    assert uncut["ci95"] == pytest.approx([uncut["mean"] - uncut["half_width"], uncut["mean"] + uncut["half_width"]])
+
+
+def test_randomisation_is_that_of_sacrebleus_command_line(folders, result):
+    found = json.loads(sacrebleu(folders, "--paired-ar", "-f", "json"))
+    for theirs, row in zip(found, result["rows"], strict=True):
+        for key, name in SACREBLEU_NAMES.items():
+            assert row[key]["score"] == theirs[name]["score"]
+            assert row[key]["p_randomisation"] == theirs[name]["p_value"]
+
+
+def test_bootstrap_is_that_of_sacrebleus_command_line(folders, result):
+    # Its JSON fails here: "float32 is not JSON serializable".
+    found = re.findall(r"\(p = ([\d.]+)\)", sacrebleu(folders, "--paired-bs", "-f", "text"))
+    ours = [row[key]["p_bootstrap"] for row in result["rows"][1:] for key in SACREBLEU_NAMES]
+    assert [f"{p:.4f}" for p in ours] == found
+
+
+def test_a_much_worse_run_differs_and_a_slightly_worse_one_does_not(result):
+    good, near, bad = result["rows"]
+    assert good["bleu"]["p_bootstrap"] is None
+    assert good["bleu"]["difference"] is None
+    for key in SACREBLEU_NAMES:
+        assert max(bad[key]["p_bootstrap"], bad[key]["p_randomisation"]) < 0.01
+        assert min(near[key]["p_bootstrap"], near[key]["p_randomisation"]) > 0.05
+        assert bad[key]["difference"] == bad[key]["score"] - good[key]["score"]
+
+
+def test_two_copies_of_a_run_are_equal_where_sacrebleu_calls_them_different(folders):
+    runs = [read_run(folders[0])] * 2
+    for key in SACREBLEU_NAMES:
+        row = compare(runs)["rows"][1][key]
+        assert (row["difference"], row["p_bootstrap"], row["p_randomisation"]) == (0, 1, 1)
+    copy = folders[0].parent / "copy"
+    copy.mkdir(exist_ok=True)
+    (copy / "eval").mkdir(exist_ok=True)
+    (copy / "eval" / "test.hyp").write_bytes((folders[0] / "eval" / "test.hyp").read_bytes())
+    theirs = json.loads(sacrebleu([folders[0], copy], "--paired-ar", "-f", "json"))
+    assert theirs[1]["BLEU"]["p_value"] < 0.001
+
+
+def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
+    hyps = read_run(folders[0]).hyps
+    changed = ["boat boat", *hyps[1:3], "a a a a", *hyps[4:]]
+    almost = fake_run(tmp_path / "almost", held_out, changed)
+    found = compare([read_run(folders[0]), read_run(almost)])
+    assert found["rows"][1]["different"] == 2
+    assert "differs from good in 2 sentences only" in comparison_table(found)
+    assert "p of at least 0.500" in comparison_table(found)
+
+
+def test_files_of_references_have_as_many_for_each_sentence():
+    assert rectangular([["a"], ["b", "c"], ["d", "e", "f"]]) == [["a"] * 3, ["b", "c", "b"], ["d", "e", "f"]]
+
+
+# --- which runs can be compared
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda test: HeldOut(test.sources[:-1], test.references[:-1]), "in line 40, which only one of them has"),
+        (
+            lambda test: HeldOut(["X", *test.sources[1:]], test.references),
+            "the first source that differs: line 1, '.*' and 'X'",
+        ),
+        (
+            lambda test: HeldOut(test.sources, [*test.references[:7], ["other"], *test.references[8:]]),
+            r"the first references that differ: line 8, \[.* and \['other'\]",
+        ),
+    ],
+)
+def test_runs_with_other_test_sets_are_refused(folders, held_out, tmp_path, change, message):
+    other = fake_run(tmp_path / "other", change(held_out), None)
+    with pytest.raises(UserError, match=message) as caught:
+        check_same_test([folders[0], folders[1], other])
+    for part in (f"{folders[0]} has 40 sentences", f"{other} has {len(change(held_out).sources)} sentences", "sha256"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: folder / "none", "none: no such run folder"),
+        (lambda folder: folder, "not a run folder: it has no held_out.json"),
+    ],
+)
+def test_what_is_no_run_is_refused(tmp_path, prepare, message):
+    with pytest.raises(UserError, match=message):
+        check_same_test([prepare(tmp_path)])
+
+
+def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(held_out, tmp_path):
+    hyps = with_errors(held_out, 0.1)
+    folder = fake_run(tmp_path / "run", held_out, None)
+    calls = []
+
+    def evaluate(path):
+        calls.append(path)
+        score(path, load_config(None, []), held_out, hyps)
+
+    scored_runs([folder, folder], evaluate)
+    assert calls == [folder]
+    scored_runs([folder], evaluate)
+    assert len(calls) == 1
+    write_checkpoint(folder / "best.npz", {"step": 5})
+    assert not is_scored(folder)
+    write_checkpoint(folder / "best.npz", {"step": 4, "finished": "4 updates done"})
+    assert is_scored(folder)
+    for name in ("test.ref0", "test.src", "test.hyp"):
+        kept = (folder / "eval" / name).read_text()
+        (folder / "eval" / name).write_text(kept.partition("\n")[2])
+        assert not is_scored(folder)
+        (folder / "eval" / name).write_text(kept)
+    (folder / "eval" / "test.ref2").write_text("one more\n")
+    assert not is_scored(folder)
+
+
+def test_a_copied_run_is_scored_whatever_the_times_of_its_files(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    os.utime(copy / "best.npz", (2e9, 2e9))
+    assert is_scored(copy)
+
+
+def test_scores_that_name_no_checkpoint_are_judged_by_time(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    change_json(copy / "eval" / "test.json", checkpoint=None)
+    for time, scored in ((1e9, True), (4e9, False)):
+        os.utime(copy / "best.npz", (time, time))
+        assert is_scored(copy) == scored
+
+
+def change_json(path, **changes):
+    """Another value, or none for None."""
+    found = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in found.items() if value is not None}))
+
+
+@pytest.mark.parametrize(
+    "found", ["[]", "{", '{"format": 1}', '{"bits_per_char": "<b>"}', pytest.param("[" * 100_000, id="deep")]
+)
+def test_a_damaged_evaluation_is_made_anew(folders, tmp_path, found):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    (copy / "eval" / "test.json").write_text(found)
+    assert not is_scored(copy)
+    with pytest.raises(UserError, match=r"test\.json: damaged"):
+        read_run(copy)
+
+
+@pytest.mark.parametrize("value", [True, "5", [1]])
+def test_a_figure_that_is_no_number_is_named(folders, tmp_path, value):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    change_json(copy / "eval" / "test.json", perplexity=value)
+    assert not is_scored(copy)
+    with pytest.raises(UserError, match=r"perplexity is .* expected a number or null"):
+        read_run(copy)
+
+
+@pytest.mark.parametrize("test", [{"sources": 5, "references": []}, {"sources": ["a"], "references": [[]]}, []])
+def test_a_damaged_test_split_is_named(folders, tmp_path, test):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    (copy / "held_out.json").write_text(json.dumps({"test": test}))
+    with pytest.raises(UserError, match=r"held_out\.json: damaged: no test split"):
+        check_same_test([copy, folders[0]])
+
+
+def test_damaged_lines_of_the_log_are_passed_over(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    log = (copy / "metrics.jsonl").read_text()
+    (copy / "metrics.jsonl").write_text(f'{log}{{"kind": "dev", "step": 5, "seconds": "x"}}\n{{"step": "6"}}\n[7]\n')
+    assert read_run(copy).log == read_run(folders[0]).log
+
+
+@pytest.mark.parametrize("kind", ["train", "dev"])
+@pytest.mark.parametrize("key", ["loss", "tokens", "bleu", "seconds"])
+def test_entries_of_the_log_that_lack_a_figure_are_passed_over(folders, tmp_path, kind, key):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    entry = {"kind": kind, "step": 5, "epoch": 2, "loss": 1.0, "tokens": 900, "bleu": 40.0, "seconds": 31.0}
+    del entry[key]
+    (copy / "metrics.jsonl").write_text(f"{(copy / 'metrics.jsonl').read_text()}{json.dumps(entry)}\n")
+    found = read_run(copy).log
+    needed = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}[kind]
+    assert found == [*read_run(folders[0]).log, *([] if key in needed else [entry])]
+
+
+def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, tmp_path):
+    settings = (
+        ("train.seed=1", "train.shards=1"),
+        ("train.seed=2", "train.shards=2"),
+        ("train.seed=1", "train.shards=2"),
+    )
+    runs = [
+        read_run(fake_run(tmp_path / str(k), held_out, with_errors(held_out, 0.2, k), *given))
+        for k, given in enumerate(settings)
+    ]
+    result = compare(runs)
+    assert [group["seeds"] for group in result["seeds"]] == [[1, 2]]
+    assert [row["seed_only"] for row in result["rows"]] == [False, True, False]
+    record = comparison_record(runs, result, "x")
+    assert record["varied"] == []
+    assert len(record["combinations"]) == 1
+
+
+def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_path):
+    hyps = [with_errors(held_out, 0.2, k) for k in (1, 2)]
+    runs = [fake_run(tmp_path / str(k), held_out, hyps[k], f"train.seed={k}") for k in (0, 1)]
+    assert len(compare(list(map(read_run, runs)))["seeds"]) == 1
+    change_json(runs[1] / "eval" / "test.json", copy_unknown=True, beam_size=5)
+    result = compare(list(map(read_run, runs)))
+    assert not result["seeds"]
+    assert not result["rows"][1]["seed_only"]
+    assert result["settings"]["decode.beam_size"] == [1, 5]
+    assert result["settings"]["decode.copy_unknown"] == [False, True]
+    change_json(runs[1] / "eval" / "test.json", beam_size="many")
+    with pytest.raises(UserError, match=r"test\.json: decode\.beam_size"):
+        read_run(runs[1])
+    assert not is_scored(runs[1])
+
+
+def test_an_unknown_word_in_the_output_is_one_wrong_token(tmp_path):
+    test = HeldOut(["a b c d e f g h"], [["one two three four five six seven eight"]])
+    texts = ["one two three four <unk> six seven eight", "one two three four other six seven eight"]
+    rows = compare([read_run(fake_run(tmp_path / str(k), test, [hyp])) for k, hyp in enumerate(texts)])["rows"]
+    assert rows[0]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
+    assert rows[1]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
+    assert rows[0]["bleu"]["score"] < rows[1]["bleu"]["score"] - 10
+    result = compare([read_run(tmp_path / "0")])
+    assert any(WHOLE_UNK in header for _, header, _ in tables(result))
+    assert ABOUT_UNK in notes(result)
+    without = compare([read_run(tmp_path / "1")])
+    assert not any(WHOLE_UNK in header for _, header, _ in tables(without))
+    assert ABOUT_UNK not in notes(without)
+
+
+def test_a_file_is_no_run(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: a file, expected a run folder"):
+        check_same_test([tmp_path / "file"])
+
+
+# --- what is told beside the scores
+
+
+def test_cost(folders, result, held_out):
+    row = result["rows"][0]
+    assert row["parameters"] == 15
+    assert row["train_minutes"] == 0.5
+    assert row["sentences_per_second"] == 20
+    assert row["bits_per_char"] == pytest.approx(90 / 0.6931471805599453 / 900)
+    assert row["peak_memory_mb"] is None
+    run = read_run(folders[0])
+    assert row["src_vocab"] == len(run.codecs[0].vocab)
+    assert row["tgt_tokens"] == sum(map(len, run.tgt_tokens)) / 40
+    assert (row["oov_rate"], row["tgt_oov_rate"]) == (0, 0)
+    chars = sum(len(references[0]) for references in held_out.references)
+    share = chars / (sum(map(len, run.tgt_tokens)) + 40)
+    assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
+
+
+def test_unknown_words_are_spelled_out_in_scores_of_before_too(held_out, tmp_path):
+    folder = fake_run(tmp_path / "run", held_out, with_errors(held_out, 0.1), "data.min_freq=100")
+    run = read_run(folder)
+    spelling = run.codecs[1].spelling_bits(run.tgt_tokens)
+    assert spelling > 0
+    whole = compare([run])["rows"][0]["bits_per_char"]
+    change_json(folder / "eval" / "test.json", spelling_bits_per_char=None)
+    chars = sum(len(references[0]) for references in held_out.references)
+    assert compare([read_run(folder)])["rows"][0]["bits_per_char"] == pytest.approx(whole + spelling / chars)
+
+
+def test_machines_of_training_are_named_where_they_are_known(folders, held_out, tmp_path):
+    runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1)) for name in "abc"]
+    assert "Trained on" not in comparison_table(compare(list(map(read_run, runs))))
+    for run, cores in zip(runs[:2], (1, 2), strict=True):
+        (run / "memory.json").write_text(json.dumps({"machine": {"cpu": "Z80", "cores": cores}}))
+    table = comparison_table(compare(list(map(read_run, runs))))
+    assert "Trained on: Z80, 1 core (a); Z80, 2 cores (b); not recorded (c)." in table
+    assert "Trained on: Z80, 1 core.\n" in comparison_table(compare([read_run(runs[0])]))
+
+
+def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
+    sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
+    runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
+    table = comparison_table(compare(list(map(read_run, [*runs, runs[0]]))))
+    assert re.findall(r"- (.+) has the settings of (.+) and another seed", table) == [("b", "a")]
+
+
+def test_speed_is_tokens_over_seconds_without_the_first_log_line():
+    # 200 tokens in 4 seconds, 200 in 8.
+    log = [{"kind": "train", "tokens": t, "tokens_per_second": s} for t, s in ((100, 1), (300, 50), (500, 25))]
+    assert train_speed(log) == pytest.approx(400 / 12)
+    assert train_speed(log[:1]) == 1
+    assert train_speed([]) is None
+
+
+def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
+    variants = {"1": ["train.seed=1"], "2": ["train.seed=2"], "3": ["train.seed=3"], "again": ["train.seed=3"]}
+    variants["other"] = ["train.seed=4", "model.dropout=0.1"]
+    runs = [
+        read_run(fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1 * (k + 1)), *sets))
+        for k, (name, sets) in enumerate(variants.items())
+    ]
+    found = compare(runs)
+    (group,) = found["seeds"]
+    scores = [row["bleu"]["score"] for row in found["rows"][:3]]
+    assert group["seeds"] == [1, 2, 3]
+    assert group["bleu"] == {"mean": statistics.mean(scores), "deviation": statistics.stdev(scores)}
+    assert f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f}" in comparison_table(found)
+    assert set(found["settings"]) == {"train.seed", "model.dropout"}
+    assert found["settings"]["train.seed"] == [1, 2, 3, 3, 4]
+
+
+def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
+    assert names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+    assert names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
+    assert names([tmp_path / "a", tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["a", "a (2)", "b", "a (3)"]
+
+
+def test_the_table_escapes_names(held_out, tmp_path):
+    run = read_run(fake_run(tmp_path / "a|b<i>", held_out, with_errors(held_out, 0.1)))
+    table = comparison_table(compare([run]))
+    assert r"| a\|b\<i\> |" in table
+    assert "<i>" not in table
+    assert "Difference to" not in table
+
+
+def test_the_command_prints_a_table_or_json(folders, capsys):
+    words = ["compare", *map(str, folders[:2])]
+    assert main(words) == 0
+    assert "### Scores with 95 % intervals" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["run"] for row in rows] == list(map(str, folders[:2]))
+    needed = {"bits_per_char", "parameters", "train_minutes", "sentences_per_second"}
+    assert all(needed < set(row) for row in rows)
+    fields = {"score", "ci95", "signature", "p_bootstrap", "p_randomisation"}
+    assert all(fields < set(row[key]) for row in rows for key in ("bleu", "chrf", "ter"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "RUN", "--record", "x", "--html", "DIR/x"], "are the same file"),
+        (["compare", "RUN", "--html", "DIR/none/x"], "--html .*/none/x: no folder"),
+        (["report", "RUN", "--html", "DIR"], "--html .*: a folder, expected a file"),
+        (["sweep", "--levels", " , "], "argument --levels: ' , ' names nothing"),
+        (["sweep", "--cells", ""], "argument --cells: '' names nothing"),
+        (["sweep", "--levels", "word foo"], "error: --levels: data.level = 'foo'; choose from"),
+        (["sweep", "--cells", "foo"], "error: --cells: model.cell = 'foo'; choose from"),
+        (["sweep", "--vary", "model.cell=foo"], "error: --vary: model.cell = 'foo'; choose from"),
+        (["sweep", "--vary", "model.atention=dot"], "error: --vary: unknown key model.atention; did you mean"),
+        (["sweep", "--set", "model.cell=foo"], "error: --set: model.cell = 'foo'; choose from"),
+        (["sweep", "--name", "../x"], "--name '../x': a name, not a path"),
+        (["sweep", "--folder", "RUN/config.toml"], "config.toml: a file, expected a folder"),
+        (["sweep", "--set", "data.corpus=phrasebok"], "'phrasebok': unknown; did you mean 'phrasebook'"),
+        (["sweep", "--set", "data.path=DIR/none.tsv"], "none.tsv: no such file"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_begun(folders, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    given = [word.replace("RUN", str(folders[0])).replace("DIR", str(tmp_path)) for word in words]
+    try:
+        code = main(given)
+    except SystemExit as caught:
+        code = caught.code
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed(folders):
+    code = (
+        "import sys; from wordseq.cli.main import main; import wordseq.comparison.page.html, wordseq.comparison.sweep; "
+        f"main(['compare', {str(folders[0])!r}, {str(folders[1])!r}]); "
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,525 @@
+import dataclasses
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wordseq.config.load import config_from_dict, config_to_dict, load_config, to_toml
+from wordseq.config.schema import (
+    ELEMENTWISE_CELLS,
+    KIND_SETTINGS,
+    LEVELS,
+    SECTIONS,
+    SPLIT_FILES,
+    Config,
+    DataConfig,
+    ModelConfig,
+)
+from wordseq.system.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+
+
+def _write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "settings.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def assert_refused(values, *parts: str) -> None:
+    """The error names the origin and has all of the parts."""
+    with pytest.raises(UserError) as caught:
+        config_from_dict(values, "mine.toml")
+    message = str(caught.value)
+    assert message.startswith("mine.toml: ")
+    for part in parts:
+        assert part in message, message
+
+
+def _fields():
+    return [(section, field) for section, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
+
+
+def _default_data() -> dict[str, str]:
+    return {"corpus": "copy"}
+
+
+# Defaults
+
+
+def test_nothing_given_trains_on_the_phrasebook():
+    config = load_config(None)
+    assert config == config_from_dict({}, "nothing")
+    assert config.data.corpus == "phrasebook"
+    assert dataclasses.replace(config, data=DataConfig()) == Config()
+
+
+@pytest.mark.parametrize(("section", "field"), _fields(), ids=lambda part: getattr(part, "name", part))
+def test_every_setting_has_a_description_and_a_default_that_is_allowed(section, field):
+    assert field.metadata["doc"]
+    assert "\n" not in field.metadata["doc"]
+    # A whole number stands for a float.
+    assert type(field.default) in ({int, float} if field.type is float else {field.type})
+    config_from_dict({section: {field.name: field.default}}, "default")
+
+
+def test_level_of_a_side():
+    assert DataConfig(level="char").level_of("src") == DataConfig(level="char").level_of("tgt") == "char"
+    mixed = DataConfig(level="char", src_level="bpe")
+    assert (mixed.level_of("src"), mixed.level_of("tgt")) == ("bpe", "char")
+    mixed = DataConfig(level="char", tgt_level="word")
+    assert (mixed.level_of("src"), mixed.level_of("tgt")) == ("char", "word")
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ModelConfig().cell = "lstm"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"model": {"hiden_size": 8}}, ["unknown key model.hiden_size; did you mean 'model.hidden_size'?"]),
+        ({"train": {"lerning_rate": 8}}, ["unknown key train.lerning_rate; did you mean 'train.learning_rate'?"]),
+        ({"model": {"xyzzy": 8}}, ["unknown key model.xyzzy; choose from kind, cell, embed_dim,", "tie_embeddings"]),
+        # A key of another section.
+        ({"model": {"beam_size": 8}}, ["unknown key model.beam_size"]),
+        ({"modle": {"cell": "gru"}}, ["unknown section [modle]; did you mean 'model'?"]),
+        ({"xyzzy": {}}, ["unknown section [xyzzy]; choose from data, model, train, decode"]),
+        ({"model": 3}, ["model must be a table of settings, got 3"]),
+        ({"model": [{"cell": "gru"}]}, ["model must be a table of settings, got [{"]),
+    ],
+)
+def test_unknown_names(values, parts):
+    assert_refused(values, *parts)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": {"hidden_size": "8"}}, "model.hidden_size must be a whole number, got '8'"),
+        ({"model": {"hidden_size": 8.0}}, "model.hidden_size must be a whole number, got 8.0"),
+        ({"model": {"hidden_size": True}}, "model.hidden_size must be a whole number, got True"),
+        ({"model": {"dropout": True}}, "model.dropout must be a number, got True"),
+        ({"model": {"dropout": "0.1"}}, "model.dropout must be a number, got '0.1'"),
+        ({"model": {"bidirectional": 1}}, "model.bidirectional must be true or false, got 1"),
+        ({"model": {"bidirectional": "yes"}}, "model.bidirectional must be true or false, got 'yes'"),
+        ({"data": {"path": 3}}, "data.path must be text, got 3"),
+        ({"data": {"path": ["a"]}}, "data.path must be text, got ['a']"),
+    ],
+)
+def test_wrong_types(values, message):
+    assert_refused(values, message)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": {"hidden_size": 0}}, "model.hidden_size = 0 must be at least 1"),
+        ({"model": {"dropout": -0.1}}, "model.dropout = -0.1 must be at least 0 and at most 0.95"),
+        ({"model": {"dropout": 1}}, "model.dropout = 1.0 must be at least 0 and at most 0.95"),
+        ({"model": {"dropout": math.nan}}, "model.dropout = nan must be at least 0 and at most 0.95"),
+        ({"train": {"learning_rate": math.nan}}, "train.learning_rate = nan must be at least 0"),
+        ({"train": {"learning_rate": math.inf}}, "train.learning_rate must be a finite number, got inf"),
+        ({"train": {"clip_norm": -math.inf}}, "train.clip_norm must be a finite number, got -inf"),
+        ({"train": {"teacher_forcing": 1.5}}, "train.teacher_forcing = 1.5 must be at least 0 and at most 1"),
+        ({"data": {"seed": -1}}, "data.seed = -1 must be at least 0"),
+        ({"model": {"cell": "GRU"}}, "model.cell = 'GRU'; choose from 'gru', 'lstm'"),
+        ({"data": {"level": ""}}, "data.level = ''; choose from 'char', 'word', 'bpe', 'unigram'"),
+        ({"train": {"optimizer": "adm"}}, "train.optimizer = 'adm'; choose from 'adam'"),
+    ],
+)
+def test_values_out_of_range(values, message):
+    assert_refused(values, message)
+
+
+@pytest.mark.parametrize(("section", "field"), _fields(), ids=lambda part: getattr(part, "name", part))
+def test_every_bound_is_kept(section, field):
+    low, high, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
+    key = f"{section}.{field.name} = "
+    if low is not None:
+        assert_refused({section: {field.name: field.type(low) - 1}}, key, f"at least {low}")
+    if high is not None:
+        assert_refused({section: {field.name: field.type(high) + 1}}, key, f"at most {high}")
+    if choices:
+        assert_refused({section: {field.name: "nonsense"}}, key, *map(repr, choices))
+    if field.type is float:
+        assert low is not None, "NaN would pass"
+        assert_refused({section: {field.name: math.nan}}, f"{section}.{field.name}")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"corpus": "copy", "path": "a.tsv"}, "data.corpus and data.path exclude each other; give one"),
+        ({"path": "a.tsv", "train_src": "a"}, "data.path and data.train_src exclude each other"),
+        ({"corpus": "copy", "train_src": "a"}, "data.corpus and data.train_src exclude each other"),
+        (
+            {"train_src": "a", "train_tgt": "b", "test_src": "c"},
+            "data.train_src is given, so data.dev_src, data.dev_tgt, data.test_tgt must be too",
+        ),
+    ],
+)
+def test_sources_of_data(data, message):
+    assert_refused({"data": data}, message)
+
+
+def test_split_files_make_a_source():
+    config = config_from_dict({"data": {key: f"{key}.txt" for key in SPLIT_FILES}}, "here")
+    assert config.data.corpus == ""
+    assert config.data.train_src == "train_src.txt"
+
+
+def test_split_files_of_a_file_of_settings_go_with_it_when_another_source_is_chosen(tmp_path):
+    path = tmp_path / "some.toml"
+    path.write_text("[data]\n" + "".join(f'{key} = "x"\n' for key in SPLIT_FILES))
+    data = load_config(path, ["data.corpus=copy"]).data
+    assert (data.corpus, data.train_src, data.dev_src, data.test_tgt) == ("copy", "", "", "")
+    assert load_config(path, ["data.train_src=y"]).data.dev_src == "x"
+
+
+def test_a_split_file_beside_another_source_is_refused():
+    assert_refused(
+        {"data": {"corpus": "copy", "dev_src": "x"}},
+        "data.dev_src is given, so data.train_src, data.train_tgt, data.dev_tgt",
+    )
+
+
+def test_names_that_are_equally_close_are_all_named():
+    assert_refused({"model": {"layers": 4}}, "did you mean 'model.encoder_layers' or 'model.decoder_layers'?")
+
+
+@pytest.mark.parametrize("key", [key for key in SPLIT_FILES if key != "train_src"])
+def test_every_split_file_is_asked_for(key):
+    assert_refused({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be too")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"pretokenized": True, "level": "bpe"}}, "data.pretokenized = true splits at spaces"),
+        ({"data": {"pretokenized": True, "tgt_level": "char"}}, "data.level must be 'word' on both sides"),
+        ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder would see nothing of the source"),
+        ({"model": {"hidden_size": 7}}, "model.hidden_size = 7 must be even when model.bidirectional is true"),
+        ({"model": {"tie_embeddings": True, "embed_dim": 8, "hidden_size": 16}}, "got 8 and 16"),
+        *(
+            (
+                {"model": {"cell": cell, "recurrent_dropout": 0.2}},
+                f"recurrent_dropout = 0.2 must be 0 with model.cell = {cell!r}",
+            )
+            for cell in ELEMENTWISE_CELLS
+        ),
+        ({"model": {"input_feeding": True, "attention": "none"}}, "model.attention = 'none' finds nothing"),
+        (
+            {"model": {"kind": "repeat_vector", "attention": "dot"}},
+            'model.kind = \'repeat_vector\' goes with model.attention = "none" only, got "dot"',
+        ),
+        (
+            {"model": {"kind": "same_length", "decoder_layers": 2}},
+            "model.kind = 'same_length' goes with model.decoder_layers = 1 only, got 2",
+        ),
+        (
+            {"model": {"kind": "same_length"}, "train": {"teacher_forcing": 0.5}},
+            "model.kind = 'same_length' is fed no tokens, so train.teacher_forcing must be 1.0, got 0.5",
+        ),
+        (
+            {"train": {"teacher_forcing_schedule": "linear"}},
+            "train.teacher_forcing_schedule = 'linear' falls from 1 to train.teacher_forcing, which must be below 1",
+        ),
+        (
+            {"train": {"teacher_forcing": 0.5, "teacher_forcing_decay": 50}},
+            "train.teacher_forcing_decay = 50 is of a share that falls; with "
+            "train.teacher_forcing_schedule = 'constant' it does not",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together(values, message):
+    assert_refused(values, message)
+    # With a source named, they are checked all the same.
+    assert_refused({**values, "data": {**_default_data(), **values.get("data", {})}}, message)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"data": {"pretokenized": True}},
+        {"data": {"pretokenized": True, "level": "bpe", "src_level": "word", "tgt_level": "word"}},
+        {"model": {"hidden_size": 7, "bidirectional": False}},
+        {"model": {"attention": "none", "bridge": "dense"}},
+        {"model": {"tie_embeddings": True, "embed_dim": 16, "hidden_size": 16}},
+    ],
+)
+def test_settings_that_do(values):
+    config = config_from_dict(values, "here")
+    for section, table in values.items():
+        for name, value in table.items():
+            assert getattr(getattr(config, section), name) == value
+
+
+def test_a_whole_number_stands_for_a_float():
+    rate = config_from_dict({"train": {"learning_rate": 1}}, "here").train.learning_rate
+    assert (rate, type(rate)) == (1.0, float)
+
+
+# Files
+
+
+def test_a_file_is_read(tmp_path):
+    text = '# A comment\n[model]\ncell = "lstm"  # another\n[train]\nlearning_rate = 1e-3\n'
+    for prefix in (b"", b"\xef\xbb\xbf"):  # with a byte-order mark too
+        config = load_config(_write(tmp_path, prefix + text.encode()))
+        assert (config.model.cell, config.train.learning_rate) == ("lstm", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (b'[model]\ncell = "gru\n', ["not valid TOML", "line 2"]),
+        (b"[model]\n\n\ncell gru\n", ["not valid TOML", "line 4"]),
+        (b'[model]\ncell = "gru"\ncell = "lstm"\n', ["not valid TOML", "line 3"]),
+        (b"[model]\ncell = gru\n", ["not valid TOML", "line 2"]),
+        ("[data]\npath = 'é'\n".encode("latin-1"), ["cannot be read as UTF-8 text", "0xe9"]),
+        (b"[model]\nhiden_size = 8\n", ["unknown key model.hiden_size; did you mean 'model.hidden_size'?"]),
+        (b"hidden_size = 8\n", ["unknown section [hidden_size]"]),
+    ],
+)
+def test_bad_files(tmp_path, text, parts):
+    path = _write(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    for part in parts:
+        assert part in message
+
+
+def test_a_missing_file(tmp_path):
+    path = tmp_path / "nothing.toml"
+    with pytest.raises(UserError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"{path}: no such file"
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+# --set
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "name", "value"),
+    [
+        ("model.cell=lstm", "model", "cell", "lstm"),
+        ('model.cell="lstm"', "model", "cell", "lstm"),
+        ("model.cell='lstm'", "model", "cell", "lstm"),
+        (" model.cell = lstm ", "model", "cell", "lstm"),
+        ("model.hidden_size=64", "model", "hidden_size", 64),
+        ("model.bidirectional=false", "model", "bidirectional", False),
+        ("train.learning_rate=1e-4", "train", "learning_rate", 1e-4),
+        ("train.learning_rate=1", "train", "learning_rate", 1.0),
+        ("data.src_level=", "data", "src_level", ""),
+        ("data.path=a=b.tsv", "data", "path", "a=b.tsv"),
+        ("data.path=/x/y z/é.tsv", "data", "path", "/x/y z/é.tsv"),
+        ('data.path="a=b.tsv"', "data", "path", "a=b.tsv"),
+        ("data.path=C:\\pairs.tsv", "data", "path", "C:\\pairs.tsv"),
+        ("data.path=#1.tsv", "data", "path", "#1.tsv"),
+    ],
+)
+def test_set(text, section, name, value):
+    found = getattr(getattr(load_config(None, [text]), section), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_set_goes_over_the_file_and_the_last_one_wins(tmp_path):
+    path = _write(tmp_path, '[model]\ncell = "lstm"\nembed_dim = 10\n')
+    config = load_config(path, ["model.cell=gru", "model.cell=rnn", "train.seed=7"])
+    assert (config.model.cell, config.model.embed_dim, config.train.seed) == ("rnn", 10, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model.cell", "--set 'model.cell': expected section.key=value, e.g. model.cell=lstm"),
+        ("cell=lstm", "--set 'cell=lstm': expected section.key=value"),
+        ("", "--set '': expected section.key=value"),
+        ("model.hidden_size=0", "--set: model.hidden_size = 0 must be at least 1"),
+        ("model.hiden_size=8", "--set: unknown key model.hiden_size; did you mean 'model.hidden_size'?"),
+        ("modl.cell=8", "--set: unknown section 'modl' in modl.cell; did you mean 'model'?"),
+        ("model.hidden_size=x", "model.hidden_size must be a whole number, got 'x'"),
+        ("model.cell=gruu", "model.cell = 'gruu'; choose from"),
+        ("model.dropout=nan", "model.dropout = nan must be"),
+    ],
+)
+def test_bad_set(text, message):
+    with pytest.raises(UserError) as caught:
+        load_config(None, [text])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["model = 3\n", "[[model]]\ncell = 'gru'\n"])
+def test_set_over_a_section_that_is_no_table(tmp_path, table):
+    with pytest.raises(UserError, match="model must be a table of settings"):
+        load_config(_write(tmp_path, table), ["model.cell=lstm"])
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "expected"),
+    [
+        ('corpus = "copy"', "data.path=x", ("", "x", "")),
+        ('path = "y"', "data.corpus=reverse", ("reverse", "", "")),
+        ('path = "y"', "data.path=x", ("", "x", "")),
+        ("\n".join(f'{key} = "f"' for key in SPLIT_FILES), "data.corpus=copy", ("copy", "", "")),
+        ("\n".join(f'{key} = "f"' for key in SPLIT_FILES), "data.train_src=g", ("", "", "g")),
+    ],
+)
+def test_set_of_another_source_takes_the_place_of_the_files(tmp_path, table, text, expected):
+    data = load_config(_write(tmp_path, f"[data]\n{table}\nmin_freq = 5\n"), [text]).data
+    assert (data.corpus, data.path, data.train_src) == expected
+    assert data.min_freq == 5
+
+
+def test_the_last_of_two_sources_set_wins():
+    data = load_config(None, ["data.path=x", "data.corpus=copy"]).data
+    assert (data.corpus, data.path) == ("copy", "")
+
+
+# There and back
+
+# What TOML wants escaped, or might take for its own.
+TEXT = st.text(
+    st.sampled_from("\x7f\x00\x1f\n\r\t\"'\\#=[\u2028") | st.characters(exclude_categories=["Cs"]), max_size=12
+)
+
+
+def _values(field) -> st.SearchStrategy:
+    """Any allowed value of a setting."""
+    low, high, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
+    if choices:
+        return st.sampled_from(choices)
+    return {
+        bool: st.booleans(),
+        int: st.integers(low, 2**31 - 1 if high is None else high),
+        float: st.floats(low, high, allow_nan=False, allow_infinity=False),
+        str: TEXT,
+    }[field.type]
+
+
+@st.composite
+def _configs(draw) -> Config:
+    tables = {
+        section: {field.name: draw(_values(field)) for field in dataclasses.fields(kind)}
+        for section, kind in SECTIONS.items()
+    }
+    data, model = tables["data"], tables["model"]
+    source = draw(st.sampled_from(["corpus", "path", "files"]))
+    files = {key: draw(TEXT.filter(bool)) if source == "files" else "" for key in SPLIT_FILES}
+    data.update(files, **{key: draw(TEXT.filter(bool)) if source == key else "" for key in ("corpus", "path")})
+    data["pretokenized"] &= {data["src_level"] or data["level"], data["tgt_level"] or data["level"]} == {"word"}
+    model["hidden_size"] += model["hidden_size"] % 2
+    if model["cell"] in ELEMENTWISE_CELLS:
+        model["recurrent_dropout"] = 0.0
+    if model["tie_embeddings"]:
+        model["embed_dim"] = model["hidden_size"]
+    if model["attention"] == "none":
+        model["input_feeding"] = False
+        if model["bridge"] == "zero":
+            model["bridge"] = "copy"
+    if model["kind"] != "encoder_decoder":
+        model.update(KIND_SETTINGS[model["kind"]])
+        tables["train"]["teacher_forcing"] = 1.0
+    if model["tie_embeddings"] or not (model["pretrained_src"] or model["pretrained_tgt"]):
+        model["freeze_pretrained"] = False
+    if tables["train"]["teacher_forcing"] == 1:
+        tables["train"]["teacher_forcing_schedule"] = "constant"
+    if tables["train"]["teacher_forcing_schedule"] == "constant":
+        del tables["train"]["teacher_forcing_decay"]
+    return config_from_dict(tables, "drawn")
+
+
+@settings(max_examples=60)
+@given(_configs())
+def test_settings_written_and_read_are_the_same(tmp_path_factory, config):
+    path = tmp_path_factory.getbasetemp() / "round.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert load_config(path) == config
+    assert config_from_dict(config_to_dict(config), "dictionary") == config
+
+
+@settings(max_examples=60)
+@given(TEXT)
+def test_any_text_survives_the_file(text):
+    config = Config(data=DataConfig(path=text))
+    assert tomllib.loads(to_toml(config))["data"]["path"] == text
+
+
+def test_every_setting_is_written_with_its_description():
+    text = to_toml(Config())
+    for _, field in _fields():
+        assert f"\n{field.name} = " in text
+        assert f"# {field.metadata['doc']}\n" in text
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "-" + "9" * 30, str(2**31)])
+@pytest.mark.parametrize("key", ["model.hidden_size", "train.learning_rate", "data.seed"])
+def test_numbers_beyond_any_sense_are_refused(tmp_path, key, number):
+    section, name = key.split(".")
+    (tmp_path / "x.toml").write_text(f"[{section}]\n{name} = {number}\n")
+    for arguments in ((tmp_path / "x.toml",), (None, [f"{key}={number}"])):
+        with pytest.raises(UserError) as error:
+            load_config(*arguments)
+        assert len(str(error.value)) < 2000
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    (tmp_path / "x.toml").write_text("[model]\ncell = " + "[" * 100_000)
+    with pytest.raises(UserError, match=r"x\.toml: not valid TOML"):
+        load_config(tmp_path / "x.toml")
+
+
+# Kinds of models
+
+
+@pytest.mark.parametrize("kind", KIND_SETTINGS)
+def test_what_has_no_say_in_a_kind_need_not_be_said(tmp_path, kind):
+    fixed = KIND_SETTINGS[kind]
+    config = config_from_dict({"model": {"kind": kind}}, "here")
+    assert {key: getattr(config.model, key) for key in fixed} == dict(fixed)
+    # The file's attention belongs to the file's kind; what is said beside the kind is an error.
+    path = _write(tmp_path, '[model]\nattention = "dot"\ninput_feeding = true\nhidden_size = 10\n')
+    model = load_config(path, [f"model.kind={kind}"]).model
+    assert (model.attention, model.input_feeding, model.hidden_size) == ("none", False, 10)
+    for order in ([f"model.kind={kind}", "model.attention=dot"], ["model.attention=dot", f"model.kind='{kind}'"]):
+        with pytest.raises(UserError, match=r"got .dot"):
+            load_config(path, order)
+
+
+def test_peek_shows_the_source_without_attention_and_bridge():
+    model = config_from_dict({"model": {"peek": True, "attention": "none", "bridge": "zero"}}, "here").model
+    assert model.peek
+
+
+# Experiments
+
+EXPERIMENTS = sorted((ROOT / "experiments").glob("**/*.toml"))
+
+
+def test_there_are_experiments():
+    assert EXPERIMENTS
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_loads(path):
+    config = load_config(path)
+    assert config.data.level in LEVELS
+    # It is headed by the command that runs it.
+    head = path.read_text(encoding="utf-8").splitlines()[:10]
+    assert any(line.startswith("#") and path.name in line for line in head), head

@@ -1,0 +1,218 @@
+"""A corpus from settings: where it comes from, what is dropped and counted, what is said about it."""
+
+import dataclasses
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.data.cleaning import describe, split_report
+from wordseq.data.in_memory import Corpus, load_corpus
+from wordseq.data.sources import check_source
+from wordseq.data.synthetic import SYNTHETIC
+from wordseq.phrasebook import Pair
+from wordseq.system.errors import UserError
+
+MIRROR = Path(os.environ.get("WORDSEQ_MIRROR") or Path(__file__).resolve().parents[4] / "shared" / "data")
+needs_mirror = pytest.mark.skipif(
+    not (MIRROR / "tatoeba").is_dir(), reason="needs the real corpora: set WORDSEQ_MIRROR"
+)
+SMALL = DataConfig(dev_size=2, test_size=3)
+
+
+def mute(_: str) -> None:
+    pass
+
+
+def written(folder: Path, lines: list[str], name: str = "pairs.tsv") -> str:
+    path = folder / name
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def cows(number: int) -> list[str]:
+    return [f"Cow number {i}.\tVache numéro {i} !" for i in range(number)]
+
+
+def load(data: DataConfig, **settings: object) -> Corpus:
+    return load_corpus(dataclasses.replace(data, **settings), say=mute)
+
+
+def given_splits(folder: Path, **changed: list[str]) -> DataConfig:
+    lines = {key: [f"{key[-3:]} {key[:4]} {i}" for i in range(5)] for key in SPLIT_FILES} | changed
+    return DataConfig(**{key: written(folder, lines[key], key) for key in SPLIT_FILES})
+
+
+def all_pairs(corpus: Corpus) -> set[Pair]:
+    parts = (corpus.dev, corpus.test)
+    held_out = {
+        Pair(source, reference)
+        for part in parts
+        for source, references in zip(part.sources, part.references, strict=True)
+        for reference in references
+    }
+    return held_out | set(corpus.train)
+
+
+def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
+    lines = [*cows(10), "Cow number 3.\tVache numéro 3\u00a0!", "", "\u200b\tx", "y\t", "z" * 41 + "\tz", "one column"]
+    path = written(tmp_path, lines)
+    with pytest.raises(UserError, match=r"pairs\.tsv:16: 1 column"):
+        load(SMALL, path=path, max_chars=40)
+
+    corpus = load(SMALL, path=path, max_chars=40, on_bad_line="skip")
+    assert corpus.counts["parts"]["pairs"] == {
+        "lines": 16,
+        "bad_lines": 1,
+        "empty": 3,
+        "too_long": 1,
+        "duplicates": 1,
+        "kept": 10,
+        "normalised": {"no-break spaces": 1, "zero-width characters": 1},
+    }
+    assert all_pairs(corpus) == {Pair(*line.split("\t")) for line in cows(10)}
+    said = describe(corpus)
+    assert said[0] == (
+        "pairs: 16 lines; dropped: 1 bad lines, 3 with an empty side, 1 longer than data.max_chars, 1 duplicates; "
+        "kept 10 pairs"
+    )
+    assert said[1] == "pairs: normalised: no-break spaces 1, zero-width characters 1"
+    assert said[2] == (
+        "split grouped by source, drawn by hash: train 5 pairs (5 sources), dev 2 sources (2 references), "
+        "test 3 sources (3 references); sources shared between parts: 0"
+    )
+
+
+def test_swap_and_lower_case(tmp_path: Path) -> None:
+    path = written(tmp_path, cows(10))
+    corpus = load(SMALL, path=path, swap=True, lowercase=True)
+    assert all_pairs(corpus) == {Pair(f"vache numéro {i} !", f"cow number {i}.") for i in range(10)}
+
+
+def test_lower_case_finds_more_duplicates(tmp_path: Path) -> None:
+    path = written(tmp_path, [*cows(10), "COW number 3.\tVache numéro 3 !"])
+    assert load(SMALL, path=path).counts["parts"]["pairs"]["duplicates"] == 0
+    assert load(SMALL, path=path, lowercase=True).counts["parts"]["pairs"]["duplicates"] == 1
+
+
+def test_fewer_training_pairs_leave_dev_and_test_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, cows(50))
+    full, part = load(SMALL, path=path), load(SMALL, path=path, max_pairs=7)
+    assert (part.dev, part.test) == (full.dev, full.test)
+    assert len(part.train) == 7
+    assert set(part.train) < set(full.train)
+    assert part.counts["unused_pairs"] == 38
+    assert "data.max_pairs: 38 training pairs are not used" in describe(part)
+
+
+def test_the_report_is_json_and_names_the_way_of_splitting(tmp_path: Path) -> None:
+    corpus = load(SMALL, path=written(tmp_path, cows(10)))
+    report = split_report(corpus)
+    assert json.loads(json.dumps(report)) == report
+    assert (report["seed"], report["dev_size"], report["test_size"]) == (1, 2, 3)
+    assert report["method"] == "grouped by source, drawn by hash"
+    assert report["shared_sources"] == {"train_dev": 0, "train_test": 0, "dev_test": 0}
+    assert len(report["test"]["source_hashes"]) == 3
+    assert report["counts"] == corpus.counts
+
+
+def test_given_splits_keep_every_line_in_order(tmp_path: Path) -> None:
+    sources = ["b", "a", "b", "B", "longer than max_chars"]
+    data = given_splits(tmp_path, test_src=sources, train_src=["x", "x", "", "y", "longer than max_chars"])
+    corpus = load(data, max_chars=12)
+    assert corpus.test.sources == sources
+    assert corpus.test.references == [[f"tgt test {i}"] for i in range(5)]
+    assert corpus.counts["parts"]["train"]["empty"] == corpus.counts["parts"]["train"]["too_long"] == 1
+    assert corpus.split["method"] == "as given"
+    assert "test 5 sources in 3 groups (5 references)" in describe(corpus)[6]
+
+
+def test_given_training_lines_keep_their_duplicates(tmp_path: Path) -> None:
+    corpus = load(given_splits(tmp_path, train_src=["x"] * 5, train_tgt=["y"] * 5))
+    assert corpus.train == [Pair("x", "y")] * 5
+
+
+def test_leaks_of_given_splits_are_said(tmp_path: Path) -> None:
+    data = given_splits(tmp_path, train_src=["Go.", "a", "b", "c", "d"], test_src=["go!", "A", "x", "y", "go"])
+    corpus = load(data)
+    assert "warning: 3 of 5 test sources also occur in training" in describe(corpus)
+    assert split_report(corpus)["shared_sources"]["train_test"] == 3
+
+
+@pytest.mark.parametrize(("side", "swap"), [("src", False), ("tgt", False), ("src", True)])
+def test_an_empty_line_in_given_test_files_is_named_or_skipped(tmp_path: Path, side: str, swap: bool) -> None:
+    data = given_splits(tmp_path, **{f"test_{side}": ["a", "b", " \u200b", "d", "e"]})
+    with pytest.raises(UserError, match=rf"test_{side}:3: an empty sentence in held-out data"):
+        load(data, swap=swap)
+    corpus = load(data, swap=swap, on_bad_line="skip")
+    assert len(corpus.test.sources) == 4
+    assert corpus.counts["parts"]["test"]["empty"] == 1
+
+
+def test_given_files_of_unequal_length(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dev_src has 1 lines, .*dev_tgt has 5"):
+        load(given_splits(tmp_path, dev_src=["a"]))
+
+
+def test_no_pairs_left(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no sentence pairs left of 2 lines: 0 bad lines, 1 with an empty side, 1 lon"):
+        load(SMALL, path=written(tmp_path, ["\tx", "long enough\ty"]), max_chars=5)
+
+
+@pytest.mark.parametrize("name", list(SYNTHETIC))
+def test_every_synthetic_corpus_can_be_split_by_the_defaults(name: str) -> None:
+    corpus = load(DataConfig(corpus=name))
+    assert corpus.train
+    assert corpus.counts["parts"]["pairs"]["empty"] == 0
+    assert set(corpus.split["shared_sources"].values()) == {0}
+
+
+def test_an_unknown_name_is_guessed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"did you mean 'tatoeba-fra-eng'\? choose from .*phrasebook.*any three-letter"):
+        load(DataConfig(corpus="tatoeba-fr-eng"))
+    with pytest.raises(UserError, match=r"is a file; set data\.path"):
+        load(DataConfig(corpus=written(tmp_path, cows(3))))
+
+
+def test_nothing_named_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"no corpus is named; set data\.corpus"):
+        load(DataConfig())
+
+
+def test_a_packed_file_is_the_same_corpus(tmp_path: Path) -> None:
+    path = Path(written(tmp_path, cows(10)))
+    packed = tmp_path / "pairs.tsv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert split_report(load(SMALL, path=str(packed)))["test"] == split_report(load(SMALL, path=str(path)))["test"]
+
+
+def test_what_is_named_is_looked_for_before_anything_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, cows(10))
+    for found in (path, f"{path}/member.txt"):  # A file that something lies in can only be an archive.
+        check_source(DataConfig(path=found))
+    with pytest.raises(UserError, match="no such file"):
+        check_source(DataConfig(path=str(tmp_path / "none.zip" / "member.txt")))
+
+
+@needs_mirror
+def test_tatoeba_as_it_is(tmp_path: Path) -> None:
+    corpus = load_corpus(DataConfig(corpus="tatoeba-fra-eng"), tmp_path, MIRROR, mute)
+    counts = corpus.counts["parts"]["pairs"]
+    assert counts["lines"] == 167_130
+    assert counts["normalised"]["no-break spaces"] == 6286 + 4573
+    assert counts["normalised"]["typographic apostrophes kept"] == 897
+    assert counts["bad_lines"] == counts["empty"] == 0
+    report = split_report(corpus)
+    assert report["test"]["groups"] == report["dev"]["groups"] == 1000
+    assert set(report["shared_sources"].values()) == {0}
+    assert max(map(len, corpus.test.references)) > 1
+
+
+@needs_mirror
+def test_multi30k_as_it_is(tmp_path: Path) -> None:
+    corpus = load_corpus(DataConfig(corpus="multi30k-de-en"), tmp_path, MIRROR, mute)
+    assert (len(corpus.train), len(corpus.dev.sources), len(corpus.test.sources)) == (29_000, 1_014, 1_000)
+    assert corpus.counts["parts"]["train"]["normalised"]["tabs"] == 1

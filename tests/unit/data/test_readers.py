@@ -1,0 +1,160 @@
+"""Lines and pairs from every form of file; every fault with file and line."""
+
+import gzip
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from wordseq.data.readers.lines import BadLines, Row, read_sentences
+from wordseq.data.readers.parallel import read_parallel
+from wordseq.data.readers.tsv import read_pairs
+from wordseq.system.errors import UserError
+
+TEXT = "A cow sings.\tUne vache chante.\nA cat.\tUn chat à moi.\n"
+ROWS = [Row(1, "A cow sings.", "Une vache chante."), Row(2, "A cat.", "Un chat à moi.")]
+
+
+def file(folder: Path, content: str | bytes, name: str = "pairs.tsv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def archive(folder: Path, *members: str) -> Path:
+    path = folder / "pairs.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in members:
+            packed.writestr(name, "" if name.endswith("/") else TEXT)
+    return path
+
+
+def pairs(path: Path, on_bad_line: str = "stop") -> list[Row]:
+    return list(read_pairs(path, BadLines(on_bad_line)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT,
+        TEXT.rstrip("\n"),
+        "\ufeff" + TEXT,
+        TEXT.replace("\n", "\r\n"),
+        TEXT.replace("\n", "\tCC-BY, by somebody\n"),
+    ],
+    ids=["plain", "no end", "byte-order mark", "CRLF", "three columns"],
+)
+def test_forms_of_text(tmp_path: Path, content: str) -> None:
+    assert pairs(file(tmp_path, content)) == ROWS
+    assert pairs(file(tmp_path, gzip.compress(content.encode()), "pairs.tsv.gz")) == ROWS
+
+
+@pytest.mark.parametrize(
+    "members",
+    [["fra.txt"], ["_about.txt", "fra.txt"], ["sub/", "sub/fra.tsv", "sub/picture.png"], ["__MACOSX/fra.txt", "noend"]],
+)
+def test_the_text_member_of_an_archive_is_found(tmp_path: Path, members: list[str]) -> None:
+    assert pairs(archive(tmp_path, *members)) == ROWS
+
+
+def test_a_member_can_be_named(tmp_path: Path) -> None:
+    path = archive(tmp_path, "a.txt", "sub/b.txt")
+    assert pairs(path / "sub" / "b.txt") == ROWS
+    with pytest.raises(UserError, match=r"no member c\.txt; it has a\.txt, sub/b\.txt"):
+        pairs(path / "c.txt")
+    with pytest.raises(UserError, match=r"expected one text member, found a\.txt, sub/b\.txt"):
+        pairs(path)
+
+
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    odd = "a\u2028b\x85c\x0bd\x0ce\rf\x00g"
+    assert pairs(file(tmp_path, f"{odd}\tx\n")) == [Row(1, odd, "x")]
+
+
+def test_blank_lines_and_empty_columns_are_empty_sentences(tmp_path: Path) -> None:
+    assert pairs(file(tmp_path, "a\tb\n\n\tc\nd\t\n \n")) == [
+        Row(1, "a", "b"), Row(2, "", ""), Row(3, "", "c"), Row(4, "d", ""), Row(5, "", "")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"one column", "3: 1 column, expected 2 or 3"),
+        (b"a\tb\tc\td", "3: 4 columns, expected 2 or 3"),
+        (b"caf\xe9\tx", r"3: not UTF-8 at byte 4 of the line \(0xe9\)"),
+    ],
+)
+def test_a_bad_line_is_named_or_left_out(tmp_path: Path, line: bytes, said: str) -> None:
+    path = file(tmp_path, b"a\tb\nc\td\n" + line + b"\ne\tf\n")
+    with pytest.raises(UserError, match=rf"pairs\.tsv:{said}.*1 bad line in all"):
+        pairs(path)
+    bad = BadLines("skip")
+    assert [row.number for row in read_pairs(path, bad)] == [1, 2, 4]
+    assert bad.number == 1
+
+
+def test_many_bad_lines_are_counted_and_three_are_shown(tmp_path: Path) -> None:
+    path = file(tmp_path, "a\tb\n" + "bad\n" * 1200)
+    with pytest.raises(UserError) as error:
+        pairs(path)
+    text = str(error.value)
+    assert "tsv:2:" in text
+    assert "tsv:4:" in text
+    assert "tsv:5:" not in text
+    assert "1,200 bad lines in all" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.tsv", b"", "the file is empty"),
+        ("x.tsv", b"\xef\xbb\xbf", "the file is empty"),
+        ("x.tsv.gz", gzip.compress(b"", mtime=0), "the file is empty"),
+        ("x.tsv.gz", gzip.compress(os.urandom(100_000).hex().encode())[:-2000], "damaged"),
+        ("x.tsv.gz", TEXT.encode(), r"damaged, or not a \.gz file"),
+        ("x.zip", TEXT.encode(), r"damaged, or not a \.zip file"),
+        ("x.tsv", TEXT.encode("utf-16"), "UTF-16; save it as UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = file(tmp_path, content, name)
+    with pytest.raises(UserError, match=said) as error:
+        pairs(path, "skip")
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing\.tsv: no such file"):
+        pairs(tmp_path / "nothing.tsv")
+    with pytest.raises(UserError, match="a folder, expected a file"):
+        pairs(tmp_path)
+
+
+def test_parallel_files(tmp_path: Path) -> None:
+    src, tgt = file(tmp_path, "a\tb\nc\n", "x.en"), file(tmp_path, gzip.compress(b"d\r\n\r\n"), "x.fr.gz")
+    assert list(read_parallel(src, tgt, BadLines("stop"))) == [Row(1, "a\tb", "d"), Row(2, "c", "")]
+
+
+@pytest.mark.parametrize(("left", "right"), [(3, 1200), (1200, 3)])
+def test_parallel_files_of_unequal_length(tmp_path: Path, left: int, right: int) -> None:
+    src, tgt = file(tmp_path, "a\n" * left, "x.en"), file(tmp_path, "b\n" * right, "x.fr")
+    with pytest.raises(UserError, match=rf"x\.en has {left:,} lines, .*x\.fr has {right:,}"):
+        list(read_parallel(src, tgt, BadLines("skip")))
+
+
+def test_a_bad_line_of_parallel_files_is_left_out_on_both_sides(tmp_path: Path) -> None:
+    src, tgt = file(tmp_path, b"a\n\xff\nc\nd\n", "x.en"), file(tmp_path, b"1\n\xff\n\xff\n4\n", "x.fr")
+    bad = BadLines("skip")
+    assert list(read_parallel(src, tgt, bad)) == [Row(1, "a", "1"), Row(4, "d", "4")]
+    assert bad.number == 2
+    with pytest.raises(UserError, match=r"x\.en:2: not UTF-8.*x\.fr:2.*x\.fr:3.*2 bad lines in all"):
+        list(read_parallel(src, tgt, BadLines("stop")))
+
+
+def test_sentences_are_lines_as_they_stand(tmp_path: Path) -> None:
+    assert read_sentences(file(tmp_path, "a\tb\n\n c \r\n")) == ["a\tb", "", " c "]
+    with pytest.raises(UserError, match="x:1: not UTF-8"):
+        read_sentences(file(tmp_path, b"\xff\n", "x"))

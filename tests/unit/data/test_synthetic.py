@@ -1,0 +1,72 @@
+"""Synthetic tasks: their laws, their sizes, and that they are the same everywhere."""
+
+import pytest
+
+from wordseq.data.synthetic import SYMBOLS, SYNTHETIC, addition, copy, make, reverse
+from wordseq.phrasebook import Pair
+from wordseq.system.errors import UserError
+
+SUMS = addition()
+
+
+@pytest.mark.parametrize("task", [copy, reverse])
+def test_strings_are_distinct_and_of_the_promised_length(task):
+    pairs = task()
+    assert len({pair.src for pair in pairs}) == len(pairs) == 20_000
+    assert len(set(SYMBOLS)) == 50
+    lengths = {len(pair.src.split(" ")) for pair in pairs}
+    assert lengths == set(range(5, 13))
+    assert {symbol for pair in pairs for symbol in pair.src.split(" ")} == set(SYMBOLS)
+
+
+def test_copy_repeats_its_source():
+    assert all(pair.src == pair.tgt for pair in copy())
+
+
+def test_reverse_turns_its_source_back_to_front():
+    pairs = reverse()
+    assert all(pair.tgt.split(" ") == pair.src.split(" ")[::-1] for pair in pairs)
+    assert any(pair.tgt != pair.src for pair in pairs)
+
+
+def test_addition_adds():
+    for src, tgt in SUMS:
+        first, second = src.split("+")
+        assert int(first) + int(second) == int(tgt)
+
+
+def test_addition_has_distinct_questions_of_up_to_three_digits():
+    numbers = [tuple(sorted(map(int, pair.src.split("+")))) for pair in SUMS]
+    assert len(set(numbers)) == len(SUMS) == 50_000
+    assert {len(number) for pair in SUMS for number in pair.src.split("+")} == {1, 2, 3}
+    assert not any(" " in pair.src for pair in SUMS)
+
+
+@pytest.mark.parametrize("task", [copy, reverse])
+def test_the_seed_decides(task):
+    assert task(1) == task()
+    assert task(2) != task()
+
+
+def test_the_seed_decides_the_sums():
+    assert addition(2) != SUMS
+
+
+def test_make_gives_the_default_seed_of_every_task():
+    assert set(SYNTHETIC) == {"phrasebook", "copy", "reverse", "addition"}
+    for name, task in SYNTHETIC.items():
+        pairs = make(name)
+        assert pairs == task()
+        assert all(isinstance(pair, Pair) for pair in pairs)
+        assert task.description
+        assert "\n" not in task.description
+
+
+def test_an_unknown_name_lists_the_names():
+    with pytest.raises(UserError, match=r"unknown synthetic corpus 'copi'; choose from addition, copy, phrasebook"):
+        make("copi")
+
+
+def test_the_mapping_is_read_only():
+    with pytest.raises(TypeError):
+        SYNTHETIC["mine"] = SYNTHETIC["copy"]

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.runs import FAST_CELLS
+from tests.unit.models.test_seq2seq import SRC, SRC_SIZE, TGT, make_model
+from wordseq.batches.batching import pad
+from wordseq.batches.id_store import IdStore
+from wordseq.decoding.forced import Scorer
+from wordseq.decoding.search import beam_search, decode_one
+from wordseq.models.attention import ATTENTIONS
+from wordseq.models.cells import CELLS
+from wordseq.text.vocab import EOS_ID
+
+SOURCES = [*SRC, [10, 9, 8, 7, 6], [5], [7, 7]]
+LIMITS = [2, 5, 3, 6, 4, 1]
+
+
+@pytest.fixture
+def eager():
+    """Runs compiled functions as they stand: tracing costs more than these tests."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def _search(model, beam_size: int):
+    memory, states = model.encode(tf.constant(pad(SOURCES)))
+    states = tf.nest.map_structure(lambda part: part[:, None], states)
+
+    def step(last_ids_bk, state, memory):
+        logits_bkv, state = model.decoder_step(last_ids_bk, memory, state)
+        return tf.nn.log_softmax(logits_bkv), state
+
+    if beam_size == 1:
+        return decode_one(step, states, tf.constant(LIMITS), memory=memory)
+    return beam_search(step, states, tf.constant(LIMITS), beam_size, memory=memory)
+
+
+def _words(ids_t) -> list[int]:
+    """Ids before the end."""
+    ids = ids_t.numpy().tolist()
+    return ids[: ids.index(EOS_ID)]
+
+
+CELLS_AND_ATTENTIONS = [
+    pytest.param(cell, list(ATTENTIONS)[(n + 1) % len(ATTENTIONS)], marks=[pytest.mark.slow] * (cell not in FAST_CELLS))
+    for n, cell in enumerate(CELLS)
+]
+
+
+@pytest.mark.parametrize(("cell", "attention"), [*CELLS_AND_ATTENTIONS, ("gru", "none")])
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_size):
+    model = make_model(cell=cell, attention=attention, decoder_layers=2)
+    found = _search(model, beam_size)
+    for k in range(beam_size):
+        rows = [b for b in range(len(SOURCES)) if np.isfinite(found.scores_bk[b, k])]
+        src = IdStore.of([SOURCES[b] for b in rows])
+        tgt = IdStore.of([_words(found.ids_bkt[b, k]) for b in rows])
+        nats = Scorer(model).nats(src, tgt)
+        np.testing.assert_allclose(nats, -found.log_probs_bk.numpy()[rows, k], rtol=1e-5)
+
+
+def test_a_batch_costs_what_its_pairs_cost_one_at_a_time():
+    scorer = Scorer(make_model(cell="lstm", attention="general"))
+    src, tgt = IdStore.of(SRC), IdStore.of(TGT)
+    together = scorer.nats(src, tgt)
+    assert (together > 0).all()
+    for batch_size in (1, 2):
+        np.testing.assert_allclose(scorer.nats(src, tgt, batch_size), together, rtol=1e-5)
+    order = [2, 0, 1]
+    shuffled = scorer.nats(IdStore.of([SRC[b] for b in order]), IdStore.of([TGT[b] for b in order]))
+    np.testing.assert_allclose(shuffled, together[order], rtol=1e-5)
+
+
+def test_cost_by_hand(eager):
+    model = make_model(cell="gru", attention="dot")
+    # The sum over the target's tokens and its end, read off the logits.
+    logits_tv = model((tf.constant(pad([SRC[1]])), tf.constant(pad([TGT[1]], bos=True)[:, :-1])))[0]
+    expected = -sum(float(tf.nn.log_softmax(row)[i]) for row, i in zip(logits_tv, [*TGT[1], EOS_ID], strict=True))
+    assert Scorer(model).nats(IdStore.of([SRC[1]]), IdStore.of([TGT[1]]))[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_empty_target_costs_its_end(eager):
+    nats = Scorer(make_model()).nats(IdStore.of(SRC[:2]), IdStore.of([[], TGT[0]]))
+    assert np.isfinite(nats).all()
+    assert nats[0] > 0
+
+
+@pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
+def test_alignments_have_a_row_a_target_token_and_a_column_a_source_token(eager, attention):
+    scorer = Scorer(make_model(attention=attention))
+    src, tgt = IdStore.of(SRC), IdStore.of(TGT)
+    together = scorer.alignments(src, tgt)
+    for row, weights_ts in enumerate(together):
+        assert weights_ts.shape == (len(TGT[row]) + 1, len(SRC[row]) + 1)
+        np.testing.assert_allclose(weights_ts.sum(1), 1, atol=1e-5)
+    for row, weights_ts in enumerate(scorer.alignments(src, tgt, batch_size=1)):
+        np.testing.assert_allclose(weights_ts, together[row], atol=1e-5)
+
+
+def test_without_attention_there_are_no_alignments():
+    with pytest.raises(ValueError, match=r"no attention: model\.attention is 'none'"):
+        Scorer(make_model(attention="none")).alignments(IdStore.of(SRC), IdStore.of(TGT))
+
+
+def test_sources_stay_in_the_vocabulary():
+    assert max(map(max, SOURCES)) < SRC_SIZE

@@ -1,0 +1,218 @@
+"""Text of any size through a translator that is slow to remember: whole, in order, continued after any cut."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runs import environment
+from wordseq.decoding import stream
+from wordseq.system.errors import UserError
+
+
+class Mirror:
+    """Turns every text around; refuses what holds "!"; notes what came together."""
+
+    def __init__(self):
+        self.seen = []
+
+    def unusable(self, texts):
+        return next(((k, "a shout") for k, text in enumerate(texts) if "!" in text), None)
+
+    def unknown(self, texts):
+        return []
+
+    def __call__(self, texts):
+        self.seen.append(list(texts))
+        return [f"{text[::-1]} {len(texts)}" for text in texts]
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(stream, "CHUNK_LINES", 4)
+
+
+def run(folder, content, *, resume=False, nbest=1, mirror=None):
+    """The lines of the output file."""
+    (folder / "in").write_bytes(content)
+    mirror = mirror or Mirror()
+    stream.translate_file(mirror, mirror, folder / "in", folder / "out", resume=resume, nbest=nbest)
+    return (folder / "out").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def numbered(lines):
+    return "".join(f"line {number}\n" for number in range(lines)).encode()
+
+
+def test_lines_come_in_order_in_chunks_of_their_own(tmp_path):
+    mirror = Mirror()
+    assert run(tmp_path, numbered(6), mirror=mirror) == [
+        f"{number} enil {size}" for number, size in zip(range(6), [4] * 4 + [2] * 2, strict=True)
+    ]
+    assert list(map(len, mirror.seen)) == [4, 2]
+
+
+def test_long_lines_make_small_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "CHUNK_BYTES", 20)
+    mirror = Mirror()
+    run(tmp_path, b"short\n" * 3 + b"long" * 10 + b"\nshort\n", mirror=mirror)
+    assert list(map(len, mirror.seen)) == [4, 1]
+
+
+@given(st.integers(0, 150), st.integers(0, 13), st.booleans())
+def test_whatever_was_written_the_rest_follows_and_nothing_twice(tmp_path_factory, cut, lines, ends):
+    """An output cut at any byte, and the input with or without an end of its last line."""
+    folder = tmp_path_factory.mktemp("cut")
+    content = numbered(lines) if ends else numbered(lines).removesuffix(b"\n")
+    whole = run(folder, content)
+    (folder / "out").write_bytes((folder / "out").read_bytes()[:cut])
+    assert run(folder, content, resume=True) == whole
+    assert len(whole) == lines
+
+
+@given(st.integers(0, 200))
+def test_groups_of_n_best_lines_are_kept_whole(tmp_path_factory, cut):
+    class Twice(Mirror):
+        def __call__(self, texts):
+            return [line for text in texts for line in (f"-0.1\t{text}", f"-0.2\t{text}")]
+
+    folder = tmp_path_factory.mktemp("nbest")
+    whole = run(folder, numbered(7), nbest=2, mirror=Twice())
+    (folder / "out").write_bytes((folder / "out").read_bytes()[:cut])
+    assert run(folder, numbered(7), nbest=2, resume=True, mirror=Twice()) == whole
+    assert len(whole) == 14
+
+
+def test_only_what_is_missing_is_translated_in_the_chunks_it_would_have_come_in(tmp_path):
+    run(tmp_path, numbered(14))
+    lines = (tmp_path / "out").read_bytes().splitlines(keepends=True)
+    (tmp_path / "out").write_bytes(b"".join(lines[:9]) + b"torn")
+    mirror = Mirror()
+    run(tmp_path, numbered(14), resume=True, mirror=mirror)
+    assert mirror.seen == [[f"line {number}" for number in chunk] for chunk in (range(8, 12), range(12, 14))]
+
+
+def test_an_output_that_is_there_is_begun_anew_or_continued(tmp_path):
+    run(tmp_path, numbered(9))
+    assert len(run(tmp_path, numbered(2))) == 2
+    assert len(run(tmp_path, numbered(3), resume=True)) == 3
+    (tmp_path / "out").unlink()
+    assert len(run(tmp_path, numbered(3), resume=True)) == 3
+
+
+def test_an_output_longer_than_the_input_is_refused_and_left(tmp_path):
+    (tmp_path / "out").write_bytes(b"a\nb\nc\ntorn")
+    with pytest.raises(UserError, match=r"out: it holds 3 translations, but .*in has only 2 lines"):
+        run(tmp_path, numbered(2), resume=True)
+    assert (tmp_path / "out").read_bytes() == b"a\nb\nc\ntorn"
+
+
+def test_an_output_must_be_given_and_not_be_the_input(tmp_path):
+    (tmp_path / "in").write_bytes(numbered(2))
+    mirror = Mirror()
+    with pytest.raises(UserError, match="--resume needs --output"):
+        stream.translate_file(mirror, mirror, tmp_path / "in", None, resume=True)
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for target in ("in", "link"):
+        with pytest.raises(UserError, match=rf"{target}: is the input"):
+            stream.translate_file(mirror, mirror, tmp_path / "in", tmp_path / target)
+    assert (tmp_path / "in").read_bytes() == numbered(2)
+
+
+@pytest.mark.parametrize("line", [b"caf\xe9", b"stop!", b"x" * 5000])
+@pytest.mark.parametrize("place", [0, 1, 3, 4, 6])
+def test_a_fault_comes_after_the_lines_before_it_and_names_its_line(tmp_path, monkeypatch, line, place):
+    monkeypatch.setattr(stream, "MAX_LINE_BYTES", 4000)
+    lines = numbered(8).splitlines()
+    lines[place] = line
+    with pytest.raises(UserError, match=rf"in, line {place + 1}: (not UTF-8|a shout|longer than 4,000 bytes)"):
+        run(tmp_path, b"\n".join(lines))
+    assert len((tmp_path / "out").read_bytes().splitlines()) == place
+    # Mended, it goes on.
+    assert len(run(tmp_path, numbered(8), resume=True)) == 8
+
+
+def test_a_mark_at_the_beginning_and_ends_of_lines_are_no_text(tmp_path):
+    mirror = Mirror()
+    run(tmp_path, b"\xef\xbb\xbfa\r\n\xef\xbb\xbfb\nc\rd\n\n", mirror=mirror)
+    assert mirror.seen == [["a", "\ufeffb", "c\rd", ""]]
+
+
+def test_it_says_how_far_it_is_now_and_then(tmp_path, monkeypatch, capsys):
+    run(tmp_path, numbered(8))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(stream, "SAY_SECONDS", 0)
+    run(tmp_path, numbered(8))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert said[1].startswith("wordseq: 8 lines translated (100% of the input), ")
+
+
+def test_the_first_unknown_words_of_a_file_are_told_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stream, "SHOWN_WORDS", 3)
+    mirror = Mirror()
+    mirror.unknown = lambda texts: list(dict.fromkeys(word for text in texts for word in text.split() if word > "m"))
+    run(tmp_path, b"a\nb x\nc\nd x\n" + b"e\n" * 4 + b"y\nx\nz\nu\n" + b"v\n" * 4, mirror=mirror)
+    note = "wordseq: note: unknown to the model: "
+    assert capsys.readouterr().err == f"{note}x\n{note}y, z ...\n"
+
+
+def test_a_file_continued_says_from_where(tmp_path, capsys):
+    run(tmp_path, numbered(5))
+    assert "going on" not in capsys.readouterr().err
+    run(tmp_path, numbered(8), resume=True)
+    assert capsys.readouterr().err == f"wordseq: note: {tmp_path / 'out'}: going on after 5 lines\n"
+
+
+def test_a_bar_is_for_a_terminal_alone(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    run(tmp_path, numbered(8))
+    assert "8 lines" in shown.getvalue()
+    (tmp_path / "in").write_bytes(numbered(2))
+    monkeypatch.setattr(sys, "stdout", printed := Terminal())
+    monkeypatch.setattr(sys, "stderr", quiet := Terminal())
+    mirror = Mirror()
+    stream.translate_file(mirror, mirror, tmp_path / "in", None)
+    assert printed.getvalue() == "0 enil 2\n1 enil 2\n"
+    assert quiet.getvalue() == ""
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from wordseq.decoding import stream
+from tests.unit.decoding.test_stream import Mirror
+
+class Slow(Mirror):
+    def __call__(self, texts):
+        time.sleep(0.02)
+        return super().__call__(texts)
+
+stream.CHUNK_LINES = 50
+stream.translate_file(Slow(), Slow(), Path(sys.argv[1]), Path(sys.argv[2]), resume=True)
+"""
+
+
+def test_a_translation_killed_again_and_again_ends_whole(tmp_path):
+    (tmp_path / "in").write_bytes(numbered(5000))
+    words = [sys.executable, "-c", PROGRAM, tmp_path / "in", tmp_path / "out"]
+    kills = 0
+    for _ in range(3):
+        with subprocess.Popen(words, env=environment()) as process:
+            before = size = os.path.getsize(tmp_path / "out") if kills else 0
+            while process.poll() is None and size < before + 3000:
+                size = os.path.getsize(tmp_path / "out") if (tmp_path / "out").exists() else 0
+            process.kill()
+        kills += process.returncode == -9
+    assert kills == 3
+    subprocess.run(words, env=environment(), check=True, timeout=300)
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert lines == [f"{f'line {number}'[::-1]} 50" for number in range(5000)]

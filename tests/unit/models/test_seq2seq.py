@@ -1,0 +1,441 @@
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.runs import SOME_CELLS
+from tests.unit.models.test_cells import FIRST_BIAS, randomise
+from wordseq.batches.batching import mask, pad
+from wordseq.config.schema import ModelConfig
+from wordseq.models.attention import ATTENTIONS
+from wordseq.models.cells import CELLS
+from wordseq.models.losses import token_nats
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
+
+SRC_SIZE, TGT_SIZE = 11, 13
+SRC = [[4, 5, 6], [8], [9, 4]]
+TGT = [[4, 12], [5, 6, 7], [10]]
+SMALL = ModelConfig(embed_dim=6, hidden_size=8, dropout=0.0)
+BRIDGES = ("copy", "dense", "zero")
+WIRINGS = [pair for pair in itertools.product(ATTENTIONS, BRIDGES) if pair != ("none", "zero")]
+"""Attention and bridge; without either, the decoder would see nothing of the source, and the settings forbid it."""
+
+
+def make_model(seed: int = 1, **settings) -> Seq2Seq:
+    """A small model with random weights, biases too."""
+    model = Seq2Seq(dataclasses.replace(SMALL, **settings), SRC_SIZE, TGT_SIZE, seed=seed)
+    randomise(model, seed)
+    return model
+
+
+def _ids(sequences, **settings) -> tf.Tensor:
+    return tf.constant(pad(sequences, **settings))
+
+
+def _loss(model, src_ids_bs, tgt_ids_bt):
+    """Nats summed over real target tokens."""
+    memory, states = model.encode(src_ids_bs)
+    hidden_bth, _ = model.decode(tgt_ids_bt[:, :-1], memory, states)
+    gold_bt = tgt_ids_bt[:, 1:]
+    real_bt = mask(gold_bt)
+    return tf.reduce_sum(
+        token_nats(tf.boolean_mask(model.logits(hidden_bth), real_bt), tf.boolean_mask(gold_bt, real_bt))
+    )
+
+
+def _gradients(model, src_ids_bs, tgt_ids_bt) -> dict[str, np.ndarray]:
+    with tf.GradientTape() as tape:
+        loss = _loss(model, src_ids_bs, tgt_ids_bt)
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    paths = [v.path for v in model.trainable_variables]
+    return {path: tf.convert_to_tensor(g).numpy() for path, g in zip(paths, gradients, strict=True)}
+
+
+# One step at a time
+
+
+GIVEN = [
+    {"input_feeding": True, "attention": "dot"},
+    {"input_feeding": True, "attention": "general", "decoder_layers": 2},
+    {"input_feeding": True, "attention": "additive", "cell": "lstm"},
+    {"input_feeding": True, "peek": True},
+    {"peek": True, "cell": "lstm"},
+    {"peek": True, "attention": "none", "bridge": "zero"},
+    {"peek": True, "input_feeding": True, "tie_embeddings": True, "embed_dim": 8, "encoder_layers": 2},
+]
+"""Decoders that are given more than the last token."""
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+@pytest.mark.parametrize(("attention", "bridge"), WIRINGS)
+def test_step_by_step_logits_equal_teacher_forced_logits(cell, attention, bridge):
+    # One layer and two, in turn.
+    layers = 1 + (WIRINGS.index((attention, bridge)) + list(CELLS).index(cell)) % 2
+    model = make_model(cell=cell, attention=attention, bridge=bridge, encoder_layers=layers, decoder_layers=layers)
+    assert_steps_equal_one_pass(model)
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_step_by_step_logits_equal_teacher_forced_logits_with_peek_and_input_feeding(settings):
+    assert_steps_equal_one_pass(make_model(**settings))
+
+
+def assert_steps_equal_one_pass(model):
+    """Step-by-step logits equal teacher-forced ones, and depend on the source."""
+    src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
+    forced_btv = model((src_ids_bs, tgt_ids_bt)).numpy()
+    assert forced_btv.shape == (*tgt_ids_bt.shape, TGT_SIZE)
+    memory, states = model.encode(src_ids_bs)
+    states = tf.nest.map_structure(lambda part: part[:, None], states)
+    for t in range(tgt_ids_bt.shape[1]):
+        logits_bkv, states = model.decoder_step(tgt_ids_bt[:, t : t + 1], memory, states)
+        real_b = mask(tgt_ids_bt[:, t]).numpy()
+        np.testing.assert_allclose(logits_bkv[:, 0].numpy()[real_b], forced_btv[:, t][real_b], atol=1e-5)
+    other_btv = model((_ids([[6], [4, 4, 7], [5, 9]]), tgt_ids_bt)).numpy()
+    assert np.abs(other_btv - forced_btv)[:, 0].max() > 1e-3, "the source has no say"
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cell):
+    settings = {"encoder_layers": 2, "decoder_layers": 3}
+    model, plain = (make_model(cell=cell, residual=residual, **settings) for residual in (True, False))
+    src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
+    assert np.abs(model((src_ids_bs, tgt_ids_bt)) - plain((src_ids_bs, tgt_ids_bt))).max() > 1e-3
+    assert_steps_equal_one_pass(model)
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_hypotheses_of_a_sentence_do_not_touch_each_other(cell, attention):
+    assert_hypotheses_apart(make_model(cell=cell, attention=attention))
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_hypotheses_do_not_touch_each_other_with_peek_and_input_feeding(settings):
+    assert_hypotheses_apart(make_model(**settings))
+
+
+def assert_hypotheses_apart(model):
+    """Three hypotheses together are as one at a time."""
+    memory, states = model.encode(_ids(SRC))
+    states = tf.nest.map_structure(lambda part: tf.repeat(part[:, None], 3, axis=1), states)
+    apart = [tf.nest.map_structure(lambda part, k=k: part[:, k : k + 1], states) for k in range(3)]
+    for last_ids_bk in (np.full((3, 3), BOS_ID), np.arange(9).reshape(3, 3) + 4):
+        ids = tf.constant(last_ids_bk, tf.int32)
+        logits_bkv, states = model.decoder_step(ids, memory, states)
+        for k in range(3):
+            logits_b1v, apart[k] = model.decoder_step(ids[:, k : k + 1], memory, apart[k])
+            np.testing.assert_allclose(logits_bkv[:, k], logits_b1v[:, 0], atol=1e-5)
+            for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(apart[k]), strict=True):
+                np.testing.assert_allclose(a[:, k], b[:, 0], atol=1e-5)
+
+
+# Padding
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_a_batch_gives_what_its_sentences_give_one_at_a_time(cell, attention):
+    assert_batch_equals_sentences(make_model(cell=cell, attention=attention))
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_padding_changes_nothing_with_peek_and_input_feeding(settings):
+    assert_batch_equals_sentences(make_model(**settings))
+
+
+def assert_batch_equals_sentences(model):
+    """Logits and gradients of a batch are those of its sentences."""
+    src_ids_bs, tgt_ids_bt = _ids(SRC[:2]), _ids(TGT[:2], bos=True)
+    together_btv = model((src_ids_bs, tgt_ids_bt))
+    together = _gradients(model, src_ids_bs, tgt_ids_bt)
+    summed = {path: np.zeros_like(gradient) for path, gradient in together.items()}
+    for b, (src, tgt) in enumerate(zip(SRC[:2], TGT[:2], strict=True)):
+        alone = _ids([src]), _ids([tgt], bos=True)
+        np.testing.assert_allclose(together_btv[b, : len(tgt) + 2], model(alone)[0], atol=1e-5)
+        for path, gradient in _gradients(model, *alone).items():
+            summed[path] += gradient
+    for path, gradient in together.items():
+        np.testing.assert_allclose(gradient, summed[path], atol=1e-5 * max(1, np.abs(gradient).max()), err_msg=path)
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_padding_gets_no_gradient(cell, attention):
+    model = make_model(cell=cell, attention=attention)
+    # Two columns of padding more than the longest sentence needs.
+    src_ids_bs, tgt_ids_bt = (tf.pad(ids, [[0, 0], [0, 2]]) for ids in (_ids(SRC), _ids(TGT, bos=True)))
+    gradients = _gradients(model, src_ids_bs, tgt_ids_bt)
+    # The last token of a target, its end, is never an input.
+    for side, used in (("src", {EOS_ID, *itertools.chain(*SRC)}), ("tgt", {BOS_ID, *itertools.chain(*TGT)})):
+        (gradient,) = (value for path, value in gradients.items() if f"{side}_embed" in path)
+        np.testing.assert_array_equal(gradient[PAD_ID], 0)
+        assert {i for i, row in enumerate(gradient) if row.any()} == used
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_a_source_of_padding_only_gives_numbers(attention):
+    model = make_model(attention=attention)
+    src_ids_bs = tf.concat([_ids(SRC)[:2], tf.zeros([1, 4], tf.int32)], 0)
+    tgt_ids_bt = _ids(TGT, bos=True)
+    assert np.isfinite(model((src_ids_bs, tgt_ids_bt))).all()
+    for path, gradient in _gradients(model, src_ids_bs, tgt_ids_bt).items():
+        assert np.isfinite(gradient).all(), path
+
+
+@pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
+def test_attention_looks_at_real_positions_only(attention):
+    model = make_model(attention=attention)
+    memory, states = model.encode(_ids(SRC))
+    _, weights_bts = model.decode(_ids(TGT, bos=True), memory, states)
+    np.testing.assert_allclose(np.sum(weights_bts, -1), 1, atol=1e-6)
+    for weights_ts, src in zip(weights_bts.numpy(), SRC, strict=True):
+        assert (weights_ts[:, : len(src) + 1] > 0).all()
+        np.testing.assert_array_equal(weights_ts[:, len(src) + 1 :], 0)
+
+
+def test_no_attention_gives_no_weights():
+    model = make_model(attention="none")
+    memory, states = model.encode(_ids(SRC))
+    assert model.decode(_ids(TGT, bos=True), memory, states)[1] is None
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+def test_the_decoder_does_not_see_what_comes_later(cell):
+    model = make_model(cell=cell, decoder_layers=2)
+    first, second = ([[4, 5, tail, tail]] for tail in (7, 9))
+    a, b = (model((_ids(SRC[:1]), _ids(ids, bos=True))).numpy() for ids in (first, second))
+    np.testing.assert_array_equal(a[:, :3], b[:, :3])
+    assert np.abs(a - b)[:, 3].max() > 1e-3
+
+
+# First weights
+
+
+def _start(seed: int = 1, **settings) -> Seq2Seq:
+    return Seq2Seq(dataclasses.replace(SMALL, **settings), SRC_SIZE, TGT_SIZE, seed=seed)
+
+
+@pytest.mark.parametrize(("cell", "attention"), [("gru", "general"), ("lstm", "additive"), ("rnn", "none")])
+def test_seed_decides_the_first_weights(cell, attention):
+    settings = {"cell": cell, "attention": attention, "encoder_layers": 2, "decoder_layers": 2, "bridge": "dense"}
+    first, same, other = (_start(seed, **settings) for seed in (1, 1, 2))
+    for a, b, c in zip(first.variables, same.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+        if not any(part in a.path for part in ("bias", "seed", "offset")):
+            assert np.abs(a.numpy() - c.numpy()).max() > 1e-3, a.path
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_no_two_matrices_start_alike(bidirectional):
+    layers = {"encoder_layers": 2, "decoder_layers": 2, "bidirectional": bidirectional}
+    model = _start(cell="lstm", embed_dim=8, bridge="dense", attention="additive", **layers)
+    matrices = [v.numpy() for v in model.trainable_variables if len(v.shape) == 2]
+    assert len(matrices) > 15
+    for a, b in itertools.combinations(matrices, 2):
+        if a.shape == b.shape:
+            assert np.abs(a - b).max() > 1e-3
+
+
+@pytest.mark.parametrize("cell", SOME_CELLS)
+def test_recurrent_kernels_start_orthogonal_and_forget_gates_open(cell):
+    model = _start(cell=cell, encoder_layers=2, decoder_layers=2)
+    kernels = [v.numpy() for v in model.trainable_variables if v.name == "recurrent_kernel"]
+    assert len(kernels) == (2 * 2 + 2 if CELLS[cell].recurrent else 0)
+    for kernel in kernels:
+        np.testing.assert_allclose(kernel @ kernel.T, np.eye(len(kernel)), atol=1e-5)
+    for variable in model.trainable_variables:
+        if variable.name == "bias":
+            expected = np.zeros(variable.shape)
+            if cell in FIRST_BIAS and ("encoder" in variable.path or "decoder" in variable.path):
+                expected = np.repeat(FIRST_BIAS[cell], variable.shape[-1] // len(FIRST_BIAS[cell]))
+            np.testing.assert_array_equal(variable.numpy(), expected, err_msg=variable.path)
+
+
+def test_number_of_parameters():
+    # By hand: a GRU of h units on i inputs has 3 h (i + h + 2); e = 6, h = 8, 4 each way.
+    config = {"cell": "gru", "attention": "general"}
+    embeddings = 6 * (SRC_SIZE + TGT_SIZE)
+    encoder, decoder = 2 * 3 * 4 * (6 + 4 + 2), 3 * 8 * (6 + 8 + 2)
+    attention = 8 * 8 + (16 * 8 + 8)
+    output = 8 * TGT_SIZE + TGT_SIZE
+    assert _start(**config).count_params() == embeddings + encoder + decoder + attention + output
+
+
+def test_tied_embeddings_share_one_matrix():
+    tied, apart = (_start(embed_dim=8, tie_embeddings=tie) for tie in (True, False))
+    assert apart.count_params() - tied.count_params() == 8 * TGT_SIZE
+    hidden_nh = tf.constant(np.random.default_rng(0).normal(size=(2, 8)), tf.float32)
+    matrix = tied.tgt_embed.embeddings.numpy()
+    np.testing.assert_allclose(tied.logits(hidden_nh), hidden_nh.numpy() @ matrix.T, atol=1e-5)
+    # Steps and gradients go through the same matrix.
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    (gradient,) = (g for path, g in _gradients(tied, *ids).items() if "tgt_embed" in path)
+    assert gradient.any(axis=1).all(), "every row is an output vector too"
+    memory, states = tied.encode(ids[0])
+    states = tf.nest.map_structure(lambda part: part[:, None], states)
+    logits_bkv, _ = tied.decoder_step(ids[1][:, :1], memory, states)
+    np.testing.assert_allclose(logits_bkv[:, 0], tied(ids)[:, 0], atol=1e-5)
+
+
+# Shapes of models
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize("bridge", BRIDGES)
+def test_encoder_and_decoder_of_different_depth(cell, encoder_layers, decoder_layers, bridge):
+    model = make_model(cell=cell, encoder_layers=encoder_layers, decoder_layers=decoder_layers, bridge=bridge)
+    src_ids_bs = _ids(SRC)
+    _, first = model.encode(src_ids_bs)
+    assert len(first) == decoder_layers
+    _, last = model.encoder(model.src_embed(src_ids_bs), mask(src_ids_bs))
+    # The decoder's only layer starts from the encoder's top, as does every layer above the encoder's only one.
+    top = last[-1]
+    for k, state in enumerate(first):
+        for n, (part, encoded) in enumerate(zip(state, top, strict=True)):
+            expected = encoded.numpy()
+            if bridge == "zero":
+                expected = np.zeros_like(expected)
+            if bridge == "dense":
+                kernel, bias = (v.numpy() for v in model.bridge.trainable_variables[2 * (k * len(top) + n) :][:2])
+                expected = np.tanh(expected @ kernel + bias)
+            np.testing.assert_allclose(part, expected, atol=1e-6)
+    assert np.isfinite(model((src_ids_bs, _ids(TGT, bos=True)))).all()
+
+
+@pytest.mark.parametrize(("attention", "bridge"), WIRINGS)
+@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(1, 2), (2, 1)])
+def test_every_weight_is_trained(attention, bridge, encoder_layers, decoder_layers):
+    layers = {"encoder_layers": encoder_layers, "decoder_layers": decoder_layers}
+    model = make_model(cell="lstm", attention=attention, bridge=bridge, **layers)
+    for path, gradient in _gradients(model, _ids(SRC[:1]), _ids(TGT[:1], bos=True)).items():
+        assert gradient.any(), path
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_every_weight_is_trained_with_peek_and_input_feeding(settings):
+    model = make_model(**settings)
+    for path, gradient in _gradients(model, _ids(SRC[:1]), _ids(TGT[:1], bos=True)).items():
+        # Without bridge and attention, the encoder works through the context alone.
+        assert gradient.any(), path
+
+
+@pytest.mark.parametrize("settings", GIVEN)
+def test_what_the_decoder_is_given_makes_its_first_matrix_wider(settings):
+    plain = {key: value for key, value in settings.items() if key not in ("peek", "input_feeding")} | {"bridge": "copy"}
+    model, other = make_model(**settings), make_model(**plain)
+    more = settings.get("peek", False) + settings.get("input_feeding", False)
+    widths = [m.decoder.layers[0].cell.kernel.shape[0] for m in (model, other)]
+    assert widths[0] - widths[1] == 8 * more
+
+
+def test_input_feeding_compiled_equals_eager():
+    model = make_model(input_feeding=True, peek=True, attention="additive", decoder_layers=2)
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    variables = [v.value for v in model.trainable_variables]
+
+    @tf.function
+    def compiled(src_ids_bs, tgt_ids_bt):
+        with tf.GradientTape() as tape:
+            loss = _loss(model, src_ids_bs, tgt_ids_bt)
+        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+
+    for gradient, (path, expected) in zip(compiled(*ids), _gradients(model, *ids).items(), strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=path)
+
+
+def test_one_direction_does_not_see_what_comes_later_and_both_do():
+    a, b = _ids([[4, 5, 6]]), _ids([[4, 5, 7]])
+    for bidirectional, seen in ((False, False), (True, True)):
+        model = make_model(bidirectional=bidirectional)
+        first, second = (model.encode(ids)[0].memory_bsh.numpy()[:, :2] for ids in (a, b))
+        assert (np.abs(first - second).max() > 1e-4) == seen
+
+
+# Dropout
+
+
+def test_dropout_with_input_feeding_is_for_training_only():
+    settings = {"input_feeding": True, "bidirectional": False, "decoder_layers": 2}
+    model, plain = make_model(dropout=0.5, recurrent_dropout=0.5, **settings), make_model(**settings)
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    np.testing.assert_array_equal(model(ids), plain(ids))
+    first, second = (model(ids, training=True).numpy() for _ in range(2))
+    assert np.abs(first - second).max() > 1e-2, "the draw never changes"
+    np.testing.assert_allclose(plain(ids, training=True), plain(ids), atol=1e-5)
+
+
+def test_dropout_is_for_training_only():
+    model, plain = make_model(dropout=0.5, bidirectional=False), make_model(bidirectional=False)
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    np.testing.assert_array_equal(model(ids), model(ids))
+    np.testing.assert_array_equal(model(ids), plain(ids))
+    first, second = (model(ids, training=True).numpy() for _ in range(2))
+    for other in (first, second):
+        assert np.abs(other - plain(ids).numpy()).max() > 1e-2
+    assert np.abs(first - second).max() > 1e-2, "the draw never changes"
+    np.testing.assert_allclose(plain(ids, training=True), plain(ids), atol=1e-5)
+
+
+def test_recurrent_dropout_is_for_training_only():
+    model, plain = make_model(recurrent_dropout=0.5, bidirectional=False), make_model(bidirectional=False)
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    np.testing.assert_array_equal(model(ids), plain(ids))
+    assert np.abs(model(ids, training=True).numpy() - plain(ids).numpy()).max() > 1e-2
+
+
+def test_seed_decides_the_dropout():
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    settings = {"dropout": 0.5, "recurrent_dropout": 0.5, "bidirectional": False}
+    first, same = (_start(1, **settings)(ids, training=True).numpy() for _ in range(2))
+    np.testing.assert_array_equal(first, same)
+
+
+# Precision, Keras
+
+
+def test_bfloat16_logits_are_close_and_float32():
+    config = dataclasses.replace(SMALL, attention="additive")
+    exact, rounded = (Seq2Seq(config, SRC_SIZE, TGT_SIZE, precision=p) for p in ("float32", "bfloat16"))
+    a, b = (model((_ids(SRC), _ids(TGT, bos=True))).numpy() for model in (exact, rounded))
+    assert b.dtype == np.float32
+    assert all(v.dtype == "float32" for v in rounded.trainable_variables)
+    for model, name in ((exact, "float32"), (rounded, "bfloat16")):
+        cells = [half.cell for both in model.encoder.layers for half in (both.ahead, both.back)]
+        cells += [layer.cell for layer in model.decoder.layers]
+        assert {part.precision for part in (model, model.attention, model.combine, *cells)} == {name}
+    assert 1e-6 < np.abs(a - b).max() < 0.05
+
+
+@pytest.mark.parametrize("input_feeding", [False, True])
+def test_compile_and_fit_learn_a_batch_by_heart(input_feeding):
+    model = _start(cell="lstm", embed_dim=16, hidden_size=16, bidirectional=False, input_feeding=input_feeding)
+    src_ids_bs, tgt_ids_bt = pad(SRC), pad(TGT, bos=True)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.05),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD_ID),
+    )
+    inputs, gold_bt = (src_ids_bs, tgt_ids_bt[:, :-1]), tgt_ids_bt[:, 1:]
+    losses = model.fit(inputs, gold_bt, epochs=40, batch_size=len(SRC), verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(np.log(TGT_SIZE), rel=0.1)
+    assert losses[-1] < 0.1
+    # It gives the targets back token by token.
+    memory, states = model.encode(tf.constant(src_ids_bs))
+    states = tf.nest.map_structure(lambda part: part[:, None], states)
+    last_b1 = np.full((len(SRC), 1), BOS_ID, np.int32)
+    for t in range(gold_bt.shape[1]):
+        logits_bkv, states = model.decoder_step(tf.constant(last_b1), memory, states)
+        last_b1 = logits_bkv.numpy().argmax(-1).astype(np.int32)
+        real_b = gold_bt[:, t] != PAD_ID
+        np.testing.assert_array_equal(last_b1[real_b, 0], gold_bt[real_b, t])
+
+
+@pytest.mark.parametrize("key", ["cell", "attention"])
+def test_unknown_kind_is_an_error_that_lists_the_names(key):
+    with pytest.raises(ValueError, match=f"unknown {key} 'nonsense'; choose from .*, "):
+        _start(**{key: "nonsense"})

@@ -1,0 +1,27 @@
+import signal
+import threading
+
+from wordseq.system.signals import handled
+
+
+def test_a_signal_is_heard_within_and_its_earlier_handler_stands_afterwards():
+    heard = []
+    before = signal.getsignal(signal.SIGUSR1)
+    with handled(lambda number, _: heard.append(number), signal.SIGUSR1, signal.SIGUSR2):
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR2)
+    assert heard == [signal.SIGUSR1, signal.SIGUSR2]
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_in_another_thread_nothing_changes():
+    found = []
+
+    def look():
+        with handled(signal.SIG_IGN, signal.SIGUSR1):
+            found.append(signal.getsignal(signal.SIGUSR1))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGUSR1)]

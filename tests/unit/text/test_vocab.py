@@ -1,0 +1,247 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sentencepiece
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import normalised_text
+from wordseq.config.schema import LEVELS, DataConfig
+from wordseq.system.errors import UserError
+from wordseq.text import vocab as vocab_module
+from wordseq.text.spelling import Spelling
+from wordseq.text.vocab import (
+    BOS_ID,
+    EOS_ID,
+    PAD_ID,
+    SPECIALS,
+    UNK_ID,
+    TextCodec,
+    Vocab,
+    build_vocab,
+    coverage,
+    train_codec,
+    vocab_of_pieces,
+)
+
+PIECE_LEVELS = ("char", "bpe", "unigram")
+SENTENCES = [
+    f"The {a} {b} slowly, doesn't it?" for a in ("kettle", "tram", "goose") for b in ("hums", "turns", "stops")
+]
+COUNTED = [["b", "a", "c"], ["b", "a"], ["d", "a"], ["c", "Z"]]
+"""a: 3, b: 2, c: 2, Z: 1, d: 1."""
+
+
+@pytest.fixture(scope="module")
+def codecs():
+    return {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "src") for level in LEVELS}
+
+
+# Ids
+
+
+def test_special_ids():
+    assert (PAD_ID, UNK_ID, BOS_ID, EOS_ID) == (0, 1, 2, 3)
+    assert [SPECIALS[i] for i in (PAD_ID, UNK_ID, BOS_ID, EOS_ID)] == ["<pad>", "<unk>", "<s>", "</s>"]
+
+
+def test_ids_start_at_four_and_unknown_tokens_get_one():
+    vocab = Vocab(["x", "y"])
+    assert len(vocab) == 6
+    assert vocab.to_ids(["y", "x", "z", "y"]) == [5, 4, UNK_ID, 5]
+    assert "x" in vocab
+    assert "z" not in vocab
+
+
+def test_names_of_special_ids_in_a_text_are_unknown_words():
+    assert Vocab(["x"]).to_ids(SPECIALS) == [UNK_ID] * 4
+
+
+def test_names_of_special_ids_can_be_words_of_their_own():
+    vocab = Vocab(SPECIALS)
+    assert vocab.to_ids(SPECIALS) == [4, 5, 6, 7]
+    assert vocab.to_tokens([4, 5, 6, 7]) == list(SPECIALS)
+
+
+def test_special_ids_are_left_out_but_unknown_is_shown():
+    assert Vocab(["x"]).to_tokens([BOS_ID, 4, UNK_ID, 4, EOS_ID, PAD_ID]) == ["x", "<unk>", "x"]
+
+
+@pytest.mark.parametrize("index", [-1, 5, 10**9])
+def test_an_id_out_of_range_is_an_error(index):
+    with pytest.raises(ValueError, match=rf"id {index} is not in a vocabulary of 5; ids are 0 to 4"):
+        Vocab(["x"]).to_tokens([4, index])
+
+
+def test_a_token_given_twice_is_an_error():
+    with pytest.raises(ValueError, match="token 'x' appears more than once"):
+        Vocab(["x", "y", "x"])
+
+
+# Building
+
+
+def test_order_is_by_frequency_then_alphabet():
+    assert build_vocab(COUNTED).tokens == ("a", "b", "c", "Z", "d")
+    assert build_vocab(reversed([*map(tuple, COUNTED)])).tokens == ("a", "b", "c", "Z", "d")
+
+
+@pytest.mark.parametrize(
+    ("min_freq", "max_size", "tokens"),
+    [(2, 0, "abc"), (3, 0, "a"), (4, 0, ""), (1, 2, "ab"), (1, 4, "abcZ"), (2, 4, "abc"), (1, 99, "abcZd")],
+)
+def test_min_freq_and_max_size_count_words_without_special_ids(min_freq, max_size, tokens):
+    vocab = build_vocab(COUNTED, min_freq, max_size)
+    assert vocab.tokens == tuple(tokens)
+    assert len(vocab) == len(tokens) + 4
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"))), st.integers(1, 3), st.integers(0, 4))
+def test_kept_words_are_never_rarer_than_dropped_ones(sentences, min_freq, max_size):
+    vocab = build_vocab(sentences, min_freq, max_size)
+    counts = [sum(tokens.count(word) for tokens in sentences) for word in vocab.tokens]
+    assert counts == sorted(counts, reverse=True)
+    assert all(count >= min_freq for count in counts)
+    left_out = coverage(vocab, sentences).unknown
+    assert max_size == 0 or len(vocab.tokens) <= max_size
+    assert all(count < min_freq or count <= min(counts, default=count) for count in left_out.values())
+
+
+# Coverage
+
+
+def test_coverage_by_hand():
+    found = coverage(Vocab(["a", "b"]), [*COUNTED, []])
+    assert found.tokens == 9
+    assert found.unknown_tokens == 4
+    assert found.share == pytest.approx(5 / 9)
+    assert list(found.unknown.items()) == [("c", 2), ("Z", 1), ("d", 1)]
+
+
+def test_coverage_of_nothing_is_complete():
+    assert coverage(Vocab([]), []).share == 1
+
+
+def test_unknown_tokens_of_a_sentence():
+    assert Vocab(["a", "b"]).unknown(["x", "a", "<unk>", "x", "b"]) == ["x", "<unk>", "x"]
+
+
+# Text <-> ids
+
+
+@pytest.mark.parametrize("level", PIECE_LEVELS)
+@given(text=normalised_text())
+def test_ids_are_those_of_sentencepiece_and_text_comes_back(codecs, level, text):
+    codec = codecs[level]
+    ids = codec.to_ids(text)
+    assert codec.to_text(ids) == text
+    assert not {PAD_ID, UNK_ID, BOS_ID, EOS_ID} & set(ids)
+    plain = text.translate(dict.fromkeys(map(ord, "<\u2581\u2585\uffee")))
+    assert codec.to_ids(plain) == codec.tokenizer._processor.encode(plain)
+
+
+def test_ids_equal_those_of_the_saved_model_file(tmp_path, codecs):
+    for level in PIECE_LEVELS:
+        codecs[level].save(tmp_path, level)
+        model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{level}.spm.model"))
+        assert len(model) == len(codecs[level].vocab)
+        assert [model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id()] == [PAD_ID, UNK_ID, BOS_ID, EOS_ID]
+        for text in [*SENTENCES, "ünseen 日本"]:
+            assert codecs[level].to_ids(text) == model.encode(text)
+
+
+@given(text=normalised_text())
+def test_words_that_are_known_come_back_and_others_are_shown(codecs, text):
+    codec = codecs["word"]
+    tokens = codec.tokenizer.tokenize(text)
+    shown = [token if token in codec.vocab else "<unk>" for token in tokens]
+    assert codec.to_text(codec.to_ids(text)) == codec.tokenizer.detokenize(shown)
+
+
+def test_an_unknown_word_between_known_ones(codecs):
+    assert (
+        codecs["word"].to_text(codecs["word"].to_ids("The zebra turns, doesn't it?")) == "The <unk> turns, doesn't it?"
+    )
+
+
+@given(st.lists(st.text("ab ж", min_size=1).map(str.strip).filter(bool)))
+def test_unknown_tokens_are_spelled_and_no_others(codecs, texts):
+    for level, codec in codecs.items():
+        tokens = [codec.tokenizer.tokenize(text) for text in texts]
+        unknown = [token for found in tokens for token in found if token not in codec.vocab]
+        spelling = Spelling(codec.vocab.tokens)
+        assert codec.spelling_bits(tokens) == pytest.approx(sum(map(spelling.bits, unknown)))
+        assert level == "word" or not unknown
+
+
+def test_settings_reach_the_vocabulary():
+    assert train_codec(["b b a", "a b"], DataConfig(max_size=1), "src").vocab.tokens == ("b",)
+    assert train_codec(["b b a", "b"], DataConfig(min_freq=2), "src").vocab.tokens == ("b",)
+    assert train_codec(["a, b"], DataConfig(pretokenized=True, min_freq=1), "src").vocab.tokens == ("a,", "b")
+    assert train_codec(iter(["ba"]), DataConfig(level="word", tgt_level="char", min_freq=1), "tgt").vocab.tokens[
+        256:
+    ] == ("a", "b")
+    assert train_codec(iter(["ba"]), DataConfig(level="word", tgt_level="char", min_freq=1), "src").vocab.tokens == (
+        "ba",
+    )
+    assert len(train_codec(SENTENCES * 9, DataConfig(level="bpe", subword_size=301), "src").vocab) == 301
+
+
+# Files
+
+
+def test_another_process_gives_the_same_ids(tmp_path, codecs):
+    text = "The goose hums, 日本 <unk> \u2581 ünseen"
+    for level in LEVELS:
+        codecs[level].save(tmp_path, level)
+    program = (
+        "import json, sys; from pathlib import Path; from wordseq.text.vocab import TextCodec\n"
+        "folder, text, *levels = sys.argv[1:]\n"
+        "print(json.dumps({level: TextCodec.load(Path(folder), level).to_ids(text) for level in levels}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(vocab_module.__file__).parents[1]), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-c", program, str(tmp_path), text, *LEVELS]
+    answer = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+    assert json.loads(answer.stdout) == {level: codecs[level].to_ids(text) for level in LEVELS}
+
+
+def test_strange_tokens_survive_the_file(tmp_path):
+    tokens = ("<pad>", '"', "\\", "\u2028", "\u0085", "e\u0301", "\x00", "\uffed", "👩\u200d👧", "a\nb")
+    Vocab(tokens).save(tmp_path, "src")
+    assert Vocab.load(tmp_path, "src").tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "damaged: not JSON"),
+        ('{"format": 9}', "format = 9"),
+        ('{"format": 1}', "damaged: tokens must be a list of texts"),
+        ('{"format": 1, "size": 1, "tokens": "a"}', "damaged: tokens must be a list of texts"),
+        ('{"format": 1, "size": 2, "tokens": ["a", 1]}', "damaged: tokens must be a list of texts"),
+        ('{"format": 1, "size": 2, "tokens": ["a", ""]}', "damaged: tokens must be a list of texts"),
+        (r'{"format": 1, "size": 1, "tokens": ["\ud800"]}', "damaged: a token holds half a character"),
+        ('{"format": 1, "size": 2, "tokens": ["a"]}', "damaged: size = 2, but it has 1 tokens"),
+        ('{"format": 1, "size": 2, "tokens": ["a", "a"]}', "damaged: token 'a' appears more than once"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, content, complaint):
+    (tmp_path / "src.vocab.json").write_text(content)
+    with pytest.raises(UserError, match=rf"src\.vocab\.json: {complaint}"):
+        Vocab.load(tmp_path, "src")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"tgt\.vocab\.json: no such file"):
+        Vocab.load(tmp_path, "tgt")
+
+
+def test_a_vocabulary_of_another_tokenizer_is_named(tmp_path, codecs):
+    codecs["bpe"].save(tmp_path, "src")
+    vocab_of_pieces(codecs["char"].tokenizer).save(tmp_path, "src")
+    with pytest.raises(UserError, match=r"src\.vocab\.json: does not belong to the tokenizer of src"):
+        TextCodec.load(tmp_path, "src")

@@ -1,0 +1,89 @@
+"""What one process of a team does; several of them are in tests/system/test_several.py."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from wordseq.runs.folder import Follower
+from wordseq.system.errors import UserError
+from wordseq.training.cluster import Cluster
+from wordseq.training.distributed import ALONE, Team, join
+
+CLUSTER = Cluster((("worker", 0), ("worker", 1), ("worker", 2)), ("a:1", "b:2", "c:3"), 0)
+
+
+def team_that_hears(others=lambda values: 0):
+    """The chief of three, to whose sums the others add what is given."""
+    strategy = SimpleNamespace(num_replicas_in_sync=3, reduce=lambda op, values, axis: values + others(values))
+    return Team(strategy, CLUSTER)
+
+
+def test_alone_everything_is_its_own():
+    value = object()
+    assert ALONE.said(0, value) is ALONE.chiefs(value) is value
+    assert ALONE.chiefs_arrays(value) is value
+    assert ALONE.after_step(1.5, True) == (1.5, True)
+    assert (ALONE.chief, ALONE.replicas, ALONE.processes) == (True, 1, 1)
+    ALONE.check_equal({"a": 1}, "settings")
+    assert join(None, print) is ALONE
+
+
+@pytest.mark.parametrize("value", [None, 0.1 + 0.2, "né", ["a"] * 1000, {"a": [1, 2.5, ""]}])
+def test_what_the_chief_says_arrives_as_it_was(value):
+    assert team_that_hears().chiefs(value) == value
+
+
+def test_arrays_arrive_bit_for_bit():
+    floats = np.array([[-0.0, np.nan, 1e-45], [np.inf, 1 / 3, -1e38]], np.float32)
+    arrays = {"a": floats, "b": np.array([7, 2**32 - 1], np.uint32), "c": np.array(-5, np.int64), "d": floats.T}
+    found = team_that_hears().chiefs_arrays(arrays)
+    for name, array in arrays.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        assert found[name].tobytes() == array.tobytes()
+
+
+def test_one_wish_stops_all_and_the_clock_is_the_chiefs():
+    assert team_that_hears().after_step(2.5, False) == (2.5, False)
+    assert team_that_hears().after_step(2.5, True) == (2.5, True)
+    assert team_that_hears(lambda values: tf.constant([0.0, 2.0], tf.float64)).after_step(2.5, False) == (2.5, True)
+
+
+def test_who_says_something_else_is_named(monkeypatch):
+    team = team_that_hears()
+    monkeypatch.setattr(team, "said_by_all", lambda value: [value, value, {"train.seed": 2}])
+    with pytest.raises(
+        UserError, match=r"settings differ: train\.seed is 2 for worker 2 \(c:3\) and 1 for worker 0 \(a:1\)"
+    ):
+        team.check_equal({"train.seed": 1}, "settings")
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("reported from /job:worker/task:1: unhealthy:\n/job:worker/replica:0/task:1", r"worker 1 \(b:2\) was"),
+        ("seen by /job:worker/task:0: /job:worker/replica:0/task:2", r"worker 2 \(c:3\) was"),
+        ("Socket closed", r"worker 1 \(b:2\) or worker 2 \(c:3\) was"),
+        ("/job:worker/task:9", r"worker 1 \(b:2\) or worker 2 \(c:3\) was"),
+    ],
+)
+def test_who_is_gone_is_named_as_far_as_it_is_known(message, named):
+    with pytest.raises(UserError, match=f"the connection to {named} lost"), team_that_hears().watched():
+        raise tf.errors.UnavailableError(None, None, message)
+
+
+def test_alone_an_error_is_what_it_is():
+    with pytest.raises(tf.errors.InternalError), ALONE.watched():
+        raise tf.errors.InternalError(None, None, "a bug")
+
+
+def test_a_follower_writes_nothing(tmp_path):
+    run = Follower(tmp_path / "run")
+    run.begin(None, None, None, {"data.json": {"tgt_per_src": 1.5}})
+    run.save("last", {}, {})
+    run.append_metrics({"step": 1})
+    run.write_json("memory.json", {})
+    assert run.tgt_per_src == 1.5
+    assert not run.begun
+    assert not list(tmp_path.iterdir())

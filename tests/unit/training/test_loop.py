@@ -1,0 +1,543 @@
+import dataclasses
+import errno
+import itertools
+import json
+import math
+import os
+import signal
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.faults import TAKING, at_call, die, fail, in_child
+from tests.runs import TIMES, entries
+from wordseq.batches.id_store import IdStore
+from wordseq.config.schema import CELLS, Config, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.decoding.translator import Translator
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.weights import arrays_of, by_path
+from wordseq.system.errors import UserError
+from wordseq.text.tokenizers import WordTokenizer
+from wordseq.text.vocab import TextCodec, Vocab
+from wordseq.training import loop
+from wordseq.training.loop import Progress, Stopped, Validation, train
+
+PAIRS = 20
+SRC = IdStore.of([[4 + i % 5] * (1 + i % 2) for i in range(PAIRS)])
+TGT = IdStore.of([[4 + i % 3] * (1 + i % 2) for i in range(PAIRS)])
+BATCHES = 5
+PLAN = TrainConfig(batch_size=PAIRS // BATCHES, log_steps=1, max_epochs=3, patience=0, precision="float32")
+
+
+class Silent:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self):
+        self.steps, self.validations, self.notes = [], [], []
+
+    def step(self, progress, entry):
+        self.steps.append((progress.step, entry))
+
+    def validation(self, progress, found, best):
+        self.validations.append((progress.step, found.bleu, best))
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+class Scripted:
+    """A validate function that gives the BLEU scores of a list, then the last one for ever."""
+
+    def __init__(self, *bleus, loss=1.0):
+        self.bleus, self.loss, self.calls = bleus or (0.0,), loss, 0
+
+    def __call__(self):
+        self.calls += 1
+        return Validation(self.bleus[min(self.calls, len(self.bleus)) - 1], self.loss, [])
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """A trainer that counts updates instead of learning: its one weight is their number. `at` may act in an update."""
+    told = SimpleNamespace(at=lambda step: None, nats=lambda step: 2.0 * step, norm=lambda step: 1.0, rates=[])
+
+    class Counting:
+        def __init__(self, model, config):
+            self.model, self.config = model, config
+            self.updater = SimpleNamespace(set_learning_rate=told.rates.append)
+
+        def update(self, src_ids_bs, tgt_ids_bt):
+            step = int(self.model.weights[0].value) + 1
+            self.model.weights[0].value = np.array(step)
+            told.at(step)
+            return told.nats(step), 4.0, told.norm(step)
+
+        def arrays(self):
+            return arrays_of(by_path(self.model.weights))
+
+        def restore(self, run, arrays):
+            self.model.weights[0].value = arrays["updates"]
+
+    monkeypatch.setattr(loop, "Trainer", Counting)
+    return told
+
+
+def count(folder, config=PLAN, validate=None, reporter=None):
+    """Train with the `counting` trainer, in a new model as a new process would."""
+    folder.mkdir(exist_ok=True)
+    model = SimpleNamespace(weights=[SimpleNamespace(path="updates", value=np.array(0))])
+    return train(Run(folder), model, SRC, TGT, config, validate or Scripted(), reporter or Silent())
+
+
+def saved_at(folder, name):
+    return int(Run(folder).load(name)[0]["updates"])
+
+
+def replace(**changes):
+    return dataclasses.replace(PLAN, **changes)
+
+
+def dev_steps(folder):
+    return [entry["step"] for entry in entries(folder) if entry["kind"] == "dev"]
+
+
+# --- when to validate, when to stop
+
+
+def test_validates_after_every_epoch_and_stops_after_the_last(tmp_path, counting):
+    progress = count(tmp_path)
+    assert dev_steps(tmp_path) == [5, 10, 15]
+    assert progress.step == 15
+    assert "train.max_epochs" in progress.finished
+
+
+def test_validates_every_so_many_updates_and_at_the_end(tmp_path, counting):
+    count(tmp_path, replace(validate_steps=4))
+    assert dev_steps(tmp_path) == [4, 8, 12, 15]
+
+
+def test_max_steps_stops_in_the_middle_of_an_epoch_after_a_look(tmp_path, counting):
+    progress = count(tmp_path, replace(max_steps=7))
+    assert dev_steps(tmp_path) == [5, 7]
+    assert (progress.step, progress.epoch, progress.batch) == (7, 2, 2)
+    assert "train.max_steps" in progress.finished
+    assert saved_at(tmp_path, LAST) == 7
+
+
+def test_a_look_that_only_a_limit_asked_for_lowers_no_step_size(tmp_path, counting):
+    # Stopped at 7, between the looks at 5 and 10, and taken up again.
+    for steps in (7, 12):
+        progress = count(tmp_path / "parted", replace(max_steps=steps, decay_patience=2), Scripted(9, 8, 7, 6))
+    assert dev_steps(tmp_path / "parted") == [5, 7, 10, 12]
+    whole = count(tmp_path / "whole", replace(max_steps=12, decay_patience=2), Scripted(9, 8, 7, 6))
+    assert (progress.waits, progress.decay_waits, progress.decays) == (whole.waits, whole.decay_waits, whole.decays)
+
+
+def test_max_minutes_stops_after_a_look(tmp_path, counting):
+    progress = count(tmp_path, replace(max_minutes=1e-9))
+    assert progress.step == 1
+    assert dev_steps(tmp_path) == [1]
+    assert "train.max_minutes" in progress.finished
+
+
+def test_early_stopping_counts_validations_since_the_best(tmp_path, counting):
+    validate = Scripted(10, 12, 11, 12, 9, 50)
+    progress = count(tmp_path, replace(max_epochs=50, patience=3), validate)
+    assert validate.calls == 5
+    assert (progress.best_bleu, progress.best_step) == (12, 10)
+    assert "train.patience" in progress.finished
+
+
+def test_patience_0_never_stops(tmp_path, counting):
+    assert count(tmp_path, replace(max_epochs=9), Scripted(5, 4)).step == 45
+
+
+def test_best_is_never_overwritten_by_a_worse_or_an_equal_one(tmp_path, counting):
+    reporter = Silent()
+    count(tmp_path, replace(max_epochs=6), Scripted(10, 30, 20, 30, 29.9, 1), reporter)
+    assert saved_at(tmp_path, BEST) == 10
+    assert saved_at(tmp_path, LAST) == 30
+    assert [best for _, _, best in reporter.validations] == [True, True, False, False, False, False]
+    assert Run(tmp_path).load(BEST)[1]["best_bleu"] == 30
+
+
+def test_a_bleu_of_0_is_kept_too(tmp_path, counting):
+    count(tmp_path, replace(max_epochs=1), Scripted(0.0))
+    assert saved_at(tmp_path, BEST) == 5
+
+
+def test_plateau_lowers_the_step_size_and_waits_anew(tmp_path, counting):
+    config = replace(max_epochs=8, schedule="plateau", decay=0.1, decay_patience=2, learning_rate=1.0)
+    count(tmp_path, config, Scripted(10, 9, 9, 9, 11, 9, 9, 9))
+    by_epoch = [counting.rates[epoch * BATCHES] for epoch in range(8)]
+    assert by_epoch == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01])
+
+
+# --- the log
+
+
+def test_a_log_line_is_the_mean_over_its_updates(tmp_path, counting):
+    count(tmp_path, replace(log_steps=2, max_epochs=1))
+    lines = [entry for entry in entries(tmp_path) if entry["kind"] == "train"]
+    assert [line["step"] for line in lines] == [2, 4]
+    # 2 and 4 nats, then 6 and 8, over 4 tokens an update.
+    assert [line["loss"] for line in lines] == [6 / 8, 14 / 8]
+    assert [line["tokens"] for line in lines] == [8, 16]
+
+
+def test_the_speed_is_that_of_the_updates_of_the_line(tmp_path, counting, monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(clock)))  # every update takes a second
+    count(tmp_path, replace(log_steps=2, max_epochs=1))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["tokens_per_second"] for line in lines if line["kind"] == "train"] == [4, 4]
+    assert [line["seconds"] for line in lines if line["kind"] == "train"] == [2, 4]
+
+
+def test_the_reporter_hears_of_every_step_and_validation(tmp_path, counting):
+    reporter = Silent()
+    count(tmp_path, replace(log_steps=4, max_epochs=1), Scripted(3), reporter)
+    assert [step for step, _ in reporter.steps] == [1, 2, 3, 4, 5]
+    assert [step for step, entry in reporter.steps if entry] == [4]
+    assert reporter.validations == [(5, 3, True)]
+
+
+# --- what is not a number
+
+
+@pytest.mark.parametrize(("nats", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)])
+def test_a_loss_or_gradient_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, counting, nats, norm):
+    counting.nats = lambda step: nats if step == 8 else 1.0
+    counting.norm = lambda step: norm if step == 8 else 1.0
+    with pytest.raises(UserError, match=r"at update 8: .*(nan|inf).*train\.learning_rate"):
+        count(tmp_path)
+    assert saved_at(tmp_path, LAST) == saved_at(tmp_path, BEST) == 5
+    assert [entry["step"] for entry in entries(tmp_path) if entry["kind"] == "train"] == [1, 2, 3, 4, 5, 6, 7]
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_a_dev_loss_that_is_no_number_stops_before_anything_is_saved(tmp_path, counting):
+    with pytest.raises(UserError, match=r"at update 5: the dev loss is nan"):
+        count(tmp_path, validate=Scripted(99, loss=math.nan))
+    assert not Run(tmp_path).has(BEST)
+    assert not Run(tmp_path).has(LAST)
+
+
+# --- interrupted and continued
+
+
+def interrupt(step):
+    return lambda now: os.kill(os.getpid(), signal.SIGINT) if now == step else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_update_saves_and_gives_the_handlers_back(tmp_path, counting, number):
+    before = signal.getsignal(number)
+    counting.at = lambda now: os.kill(os.getpid(), number) if now == 3 else None
+    with pytest.raises(Stopped):
+        count(tmp_path)
+    assert saved_at(tmp_path, LAST) == 3
+    assert Run(tmp_path).load(LAST)[1]["batch"] == 3
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path, counting):
+    def twice(step):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    counting.at = twice
+    with pytest.raises(KeyboardInterrupt):
+        count(tmp_path)
+    assert not Run(tmp_path).has(LAST)
+
+
+def test_in_another_thread_signals_are_left_alone(tmp_path, counting):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(count(tmp_path)))
+    thread.start()
+    thread.join(60)
+    assert done[0].step == 15
+
+
+BUMPY = (5, 9, 3, 9, 8, 12, 1, 1, 1, 1)
+"""Dev BLEU by the number of the look."""
+
+
+class ByStep:
+    """A validate function that knows where training is, as one that looks at the weights does."""
+
+    def __init__(self, counting, every):
+        self.counting, self.every = counting, every
+
+    def __call__(self):
+        return Validation(BUMPY[self.counting.updates // self.every - 1], 1.0, [])
+
+
+@pytest.mark.parametrize("stop", range(1, 15))
+@pytest.mark.parametrize("validate_steps", [3, 0])
+def test_interrupted_anywhere_and_continued_equals_uninterrupted(tmp_path, counting, stop, validate_steps):
+    config = replace(validate_steps=validate_steps, patience=4, decay_patience=1, log_steps=2)
+
+    def look():
+        return ByStep(counting, validate_steps or BATCHES)
+
+    def at(now):
+        counting.updates = now
+        interrupt(stop)(now) if counting.stops else None
+
+    counting.at, counting.stops = at, False
+    whole = count(tmp_path / "whole", config, look())
+    whole_rates = list(counting.rates)
+    counting.stops = True
+    counting.rates.clear()
+    with pytest.raises(Stopped):
+        count(tmp_path / "parts", config, look())
+    counting.stops = False
+    parts = count(tmp_path / "parts", config, look())
+
+    assert counting.rates == whole_rates
+    assert without_times(parts) == without_times(whole)
+    assert entries(tmp_path / "parts") == entries(tmp_path / "whole")
+    for name in (BEST, LAST):
+        assert saved_at(tmp_path / "parts", name) == saved_at(tmp_path / "whole", name)
+        states = [Run(tmp_path / part).load(name)[1] for part in ("parts", "whole")]
+        assert without_times(Progress(**states[0])) == without_times(Progress(**states[1]))
+
+
+def without_times(progress):
+    return {key: value for key, value in dataclasses.asdict(progress).items() if key not in TIMES}
+
+
+def test_killed_between_two_checkpoints_it_goes_on_from_the_last_one(tmp_path, counting):
+    class Killed(BaseException):
+        pass
+
+    def kill(step):
+        if step == 8:
+            raise Killed
+
+    counting.at = kill
+    with pytest.raises(Killed):
+        count(tmp_path / "parts")
+    # What a crash may leave at the end of the log.
+    with (tmp_path / "parts" / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "st')
+    counting.at = lambda step: None
+    count(tmp_path / "parts")
+    count(tmp_path / "whole")
+    assert entries(tmp_path / "parts") == entries(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("config", [replace(max_steps=7), PLAN, replace(patience=2, max_epochs=9)])
+def test_a_finished_run_given_again_changes_nothing(tmp_path, counting, config):
+    first = count(tmp_path, config, Scripted(5))
+    before = {name: (tmp_path / name).read_bytes() for name in ("best.npz", "metrics.jsonl")}
+    validate = Scripted(99)
+    again = count(tmp_path, config, validate)
+    assert validate.calls == 0
+    assert again == first
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_limit_raised_later_goes_on_as_if_it_had_been_there(tmp_path, counting):
+    count(tmp_path / "parts", replace(max_steps=9, validate_steps=3), Scripted(1, 2, 3))
+    parts = count(tmp_path / "parts", replace(max_steps=14, validate_steps=3), Scripted(4, 5, 6))
+    whole = count(tmp_path / "whole", replace(max_steps=14, validate_steps=3), Scripted(1, 2, 3, 4, 5, 6))
+    assert without_times(parts) == without_times(whole)
+    assert entries(tmp_path / "parts") == entries(tmp_path / "whole")
+
+
+def test_a_limit_lowered_below_where_it_stands_stops_at_once_after_a_first_look(tmp_path, counting):
+    counting.at = interrupt(4)
+    with pytest.raises(Stopped):
+        count(tmp_path)
+    counting.at = lambda step: None
+    progress = count(tmp_path, replace(max_steps=2), Scripted(7))
+    assert (progress.step, progress.best_bleu) == (4, 7)
+    assert saved_at(tmp_path, BEST) == 4
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, counting):
+    count(tmp_path, replace(max_steps=2))
+    Run(tmp_path).save(LAST, {"updates": np.array(1)}, {"step": 1, "colour": "red"})
+    with pytest.raises(UserError, match=r"last\.npz: damaged checkpoint"):
+        count(tmp_path)
+
+
+# --- with a real model
+
+TEXTS = ["a b c", "b a", "c c d a", "d", "a d b c b"]
+TARGETS = ["w x", "x y z w", "z", "y w x", "w w z y x"]
+WORDS = [TextCodec(WordTokenizer(), Vocab(words)) for words in ("abcd", "wxyz")]
+SMALL = ModelConfig(embed_dim=8, hidden_size=16, dropout=0.0)
+
+
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
+def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
+    config = ModelConfig(cell=cell, embed_dim=16, hidden_size=32, dropout=0.0)
+    model = Seq2Seq(config, 8, 8)
+    src, tgt = (
+        IdStore.of([codec.to_ids(text) for text in texts]) for codec, texts in zip(WORDS, (TEXTS, TARGETS), strict=True)
+    )
+    plan = TrainConfig(max_epochs=150, learning_rate=0.02, patience=0, log_steps=150, schedule="constant")
+    train(Run(tmp_path), model, src, tgt, dataclasses.replace(plan, validate_steps=150), Scripted(), Silent())
+    translator = Translator(model, *WORDS, Config(model=config, decode=DecodeConfig()), 1.0)
+    assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
+    assert translator(TEXTS) == TARGETS
+
+
+@pytest.fixture(scope="module")
+def real_runs(tmp_path_factory):
+    """Folders of an uninterrupted run, of one stopped in the middle of an epoch and continued, of one of another seed."""
+    folder = tmp_path_factory.mktemp("real")
+    model = dataclasses.replace(SMALL, dropout=0.3, recurrent_dropout=0.2, bridge="dense")
+
+    def once(name, seed, steps):
+        (folder / name).mkdir(exist_ok=True)
+        config = replace(seed=seed, max_steps=steps, max_epochs=99, validate_steps=4, schedule="plateau")
+        weights = Seq2Seq(model, 9, 7, seed=seed)
+        train(Run(folder / name), weights, SRC, TGT, config, Scripted(1.0), Silent())
+
+    once("whole", 1, 12)
+    once("parts", 1, 8)
+    first = entries(folder / "parts")
+    once("parts", 1, 12)
+    once("other", 2, 12)
+    return SimpleNamespace(folder=folder, first=first)
+
+
+def test_the_same_seed_gives_the_same_losses(real_runs):
+    assert real_runs.first == entries(real_runs.folder / "whole")[: len(real_runs.first)]
+    assert len(real_runs.first) == 8 + 2
+
+
+def test_another_seed_gives_other_losses(real_runs):
+    ours, others = (entries(real_runs.folder / name) for name in ("whole", "other"))
+    assert all(a["loss"] != b["loss"] for a, b in zip(ours, others, strict=True) if a["kind"] == "train")
+
+
+def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs):
+    assert entries(real_runs.folder / "parts") == entries(real_runs.folder / "whole")
+    for name in (BEST, LAST):
+        parts, whole = (Run(real_runs.folder / which).load(name)[0] for which in ("parts", "whole"))
+        assert parts.keys() == whole.keys()
+        for key in whole:
+            np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS)
+def test_continued_equals_uninterrupted_for_each_cell(tmp_path, cell):
+    model = dataclasses.replace(SMALL, cell=cell, dropout=0.3, encoder_layers=2, decoder_layers=2, residual=True)
+    for name, limits in (("whole", [9]), ("parts", [4, 9])):
+        for steps in limits:
+            (tmp_path / name).mkdir(exist_ok=True)
+            config = replace(max_steps=steps, max_epochs=99, validate_steps=3)
+            train(Run(tmp_path / name), Seq2Seq(model, 9, 7, seed=1), SRC, TGT, config, Scripted(1.0), Silent())
+    assert entries(tmp_path / "parts")[-1]["loss"] == entries(tmp_path / "whole")[-1]["loss"]
+    parts, whole = (Run(tmp_path / name).load(LAST)[0] for name in ("parts", "whole"))
+    assert parts.keys() == whole.keys()
+    for key in whole:
+        np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
+
+
+def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
+    arrays = Run(real_runs.folder / "whole").load(LAST)[0]
+    weights = {name for name in arrays if name.startswith("seq2seq/")}
+    moments = {name for name in arrays if name.startswith("optimizer/") and name.endswith(("momentum", "velocity"))}
+    assert sum(name.startswith("seeds/") for name in arrays) >= 6
+    assert len(moments) == 2 * len(weights)
+    assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 12
+    assert Run(real_runs.folder / "whole").load(BEST)[0].keys() == weights
+
+
+# --- saving by the clock, kills and faults while saving
+
+
+OFTEN = replace(max_epochs=1, save_minutes=1e-9, validate_steps=3)
+"""Saves after every update."""
+
+
+def assert_equal_runs(one, other):
+    assert entries(one) == entries(other)
+    assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+    for name in (BEST, LAST):
+        assert saved_at(one, name) == saved_at(other, name)
+        states = [Run(folder).load(name)[1] for folder in (one, other)]
+        assert without_times(Progress(**states[0])) == without_times(Progress(**states[1]))
+
+
+@pytest.mark.parametrize(("minutes", "steps"), [(0, []), (1, [3, 6, 9, 12]), (2.5, [8]), (0.01, list(range(1, 15)))])
+def test_saves_every_so_many_minutes_of_training(tmp_path, counting, monkeypatch, minutes, steps):
+    # An update takes 20 seconds: so many a clock's look.
+    clock = itertools.count(0, 20)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+    saved = []
+    monkeypatch.setattr(loop, "_save", lambda run, trainer, progress: saved.append(progress.step))
+    count(tmp_path, replace(max_epochs=1, batch_size=1, validate_steps=15, max_steps=15, save_minutes=minutes))
+    assert saved[: len(steps)] == steps
+    assert set(saved[len(steps) :]) == {15}
+
+
+def test_how_often_it_saves_changes_nothing(tmp_path, counting):
+    for name, minutes in (("never", 0.0), ("often", 1e-9)):
+        count(tmp_path / name, dataclasses.replace(OFTEN, save_minutes=minutes))
+    assert_equal_runs(tmp_path / "often", tmp_path / "never")
+
+
+def test_killed_at_any_call_that_writes_it_ends_as_one_that_was_not(tmp_path, counting):
+    with at_call(0, die) as calls:
+        count(tmp_path / "whole", OFTEN)
+    assert calls.number > 50
+    for number in range(1, calls.number + 1):
+        folder = tmp_path / str(number)
+
+        def killed(folder=folder, number=number):
+            with at_call(number, die):
+                count(folder, OFTEN)
+
+        assert in_child(killed) == signal.SIGKILL
+        count(folder, OFTEN)
+        assert_equal_runs(folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_path, counting, error):
+    with at_call(0, die, TAKING) as calls:
+        count(tmp_path / "whole", OFTEN)
+    for number in range(1, calls.number + 1):
+        folder = tmp_path / str(number)
+        with at_call(number, fail(error), TAKING), pytest.raises(OSError, match=os.strerror(error)) as raised:
+            count(folder, OFTEN)
+        assert raised.value.filename.startswith(str(folder))
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        for path in folder.glob("*.npz"):
+            Run(folder).load(path.stem)
+        count(folder, OFTEN)
+        assert_equal_runs(folder, tmp_path / "whole")
+
+
+def test_from_the_checkpoint_before_a_damaged_one_it_ends_the_same(tmp_path, counting):
+    count(tmp_path / "whole", OFTEN)
+    counting.at = interrupt(4)
+    with pytest.raises(Stopped):
+        count(tmp_path / "parts", OFTEN)
+    counting.at = lambda now: None
+    (tmp_path / "parts" / "last.npz").write_bytes(b"damage")
+    reporter = Silent()
+    count(tmp_path / "parts", OFTEN, reporter=reporter)
+    assert reporter.steps[0][0] in (4, 5)
+    assert [note.partition(" ")[0] for note in reporter.notes] == ["warning:", "going"]
+    (tmp_path / "parts" / "damaged.npz").unlink()
+    assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_deleted_best_is_replaced_by_the_newest(tmp_path, counting):
+    count(tmp_path, replace(max_epochs=3), Scripted(9, 8, 7))
+    (tmp_path / "best.npz").unlink()
+    count(tmp_path, replace(max_epochs=3), Scripted(7))
+    assert saved_at(tmp_path, BEST) == 15

@@ -1,0 +1,79 @@
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from wordseq.config.schema import TrainConfig
+from wordseq.training import progress
+from wordseq.training.loop import Progress, Validation
+from wordseq.training.progress import TrainingProgress
+
+ENTRY = {"loss": 1.23456, "tokens_per_second": 12345}
+FOUND = Validation(12.5, 2.5, [("a [b]", "c [/d]", "e [red]f")])
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture(params=["pipe", "terminal"])
+def shown(request, monkeypatch):
+    """A function that gives all that was shown, by lines or on a terminal."""
+    stream, said = Terminal() if request.param == "terminal" else io.StringIO(), []
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+
+    def all_of_it():
+        return "\n".join(said) + stream.getvalue()
+
+    all_of_it.say, all_of_it.terminal = said.append, request.param == "terminal"
+    return all_of_it
+
+
+def test_says_what_a_validation_gave_with_brackets_as_they_are(shown):
+    with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
+        reporter.validation(Progress(step=7, epoch=2, seconds=90), FOUND, best=True)
+        reporter.validation(Progress(step=9, epoch=2, best_bleu=12.5, best_step=7), FOUND, best=False)
+    text = shown()
+    assert "epoch 2  update 7  dev BLEU 12.50  dev loss 2.500  1.5 min  best so far" in text
+    assert "best was 12.50 at update 7" in text
+    for line in ("source     a [b]", "reference  c [/d]", "hypothesis e [red]f"):
+        assert line in text
+
+
+def test_says_that_it_compiles_before_the_first_update(shown):
+    with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
+        assert progress.COMPILING in shown()
+        reporter.step(Progress(step=1), ENTRY)
+
+
+def test_log_entries_become_lines_only_where_there_is_no_bar(shown):
+    with TrainingProgress(TrainConfig(max_epochs=2), 10, shown.say) as reporter:
+        reporter.step(Progress(step=4, seconds=8.0), None)
+        reporter.step(Progress(step=5, seconds=10.0), ENTRY)
+    # 15 more updates of 2 seconds.
+    line = "epoch 1  update 5  loss 1.235  12,345 tokens/s  at most 0.5 min left"
+    assert (line in shown()) is not shown.terminal
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [({"max_steps": 35}, 1.0), ({"max_steps": 999, "max_epochs": 2}, 0.5), ({"max_minutes": 1 / 3}, 0.2)],
+)
+def test_the_time_left_is_to_whichever_limit_comes_first(shown, limits, left):
+    with TrainingProgress(TrainConfig(**limits), 10, shown.say) as reporter:
+        reporter.step(Progress(step=5, seconds=10.0), ENTRY)
+    if not shown.terminal:
+        assert f"at most {left} min left" in shown()
+
+
+def test_the_bar_is_gone_after_an_error(shown):
+    def fail():
+        with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
+            reporter.step(Progress(step=1, seconds=1.0), ENTRY)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()

@@ -1,0 +1,130 @@
+"""Ids to padded batches: a seeded plan over length buckets, and the arrays of one batch. Owner of masks."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from wordseq.batches.id_store import Ids, IdStore, Rows
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
+
+POOL_BATCHES = 100
+"""Batches whose sentences are sorted together: enough to pad little, few enough that an epoch's order stays random."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Sentence pairs as padded arrays. Sources end in EOS; targets start with BOS and end in EOS."""
+
+    src_ids_bs: Ids
+    tgt_ids_bt: Ids
+
+    @property
+    def tokens(self) -> int:
+        """Real target tokens to predict: words and end tokens."""
+        return int((self.tgt_ids_bt[:, 1:] != PAD_ID).sum())
+
+
+def mask(ids: Any) -> Any:
+    """True at real positions of padded ids (NumPy array or tensor)."""
+    return ids != PAD_ID
+
+
+def pad(sequences: Sequence[Ids | Sequence[int]], *, bos: bool = False) -> Ids:
+    """One row a sequence, EOS after its last id, BOS before its first if asked for, PAD to the longest."""
+    start = int(bos)
+    ids = np.full((len(sequences), max(map(len, sequences)) + 1 + start), PAD_ID, np.int32)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[start : start + len(sequence)] = sequence
+        row[start + len(sequence)] = EOS_ID
+    if bos:
+        ids[:, 0] = BOS_ID
+    return ids
+
+
+def make_batch(src: IdStore, tgt: IdStore, rows: Rows) -> Batch:
+    """The batch of the pairs `rows`."""
+    return Batch(pad([src[i] for i in rows]), pad([tgt[i] for i in rows], bos=True))
+
+
+class EpochPlan(Sequence[Rows]):
+    """The batches of an epoch, each the rows of its pairs, cut out when asked for: a plan costs 4 bytes a pair.
+
+    Args:
+        order: all rows; those of a batch stand together.
+        starts: where in `order` each batch starts, and the end of the last.
+        batches: numbers of the batches in the order of training.
+    """
+
+    def __init__(self, order: npt.NDArray[Any], starts: Rows, batches: Rows) -> None:
+        self._order, self._starts, self._batches = order, starts, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @overload
+    def __getitem__(self, index: int) -> Rows: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "EpochPlan": ...
+
+    def __getitem__(self, index: int | slice) -> "Rows | EpochPlan":
+        if isinstance(index, slice):
+            return EpochPlan(self._order, self._starts, self._batches[index])
+        batch = self._batches[index]
+        return self._order[self._starts[batch] : self._starts[batch + 1]].astype(np.int64)
+
+
+def plan_epoch(
+    src: IdStore, tgt: IdStore, *, seed: int, epoch: int, batch_size: int = 0, batch_tokens: int = 0
+) -> EpochPlan:
+    """Which pairs go into which batch of an epoch; every pair goes into exactly one.
+
+    Sentences are drawn in random order, sorted by length within pools, cut into batches; the batches are shuffled. The plan
+    depends on (seed, epoch) alone, so a run is continued by skipping the batches that were done.
+
+    Args:
+        src: source ids.
+        tgt: target ids.
+        seed: seed of the run.
+        epoch: counted from 1.
+        batch_size: pairs a batch, when batch_tokens is 0.
+        batch_tokens: largest number of target positions a batch, padding and EOS included; a longer sentence stands alone.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = np.arange(len(src), dtype=np.int32 if len(src) < 2**31 else np.int64)
+    rng.shuffle(order)
+    mean = max(1.0, len(tgt.flat) / max(1, len(tgt)) + 1)
+    pool = POOL_BATCHES * (batch_size if not batch_tokens else max(1, int(batch_tokens / mean)))
+    starts = [np.zeros(1, np.int64)]
+    for start in range(0, len(order), pool):
+        rows = order[start : start + pool].astype(np.int64)
+        lengths = tgt.lengths_of(rows)
+        by_length = np.lexsort((src.lengths_of(rows), lengths))
+        order[start : start + pool] = rows[by_length]
+        starts.append(start + np.array(_ends(lengths[by_length] + 1, batch_size, batch_tokens), np.int64))
+    every = np.concatenate(starts)
+    return EpochPlan(order, every, rng.permutation(len(every) - 1))
+
+
+def _ends(lengths: Rows, batch_size: int, batch_tokens: int) -> list[int]:
+    """Where the batches end that sentences of rising length are cut into."""
+    if not batch_tokens:
+        return [*range(batch_size, len(lengths), batch_size), len(lengths)]
+    ends, start = [], 0
+    for end, length in enumerate(lengths.tolist()[1:], 1):
+        if (end + 1 - start) * length > batch_tokens:
+            ends.append(end)
+            start = end
+    return [*ends, len(lengths)]
+
+
+def padding_share(src: IdStore, tgt: IdStore, plan: Iterable[Rows]) -> float:
+    """Share of the positions of a plan's batches that hold padding."""
+    real = positions = 0
+    for store in (src, tgt):
+        real += len(store.flat) + len(store)
+        positions += sum((int(store.lengths_of(rows).max()) + 1) * len(rows) for rows in plan)
+    return 1 - real / positions

@@ -1,0 +1,1 @@
+"""The systems that a benchmark measures, each served by a child process."""

@@ -1,0 +1,90 @@
+"""The child's side: a system that answers requests, one JSON line each. Needs NumPy alone, for any interpreter to import."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from wordseq.system.platform import peak_memory
+
+Rows = npt.NDArray[np.int64]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+Actions = Mapping[str, Callable[..., dict[str, Any]]]
+
+
+class System(Protocol):
+    """What is measured."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the libraries it is built on."""
+
+    def train(self, plan: Sequence[Rows]) -> None:
+        """An update for each batch; returns when the last one is done."""
+
+    def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
+        """Decode up to `count` sentences from `first` on: how many there were, and output tokens, ends not counted."""
+
+
+def serve_system(make: Callable[[Arrays, Mapping[str, Any]], System], options: Mapping[str, Any]) -> None:
+    """Answer for the system that `make` builds from the arrays and the options, until standard input ends."""
+    with np.load(options["task"], allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    plan = split(arrays, "plan")
+    system = make(arrays, {**options, **json.loads(arrays["sizes"].tobytes())})
+
+    def train(first: int, steps: int) -> dict[str, Any]:
+        batches = [plan[(first + step) % len(plan)] for step in range(steps)]
+        return {"seconds": _timed(lambda: system.train(batches))[0]}
+
+    def translate(count: int, beam_size: int, batch_size: int) -> dict[str, Any]:
+        seconds, (sentences, tokens) = _timed(lambda: system.translate(count, beam_size, batch_size))
+        return {"seconds": seconds, "sentences": sentences, "tokens": tokens}
+
+    def singles(count: int) -> dict[str, Any]:
+        """A sentence at a time, greedily."""
+        seconds = [_timed(partial(system.translate, 1, 1, 1, first=row))[0] for row in range(count)]
+        return {"milliseconds": [1000 * each for each in seconds]}
+
+    actions: dict[str, Callable[..., dict[str, Any]]] = {"train": train, "translate": translate, "singles": singles}
+    actions["status"] = partial(status, system.versions)
+    if hasattr(system, "parts"):
+        actions["parts"] = lambda steps: system.parts([plan[step % len(plan)] for step in range(steps)])
+    if hasattr(system, "search_parts"):
+        actions["search_parts"] = system.search_parts
+    serve(actions)
+
+
+def serve(actions: Actions) -> None:
+    """Answer each line `{"do": ACTION, ...}` of standard input with a line of JSON on standard output."""
+    # What libraries print shall not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        action = actions[request.pop("do")]
+        print(json.dumps(action(**request)), file=answers, flush=True)
+
+
+def split(arrays: Arrays, name: str) -> list[npt.NDArray[Any]]:
+    """The sequences of a flat array with offsets."""
+    return np.split(arrays[f"{name}.flat"], arrays[f"{name}.offsets"][1:-1])
+
+
+def status(versions: Mapping[str, str]) -> dict[str, Any]:
+    """Versions, and the most memory the process has held so far, in MB (10^6 bytes)."""
+    return {"versions": dict(versions), "megabytes": peak_memory() / 1e6}
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result

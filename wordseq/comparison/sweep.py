@@ -1,0 +1,342 @@
+"""Several runs, one after another: every value of every setting that is varied, each trained in a process of its own.
+
+A process of its own gives its memory back, and one that crashes does not take the others with it. What is finished is
+recognised by its settings and is not trained again; what was interrupted goes on where it stopped.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from wordseq.config.load import config_from_dict, load_config, read_toml
+from wordseq.config.schema import Config, DataConfig
+from wordseq.runs.reading import read_log, read_state
+from wordseq.system.errors import UserError
+
+MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
+"""Settings of [train] with the value that leaves them to the machine; a run's own settings have what it decided."""
+
+POLL_SECONDS = 1.0
+
+QUIET_SECONDS = 120.0
+"""After so long without a validation the last entry of the log is shown."""
+
+TAIL_LINES = 15
+"""Last lines of a failed training's log that are shown."""
+
+_NOT_IN_NAMES = re.compile(r"[^\w.+]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        folder: of the run.
+        settings: `key=value`, to be given with --set.
+        config: what they resolve to.
+    """
+
+    folder: Path
+    settings: tuple[str, ...]
+    config: Config
+
+    @property
+    def log(self) -> Path:
+        """Where the training's output goes."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+
+class Interrupted(Exception):
+    """The sweep was interrupted; the training at hand was saved."""
+
+
+def plan(
+    config: Path | None,
+    folder: Path,
+    name: str,
+    *,
+    levels: Sequence[str],
+    cells: Sequence[str],
+    seeds: int,
+    settings: Sequence[str],
+    vary: Sequence[str] = (),
+) -> list[Cell]:
+    """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
+
+    If there is none of that name, a finished run with the same settings is taken whatever its name in FOLDER, so sweeps share
+    what they have in common. A folder that holds a run with other settings is left alone: the next free name gets a number,
+    ...-2, ...-3.
+
+    Args:
+        config: settings file; None: the defaults.
+        folder: for the runs.
+        name: of the data.
+        levels: values of data.level; empty: the one of the settings.
+        cells: values of model.cell; empty: the one of the settings.
+        seeds: values of train.seed, from the settings' one upwards.
+        settings: more `key=value`.
+        vary: `key=VALUE,VALUE,...`: more settings with the values that they take in turn.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    base = load_config(config, settings)
+    axes = {key: list(values) for key, values in (("data.level", levels), ("model.cell", cells)) if values}
+    for text in vary:
+        key, values = _varied(text)
+        if key in axes:
+            raise UserError(f"--vary {text!r}: {key} is varied already")
+        axes[key] = values
+    usual = {"data.level": [base.data.level], "model.cell": [base.model.cell]}
+    axes = {**usual, **axes, "train.seed": [str(base.train.seed + k) for k in range(seeds)]}
+    found = []
+    for point in itertools.product(*axes.values()):
+        chosen = (*settings, *(f"{key}={value}" for key, value in zip(axes, point, strict=True)))
+        try:
+            wanted = load_config(config, chosen)
+        except UserError as error:
+            raise UserError(str(error).replace("--set:", f"{_option(str(error), levels, cells)}:", 1)) from None
+        place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
+        found.append(Cell(_folder_for(place, wanted), chosen, wanted))
+    if min(len({cell.folder for cell in found}), len({cell.config for cell in found})) < len(found):
+        raise UserError("a value of a setting that is varied, such as a level or a cell, is named twice")
+    return found
+
+
+def _option(complaint: str, levels: Sequence[str], cells: Sequence[str]) -> str:
+    """The option that gave the value that is complained of."""
+    if levels and "data.level" in complaint:
+        return "--levels"
+    return "--cells" if cells and "model.cell" in complaint else "--vary"
+
+
+def _varied(text: str) -> tuple[str, list[str]]:
+    """Key and values of `--vary`."""
+    key, _, listed = (part.strip() for part in text.partition("="))
+    values = listed.replace(",", " ").split()
+    if not (key and values):
+        raise UserError(f"--vary {text!r}: expected section.key=VALUE,VALUE,..., e.g. model.attention=none,dot")
+    if key == "train.seed":
+        raise UserError(f"--vary {text!r}: --seeds N varies the seed")
+    return key, values
+
+
+def data_name(data: DataConfig) -> str:
+    """A short name of the data, for folders: that of the corpus, or of the file without its ending."""
+    return data.corpus or Path(data.path or data.train_src).name.partition(".")[0]
+
+
+def _folder_for(folder: Path, wanted: Config) -> Path:
+    """The run with these settings: of this name, or finished under another one beside it; else the next free name."""
+    number = 1
+    chosen = folder
+    while (chosen / "config.toml").is_file():
+        if _same(chosen, wanted):
+            return chosen
+        number += 1
+        chosen = folder.with_name(f"{folder.name}-{number}")
+    return _finished_beside(folder, wanted) or chosen
+
+
+def _finished_beside(folder: Path, wanted: Config) -> Path | None:
+    for path in sorted(folder.parent.glob("*/config.toml")):
+        with contextlib.suppress(UserError):  # Not a run, or one of another version.
+            if _same(path.parent, wanted) and is_finished(path.parent):
+                return path.parent
+    return None
+
+
+def _same(folder: Path, wanted: Config) -> bool:
+    """Whether the run in a folder was begun with these settings."""
+    path = folder / "config.toml"
+    found = config_from_dict(read_toml(path), str(path))
+    decided = {
+        key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
+    }
+    decided["tensorboard"] = found.train.tensorboard
+    wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, **decided))
+    return found == wanted
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's training came to its end; not if its last checkpoint is damaged, which training mends."""
+    if not ((folder / "last.npz").is_file() and (folder / "best.npz").is_file()):
+        return False
+    try:
+        return bool(read_state(folder / "last.npz").get("finished"))
+    except UserError:
+        return False
+
+
+def sweep(cells: Sequence[Cell], config: Path | None, mirror: Path | None, say: Callable[[str], None]) -> list[Cell]:
+    """Train what is not finished; gives the runs that are, in the order of `cells`.
+
+    Args:
+        cells: from `plan`.
+        config: settings file of all.
+        mirror: where public corpora come from.
+        say: takes a line.
+
+    Raises:
+        Interrupted: by Ctrl-C; the same sweep again goes on from there.
+    """
+    finished: list[Cell] = []
+    for k, cell in enumerate(cells):
+        title = f"run {k + 1} of {len(cells)}, {cell.folder}"
+        if is_finished(cell.folder):
+            say(f"{title}: finished before")
+            finished.append(cell)
+            continue
+        code = _train(cell, config, mirror, functools.partial(_progress, title, Watch(cells, k), say))
+        if code == 130:
+            raise Interrupted
+        if code:
+            say(f"{title}: failed with exit code {code}; the others go on. The end of {cell.log}:")
+            say("".join(f"    {line}\n" for line in _tail(cell.log)).rstrip("\n"))
+            continue
+        finished.append(cell)
+        say(f"{title}: finished after {_seconds(cell.folder) / 60:.1f} min")
+    return finished
+
+
+class Watch:
+    """How far a sweep is, from the logs of its runs.
+
+    Args:
+        cells: all runs.
+        current: the position of the one that is being trained; those after it wait, or were finished before.
+    """
+
+    def __init__(self, cells: Sequence[Cell], current: int) -> None:
+        self.cells, self.current = cells, current
+        self.seen = len(read_log(cells[current].folder))
+        self.spoke = time.monotonic()
+
+    def news(self) -> str:
+        """What the last validation gave, if there was one since this was last asked; after long silence, how far it is."""
+        entries = read_log(self.cells[self.current].folder)
+        looks = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
+        # Continuing a run drops the lines after its checkpoint.
+        self.seen = len(entries)
+        quiet = time.monotonic() - self.spoke > QUIET_SECONDS
+        if not (looks or (quiet and entries)):
+            return ""
+        self.spoke = time.monotonic()
+        if looks:
+            return f"epoch {looks[-1]['epoch']}, dev BLEU {looks[-1]['bleu']:.2f}"
+        return f"epoch {entries[-1].get('epoch')}, update {entries[-1]['step']:,}"
+
+    def seconds_left(self) -> float | None:
+        """At most so many seconds to the end of the sweep; None while nothing is known."""
+        known = {k: total for k, cell in enumerate(self.cells) if (total := _expected(cell)) is not None}
+        if self.current not in known:
+            return None
+        left = known[self.current] - _seconds(self.cells[self.current].folder)
+        for k in range(self.current + 1, len(self.cells)):
+            if not is_finished(self.cells[k].folder):
+                left += known[k] - _seconds(self.cells[k].folder) if k in known else self._like(k, known)
+        return max(left, 0.0)
+
+    def _like(self, position: int, known: dict[int, float]) -> float:
+        """The time of a run that was not begun: that of the most similar one, or of the slowest."""
+        wanted = self.cells[position].config
+
+        def likeness(k: int) -> tuple[bool, bool, float]:
+            found = self.cells[k].config
+            return found.data.level == wanted.data.level, found.model.cell == wanted.model.cell, known[k]
+
+        return known[max(known, key=likeness)]
+
+
+def _expected(cell: Cell) -> float | None:
+    """Seconds that a run takes in all at its present pace, if nothing stops it before its last epoch or update."""
+    if is_finished(cell.folder):
+        return _seconds(cell.folder)
+    looks = [entry for entry in read_log(cell.folder) if entry.get("kind") == "dev"]
+    train = cell.config.train
+    if not looks:
+        return train.max_minutes * 60 or None
+    last = looks[-1]
+    # Without train.validate_steps a look at the dev set ends an epoch.
+    epochs = train.max_epochs / (last["epoch"] if not train.validate_steps else max(last["epoch"] - 0.5, 0.5))
+    share = max(epochs, 1.0)
+    if train.max_steps:
+        share = min(share, train.max_steps / last["step"])
+    expected = float(last["seconds"]) * share
+    return min(expected, train.max_minutes * 60) if train.max_minutes else expected
+
+
+def _seconds(folder: Path) -> float:
+    return float(max((entry.get("seconds", 0.0) for entry in read_log(folder)), default=0.0))
+
+
+def _progress(title: str, watch: Watch, say: Callable[[str], None]) -> None:
+    news = watch.news()
+    if news:
+        left = watch.seconds_left()
+        time_left = "" if left is None else f"; whole sweep: at most {left / 60:.1f} min left"
+        say(f"{title}: {news}{time_left}")
+
+
+def _train(cell: Cell, config: Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
+    """Train a run in a child process; its exit code. `look` is called again and again meanwhile.
+
+    Raises:
+        Interrupted: by Ctrl-C, which the child gets too.
+    """
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    with cell.log.open("ab") as log:
+        child = subprocess.Popen(_command(cell, config, mirror), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            _wait(child, look)
+        except KeyboardInterrupt:
+            _stop(child)
+            raise Interrupted from None
+        except BaseException:
+            _stop(child)
+            raise
+    return int(child.returncode)
+
+
+def _command(cell: Cell, config: Path | None, mirror: Path | None) -> list[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "wordseq",
+        "train",
+        *([str(config)] if config else []),
+        "--run",
+        str(cell.folder),
+    ]
+    words += [word for setting in cell.settings for word in ("--set", setting)]
+    return [*words, *(["--mirror", str(mirror)] if mirror else [])]
+
+
+def _wait(child: "subprocess.Popen[bytes]", look: Callable[[], None]) -> None:
+    while child.poll() is None:
+        time.sleep(POLL_SECONDS)
+        look()
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    """Let a child save and end; it is asked once more in case Ctrl-C did not reach it."""
+    if child.returncode is None:
+        try:
+            child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            child.wait()
+
+
+def _tail(path: Path) -> Iterator[str]:
+    yield from path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]

@@ -1,0 +1,220 @@
+"""A comparison as tables and notes, and these as Markdown."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from wordseq.evaluation.significance import PAIRED_DRAWS
+from wordseq.evaluation.tables import METRICS, NOTHING, escape_markdown, markdown_table, number
+
+FEW_DIFFERENCES = 10
+"""Below so many differing sentences the randomisation test of sacreBLEU gives p-values that are too small."""
+
+ABOUT_SEEDS = (
+    "Intervals and p are of these translations and of the choice of test sentences; what the same settings would reach when "
+    "trained again they do not say."
+)
+
+WHOLE_UNK = "BLEU, <unk> as one token"
+
+ABOUT_UNK = (
+    "sacreBLEU's tokenizer makes three wrong tokens of an <unk> in the output; to the model it was one, as the column "
+    "beside BLEU counts it."
+)
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+Column = tuple[str, str, str]
+"""Heading, key of the row, format; without a format, as it is."""
+
+_COST: tuple[Column, ...] = (
+    ("Run", "name", ""),
+    ("Level", "level", ""),
+    ("Cell", "cell", ""),
+    ("Parameters", "parameters", ","),
+    ("Training minutes", "train_minutes", ".1f"),
+    ("Training characters/s", "train_chars_per_second", ",.0f"),
+    ("Peak memory, MB", "peak_memory_mb", ",.0f"),
+    ("Beam", "beam_size", "d"),
+    ("Translating sentences/s", "sentences_per_second", ",.0f"),
+)
+
+_TOKENS: tuple[Column, ...] = (
+    ("Run", "name", ""),
+    ("Source ids", "src_vocab", ","),
+    ("Target ids", "tgt_vocab", ","),
+    ("Source tokens/sentence", "src_tokens", ".1f"),
+    ("Target tokens/sentence", "tgt_tokens", ".1f"),
+    ("Training tokens/s", "train_tokens_per_second", ",.0f"),
+    ("Perplexity/token", "perplexity", ".2f"),
+    ("Unknown in source", "oov_rate", ".2%"),
+    ("Unknown in reference", "tgt_oov_rate", ".2%"),
+    ("<unk> in output", "unk_rate", ".2%"),
+)
+
+
+def comparison_table(result: Mapping[str, Any]) -> str:
+    """What `compare` returned, as Markdown."""
+    parts = []
+    for title, header, rows in tables(result):
+        parts += [f"### {escape_markdown(title)}", markdown_table(escaped(header), map(escaped, rows))]
+    lines = [escape_markdown(note) for note in notes(result)]
+    lines += [f"{name}: `{signature}`" for name, signature in signatures(result)]
+    return "\n\n".join([*parts, "\n".join(f"- {line}" for line in lines)]) + "\n"
+
+
+def escaped(row: Iterable[str]) -> list[str]:
+    """Cells as Markdown."""
+    return [escape_markdown(cell) for cell in row]
+
+
+def tables(result: Mapping[str, Any]) -> list[Table]:
+    """The tables of a comparison: title, header, rows of text that is not escaped. Only those that have rows."""
+    rows = result["rows"]
+    found = [
+        _scores_table(rows),
+        _tests_table(rows),
+        _columns("Cost, the same units at every token level", _COST, rows),
+        _columns("Tokens, each run's own: not comparable between levels", _TOKENS, rows),
+        _seeds_table(result),
+        _settings_table(result),
+    ]
+    return [table for table in found if table[2]]
+
+
+def _scores_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    whole = has_unk(rows)
+    header = ("Run", *(rows[0][key]["name"] for key in METRICS), *([WHOLE_UNK] if whole else []), "Bits/char")
+    return (
+        "Scores with 95 % intervals",
+        header,
+        [
+            (
+                row["name"],
+                *(_with_interval(row[key]) for key in METRICS),
+                *([number(row["bleu_whole_unk"], ".1f")] if whole else []),
+                number(row["bits_per_char"], ".3f"),
+            )
+            for row in rows
+        ],
+    )
+
+
+def has_unk(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether some run wrote unknown words, and the tokenizer of BLEU took them to pieces."""
+    return any(row["bleu_whole_unk"] != row["bleu"]["score"] for row in rows)
+
+
+def _with_interval(score: Mapping[str, Any]) -> str:
+    low, high = score["ci95"]
+    return f"{score['score']:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _tests_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    header = ["Run"]
+    for key in METRICS:
+        name = rows[0][key]["name"]
+        header += [f"{name} difference", f"{name} p bootstrap", f"{name} p randomisation"]
+    lines = [
+        (row["name"], *(cell for key in METRICS for cell in _difference(row[key])), f"{row['different']:,}")
+        for row in rows[1:]
+    ]
+    return f"Difference to {rows[0]['name']}", (*header, "Sentences that differ"), lines
+
+
+def _difference(score: Mapping[str, Any]) -> tuple[str, str, str]:
+    difference = f"{score['difference']:+.1f}" if score["difference"] else "0"
+    return difference, f"{score['p_bootstrap']:.4f}", f"{score['p_randomisation']:.4f}"
+
+
+def _columns(title: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+    lines = [tuple(number(row[key], form) if form else row[key] for _, key, form in columns) for row in rows]
+    return title, tuple(heading for heading, _, _ in columns), lines
+
+
+def _seeds_table(result: Mapping[str, Any]) -> Table:
+    header = ("Runs", "Level", "Cell", "Seeds", "BLEU", "chrF2", "TER", "Bits/char", "Training minutes")
+    forms = {"bleu": ".2f", "chrf": ".2f", "ter": ".2f", "bits_per_char": ".3f", "train_minutes": ".1f"}
+    return (
+        "Over seeds: mean ± standard deviation",
+        header,
+        [
+            (
+                ", ".join(group["names"]),
+                group["level"],
+                group["cell"],
+                ", ".join(map(str, group["seeds"])),
+                *(_spread(group.get(key), form) for key, form in forms.items()),
+            )
+            for group in result["seeds"]
+        ],
+    )
+
+
+def _spread(found: Mapping[str, float] | None, form: str) -> str:
+    return f"{found['mean']:{form}} ± {found['deviation']:{form}}" if found else NOTHING
+
+
+def _settings_table(result: Mapping[str, Any]) -> Table:
+    header = ("Setting", *(row["name"] for row in result["rows"]))
+    rows = [
+        (key, *(json.dumps(value, ensure_ascii=False) for value in values))
+        for key, values in result["settings"].items()
+    ]
+    return "Settings that differ", header, rows
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of the figures: lines of text that is not escaped."""
+    test, rows = result["test"], result["rows"]
+    lines = [
+        f"Test set: {test['sentences']:,} sentences, {test['references']:,} references, sha256 {test['sha256'][:12]}."
+    ]
+    lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
+    if rows[1:]:
+        lines.append(
+            "p: probability of a difference as large between systems that are equally good, by sacreBLEU's paired "
+            f"bootstrap ({PAIRED_DRAWS['bs']:,} resamples) and paired approximate randomisation "
+            f"({PAIRED_DRAWS['ar']:,} trials); the smallest that these can give are "
+            f"{1 / (PAIRED_DRAWS['bs'] + 1):.4f} and {1 / (PAIRED_DRAWS['ar'] + 1):.4f}. "
+            "Not corrected for the number of runs compared. Differences are of the scores before rounding."
+        )
+        lines.append(f"{ABOUT_SEEDS} Train with several seeds (train.seed) to see that.")
+    lines += [
+        f"{row['name']} has the settings of {rows[0]['name']} and another seed: how far it is off is what a seed can do."
+        for row in rows
+        if row["seed_only"]
+    ]
+    if has_unk(rows):
+        lines.append(ABOUT_UNK)
+    few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
+    lines += [
+        f"{row['name']} differs from {rows[0]['name']} in {row['different']} sentences only: sacreBLEU's randomisation "
+        f"test counts larger differences alone; an exact one gives p of at least {2.0 ** (1 - row['different']):.3f}."
+        for row in few
+    ]
+    lines.append(
+        "Bits a character are of the first references, unknown words spelled out letter by letter. Training minutes include "
+        "validation. Training characters a second are tokens a second, times the characters a token has in the references. "
+        "Translating at beam 1 is greedy. 1 MB is 2^20 bytes."
+    )
+    lines += _machines(rows)
+    return [*lines, f"wordseq {result['commit']}; command: {result['command']}"]
+
+
+def _machines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where the runs were trained, if all or some of them say so."""
+    names: dict[str | None, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["machine"], []).append(row["name"])
+    if set(names) == {None}:
+        return []
+    if len(names) == 1:
+        return [f"Trained on: {next(iter(names))}."]
+    parts = (f"{place or 'not recorded'} ({', '.join(found)})" for place, found in names.items())
+    return [f"Trained on: {'; '.join(parts)}."]
+
+
+def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and sacreBLEU signature of each metric."""
+    return [(result["rows"][0][key]["name"], result["rows"][0][key]["signature"]) for key in METRICS]

@@ -1,0 +1,1 @@
+"""Sentence pairs: sources, readers, cleaning, leak-free splits."""

@@ -1,0 +1,174 @@
+"""Sentence pairs as the settings ask for them: read, normalised, cleaned with counts, split without leaks."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from wordseq.config.schema import DataConfig
+from wordseq.data.readers.lines import BadLines, Row
+from wordseq.data.readers.parallel import read_parallel
+from wordseq.data.sources import Origin
+from wordseq.data.splits import HeldOut
+from wordseq.phrasebook import Pair
+from wordseq.system.errors import UserError
+from wordseq.text.normalise import describe_counts, normalise, prepare
+
+_DROPPED = MappingProxyType(
+    {
+        "bad_lines": "bad lines",
+        "empty": "with an empty side",
+        "too_long": "longer than data.max_chars",
+        "duplicates": "duplicates",
+    }
+)
+
+
+@dataclass
+class Counts:
+    """Lines of one source of pairs, by what became of them."""
+
+    lines: int = 0
+    bad_lines: int = 0
+    empty: int = 0
+    too_long: int = 0
+    duplicates: int = 0
+    kept: int = 0
+    normalised: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Counts") -> None:
+        """Add the counts of further lines."""
+        for name in ("lines", "bad_lines", "empty", "too_long", "duplicates", "kept"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.normalised.update(other.normalised)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Counts":
+        """From what `vars` gave."""
+        return cls(**{**values, "normalised": Counter(values["normalised"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; changes that did not occur are left out."""
+        return {**vars(self), "normalised": {name: number for name, number in self.normalised.items() if number}}
+
+
+class Figures(Protocol):
+    """What is counted of a corpus, wherever its pairs are."""
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """See `Corpus`."""
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """See `Corpus`."""
+
+
+def split_report(corpus: Figures) -> dict[str, Any]:
+    """What went where, for split.json.
+
+    Returns:
+        "method", "seed", "dev_size", "test_size", everything of `wordseq.data.splits.audit`, and the "counts" of reading.
+    """
+    return {**corpus.split, "counts": corpus.counts}
+
+
+def describe(corpus: Figures) -> list[str]:
+    """Lines for people: what was read, dropped and normalised, how large the parts are, what they share."""
+    lines = []
+    for name, counts in corpus.counts["parts"].items():
+        dropped = ", ".join(f"{counts[key]:,} {text}" for key, text in _DROPPED.items() if counts[key]) or "nothing"
+        lines.append(f"{name}: {counts['lines']:,} lines; dropped: {dropped}; kept {counts['kept']:,} pairs")
+        lines.append(f"{name}: normalised: {describe_counts(counts['normalised'])}")
+    return lines + _describe_split(corpus.split, corpus.counts["unused_pairs"])
+
+
+def _describe_split(split: Mapping[str, Any], unused: int) -> list[str]:
+    train, shared = split["train"], split["shared_sources"]
+    parts = [f"train {train['pairs']:,} pairs ({train['sources']:,} sources)"]
+    parts += [f"{name} {_held_out_sizes(split[name])}" for name in ("dev", "test")]
+    lines = [f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}"]
+    if unused:
+        lines.append(f"data.max_pairs: {unused:,} training pairs are not used")
+    for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
+        if number := shared[f"{first}_{second}"]:
+            total = split[second]["sources"]
+            lines.append(f"warning: {number:,} of {total:,} {second} sources also occur in {where}")
+    for name in ("dev", "test"):
+        seen, total = split["references_seen"][name], split[name]["references"]
+        lines.append(f"{name} references that are also a training target: {seen:,} of {total:,} ({seen / total:.1%})")
+    return lines
+
+
+def _held_out_sizes(part: Mapping[str, Any]) -> str:
+    groups = f" in {part['groups']:,} groups" if part["groups"] != part["sources"] else ""
+    return f"{part['sources']:,} sources{groups} ({part['references']:,} references)"
+
+
+def read_held_out(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], dict[str, Counts]]:
+    """Given dev and test files, by part, and the counts of reading them.
+
+    Raises:
+        UserError: see `load_corpus`.
+    """
+    counts = {part: Counts() for part in ("dev", "test")}
+    files = origin.files
+    return {
+        part: _held_out(files[f"{part}_src"], files[f"{part}_tgt"], data, found) for part, found in counts.items()
+    }, counts
+
+
+def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:
+    """The pairs worth keeping; with `seen`, each only once. Given training files keep theirs: it is their weight."""
+    for row in rows:
+        counts.lines += 1
+        pair = _prepared(row, data, counts)
+        if not (pair.src and pair.tgt):
+            counts.empty += 1
+        elif max(len(pair.src), len(pair.tgt)) > data.max_chars:
+            counts.too_long += 1
+        elif seen is not None and pair in seen:
+            counts.duplicates += 1
+        else:
+            if seen is not None:
+                seen.add(pair)
+            yield pair
+
+
+def _held_out(src_path: Path, tgt_path: Path, data: DataConfig, counts: Counts) -> HeldOut:
+    """Given dev or test files, a source a line: nothing merged, nothing dropped, so that scores can be compared."""
+    bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
+    pairs = []
+    for row in read_parallel(src_path, tgt_path, bad):
+        counts.lines += 1
+        pair = _prepared(row, data, counts)
+        if pair.src and pair.tgt:
+            pairs.append(pair)
+        else:
+            empty.add(tgt_path if normalise(row.src) else src_path, row.number, "an empty sentence in held-out data")
+    empty.check()
+    counts.empty = empty.number
+    finish(counts, bad, len(pairs), str(src_path))
+    return HeldOut([pair.src for pair in pairs], [[pair.tgt] for pair in pairs])
+
+
+def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:
+    src = prepare(row.src, data.lowercase, counts.normalised)
+    tgt = prepare(row.tgt, data.lowercase, counts.normalised)
+    return Pair(tgt, src) if data.swap else Pair(src, tgt)
+
+
+def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:
+    """Complete the counts after the last line.
+
+    Raises:
+        UserError: no pair was kept.
+    """
+    counts.bad_lines = bad.number
+    counts.lines += bad.number
+    counts.kept = kept
+    if not kept:
+        dropped = ", ".join(f"{getattr(counts, key):,} {text}" for key, text in _DROPPED.items())
+        raise UserError(f"{name}: no sentence pairs left of {counts.lines:,} lines: {dropped}")

@@ -1,0 +1,168 @@
+"""One file over HTTP: time-outs, retries, limits. What arrives is whole, or nothing is kept."""
+
+import contextlib
+import http.client
+import os
+import socket
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO
+
+from wordseq.system.errors import UserError
+
+# Some servers, www.manythings.org among them, refuse what does not look like a browser.
+USER_AGENT = "Mozilla/5.0 (compatible; wordseq)"
+
+CHUNK_BYTES = 1 << 16
+
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to try and how much to accept.
+
+    Attributes:
+        timeout: seconds to connect, and between two pieces of data.
+        attempts: how often a transient fault (time-out, cut connection, status 5xx) is tried in all.
+        wait: seconds before the second attempt; doubled before each further one.
+        max_bytes: the largest download accepted, in bytes.
+        max_unpacked: the largest file unpacked from it, in bytes.
+    """
+
+    timeout: float = 20.0
+    attempts: int = 4
+    wait: float = 1.0
+    max_bytes: int = 256 << 20
+    max_unpacked: int = 1 << 30
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class _TransientError(Exception):
+    """A fault that may be gone at the next attempt."""
+
+
+def fetch(url: str, say: Say, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The content behind `url`, whole, in memory.
+
+    Progress goes to stderr when that is a terminal; `say` hears of every new attempt.
+
+    Raises:
+        UserError: the server refuses, the content is too large, or a transient fault outlasted `limits.attempts`.
+    """
+    for attempt in range(1, limits.attempts + 1):
+        try:
+            return _attempt(url, limits)
+        except _TransientError as error:
+            fault = str(error)
+        if attempt < limits.attempts:
+            wait = limits.wait * 2 ** (attempt - 1)
+            say(f"{url}: {fault}; trying again in {wait:g} s")
+            time.sleep(wait)
+    raise UserError(
+        f"{url}: {fault}; gave up after {limits.attempts} attempts; --mirror FOLDER works without a network"
+    )
+
+
+def store(path: Path, content: bytes) -> None:
+    """Writes a file so that it is whole or absent, whatever interrupts.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from an encrypted connection to a plain one."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise UserError(f"{req.full_url}: redirects to an unencrypted address, {newurl}; not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+_OPENER = urllib.request.build_opener(_SafeRedirects)
+
+
+def _attempt(url: str, limits: Limits) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT, "Accept": "*/*"})
+    try:
+        with _OPENER.open(request, timeout=limits.timeout) as response:
+            return _body(url, response, limits)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in TRANSIENT_STATUS:
+            raise _TransientError(f"the server answers {error.code} {error.reason}") from None
+        raise UserError(f"{url}: the server answers {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        raise _fault(url, error.reason) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _fault(url, error) from None
+
+
+def _fault(url: str, reason: object) -> Exception:
+    """The exception for a connection that failed: transient, or final where a new attempt is pointless."""
+    if isinstance(reason, TimeoutError):
+        return _TransientError("no answer in time")
+    unknown_host = isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN
+    if unknown_host or isinstance(reason, (ssl.SSLCertVerificationError, str)):
+        return UserError(f"{url}: {reason}; --mirror FOLDER works without a network")
+    if isinstance(reason, http.client.IncompleteRead):
+        return _TransientError(f"cut off after {len(reason.partial):,} bytes")
+    return _TransientError(f"connection failed: {reason}")
+
+
+def _body(url: str, response: http.client.HTTPResponse, limits: Limits) -> bytes:
+    announced = response.headers.get("Content-Length", "")
+    total = int(announced) if announced.isdecimal() else None
+    if total is not None and total > limits.max_bytes:
+        raise UserError(f"{url}: {total:,} bytes, more than the {limits.max_bytes:,} allowed")
+    content = bytearray()
+    with _progress(url, total) as show:
+        while chunk := response.read(CHUNK_BYTES):
+            content += chunk
+            if len(content) > limits.max_bytes:
+                raise UserError(f"{url}: more than the {limits.max_bytes:,} bytes allowed")
+            show(len(content))
+    if total is not None and len(content) != total:
+        raise _TransientError(f"cut off after {len(content):,} of {total:,} bytes")
+    return bytes(content)
+
+
+@contextlib.contextmanager
+def _progress(url: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Gives a function that shows the bytes so far on a line of its own; silent unless stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    name, of_all = url.rpartition("/")[2], f" of {total / 1e6:.1f}" if total else ""
+    try:
+        yield lambda done: print(f"\r{name}: {done / 1e6:.1f}{of_all} MB", end="", file=sys.stderr, flush=True)
+    finally:
+        print(file=sys.stderr)

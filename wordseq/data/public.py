@@ -1,0 +1,294 @@
+"""Named public corpora: address, licence, attribution, checksum; downloaded, or taken from a mirror folder.
+
+A corpus lies in `FOLDER/NAME/`: its text, `LICENSE-and-attribution.txt`, and `SHA256SUMS`, which is written last and
+says that all the rest is whole (`sha256sum -c SHA256SUMS` checks it too).
+"""
+
+import gzip
+import hashlib
+import io
+import itertools
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from wordseq.data.download import DEFAULT_LIMITS, Limits, Say, fetch, store
+from wordseq.system.errors import UserError
+
+DEFAULT_FOLDER = Path("data")
+
+MIRROR_VARIABLE = "WORDSEQ_MIRROR"
+
+LICENCE_FILE = "LICENSE-and-attribution.txt"
+
+SUMS_FILE = "SHA256SUMS"
+
+TATOEBA_URL = "https://www.manythings.org/anki/"
+
+MULTI30K_URL = "https://raw.githubusercontent.com/multi30k/dataset/"
+
+# Fixed, because later commits mend sentences of train.en, and scores are compared on the first release.
+MULTI30K_COMMIT = MappingProxyType(
+    {"raw": "c9be912dc05a3ebf9ae5bb5f7f58c1791cda43ab", "tok": "7bee46bc74186b4b6254603143610f730d40bf66"}
+)
+
+# sha256 of the unpacked text: the same whether a copy is packed or not. Tatoeba grows and has none.
+MULTI30K_SHA256 = MappingProxyType(
+    {
+        "raw/test_2016_flickr.de": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
+        "raw/test_2016_flickr.en": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
+        "raw/test_2016_flickr.fr": "cb3160d69b002bb638e66cc7612fcd56cb0af82eadc9c142dedc438afb885ef6",
+        "raw/train.de": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
+        "raw/train.en": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
+        "raw/train.fr": "5925a3c18f1587b6b54b87743106e6e8ab93618edb6f65d19eac0621f853a10d",
+        "raw/val.de": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
+        "raw/val.en": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
+        "raw/val.fr": "5304e444d842e962b2dda4d816b70b22a1765b15401642b7ca37a67477e708dc",
+        "tok/test_2016_flickr.lc.norm.tok.de": "c6a33d39d48f9f510de147651316cd9d918e09ad0219df734a2f16b6baccacc4",
+        "tok/test_2016_flickr.lc.norm.tok.en": "5b7f32627cf99eced828311b955dae9800bb52bc8b91cf8b6526829e605b29d2",
+        "tok/test_2016_flickr.lc.norm.tok.fr": "1463bd5960f9bfe098ec3cd752d3df0c49c84dc646fb518964a29232658cd836",
+        "tok/train.lc.norm.tok.de": "cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505",
+        "tok/train.lc.norm.tok.en": "08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119",
+        "tok/train.lc.norm.tok.fr": "8fa41bb718412bcb7c5dfa58603842810a01543eae86a51279f9886b901266e1",
+        "tok/val.lc.norm.tok.de": "97232bd273eceb7207f689527386a97e4be2616b18ada47576bdaf96c8ae1f00",
+        "tok/val.lc.norm.tok.en": "46573ce391ae227f1c72f873392436a20ef18e0a6d518098cfbd70b77c8572ec",
+        "tok/val.lc.norm.tok.fr": "b303e301aa21fe7822a846b2b3fb2d5a1121ec807cd5b1d006fb7b2b5507168a",
+    }
+)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file to fetch.
+
+    Attributes:
+        key: the setting of section [data] that names it, e.g. "path" or "train_src".
+        name: its file name here; in a .zip also the member's name.
+        url: its address.
+        mirror: its path in a mirror folder.
+        sha256: of the unpacked text, in hex; empty when the publisher changes it.
+        extras: further members of the .zip to keep, where there are any.
+    """
+
+    key: str
+    name: str
+    url: str
+    mirror: str
+    sha256: str = ""
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A public corpus."""
+
+    name: str
+    description: str
+    licence: str
+    attribution: str
+    homepage: str
+    files: tuple[RemoteFile, ...]
+
+
+def _tatoeba(code: str, language: str = "") -> Dataset:
+    archive = f"{code}-eng.zip"
+    text = RemoteFile("path", f"{code}.txt", TATOEBA_URL + archive, f"tatoeba/{archive}", extras=("_about.txt",))
+    return Dataset(
+        name=f"tatoeba-{code}-eng",
+        description=f"English to {language or code}: short everyday sentences, often with several translations",
+        licence="CC BY 2.0 FR (https://creativecommons.org/licenses/by/2.0/fr/)",
+        attribution="www.manythings.org/anki and tatoeba.org",
+        homepage=TATOEBA_URL,
+        files=(text,),
+    )
+
+
+def _multi30k(form: str, src: str, tgt: str) -> Dataset:
+    tokenized = form == "tok"
+    return Dataset(
+        name=f"multi30k{'-tok' if tokenized else ''}-{src}-{tgt}",
+        description=f"{_LANGUAGES[src]} to {_LANGUAGES[tgt]}: image captions, 29,000 / 1,014 / 1,000 pairs, "
+        + ("lower-cased and tokenized" if tokenized else "raw text"),
+        licence="non-commercial research and education; the captions and images of Flickr30k have terms of their own",
+        attribution="Elliott, Frank, Sima'an, Specia (2016), \"Multi30K: Multilingual English-German Image "
+        'Descriptions", 5th Workshop on Vision and Language; Elliott, Frank, Barrault, Bougares, Specia (2017), '
+        '"Findings of the Second Shared Task on Multimodal Machine Translation and Multilingual Image Description", '
+        "WMT 2017",
+        homepage="https://github.com/multi30k/dataset",
+        files=tuple(
+            _multi30k_file(form, here, side, language)
+            for here in ("train", "dev", "test")
+            for side, language in (("src", src), ("tgt", tgt))
+        ),
+    )
+
+
+def _multi30k_file(form: str, part: str, side: str, language: str) -> RemoteFile:
+    upstream = {"train": "train", "dev": "val", "test": "test_2016_flickr"}[part]
+    plain = f"{form}/{upstream}{'.lc.norm.tok' if form == 'tok' else ''}.{language}"
+    return RemoteFile(
+        key=f"{part}_{side}",
+        name=f"{upstream}.{language}",
+        # Upstream packs the raw files only; the mirror packs both.
+        url=f"{MULTI30K_URL}{MULTI30K_COMMIT[form]}/data/task1/{plain}{'' if form == 'tok' else '.gz'}",
+        mirror=f"multi30k/{plain}.gz",
+        sha256=MULTI30K_SHA256[plain],
+    )
+
+
+_LANGUAGES = MappingProxyType({"en": "English", "de": "German", "fr": "French"})
+
+_TATOEBA_LANGUAGES = MappingProxyType({"fra": "French", "spa": "Spanish", "deu": "German"})
+
+_TATOEBA_NAME = re.compile(r"tatoeba-([a-z]{3})-eng")
+
+DATASETS: Mapping[str, Dataset] = MappingProxyType(
+    {
+        dataset.name: dataset
+        for dataset in (
+            *(_tatoeba(code, language) for code, language in _TATOEBA_LANGUAGES.items()),
+            *(_multi30k(form, *pair) for form in ("raw", "tok") for pair in itertools.permutations(_LANGUAGES, 2)),
+        )
+    }
+)
+
+OPEN_NAMES = "tatoeba-XXX-eng for any three-letter code of a language"
+
+
+def find_dataset(name: str) -> Dataset | None:
+    """The corpus called `name`: one of `DATASETS`, or `tatoeba-XXX-eng` for any three-letter code; else None."""
+    match = _TATOEBA_NAME.fullmatch(name)
+    return DATASETS.get(name) or (_tatoeba(match[1]) if match and match[1] != "eng" else None)
+
+
+def get(
+    dataset: Dataset,
+    folder: Path = DEFAULT_FOLDER,
+    mirror: Path | None = None,
+    say: Say = print,
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Path]:
+    """Makes sure that the corpus lies whole in `folder/NAME/` and says its licence.
+
+    Args:
+        dataset: see `find_dataset`.
+        folder: where corpora live.
+        mirror: a folder to take it from instead of the network; None: the variable WORDSEQ_MIRROR, when set.
+        say: hears licence, attribution and what is being fetched, a line at a time.
+        limits: of a download.
+
+    Returns:
+        For each setting of section [data] its file, e.g. `{"path": ...}` or `{"train_src": ..., ...}`.
+
+    Raises:
+        UserError: a file is missing in the mirror, cannot be downloaded, or is not what was published.
+    """
+    home = folder / dataset.name
+    say(f"{dataset.name}: {dataset.description}")
+    say(f"licence: {dataset.licence}; attribution: {dataset.attribution}")
+    if not _is_whole(dataset, home):
+        _fill(dataset, home, mirror or _mirror_from_environment(), say, limits)
+    return {file.key: home / file.name for file in dataset.files}
+
+
+def _mirror_from_environment() -> Path | None:
+    value = os.environ.get(MIRROR_VARIABLE)
+    return Path(value) if value else None
+
+
+def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: Limits) -> None:
+    saved: dict[str, bytes] = {}
+    for file in dataset.files:
+        saved |= _contents(file, mirror, say, limits)
+    saved[LICENCE_FILE] = _licence_text(dataset).encode()
+    for name, content in saved.items():
+        store(home / name, content)
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in saved.items())
+    store(home / SUMS_FILE, sums.encode())
+    say(f"{dataset.name}: stored in {home}")
+
+
+def _contents(file: RemoteFile, mirror: Path | None, say: Say, limits: Limits) -> dict[str, bytes]:
+    """The files to keep by name, unpacked and checked."""
+    if mirror is None:
+        say(f"downloading {file.url}")
+        where, packed = file.url, fetch(file.url, say, limits)
+    else:
+        where, packed = _from_mirror(mirror, file.mirror)
+    unpacked = _unpack(where, packed, file, limits.max_unpacked)
+    actual = hashlib.sha256(unpacked[file.name]).hexdigest()
+    if file.sha256 and actual != file.sha256:
+        raise UserError(f"{where}: not the published text: sha256 {actual}, expected {file.sha256}; nothing was kept")
+    return unpacked
+
+
+def _from_mirror(mirror: Path, relative: str) -> tuple[str, bytes]:
+    path = mirror / relative
+    plain = path.with_suffix("")
+    if path.suffix == ".gz" and not path.exists() and plain.exists():
+        path = plain
+    try:
+        return str(path), path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file in the mirror {mirror}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _unpack(where: str, packed: bytes, file: RemoteFile, limit: int) -> dict[str, bytes]:
+    try:
+        if where.endswith(".zip"):
+            return _unzip(where, packed, file, limit)
+        if where.endswith(".gz"):
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
+                return {file.name: _read_limited(where, stream, limit)}
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{where}: not a whole archive: {error}") from None
+    return {file.name: packed}
+
+
+def _unzip(where: str, packed: bytes, file: RemoteFile, limit: int) -> dict[str, bytes]:
+    """The wanted members only, kept under names of our own: names in the archive never reach the file system."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        members = archive.namelist()
+        if file.name not in members:
+            raise UserError(f"{where}: no member {file.name}; it has {', '.join(members[:10]) or 'none'}")
+        unpacked = {}
+        for name in (file.name, *(extra for extra in file.extras if extra in members)):
+            with archive.open(name) as stream:
+                unpacked[name] = _read_limited(f"{where}/{name}", stream, limit)
+    return unpacked
+
+
+def _read_limited(where: str, stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
+    content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise UserError(f"{where}: unpacks to more than the {limit:,} bytes allowed")
+    return content
+
+
+def _is_whole(dataset: Dataset, home: Path) -> bool:
+    """Whether every file is there and has the checksum noted when it was stored (and the published one, if any)."""
+    try:
+        lines = (home / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+        noted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        actual = {name: hashlib.sha256((home / Path(name).name).read_bytes()).hexdigest() for name in noted}
+    except (OSError, UnicodeDecodeError):
+        return False
+    return noted == actual and all(
+        actual.get(file.name, "-") == (file.sha256 or noted.get(file.name)) for file in dataset.files
+    )
+
+
+def _licence_text(dataset: Dataset) -> str:
+    return (
+        f"{dataset.name}: {dataset.description}\n\n"
+        f"Licence: {dataset.licence}\nAttribution: {dataset.attribution}\nSource: {dataset.homepage}\n"
+        + "".join(f"  {file.url}\n" for file in dataset.files)
+    )

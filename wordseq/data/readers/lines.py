@@ -1,0 +1,175 @@
+"""Lines and sentence pairs from files: .tsv, .txt or parallel files, plain, .gz or inside a .zip.
+
+Only LF and CR LF end a line. Every fault names file and line.
+"""
+
+import codecs
+import contextlib
+import functools
+import gzip
+import hashlib
+import io
+import itertools
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from wordseq.system.errors import UserError
+
+SHOWN_BAD_LINES = 3
+
+MAX_LINE_BYTES = 2**26
+"""A longer line is no sentence; a file without line ends, or a packed one of nothing but zeros, shall not fill the memory."""
+
+
+class Row(NamedTuple):
+    """A sentence pair as it stands in the file, and the number of its line from 1."""
+
+    number: int
+    src: str
+    tgt: str
+
+
+class BadLines:
+    """Collects lines that cannot be used: an error at the end of the file, or counted and left out."""
+
+    def __init__(self, on_bad_line: str):
+        """`on_bad_line` is the setting data.on_bad_line, "stop" or "skip"."""
+        self._number = self._last = 0
+        self._stop = on_bad_line == "stop"
+        self._first: list[str] = []
+
+    @property
+    def number(self) -> int:
+        """How many there were so far; a line that is bad in both of two parallel files is one."""
+        return self._number
+
+    def add(self, path: Path, line: int, reason: str) -> None:
+        """Notes that `line` (from 1) of `path` cannot be used; lines come in their order."""
+        self._number += line != self._last
+        self._last = line
+        if len(self._first) < SHOWN_BAD_LINES:
+            self._first.append(f"{path}:{line}: {reason}")
+
+    def check(self) -> None:
+        """Raises a UserError with their number and the first three, if there are any and they are to stop the run."""
+        if self.number and self._stop:
+            lines = "bad line" if self.number == 1 else "bad lines"
+            more = "; ..." if self.number > len(self._first) else ""
+            raise UserError(
+                f"{'; '.join(self._first)}{more}; {self.number:,} {lines} in all; "
+                'data.on_bad_line = "skip" leaves them out'
+            )
+
+
+def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
+    """The lines of a UTF-8 file without their ends; None for a line that is not UTF-8, which `bad` is told of.
+
+    Args:
+        path: plain, .gz, an archive .zip with one text member, or ARCHIVE.zip/MEMBER.
+        bad: told of the lines that are not UTF-8.
+
+    Raises:
+        UserError: no such file, a folder, empty, damaged, UTF-16, or a line of more than `MAX_LINE_BYTES`.
+    """
+    with _open(path) as stream:
+        first = _without_mark(path, stream.readline(MAX_LINE_BYTES + 1))
+        if not first:
+            raise UserError(f"{path}: the file is empty")
+        more = iter(functools.partial(stream.readline, MAX_LINE_BYTES + 1), b"")
+        for number, raw in enumerate(itertools.chain((first,), more), 1):
+            if len(raw) > MAX_LINE_BYTES:
+                raise UserError(f"{path}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB")
+            try:
+                line = raw.removesuffix(b"\n").removesuffix(b"\r").decode()
+            except UnicodeDecodeError as error:
+                bad.add(path, number, f"not UTF-8 at byte {error.start + 1} of the line (0x{raw[error.start]:02x})")
+                line = None
+            yield line
+
+
+def read_sentences(path: Path) -> list[str]:
+    """The lines of a UTF-8 file, as they stand; any fault stops.
+
+    Raises:
+        UserError: see `read_lines`; also a line that is not UTF-8.
+    """
+    bad = BadLines("stop")
+    lines = [line for line in read_lines(path, bad) if line is not None]
+    bad.check()
+    return lines
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file as it lies there, packed or not, in hex; of a member's whole archive.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with _faults(path), (_archive(path) or path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the path is a pipe or a device, which can be read only once."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _without_mark(path: Path, raw: bytes) -> bytes:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path}: the text is UTF-16; save it as UTF-8")
+    return raw.removeprefix(codecs.BOM_UTF8)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked; faults of file and packing, while reading too, become errors for the user."""
+    with _faults(path), contextlib.ExitStack() as stack:
+        yield _stream(path, stack)
+
+
+@contextlib.contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Faults of file and packing become errors for the user."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder, expected a file") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{path}: damaged, or not a {path.suffix or 'packed'} file: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
+    archive = _archive(path)
+    if archive is not None:
+        packed = stack.enter_context(zipfile.ZipFile(archive))
+        member = path.relative_to(archive).as_posix() if path != archive else _text_member(archive, packed)
+        if member not in packed.namelist():
+            raise UserError(f"{archive}: no member {member}; it has {', '.join(packed.namelist()[:10]) or 'none'}")
+        return io.BufferedReader(stack.enter_context(packed.open(member)))  # type: ignore[type-var]
+    opened = stack.enter_context(path.open("rb"))
+    if path.suffix == ".gz":
+        return io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=opened)))
+    return opened
+
+
+def _archive(path: Path) -> Path | None:
+    """The .zip that the path is, or lies in."""
+    return next((here for here in (path, *path.parents) if here.suffix == ".zip" and here.is_file()), None)
+
+
+def _text_member(archive: Path, packed: zipfile.ZipFile) -> str:
+    """The one member that holds the text: no folder, and no name that starts with "_" or "."."""
+    names = [name for name in packed.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    texts = [name for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
+    texts = [name for name in texts if name.endswith((".txt", ".tsv"))] or texts
+    if len(texts) != 1:
+        found = ", ".join(names[:10]) or "nothing"
+        raise UserError(f"{archive}: expected one text member, found {found}; name it as {archive}/MEMBER")
+    return texts[0]

@@ -1,0 +1,102 @@
+"""Where sentence pairs come from: a corpus by its name, one file, or files that are split already."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.data.public import DATASETS, DEFAULT_FOLDER, OPEN_NAMES, find_dataset, get
+from wordseq.data.readers.lines import BadLines, Row
+from wordseq.data.readers.parallel import read_parallel
+from wordseq.data.readers.tsv import read_pairs
+from wordseq.data.synthetic import SYNTHETIC, make
+from wordseq.phrasebook import Pair
+from wordseq.system.errors import UserError
+
+GROUPED = "grouped by source, drawn by hash"
+
+GIVEN = "as given"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where sentence pairs come from.
+
+    Attributes:
+        name: of the corpus, for people.
+        files: by setting: one called "path", or six as `SPLIT_FILES`; none for what wordseq makes itself.
+        pairs: what it made.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    pairs: Sequence[Pair] = ()
+
+    @property
+    def is_split(self) -> bool:
+        """Whether dev and test data are given."""
+        return "train_src" in self.files
+
+    def rows(self, bad: BadLines) -> Iterator[Row]:
+        """The pairs as they stand, those for training where dev and test are given; see `reading.read_pairs`."""
+        if self.is_split:
+            return read_parallel(self.files["train_src"], self.files["train_tgt"], bad)
+        if self.files:
+            return read_pairs(self.files["path"], bad)
+        return (Row(number, *pair) for number, pair in enumerate(self.pairs, 1))
+
+    def method(self, data: DataConfig) -> dict[str, Any]:
+        """How it is split, for split.json."""
+        if self.is_split:
+            return {"method": GIVEN, "seed": data.seed, "dev_size": None, "test_size": None}
+        return {"method": GROUPED, "seed": data.seed, "dev_size": data.dev_size, "test_size": data.test_size}
+
+
+def check_source(data: DataConfig) -> None:
+    """Whether there is what `data` names, as far as can be told without fetching or reading it.
+
+    Raises:
+        UserError: an unknown corpus, or a missing file.
+    """
+    paths = [getattr(data, key) for key in SPLIT_FILES] if data.train_src else [data.path] * bool(data.path)
+    for path in map(Path, paths):
+        # A member of an archive has the archive for a parent.
+        if not path.exists() and not any(parent.is_file() for parent in path.parents):
+            raise UserError(f"{path}: no such file")
+    if not paths and data.corpus not in SYNTHETIC and find_dataset(data.corpus) is None:
+        raise UserError(_unknown_corpus(data.corpus))
+
+
+def find_origin(
+    data: DataConfig,
+    folder: Path = DEFAULT_FOLDER,
+    mirror: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Origin:
+    """Where the pairs that `data` names come from: synthetic, public (fetched when it is not there), or files.
+
+    Args and errors: see `load_corpus`.
+    """
+    if data.train_src:
+        return Origin(data.train_src, {key: Path(getattr(data, key)) for key in SPLIT_FILES})
+    if data.path:
+        return Origin(data.path, {"path": Path(data.path)})
+    if data.corpus in SYNTHETIC:
+        return Origin(data.corpus, {}, make(data.corpus))
+    dataset = find_dataset(data.corpus)
+    if dataset is None:
+        raise UserError(_unknown_corpus(data.corpus))
+    return Origin(data.corpus, get(dataset, folder, mirror, say))
+
+
+def _unknown_corpus(name: str) -> str:
+    if not name:
+        return "no corpus is named; set data.corpus, data.path, or data.train_src and its five sisters"
+    if Path(name).is_file():
+        return f"data.corpus = {name!r} is a file; set data.path instead"
+    names = [*SYNTHETIC, *DATASETS]
+    close = difflib.get_close_matches(name, names, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"data.corpus = {name!r}: unknown; {guess}choose from {', '.join(names)}, or {OPEN_NAMES}"

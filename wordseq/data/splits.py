@@ -1,0 +1,222 @@
+"""Leak-free splits: all translations of a source, and of sources that differ by case or punctuation, stay together."""
+
+import hashlib
+import json
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from wordseq.phrasebook import Pair
+from wordseq.system.errors import UserError
+
+HASH_DIGITS = 16
+
+# Punctuation, white space and control or format characters; symbols such as "+" carry meaning.
+_BETWEEN_WORDS = regex.compile(r"[\p{P}\p{Z}\p{C}]+")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Sentences kept from training.
+
+    Attributes:
+        sources: normalised; distinct when the tool made the split, line by line as given otherwise.
+        references: for each source all its translations, at least one.
+    """
+
+    sources: list[str]
+    references: list[list[str]]
+
+    def check(self) -> None:
+        """Check what was read from a file.
+
+        Raises:
+            ValueError, TypeError: it is not what the attributes are to be.
+        """
+        if not isinstance(self.sources, list) or len(self.sources) != len(self.references) or not self.sources:
+            raise ValueError("sources and references are to be lists of one length")
+        if not all(isinstance(found, list) and found for found in self.references):
+            raise ValueError("a source without references")
+        for text in (*self.sources, *(text for found in self.references for text in found)):
+            str.encode(text)  # neither another type nor half a character
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts of a corpus."""
+
+    train: list[Pair]
+    dev: HeldOut
+    test: HeldOut
+
+
+def group_key(source: str) -> str:
+    """What the members of a group have in common: "Go.", "Go!" and "go" have the key "go".
+
+    The text casefolded, each run of punctuation and white space one space, none at the ends; a text of nothing else
+    keeps it.
+    """
+    folded = source.casefold()
+    return _BETWEEN_WORDS.sub(" ", folded).strip() or folded
+
+
+def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, seed: int) -> Split:
+    """Splits by groups of sources in the order of sha256(seed, key): first test, then dev, the rest is training.
+
+    The order of `pairs` decides nothing but the order of `train`, and more pairs move few groups. A group may hold
+    several sources ("Go." and "Go!"); each is one of `HeldOut.sources` with references of its own.
+
+    Args:
+        pairs: distinct, with normalised sides.
+        dev_size: number of groups, or their share when below 1.
+        test_size: the same.
+        seed: the setting data.seed.
+
+    Raises:
+        UserError: a part would be empty.
+    """
+    keys = {pair.src: "" for pair in pairs}
+    for source in keys:
+        keys[source] = group_key(source)
+    order = sorted(set(keys.values()), key=lambda key: key_digest(key, seed))
+    test, dev = sizes(len(order), test_size, dev_size)
+    rank = {key: place for place, key in enumerate(order[: test + dev])}
+    ranks = {source: rank[key] for source, key in keys.items() if key in rank}
+    dev_part, test_part = held_out_parts(pairs, ranks, test)
+    return Split([pair for pair in pairs if pair.src not in ranks], dev_part, test_part)
+
+
+def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -> tuple[HeldOut, HeldOut]:
+    """Dev and test split from the ranks of their sources: those below `test` are the test split's."""
+    pairs = [pair for pair in pairs if pair.src in ranks]
+    dev_part = _held_out(pairs, {source: place for source, place in ranks.items() if place >= test})
+    return dev_part, _held_out(pairs, {source: place for source, place in ranks.items() if place < test})
+
+
+def draw(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]:
+    """`number` of the pairs (all, if there are fewer), chosen by hash whatever their order, in the order of `pairs`."""
+    if number >= len(pairs):
+        return list(pairs)
+    digests = [draw_digest(pair, seed) for pair in pairs]
+    chosen = sorted(range(len(pairs)), key=digests.__getitem__)[:number]
+    return [pairs[place] for place in sorted(chosen)]
+
+
+def key_digest(key: str, seed: int) -> bytes:
+    """Decides the order in which groups are held out."""
+    return sha256(f"{seed}\n{key}")
+
+
+def draw_digest(pair: Pair, seed: int) -> bytes:
+    """Decides the order in which pairs are drawn."""
+    return sha256(f"{seed}\n{pair.src}\t{pair.tgt}")
+
+
+def pair_digest(pair: Pair) -> bytes:
+    """Stands for a pair; normalised text holds no TAB."""
+    return sha256(f"{pair.src}\t{pair.tgt}")
+
+
+def audit(split: Split) -> dict[str, Any]:
+    """What shows that a split is free of leaks, and whether two splits are the same; for JSON.
+
+    Returns:
+        By part: its sizes, a hash of all its text ("sha256") and, for dev and test, of each group of sources
+        ("source_hashes"); "shared_sources": how many sources of the second part have their group in the first too;
+        "references_seen": how many references are also a target of training. Nothing grows with the training part.
+    """
+    train_keys = {group_key(source) for source in {pair.src for pair in split.train}}
+    targets = {pair.tgt for pair in split.train}
+    held_out = {"dev": split.dev, "test": split.test}
+    train = {
+        "pairs": len(split.train),
+        "sources": len({pair.src for pair in split.train}),
+        "groups": len(train_keys),
+        "sha256": sum_of_digests(map(pair_digest, split.train)),
+    }
+    return audit_parts(train, held_out, train_keys, targets)
+
+
+def audit_parts(
+    train: Mapping[str, Any], held_out: Mapping[str, HeldOut], train_keys: Container[str], targets: Container[str]
+) -> dict[str, Any]:
+    """See `audit`: from what is known of training, and its group keys and targets as far as held-out data have them."""
+    keys = {name: {group_key(source) for source in part.sources} for name, part in held_out.items()}
+    seen = {"train": train_keys, **keys}
+    return {
+        "train": dict(train),
+        **{name: _audit_held_out(part, keys[name]) for name, part in held_out.items()},
+        "shared_sources": {
+            f"{first}_{second}": sum(group_key(source) in seen[first] for source in held_out[second].sources)
+            for first, second in (("train", "dev"), ("train", "test"), ("dev", "test"))
+        },
+        "references_seen": {
+            name: sum(reference in targets for references in part.references for reference in references)
+            for name, part in held_out.items()
+        },
+    }
+
+
+def _audit_held_out(part: HeldOut, keys: Iterable[str]) -> dict[str, Any]:
+    text = json.dumps([part.sources, part.references], ensure_ascii=False)
+    hashes = sorted(sha256(key).hex()[:HASH_DIGITS] for key in keys)
+    return {
+        "sources": len(part.sources),
+        "groups": len(hashes),
+        "references": sum(map(len, part.references)),
+        "sha256": sha256(text).hex(),
+        "source_hashes": hashes,
+    }
+
+
+def sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
+    """Of so many groups, how many go into the test and into the dev split.
+
+    Raises:
+        UserError: a part would be empty.
+    """
+    if groups < 3:
+        raise UserError(f"the corpus has {groups} distinct sources; training, dev and test need at least one each")
+    test = _size("data.test_size", test_size, groups)
+    dev = _size("data.dev_size", dev_size, groups)
+    if test + dev >= groups:
+        raise UserError(
+            f"data.test_size = {test_size:g} and data.dev_size = {dev_size:g} leave nothing to train on: the corpus "
+            f"has {groups:,} distinct sources, so together they may take at most {groups - 1:,}; "
+            "a number below 1 is a share, e.g. 0.1"
+        )
+    return test, dev
+
+
+def _size(name: str, size: float, groups: int) -> int:
+    if size >= 1 and size != int(size):
+        raise UserError(f"{name} = {size:g}: expected a whole number of sources, or a share below 1")
+    number = int(size) if size >= 1 else round(size * groups)
+    if number < 1:
+        raise UserError(
+            f"{name} = {size:g} holds out none of {groups:,} distinct sources; "
+            f"choose from 1 to {groups - 2:,}, or a share of at least {1 / groups:.2g}"
+        )
+    return number
+
+
+def _held_out(pairs: Iterable[Pair], ranks: dict[str, int]) -> HeldOut:
+    references: dict[str, list[str]] = {
+        source: [] for source in sorted(ranks, key=lambda source: (ranks[source], source))
+    }
+    for pair in pairs:
+        if pair.src in ranks:
+            references[pair.src].append(pair.tgt)
+    return HeldOut(list(references), [sorted(found) for found in references.values()])
+
+
+def sum_of_digests(digests: Iterable[bytes]) -> str:
+    """A hash of a set of pairs, whatever their order: the sum of theirs."""
+    return f"{sum(map(int.from_bytes, digests)) % 2**256:064x}"
+
+
+def sha256(text: str) -> bytes:
+    """The digest of a text."""
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,1 @@
+"""Search, forced decoding, and translating text of any size."""

@@ -1,0 +1,63 @@
+"""Forced decoding: what a model gives for targets that are known."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from wordseq.batches.batching import make_batch, mask
+from wordseq.batches.id_store import IdStore
+from wordseq.models.losses import token_nats
+from wordseq.models.seq2seq import Seq2Seq
+
+_IDS = tf.TensorSpec([None, None], tf.int32)
+
+
+class Scorer:
+    """Costs of targets and where each of their tokens looked, under a model without dropout."""
+
+    def __init__(self, model: Seq2Seq) -> None:
+        self.model = model
+
+    def nats(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> npt.NDArray[np.float64]:
+        """-log p(target | source) of each pair, end of sentence included, in nats."""
+        nats = np.zeros(len(src))
+        for rows in _by_length(src, tgt, batch_size):
+            batch = make_batch(src, tgt, rows)
+            nats[rows] = self._nats(batch.src_ids_bs, batch.tgt_ids_bt).numpy()
+        return nats
+
+    def alignments(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> list[npt.NDArray[np.float32]]:
+        """Attention weights of each pair, `[t, s]`: a row a target token, EOS last, a column a source token, EOS last.
+
+        Raises:
+            ValueError: the model has no attention.
+        """
+        if self.model.attention is None:
+            raise ValueError("the model has no attention: model.attention is 'none'")
+        weights: list[npt.NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(src)
+        for rows in _by_length(src, tgt, batch_size):
+            batch = make_batch(src, tgt, rows)
+            for row, weights_ts in zip(rows, self._weights(batch.src_ids_bs, batch.tgt_ids_bt).numpy(), strict=True):
+                weights[row] = weights_ts[: len(tgt[row]) + 1, : len(src[row]) + 1]
+        return weights
+
+    @tf.function(input_signature=[_IDS, _IDS])
+    def _nats(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
+        memory, states = self.model.encode(src_ids_bs)
+        hidden_bth, _ = self.model.decode(tgt_ids_bt[:, :-1], memory, states)
+        gold_bt = tgt_ids_bt[:, 1:]
+        real_n2 = tf.where(mask(gold_bt))
+        nats_n = token_nats(self.model.logits(tf.gather_nd(hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
+        return tf.math.unsorted_segment_sum(nats_n, real_n2[:, 0], tf.shape(gold_bt)[0])
+
+    @tf.function(input_signature=[_IDS, _IDS])
+    def _weights(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
+        memory, states = self.model.encode(src_ids_bs)
+        return self.model.decode(tgt_ids_bt[:, :-1], memory, states)[1]
+
+
+def _by_length(src: IdStore, tgt: IdStore, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
+    order = np.lexsort((src.lengths, tgt.lengths))
+    yield from (order[k : k + batch_size] for k in range(0, len(order), batch_size))

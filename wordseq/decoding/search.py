@@ -1,0 +1,295 @@
+"""Search: greedy, sampling and beam, each one compiled loop over a step function.
+
+A step function takes the last token of k hypotheses a sentence, a state whose tensors start with `[b, k]` and what is known of
+the b sentences from the start, and gives the log-probabilities of the next token and the next state:
+
+    step(last_ids_bk, state, memory) -> (log_probs_bkv, state)
+
+PAD and BOS are never chosen. A hypothesis ends with EOS; at its sentence's limit nothing but EOS may be chosen, so every score
+is the log-probability of a whole sentence, end included. Sentences that are done leave the batch: in the loops, b is the number
+of those that are left, and `rows_b` says which they are.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
+
+State = Any
+
+Memory = Any
+
+Step = Callable[[tf.Tensor, State, Memory], tuple[tf.Tensor, State]]
+
+Choose = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+NEVER = float("-inf")
+
+BLOCK = 64
+"""Tokens among whose largest the search for the best begins."""
+
+
+class Found(NamedTuple):
+    """Hypotheses of b sentences, best first."""
+
+    ids_bkt: tf.Tensor
+    """Token ids without BOS, EOS included, then PAD."""
+    log_probs_bk: tf.Tensor
+    """Summed log-probability in nats; -inf where fewer than k were found."""
+    scores_bk: tf.Tensor
+    """Log-probability divided by the length penalty; what the order is by."""
+
+
+def length_penalty(length: tf.Tensor, alpha: float) -> tf.Tensor:
+    """((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14); the length counts EOS."""
+    return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** alpha
+
+
+def choose_best(log_probs_bv: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+    """Greedy: the most probable token."""
+    del t
+    return tf.argmax(log_probs_bv, -1, tf.int32)
+
+
+def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Choose:
+    """A choice at random.
+
+    Args:
+        seed: two whole numbers; with the step they decide the draw.
+        temperature: divides the log-probabilities; above 1 flattens, below 1 sharpens.
+        top_k: draw among the so many most probable tokens; 0: all.
+        top_p: draw among the most probable tokens whose probabilities together first reach this (Holtzman et al. 2020).
+    """
+
+    def choose(log_probs_bv: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+        scaled_bv = tf.nn.log_softmax(log_probs_bv / temperature)
+        if top_k:
+            kept = tf.minimum(top_k, tf.shape(scaled_bv)[1])
+            lowest_b1 = tf.math.top_k(scaled_bv, kept).values[:, -1:]
+            scaled_bv = tf.where(scaled_bv >= lowest_b1, scaled_bv, NEVER)
+        if top_p < 1:
+            sorted_bv = tf.sort(scaled_bv, direction="DESCENDING")
+            before_bv = tf.cumsum(tf.nn.softmax(sorted_bv), axis=-1, exclusive=True)
+            lowest_b1 = tf.reduce_min(tf.where(before_bv < top_p, sorted_bv, float("inf")), -1, keepdims=True)
+            scaled_bv = tf.where(scaled_bv >= lowest_b1, scaled_bv, NEVER)
+        # The largest of log p + Gumbel noise is a draw from p.
+        step_seed = tf.random.experimental.stateless_fold_in(seed, t)
+        uniform_bv = tf.random.stateless_uniform(tf.shape(scaled_bv), step_seed, minval=1e-20)
+        return tf.argmax(scaled_bv - tf.math.log(-tf.math.log(uniform_bv)), -1, tf.int32)
+
+    return choose
+
+
+class _One(NamedTuple):
+    """The state of `decode_one`: of the sentences that are left."""
+
+    t: tf.Tensor
+    last_b: tf.Tensor
+    open_b: tf.Tensor
+    rows_b: tf.Tensor
+    limits_b: tf.Tensor
+    state: State
+    memory: Memory
+
+
+def decode_one(
+    step: Step, state: State, limits_b: tf.Tensor, choose: Choose = choose_best, memory: Memory = ()
+) -> Found:
+    """One hypothesis a sentence, token by token, by `choose`.
+
+    Args:
+        step: see the module; called with k = 1.
+        state: before the first step.
+        limits_b: the most tokens of each sentence's output, EOS included; at least 1.
+        choose: `choose_best` or a `make_sampler`.
+        memory: tensors that start with `[b]`, for `step`.
+    """
+    batch = tf.shape(limits_b)[0]
+
+    def body(one: _One, totals: tf.Tensor, ids: tf.TensorArray) -> tuple[_One, tf.Tensor, tf.TensorArray]:
+        log_probs_bkv, state = step(one.last_b[:, None], one.state, one.memory)
+        log_probs_bv = _allowed(log_probs_bkv, one.t, one.limits_b)[:, 0]
+        chosen_b = tf.where(one.open_b, choose(log_probs_bv, one.t), PAD_ID)
+        gained_b = tf.where(one.open_b, tf.gather(log_probs_bv, chosen_b, batch_dims=1), 0.0)
+        places = one.rows_b[:, None]
+        totals = tf.tensor_scatter_nd_add(totals, places, gained_b)
+        ids = ids.write(one.t, tf.scatter_nd(places, chosen_b, [batch]))  # PAD is 0.
+        open_b = one.open_b & (chosen_b != EOS_ID)
+        parts = (chosen_b, open_b, one.rows_b, one.limits_b, state, one.memory)
+        return _One(one.t + 1, *_left(open_b, parts)), totals, ids
+
+    start = _One(
+        t=tf.constant(0),
+        last_b=tf.fill([batch], BOS_ID),
+        open_b=tf.fill([batch], True),
+        rows_b=tf.range(batch),
+        limits_b=limits_b,
+        state=state,
+        memory=memory,
+    )
+    found = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])
+    totals = tf.zeros([batch])
+    _, totals_b, ids = tf.while_loop(
+        lambda one, *_: tf.reduce_any(one.open_b),
+        body,
+        (start, totals, found),
+        shape_invariants=(_any_batch(start), totals.shape, tf.TensorShape(None)),
+    )
+    return Found(tf.transpose(ids.stack())[:, None], totals_b[:, None], totals_b[:, None])
+
+
+def _left(open_b: tf.Tensor, parts: Any) -> Any:
+    """Of tensors that start with `[b]`, the rows that are open, as soon as a quarter are not; until then all rows."""
+
+    def leave() -> Any:
+        kept = tf.where(open_b)[:, 0]
+        return tf.nest.map_structure(lambda part: tf.gather(part, kept), parts)
+
+    few = 4 * tf.math.count_nonzero(open_b, dtype=tf.int32) <= 3 * tf.size(open_b)
+    return tf.cond(few, leave, lambda: tf.nest.map_structure(tf.identity, parts))
+
+
+def _any_batch(loop: Any) -> Any:
+    """The shapes of a loop's tensors when the first axis may change."""
+    return tf.nest.map_structure(lambda part: tf.TensorShape([None, *part.shape[1:]] if part.shape.rank else []), loop)
+
+
+class _Beam(NamedTuple):
+    """The state of a beam search: of the sentences that are left."""
+
+    t: tf.Tensor
+    rows_b: tf.Tensor
+    limits_b: tf.Tensor
+    last_bk: tf.Tensor
+    totals_bk: tf.Tensor
+    ids_bkt: tf.Tensor
+    done: Found
+    n_done_b: tf.Tensor
+    state: State
+    memory: Memory
+
+
+def beam_search(
+    step: Step, state: State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0, memory: Memory = ()
+) -> Found:
+    """The best hypotheses found by keeping k at each step.
+
+    Of the 2 k best continuations of a step, those among the first k that end are set aside with their score, and the k best
+    that do not end go on. A sentence is done when k hypotheses were set aside or its limit is reached. A beam of 1 is greedy.
+
+    Args:
+        step: see the module.
+        state: before the first step, every tensor `[b, 1, ...]`.
+        limits_b: the most tokens of each sentence's output, EOS included; at least 1.
+        beam_size: k.
+        alpha: exponent of the length penalty.
+        memory: tensors that start with `[b]`, for `step`.
+    """
+    batch, longest = tf.shape(limits_b)[0], tf.reduce_max(limits_b)
+    empty_bkt = tf.fill([batch, beam_size, longest], PAD_ID)
+    none_bk = tf.fill([batch, beam_size], NEVER)
+    nothing = Found(empty_bkt, none_bk, none_bk)
+    first = _Beam(
+        t=tf.constant(0),
+        rows_b=tf.range(batch),
+        limits_b=limits_b,
+        last_bk=tf.fill([batch, beam_size], BOS_ID),
+        # All hypotheses are equal at first: only one may go on.
+        totals_bk=tf.concat([tf.zeros([batch, 1]), none_bk[:, 1:]], 1),
+        ids_bkt=empty_bkt,
+        done=nothing,
+        n_done_b=tf.zeros([batch], tf.int32),
+        state=tf.nest.map_structure(lambda part: tf.repeat(part, beam_size, axis=1), state),
+        memory=memory,
+    )
+
+    def open_of(beam: _Beam) -> tf.Tensor:
+        return (beam.n_done_b < beam_size) & (beam.t < beam.limits_b)
+
+    def body(beam: _Beam, found: Found) -> tuple[_Beam, Found]:
+        beam = _beam_step(step, beam, open_of(beam), beam_size, alpha)
+        places = beam.rows_b[:, None]
+        found = Found(*(tf.tensor_scatter_nd_update(*pair) for pair in _with(places, found, beam.done)))
+        return _Beam(beam.t, *_left(open_of(beam), tuple(beam)[1:])), found
+
+    _, found = tf.while_loop(
+        lambda beam, _: tf.reduce_any(open_of(beam)),
+        body,
+        (first, nothing),
+        shape_invariants=(_any_batch(first), _any_batch(nothing)),
+    )
+    return Found(*found)
+
+
+def _with(places: tf.Tensor, into: Found, new: Found) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    return [(whole, places, part) for whole, part in zip(into, new, strict=True)]
+
+
+def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha: float) -> _Beam:
+    t = beam.t
+    log_probs_bkv, state = step(beam.last_bk, beam.state, beam.memory)
+    log_probs_bkv = _allowed(log_probs_bkv, t, beam.limits_b)
+    totals_bc, parents_bc, tokens_bc = _candidates(beam.totals_bk, log_probs_bkv, 2 * beam_size)
+    ends_bc = tokens_bc == EOS_ID
+    sets_aside_bc = ends_bc & (tf.range(2 * beam_size) < beam_size) & open_b[:, None] & (totals_bc > NEVER)
+
+    at_t = tf.range(tf.shape(beam.ids_bkt)[2]) == t
+    grown_bct = tf.gather(beam.ids_bkt, parents_bc, batch_dims=1)
+    grown_bct = tf.where(at_t, tokens_bc[:, :, None], grown_bct)
+    ended_bc = tf.where(sets_aside_bc, totals_bc, NEVER)
+    ended = Found(grown_bct, ended_bc, ended_bc / length_penalty(t + 1, alpha))
+    both = Found(*(tf.concat(pair, 1) for pair in zip(beam.done, ended, strict=True)))
+    best_bk = tf.math.top_k(both.scores_bk, beam_size).indices
+    done = Found(*(tf.gather(part, best_bk, batch_dims=1) for part in both))
+
+    totals_bk, kept_bk = tf.math.top_k(tf.where(ends_bc, NEVER, totals_bc), beam_size)
+    parents_bk = tf.gather(parents_bc, kept_bk, batch_dims=1)
+    return beam._replace(
+        t=t + 1,
+        last_bk=tf.gather(tokens_bc, kept_bk, batch_dims=1),
+        totals_bk=totals_bk,
+        ids_bkt=tf.gather(grown_bct, kept_bk, batch_dims=1),
+        done=done,
+        n_done_b=beam.n_done_b + tf.reduce_sum(tf.cast(sets_aside_bc, tf.int32), 1),
+        state=tf.nest.map_structure(lambda part: tf.gather(part, parents_bk, batch_dims=1), state),
+    )
+
+
+def _candidates(totals_bk: tf.Tensor, log_probs_bkv: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The `count` best continuations of each sentence: total, the hypothesis they continue, token; best first."""
+    shape = tf.shape(log_probs_bkv)
+    each = tf.minimum(count, shape[2])
+    gained_bkc, tokens_bkc = _largest(log_probs_bkv, each)
+    totals_bkc = totals_bk[:, :, None] + gained_bkc
+    totals_bc, picked_bc = tf.math.top_k(tf.reshape(totals_bkc, [shape[0], -1]), count)
+    tokens_bc = tf.gather(tf.reshape(tokens_bkc, [shape[0], -1]), picked_bc, batch_dims=1)
+    return totals_bc, picked_bc // each, tokens_bc
+
+
+def _largest(values_bkv: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `tf.math.top_k`, which is slow on long rows: looks only into the blocks with the largest maxima."""
+    shape = tf.shape(values_bkv)
+    blocks = -(-shape[2] // BLOCK)
+    padded = tf.pad(values_bkv, [[0, 0], [0, 0], [0, blocks * BLOCK - shape[2]]], constant_values=NEVER)
+    by_block = tf.reshape(padded, [shape[0], shape[1], blocks, BLOCK])
+    kept = tf.math.top_k(tf.reduce_max(by_block, -1), tf.minimum(count, blocks), sorted=False).indices
+    kept = tf.sort(kept)  # So that of equal values the first is taken, as over the whole row.
+    inside = tf.reshape(tf.gather(by_block, kept, batch_dims=2), [shape[0], shape[1], -1])
+    values_bkc, places_bkc = tf.math.top_k(inside, count)
+    blocks_bkc = tf.gather(kept, places_bkc // BLOCK, batch_dims=2)
+    return values_bkc, blocks_bkc * BLOCK + places_bkc % BLOCK
+
+
+def _allowed(log_probs_bkv: tf.Tensor, t: tf.Tensor, limits_b: tf.Tensor) -> tf.Tensor:
+    """-inf for PAD and BOS, and at a sentence's limit for all but EOS."""
+    ids_v = tf.range(tf.shape(log_probs_bkv)[2])
+    never_v = tf.where((ids_v == PAD_ID) | (ids_v == BOS_ID), NEVER, 0.0)
+    last_b11 = (t >= limits_b - 1)[:, None, None]
+    # Each pass over all log-probabilities costs; the limit is seldom reached.
+    return tf.cond(
+        tf.reduce_any(last_b11),
+        lambda: tf.where(last_b11 & (ids_v != EOS_ID), NEVER, log_probs_bkv + never_v),
+        lambda: log_probs_bkv + never_v,
+    )

@@ -1,0 +1,337 @@
+"""Texts in, texts out: a trained run, ready for use."""
+
+import dataclasses
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from wordseq.batches.batching import mask, pad
+from wordseq.batches.id_store import IdStore
+from wordseq.config.schema import Config, DecodeConfig
+from wordseq.decoding.forced import Scorer
+from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
+from wordseq.models.matmul import cast_once, resolve_precision
+from wordseq.models.seq2seq import Memory, Seq2Seq, States
+from wordseq.runs.folder import BEST, Run
+from wordseq.runs.weights import load_model
+from wordseq.system.errors import UserError
+from wordseq.system.platform import parts
+from wordseq.text.normalise import prepare
+from wordseq.text.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
+
+SMALLEST_BATCH = 16
+"""Fewer sentences are not cut up, so that each processor gets some."""
+
+MAX_SRC_TOKENS = 50_000
+"""A longer text would take hours, or all the memory; it is no sentence."""
+
+MAX_POSITIONS = 2**17
+"""Source positions decoded together, padding included: fewer sentences than `decode.batch_size` where they are long."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypothesis:
+    """One translation of a text."""
+
+    text: str
+    score: float
+    """Log-probability in nats, divided by the length penalty when a beam was searched."""
+    tokens: int
+    """Tokens of the output, its end not counted."""
+    unknown: int
+    """How many of them are <unk>."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Draw at random instead of searching; see `decoding.make_sampler`."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 1
+
+
+class Translator:
+    """Translates texts with a model; `translator(["a text", ...])` gives a list of translations.
+
+    Args:
+        model: trained.
+        src: source tokenizer and vocabulary.
+        tgt: target tokenizer and vocabulary.
+        config: settings of the run.
+        tgt_per_src: target tokens a source token in the training data, ends of sentence included.
+    """
+
+    def __init__(self, model: Seq2Seq, src: TextCodec, tgt: TextCodec, config: Config, tgt_per_src: float) -> None:
+        self.model, self.src, self.tgt, self.config = model, src, tgt, config
+        self.tgt_per_src = tgt_per_src
+        self.scorer = Scorer(model)
+        self._searches: dict[tuple[Any, ...], Any] = {}
+        self._compiling = threading.Lock()
+
+    @classmethod
+    def load(cls, run: str | Path, checkpoint: str = BEST, precision: str = "") -> "Translator":
+        """The translator of a run folder.
+
+        Args:
+            run: the folder.
+            checkpoint: "best" or "last".
+            precision: number format of the products, see `products`; empty: the run's `decode.precision`.
+
+        Raises:
+            UserError: not a run, or a file of it is missing or damaged.
+        """
+        opened = Run.open(Path(run))
+        precision = resolve_precision(precision or opened.config.decode.precision)
+        model, _ = load_model(opened, checkpoint, precision)
+        return cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """The best translation of each text, with the run's decode settings."""
+        return [found[0].text for found in self.translate(texts)]
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        decode: DecodeConfig | None = None,
+        *,
+        nbest: int = 1,
+        sampling: Sampling | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Hypotheses of each text, best first, in the order of the texts; an empty text gives an empty one.
+
+        Args:
+            texts: one sentence each, as written.
+            decode: instead of the run's settings.
+            nbest: at most so many a text; no more than `decode.beam_size`.
+            sampling: draw at random; the beam is not used then.
+
+        Raises:
+            TypeError: `texts` is one text, not a list.
+            ValueError: nbest is larger than the beam.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
+        """
+        _check_list(texts)
+        decode = decode or self.config.decode
+        if nbest > (1 if sampling else decode.beam_size):
+            raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
+        prepared = self._prepared(texts)
+        sources = [self.src.to_ids(text) for text in prepared]
+        found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in texts]
+        order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
+        batches = _batches(order, [len(ids) for ids in sources], decode.batch_size)
+
+        def search(number: int) -> Found:
+            return self._search([sources[i] for i in batches[number]], decode, sampling, number)
+
+        for rows, hypotheses in zip(batches, _side_by_side(search, len(batches)), strict=True):
+            batch = [sources[i] for i in rows]
+            names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+            for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
+                found[row] = best
+        return found
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The encoder's vector for each text, `[n, hidden]`, in the order of the texts; compare them by their cosine.
+
+        It is the mean of the encoder's outputs over the text's tokens and its end, so an empty text has one too, that of its
+        end. Equal texts get equal vectors; other texts of the same call change a vector by no more than rounding.
+
+        The mean tells near-duplicates from other sentences better than the last state does, which attention leaves little to
+        carry: docs/systems.md has figures.
+
+        Raises:
+            TypeError: `texts` is one text, not a list.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
+        """
+        _check_list(texts)
+        prepared = self._prepared(texts)
+        rows = {text: row for row, text in enumerate(dict.fromkeys(prepared))}
+        sources = [self.src.to_ids(text) for text in rows]
+        lengths = [len(ids) for ids in sources]
+        order = sorted(range(len(sources)), key=lengths.__getitem__)
+        batches = _batches(order, lengths, self.config.decode.batch_size)
+        vectors_nh = np.zeros((len(sources), self.model.config.hidden_size), np.float32)
+
+        def embed(number: int) -> npt.NDArray[np.float32]:
+            return self._embed(pad([sources[i] for i in batches[number]])).numpy()
+
+        for batch, vectors_bh in zip(batches, _side_by_side(embed, len(batches)), strict=True):
+            vectors_nh[batch] = vectors_bh
+        return vectors_nh[[rows[text] for text in prepared]]
+
+    @property
+    def encoder(self) -> Callable[..., tuple[Memory, States]]:
+        """The encoder alone: `memory, states = translator.encoder(src_ids_bs)`; see `Seq2Seq.encode`."""
+        return self.model.encode
+
+    @property
+    def decoder_step(self) -> Callable[..., tuple[tf.Tensor, States]]:
+        """One step of the decoder: `logits_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
+
+        Every part of the states is `[b, k, h]`, for k hypotheses a sentence; see `Seq2Seq.decoder_step`.
+        """
+        return self.model.decoder_step
+
+    def _prepared(self, texts: Sequence[str]) -> list[str]:
+        """The texts as training text was.
+
+        Raises:
+            UserError: a text is unusable.
+        """
+        fault = self.unusable(texts)
+        if fault:
+            raise UserError(f"text {fault[0] + 1}: {fault[1]}")
+        return [prepare(text, self.config.data.lowercase) for text in texts]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
+        """The mean `[b, h]` of the encoder's outputs at real positions."""
+        memory_bsh = self.model.encode(src_ids_bs)[0].memory_bsh
+        real_bs1 = mask(src_ids_bs)[:, :, None]
+        total_bh = tf.reduce_sum(tf.where(real_bs1, memory_bsh, 0.0), 1)
+        return total_bh / tf.reduce_sum(tf.cast(real_bs1, tf.float32), 1)
+
+    def unusable(self, texts: Sequence[str]) -> tuple[int, str] | None:
+        """The place of the first text that `translate` refuses, and why; None if it takes them all."""
+        for place, text in enumerate(texts):
+            surrogate = None if text.isascii() else _SURROGATES.search(text)
+            if surrogate:
+                return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
+            # No level makes more than four tokens, bytes, of a character.
+            if 4 * len(text) > MAX_SRC_TOKENS:
+                tokens = len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
+                if tokens > MAX_SRC_TOKENS:
+                    return place, f"{tokens:,} tokens, more than the {MAX_SRC_TOKENS:,} that are translated at once"
+        return None
+
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """The distinct tokens of the texts that the source vocabulary lacks, in order.
+
+        Raises:
+            TypeError: `texts` is one text, not a list.
+        """
+        _check_list(texts)
+        tokens = (self.src.tokenizer.tokenize(prepare(text, self.config.data.lowercase)) for text in texts)
+        return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
+
+    def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
+        """The most tokens of the output for a source of so many, both with their end."""
+        limit = int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
+        return min(limit, src_tokens) if self.config.model.kind == "same_length" else limit
+
+    def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, number: int) -> Found:
+        ids_bs = pad(batch)
+        limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
+        key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.astuple(sampling)
+        with self._compiling:
+            if key not in self._searches:
+                self._searches[key] = self._compile(decode, sampling)
+        found = self._searches[key](ids_bs, limits_b, np.array([sampling.seed if sampling else 0, number], np.int32))
+        return Found(*(part.numpy() for part in found))
+
+    def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
+        """The compiled search: source ids, limits and a seed in, `Found` out."""
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([2], tf.int32),
+            ]
+        )
+        def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
+            with cast_once(self.model.weights, self.model.precision, divided=True):
+                return find(src_ids_bs, limits_b, seed)
+
+        def find(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
+            memory, states = self.model.encode(src_ids_bs)
+            states = tf.nest.map_structure(lambda part: part[:, None], states)
+
+            def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
+                logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
+                return tf.nn.log_softmax(logits_bkv), state
+
+            if sampling is not None:
+                choose = make_sampler(seed, sampling.temperature, sampling.top_k, sampling.top_p)
+                return decode_one(step, states, limits_b, choose, memory)
+            if decode.beam_size == 1:
+                return decode_one(step, states, limits_b, memory=memory)
+            return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty, memory)
+
+        return search
+
+    def _texts(
+        self, batch: list[list[int]], found: Found, nbest: int, names: list[list[str]] | None
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of a batch as texts; with `names`, the source tokens, unknown ones are copied through."""
+        kept = [
+            (row, k, [int(i) for i in found.ids_bkt[row, k] if i not in (PAD_ID, EOS_ID)])
+            for row in range(len(batch))
+            for k in range(min(nbest, found.ids_bkt.shape[1]))
+            if k == 0 or np.isfinite(found.scores_bk[row, k])
+        ]
+        texts = [self.tgt.to_text(ids) for _, _, ids in kept]
+        if names is not None and self.model.attention is not None:
+            odd = [n for n, (_, _, ids) in enumerate(kept) if UNK_ID in ids]
+            copied = self._copy([(batch[kept[n][0]], names[kept[n][0]], kept[n][2]) for n in odd])
+            for n, text in zip(odd, copied, strict=True):
+                texts[n] = text
+        best: list[list[Hypothesis]] = [[] for _ in batch]
+        for (row, k, ids), text in zip(kept, texts, strict=True):
+            best[row].append(Hypothesis(text, float(found.scores_bk[row, k]), len(ids), ids.count(UNK_ID)))
+        return best
+
+    def _copy(self, odd: list[tuple[list[int], list[str], list[int]]]) -> list[str]:
+        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3)."""
+        if not odd:
+            return []
+        weights = self.scorer.alignments(IdStore.of([src for src, _, _ in odd]), IdStore.of([tgt for _, _, tgt in odd]))
+        texts = []
+        for (_, names, ids), weights_ts in zip(odd, weights, strict=True):
+            tokens = [
+                names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
+                for i, row in zip(ids, weights_ts, strict=False)  # The last row is the end's.
+            ]
+            texts.append(self.tgt.tokenizer.detokenize(tokens))
+        return texts
+
+
+def _batches(order: Sequence[int], lengths: Sequence[int], largest: int) -> list[list[int]]:
+    """Texts, in rising order of their lengths, cut into batches: some for each processor, and few where texts are long."""
+    size = min(largest, max(SMALLEST_BATCH, -(-len(order) // parts())))
+    batches = []
+    start = 0
+    while start < len(order):
+        rows = list(order[start : start + size])
+        while len(rows) > 1 and len(rows) * lengths[rows[-1]] > MAX_POSITIONS:
+            rows = rows[: len(rows) // 2]
+        batches.append(rows)
+        start += len(rows)
+    return batches
+
+
+def _side_by_side(job: Callable[[int], _Result], count: int) -> Iterator[_Result]:
+    """The results of `job(0)`, `job(1)` and so on. TensorFlow leaves Python alone, so several run at a time."""
+    if count <= 1:
+        yield from map(job, range(count))
+        return
+    with ThreadPoolExecutor(parts()) as pool:
+        yield from pool.map(job, range(count))
+
+
+def _check_list(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list of texts, got one text")

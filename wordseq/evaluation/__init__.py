@@ -1,0 +1,1 @@
+"""Scores of translations, their significance, and how they are reported."""

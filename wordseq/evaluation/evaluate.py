@@ -1,0 +1,268 @@
+"""Scores of a run on held-out sentences, and everything `wordseq eval` reports of them."""
+
+import dataclasses
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wordseq.batches.id_store import IdStore
+from wordseq.config.schema import DecodeConfig
+from wordseq.data.readers.lines import read_sentences
+from wordseq.data.splits import HeldOut
+from wordseq.decoding.translator import Translator
+from wordseq.evaluation.metrics import (
+    DEFAULT_SEED,
+    by_length,
+    check_lengths,
+    length_ratio,
+    rectangular,
+    score_corpus,
+    sentence_bleu,
+)
+from wordseq.evaluation.tables import terminal_table
+from wordseq.runs.folder import BEST, Run
+from wordseq.runs.reading import checksum, read_held_out
+from wordseq.system.errors import UserError
+from wordseq.system.platform import commit
+from wordseq.text.normalise import prepare
+from wordseq.text.vocab import coverage
+
+
+def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
+    """Nats of the first reference of each source, and their tokens, end tokens included."""
+    src = IdStore.of([translator.src.to_ids(text) for text in held_out.sources])
+    tgt = IdStore.of([translator.tgt.to_ids(references[0]) for references in held_out.references])
+    return float(translator.scorer.nats(src, tgt).sum()), int((tgt.lengths + 1).sum())
+
+
+def evaluate_run(
+    run: Run,
+    held_out: HeldOut | None = None,
+    name: str = "test",
+    *,
+    decode: DecodeConfig | None = None,
+    tokenize: str = "",
+    lowercase: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Scores of a run on sentences kept from its training; saved in its folder `eval/` as NAME.json and texts.
+
+    Args:
+        run: a trained run.
+        held_out: normalised sentences with references; None: the run's own test split.
+        name: of the files.
+        decode: instead of the run's settings.
+        tokenize: sacreBLEU's tokenizer; empty: 13a, or none for data that is tokenized already.
+        lowercase: score without case.
+        command: what the user typed.
+
+    Raises:
+        UserError: the run is not trained, or damaged.
+    """
+    held_out = held_out or read_held_out(run.folder, "test")
+    decode = decode or run.config.decode
+    of_checkpoint = checksum(run.folder / f"{BEST}.npz")
+    translator = Translator.load(run.folder, precision=decode.precision)
+    translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
+    start = time.perf_counter()
+    found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
+    seconds = time.perf_counter() - start
+    nats, tokens = reference_nats(translator, held_out)
+    known = coverage(translator.src.vocab, map(translator.src.tokenizer.tokenize, held_out.sources))
+    measured = Measured(
+        seconds=seconds,
+        src_tokens=known.tokens,
+        src_unknown=known.unknown_tokens,
+        hyp_tokens=sum(hypothesis.tokens for hypothesis in found),
+        hyp_unknown=sum(hypothesis.unknown for hypothesis in found),
+        nats=nats,
+        tgt_tokens=tokens,
+        tgt_chars=sum(len(references[0]) for references in held_out.references),
+        spelling_bits=translator.tgt.spelling_bits(
+            translator.tgt.tokenizer.tokenize(references[0]) for references in held_out.references
+        ),
+        run=str(run.folder),
+        command=command,
+    )
+    hyps = [hypothesis.text for hypothesis in found]
+    tokenize = tokenize or ("none" if translator.config.data.pretokenized else "13a")
+    result = evaluate_texts(
+        held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
+    )
+    result |= {key: value for key, value in dataclasses.asdict(decode).items() if key != "batch_size"}
+    result |= {"checkpoint": of_checkpoint}
+    _save_evaluation(run, name, result, held_out, hyps)
+    return result
+
+
+def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
+    """Sentences of a file with references from other files, prepared as the run's data were.
+
+    Raises:
+        UserError: a file cannot be used, or they differ in length.
+    """
+    lowercase = run.config.data.lowercase
+    sources, *columns = ([prepare(line, lowercase) for line in read_sentences(path)] for path in (src, *refs))
+    for path, column in zip(refs, columns, strict=True):
+        if len(column) != len(sources):
+            raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
+    if not sources:
+        raise UserError(f"{src}: no sentence in it")
+    for path, column in zip((src, *refs), (sources, *columns), strict=True):
+        if not any(column):
+            raise UserError(f"{path}: nothing but empty lines")
+    return HeldOut(sources, [list(references) for references in zip(*columns, strict=True)])
+
+
+def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
+    """The result as JSON and as a table; sources, hypotheses and references a line each, as sacreBLEU reads them."""
+    run.write_json(f"eval/{name}.json", result)
+    run.write_text(f"eval/{name}.txt", terminal_table(result))
+    run.write_lines(f"eval/{name}.src", held_out.sources)
+    run.write_lines(f"eval/{name}.hyp", hyps)
+    columns = list(zip(*rectangular(held_out.references), strict=True))
+    for old in (run.folder / "eval").glob(f"{name}.ref*"):
+        if old.name not in {f"{name}.ref{k}" for k in range(len(columns))}:
+            old.unlink()
+    for k, column in enumerate(columns):
+        run.write_lines(f"eval/{name}.ref{k}", column)
+
+
+EXAMPLES = 10
+
+# Natural logarithm of the largest float.
+_MAX_EXPONENT = 709.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What only the caller knows about a set of translations.
+
+    Attributes:
+        seconds: time of translating all sources, the model already loaded.
+        src_tokens: running tokens of the sources.
+        src_unknown: those of them that the source vocabulary lacks.
+        hyp_tokens: running tokens of the output, end marks left out.
+        hyp_unknown: those of them that are <unk>.
+        nats: negative log-likelihood of the references, summed; None where it was not computed.
+        tgt_tokens: tokens that `nats` was summed over, end marks included.
+        tgt_chars: characters of the references that `nats` was summed over.
+        spelling_bits: what their unknown words cost beyond <unk>; see `TextCodec.spelling_bits`.
+        run: the run folder.
+        command: the command line that asked for the scores.
+    """
+
+    seconds: float
+    src_tokens: int
+    src_unknown: int
+    hyp_tokens: int
+    hyp_unknown: int
+    nats: float | None = None
+    tgt_tokens: int = 0
+    tgt_chars: int = 0
+    spelling_bits: float = 0.0
+    run: str = ""
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        for name, whole, part in (
+            ("src", self.src_tokens, self.src_unknown),
+            ("hyp", self.hyp_tokens, self.hyp_unknown),
+        ):
+            if not 0 <= part <= whole:
+                raise ValueError(f"{name}_unknown must be from 0 to {name}_tokens = {whole}, got {part}")
+        if not self.seconds >= 0:
+            raise ValueError(f"seconds must be at least 0, got {self.seconds}")
+        if self.nats is not None and not (math.isfinite(self.nats) and self.tgt_tokens > 0 and self.tgt_chars > 0):
+            raise ValueError(
+                "nats must be finite and come with tgt_tokens and tgt_chars above 0, "
+                f"got {self.nats}, {self.tgt_tokens} and {self.tgt_chars}"
+            )
+
+
+def evaluate_texts(
+    sources: Sequence[str],
+    hyps: Sequence[str],
+    refs: Sequence[Sequence[str]],
+    measured: Measured,
+    *,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+    bootstrap: int = 1000,
+    seed: int = DEFAULT_SEED,
+) -> dict[str, Any]:
+    """Everything `wordseq eval` reports, ready for JSON; arguments and errors as `score_corpus`.
+
+    Returns:
+        `bleu`, `chrf`, `ter` (each `name`, `score`, `ci95`, `signature`); `sentences`; `references`, of all sentences
+        together; `seconds`; `sentences_per_second`; `oov_rate` and `unk_rate`, shares 0-1 of running source and
+        output tokens; `length_ratio`; `by_length`; `perplexity` a token, `bits_per_char`, and
+        `spelling_bits_per_char`, what of them spells unknown words, None where `measured` has no nats; `worst` and
+        `random` examples; `seed`, `commit`, `run`, `command`.
+    """
+    check_lengths(hyps, sources=sources, refs=refs)
+    scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
+    sentence_scores = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
+    return {
+        **{key: {**asdict(score), "ci95": list(score.ci95)} for key, score in scores.items()},
+        "sentences": len(hyps),
+        "references": sum(map(len, refs)),
+        **_rates(measured, len(hyps)),
+        "length_ratio": length_ratio(hyps, refs, tokenize=tokenize, lowercase=lowercase),
+        "by_length": by_length(sources, hyps, refs, tokenize=tokenize, lowercase=lowercase),
+        **_likelihood(measured),
+        "worst": _examples(worst_sentences(sentence_scores), sources, hyps, refs, sentence_scores),
+        "random": _examples(random_sentences(len(hyps), seed), sources, hyps, refs, sentence_scores),
+        "seed": seed,
+        "commit": commit(),
+        "run": measured.run,
+        "command": measured.command,
+    }
+
+
+def worst_sentences(scores: Sequence[float], count: int = EXAMPLES) -> list[int]:
+    """Positions of the lowest scores, lowest first; of equal ones the earlier comes first."""
+    return sorted(range(len(scores)), key=lambda i: scores[i])[:count]
+
+
+def random_sentences(sentences: int, seed: int, count: int = EXAMPLES) -> list[int]:
+    """Positions drawn by `seed`, in ascending order."""
+    return sorted(random.Random(seed).sample(range(sentences), min(count, sentences)))
+
+
+def _rates(measured: Measured, sentences: int) -> dict[str, float | None]:
+    return {
+        "seconds": measured.seconds,
+        "sentences_per_second": sentences / measured.seconds if measured.seconds else None,
+        "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
+        "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
+    }
+
+
+def _likelihood(measured: Measured) -> dict[str, float | None]:
+    if measured.nats is None:
+        return {"perplexity": None, "bits_per_char": None, "spelling_bits_per_char": None}
+    nats_per_token = measured.nats / measured.tgt_tokens
+    return {
+        # A diverged model's is beyond the largest float; bits_per_char still says how bad it is.
+        "perplexity": math.exp(nats_per_token) if nats_per_token < _MAX_EXPONENT else None,
+        "bits_per_char": (measured.nats / math.log(2) + measured.spelling_bits) / measured.tgt_chars,
+        "spelling_bits_per_char": measured.spelling_bits / measured.tgt_chars,
+    }
+
+
+def _examples(
+    chosen: Sequence[int],
+    sources: Sequence[str],
+    hyps: Sequence[str],
+    refs: Sequence[Sequence[str]],
+    scores: Sequence[float],
+) -> list[dict[str, Any]]:
+    return [
+        {"line": i + 1, "source": sources[i], "hypothesis": hyps[i], "references": list(refs[i]), "bleu": scores[i]}
+        for i in chosen
+    ]

@@ -1,0 +1,1 @@
+"""Models: cells, recurrence, attention, losses."""

@@ -1,0 +1,111 @@
+"""Attention: where the decoder looks in the source.
+
+    score(q, m)   dot: q . m      general: q . (m W)     (Luong et al. 2015, equation 8)
+                  additive: v . tanh(q W_q + m W_m)      (Bahdanau et al. 2015, appendix A.1.2)
+    weights = softmax over real source positions; context = sum of weights * m
+
+What depends on the memory alone, the keys, is computed once a sentence.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from wordseq.models.matmul import fan_in_uniform, matmul
+
+MASKED = -1e9
+"""Score of a padded position: its weight is 0."""
+
+
+class DotAttention(keras.layers.Layer):
+    """Luong's dot score; the base of the other kinds, which give other `keys` and `scores`."""
+
+    def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.precision = precision
+        self.seed = seed
+
+    def keys(self, memory_bsh: tf.Tensor) -> tf.Tensor:
+        """What `scores` needs of the memory."""
+        return memory_bsh
+
+    def scores(self, query_bth: tf.Tensor, keys_bsh: tf.Tensor) -> tf.Tensor:
+        """Scores `[b, t, s]` before masking."""
+        return matmul(query_bth, keys_bsh, self.precision, transpose_b=True)
+
+    def call(
+        self, query_bth: tf.Tensor, keys_bsh: tf.Tensor, memory_bsh: tf.Tensor, mask_bs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Context vectors `[b, t, h]` and weights `[b, t, s]`.
+
+        Args:
+            query_bth: decoder outputs; t may be steps of one sentence or hypotheses of one step.
+            keys_bsh: `keys(memory_bsh)`.
+            memory_bsh: encoder outputs.
+            mask_bs: true at real source positions; the others get weight 0.
+        """
+        scores_bts = tf.where(mask_bs[:, None], self.scores(query_bth, keys_bsh), MASKED)
+        weights_bts = tf.nn.softmax(scores_bts)
+        return matmul(weights_bts, memory_bsh, self.precision), weights_bts
+
+    def _square(self, name: str, offset: int) -> tf.Variable:
+        init = fan_in_uniform(self.seed + offset)
+        return self.add_weight(name=name, shape=(self.units, self.units), initializer=init)
+
+
+class GeneralAttention(DotAttention):
+    """Luong's general score, with W = I + V / sqrt(units), where V is what is trained and starts at 0.
+
+    So it starts out as `dot`, which soon finds where to look, and moves away from it slowly (docs/speed.md has figures). Adam's
+    first steps have the same size for every entry: without the factor they would bury I in a matrix as good as random.
+    """
+
+    def build(self, *_: Any) -> None:
+        """Make V."""
+        self.offset = self.add_weight(name="offset", shape=(self.units, self.units), initializer="zeros")
+
+    def keys(self, memory_bsh: tf.Tensor) -> tf.Tensor:
+        """See `DotAttention.keys`."""
+        return memory_bsh + matmul(memory_bsh, self.offset, self.precision) * self.units**-0.5
+
+
+class AdditiveAttention(DotAttention):
+    """Bahdanau's score by a small network. Training holds a tensor `[b, t, s, h]`."""
+
+    def build(self, *_: Any) -> None:
+        """Make the matrices of query and memory, and the vector that sums up."""
+        self.query_kernel = self._square("query_kernel", 0)
+        self.memory_kernel = self._square("memory_kernel", 1)
+        init = fan_in_uniform(self.seed + 2)
+        self.vector = self.add_weight(name="vector", shape=(self.units, 1), initializer=init)
+
+    def keys(self, memory_bsh: tf.Tensor) -> tf.Tensor:
+        """See `DotAttention.keys`."""
+        return matmul(memory_bsh, self.memory_kernel, self.precision)
+
+    def scores(self, query_bth: tf.Tensor, keys_bsh: tf.Tensor) -> tf.Tensor:
+        """See `DotAttention.scores`."""
+        query_bth = matmul(query_bth, self.query_kernel, self.precision)
+        both_btsh = tf.tanh(query_bth[:, :, None] + keys_bsh[:, None])
+        return tf.squeeze(matmul(both_btsh, self.vector, self.precision), -1)
+
+
+ATTENTIONS: Mapping[str, type[DotAttention] | None] = MappingProxyType(
+    {"none": None, "dot": DotAttention, "general": GeneralAttention, "additive": AdditiveAttention}
+)
+
+
+def make_attention(name: str, units: int, precision: str = "float32", seed: int = 0) -> DotAttention | None:
+    """The attention called `name`, or None for "none".
+
+    Raises:
+        ValueError: no such attention; the message lists the names.
+    """
+    if name not in ATTENTIONS:
+        raise ValueError(f"unknown attention {name!r}; choose from {', '.join(sorted(ATTENTIONS))}")
+    kind = ATTENTIONS[name]
+    return None if kind is None else kind(units, precision=precision, seed=seed, name="attention")

@@ -1,0 +1,25 @@
+"""The kinds of models by name: encoder-decoder, repeated vector, one output for each input."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from wordseq.config.schema import ModelConfig
+from wordseq.models.same_length import SameLength
+from wordseq.models.seq2seq import Seq2Seq
+
+KINDS: Mapping[str, type[Seq2Seq]] = MappingProxyType(
+    {"encoder_decoder": Seq2Seq, "repeat_vector": Seq2Seq, "same_length": SameLength}
+)
+
+
+def make_model(
+    config: ModelConfig, src_size: int, tgt_size: int, *, precision: str = "float32", seed: int = 1
+) -> Seq2Seq:
+    """The model of `config.kind`; see `Seq2Seq`.
+
+    Raises:
+        ValueError: no such kind; the message lists the names.
+    """
+    if config.kind not in KINDS:
+        raise ValueError(f"unknown kind {config.kind!r}; choose from {', '.join(sorted(KINDS))}")
+    return KINDS[config.kind](config, src_size, tgt_size, precision=precision, seed=seed)

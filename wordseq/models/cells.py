@@ -1,0 +1,483 @@
+"""Recurrent cells by name: the input projection of all steps at once, and one step.
+
+A step is one matrix product of the last output with the recurrent kernel, then an element-wise part, `advance`. What runs a
+cell over time is in `recurrence`. Weights are laid out as in `keras.layers.LSTM`, `GRU` and `SimpleRNN`, so that they can be
+exchanged with those layers.
+
+Some cells have no such product: their step is element-wise only (`recurrent` is False).
+
+A cell needs `gates`, `state_parts` and `advance` only: its gradient is then found by differentiating `advance` again. One that
+gives `activate` and `activate_gradient` instead saves that second pass.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import keras
+import tensorflow as tf
+
+from wordseq.models.matmul import product
+
+State = tuple[tf.Tensor, ...]
+
+
+class Cell(keras.layers.Layer):
+    """A recurrent cell of `units` outputs; the base class.
+
+    Args:
+        units: size h of the output.
+        precision: number format of the products, see `products`.
+        seed: seed of the initialisation: Glorot uniform for the kernel, orthogonal for the recurrent kernel.
+    """
+
+    gates: int
+    """Blocks of width h in the input projection and in the recurrent product."""
+    state_parts: int
+    """Tensors `[b, h]` in the state; the first is the output."""
+    recurrent = True
+    """Whether a step multiplies the last output with a recurrent kernel."""
+    additive = False
+    """Whether that product is only added to the input's share, so that both have the same gradient."""
+    first_bias: tuple[float, ...] = ()
+    """First value of the bias of each gate; empty: all 0."""
+
+    def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.precision = precision
+        self.seed = seed
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for inputs `[b, t, i]`."""
+        width = self.gates * self.units
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self._kernel_width(input_shape[-1])),
+            initializer=keras.initializers.GlorotUniform(seed=self.seed),
+        )
+        if self.recurrent:
+            self.recurrent_kernel = self.add_weight(
+                name="recurrent_kernel",
+                shape=(self.units, width),
+                initializer=keras.initializers.Orthogonal(seed=self.seed + 1),
+            )
+        self._build_bias(width)
+
+    def _kernel_width(self, inputs: int | None) -> int:
+        return self.gates * self.units
+
+    def _build_bias(self, width: int) -> None:
+        def by_gate(shape: tuple[int, ...], dtype: object = None) -> tf.Tensor:
+            return tf.repeat(tf.constant(self.first_bias or [0.0] * self.gates, dtype), self.units)
+
+        self.bias = self.add_weight(name="bias", shape=(width,), initializer=by_gate)
+
+    def _add_gain(self, name: str, width: int) -> keras.Variable:
+        """The factor after a layer normalisation; 1 at first."""
+        return self.add_weight(name=name, shape=(width,), initializer="ones")
+
+    def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
+        """The input's share of every step's gates, `[b, t, gates * h]`, in one product and its format; no bias yet."""
+        return product(inputs_bti, self.kernel, self.precision)
+
+    def zero_state(self, batch: tf.Tensor | int) -> State:
+        """The state before the first step."""
+        return tuple(tf.zeros([batch, self.units]) for _ in range(self.state_parts))
+
+    def step_weights(self) -> tuple[tf.Tensor, ...]:
+        """The weights that `advance` needs: the bias, unless a subclass says otherwise."""
+        return (tf.convert_to_tensor(self.bias),)
+
+    def step(self, projected_bg: tf.Tensor, state: State) -> State:
+        """One step without dropout: the next state, whose first tensor is the output."""
+        product_bg = None
+        if self.recurrent:
+            product_bg = tf.cast(product(state[0], self.recurrent_kernel, self.precision), tf.float32)
+        return self.activate(tf.cast(projected_bg, tf.float32), product_bg, state, self.step_weights())[0]
+
+    def advance(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor | None, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> State:
+        """The element-wise part of a step; all in float32.
+
+        Args:
+            projected_bg: the input's share of the gates, from `project`.
+            product_bg: the last output times the recurrent kernel; None if the cell has none.
+            state: the last state.
+            weights: `step_weights()`.
+
+        Returns:
+            The next state.
+        """
+        return self.activate(projected_bg, product_bg, state, weights)[0]
+
+    def activate(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor | None, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        """`advance`, and tensors to keep for `activate_gradient`."""
+        kept = (projected_bg,) if product_bg is None else (projected_bg, product_bg)
+        return self.advance(projected_bg, product_bg, state, weights), kept
+
+    def activate_gradient(
+        self, kept: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor | None, State, tuple[tf.Tensor, ...]]:
+        """Gradients of `advance`.
+
+        Args:
+            kept: what `activate` kept.
+            state: the state that went into the step.
+            gradient: of the loss, with respect to the state that came out.
+            weights: `step_weights()`.
+
+        Returns:
+            The gradients with respect to `projected_bg`, `product_bg` (the same tensor where the two are only added), `state`
+            and `weights`.
+        """
+        projected_bg, *products = kept  # No product, or one.
+        inputs = (projected_bg, products, state, weights)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            new = self.advance(projected_bg, products[0] if products else None, state, weights)
+        zero = tf.UnconnectedGradients.ZERO
+        d_projected_bg, d_products, d_state, d_weights = tape.gradient(
+            new, inputs, output_gradients=gradient, unconnected_gradients=zero
+        )
+        return d_projected_bg, d_products[0] if products else None, d_state, d_weights
+
+
+class LSTM(Cell):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate (Gers et al. 2000), forget bias 1.
+
+        [i, f, g, o] = x W + h U + b
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(c')
+
+    State `(h, c)`; gates in the order i, f, g, o of `keras.layers.LSTM`.
+    """
+
+    gates, state_parts, additive = 4, 2, True
+    first_bias = (0.0, 1.0, 0.0, 0.0)
+
+    def activate(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        """See `Cell.activate`."""
+        i, f, g, o = tf.split(projected_bg + product_bg + weights[0], 4, axis=-1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        c = f * state[1] + i * g
+        tanh_c = tf.tanh(c)
+        return (o * tanh_c, c), (i, f, g, o, tanh_c)
+
+    def activate_gradient(
+        self, kept: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
+        """See `Cell.activate_gradient`."""
+        i, f, g, o, tanh_c = kept
+        d_h, d_c = gradient
+        d_c += d_h * o * (1 - tanh_c * tanh_c)
+        d_gates = tf.concat(
+            [
+                d_c * g * i * (1 - i),
+                d_c * state[1] * f * (1 - f),
+                d_c * i * (1 - g * g),
+                d_h * tanh_c * o * (1 - o),
+            ],
+            axis=-1,
+        )
+        return d_gates, d_gates, (tf.zeros_like(d_h), d_c * f), (tf.reduce_sum(d_gates, 0),)
+
+
+class GRU(Cell):
+    """Gated recurrent unit (Cho et al. 2014) with the reset gate after the product, as in cuDNN.
+
+        [z, r, n] = x W + b[0];  [z', r', n'] = h U + b[1]
+        z = sigmoid(z + z');  r = sigmoid(r + r');  n = tanh(n + r * n')
+        h' = z * h + (1 - z) * n
+
+    State `(h,)`; gates in the order z, r, n and biases `[2, 3 h]` of `keras.layers.GRU(reset_after=True)`.
+    """
+
+    gates, state_parts = 3, 1
+
+    def _build_bias(self, width: int) -> None:
+        self.bias = self.add_weight(name="bias", shape=(2, width), initializer="zeros")
+
+    def activate(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[State, tuple[tf.Tensor, ...]]:
+        """See `Cell.activate`."""
+        x_z, x_r, x_n = tf.split(projected_bg + weights[0][0], 3, axis=-1)
+        h_z, h_r, h_n = tf.split(product_bg + weights[0][1], 3, axis=-1)
+        z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
+        n = tf.tanh(x_n + r * h_n)
+        return (z * state[0] + (1 - z) * n,), (z, r, n, h_n)
+
+    def activate_gradient(
+        self, kept: tuple[tf.Tensor, ...], state: State, gradient: State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, tf.Tensor, State, tuple[tf.Tensor, ...]]:
+        """See `Cell.activate_gradient`."""
+        z, r, n, h_n = kept
+        d_h = gradient[0]
+        d_n = d_h * (1 - z) * (1 - n * n)
+        d_z = d_h * (state[0] - n) * z * (1 - z)
+        d_r = d_n * h_n * r * (1 - r)
+        d_projected, d_product = tf.concat([d_z, d_r, d_n], axis=-1), tf.concat([d_z, d_r, d_n * r], axis=-1)
+        d_bias = tf.stack([tf.reduce_sum(d_projected, 0), tf.reduce_sum(d_product, 0)])
+        return d_projected, d_product, (d_h * z,), (d_bias,)
+
+
+class Elman(Cell):
+    """Simple recurrent network (Elman 1990): h' = tanh(x W + h U + b). State `(h,)`, as in `keras.layers.SimpleRNN`."""
+
+    gates, state_parts, additive = 1, 1, True
+
+    def advance(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> State:
+        """See `Cell.advance`."""
+        return (tf.tanh(projected_bg + product_bg + weights[0]),)
+
+
+EPSILON = 1e-5
+"""Added to the variance in a layer normalisation."""
+
+
+def _normalised(values_bn: tf.Tensor, gain_n: tf.Tensor) -> tf.Tensor:
+    """Layer normalisation (Ba et al. 2016, equation 4) of each row, in float32, before its bias: g (a - mean) / deviation."""
+    values_bn = tf.cast(values_bn, tf.float32)
+    centred_bn = values_bn - tf.reduce_mean(values_bn, -1, keepdims=True)
+    variance_b1 = tf.reduce_mean(centred_bn * centred_bn, -1, keepdims=True)
+    return centred_bn * tf.math.rsqrt(variance_b1 + EPSILON) * gain_n
+
+
+class LayerNormLSTM(Cell):
+    """LSTM with layer normalisation (Ba et al. 2016, equations 20 to 22), forget bias 1.
+
+        [i, f, g, o] = LN(x W) + LN(h U) + b
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(LN(c') + b_c)
+
+    Each LN runs over all its entries (the four gates together), adds 1e-5 to the variance and has a gain, 1 at first; b stands
+    for the first two's biases too. State `(h, c)`; gates in the order of `LSTM`.
+    """
+
+    gates, state_parts = 4, 2
+    first_bias = LSTM.first_bias
+
+    def _build_bias(self, width: int) -> None:
+        super()._build_bias(width)
+        self.input_gain = self._add_gain("input_gain", width)
+        self.recurrent_gain = self._add_gain("recurrent_gain", width)
+        self.cell_gain = self._add_gain("cell_gain", self.units)
+        self.cell_bias = self.add_weight(name="cell_bias", shape=(self.units,), initializer="zeros")
+
+    def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
+        """See `Cell.project`; normalised already."""
+        projected_btg = super().project(inputs_bti)
+        return tf.cast(_normalised(projected_btg, tf.convert_to_tensor(self.input_gain)), projected_btg.dtype)
+
+    def step_weights(self) -> tuple[tf.Tensor, ...]:
+        """See `Cell.step_weights`."""
+        return tuple(map(tf.convert_to_tensor, (self.bias, self.recurrent_gain, self.cell_gain, self.cell_bias)))
+
+    def advance(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> State:
+        """See `Cell.advance`."""
+        bias, recurrent_gain, cell_gain, cell_bias = weights
+        i, f, g, o = tf.split(projected_bg + _normalised(product_bg, recurrent_gain) + bias, 4, axis=-1)
+        c = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
+        return tf.sigmoid(o) * tf.tanh(_normalised(c, cell_gain) + cell_bias), c
+
+
+class LayerNormGRU(Cell):
+    """GRU with layer normalisation (Ba et al. 2016, supplement), z and 1 - z exchanged as in `GRU`.
+
+        [z, r] = LN([x W]_zr) + b[0]_zr + LN([h U]_zr) + b[1]_zr
+        n = tanh(LN([x W]_n) + b[0]_n + sigmoid(r) * (LN([h U]_n) + b[1]_n))
+        h' = sigmoid(z) * h + (1 - sigmoid(z)) * n
+
+    LN runs over the two gates together and over the candidate by itself, adds 1e-5 to the variance and has a gain, 1 at first.
+    State `(h,)`; gates and biases in the order of `GRU`.
+    """
+
+    gates, state_parts = 3, 1
+
+    def _build_bias(self, width: int) -> None:
+        self.bias = self.add_weight(name="bias", shape=(2, width), initializer="zeros")
+        self.input_gain = self._add_gain("input_gain", width)
+        self.recurrent_gain = self._add_gain("recurrent_gain", width)
+
+    def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
+        """See `Cell.project`; normalised already."""
+        projected_btg = super().project(inputs_bti)
+        normalised_btg = self._normalised_gates(projected_btg, tf.convert_to_tensor(self.input_gain))
+        return tf.cast(normalised_btg, projected_btg.dtype)
+
+    def _normalised_gates(self, values_bg: tf.Tensor, gain_g: tf.Tensor) -> tf.Tensor:
+        parts = zip(
+            *(tf.split(tensor, [2 * self.units, self.units], -1) for tensor in (values_bg, gain_g)), strict=True
+        )
+        return tf.concat([_normalised(values_bn, gain_n) for values_bn, gain_n in parts], -1)
+
+    def step_weights(self) -> tuple[tf.Tensor, ...]:
+        """See `Cell.step_weights`."""
+        return tf.convert_to_tensor(self.bias), tf.convert_to_tensor(self.recurrent_gain)
+
+    def advance(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> State:
+        """See `Cell.advance`."""
+        bias, gain = weights
+        x_z, x_r, x_n = tf.split(projected_bg + bias[0], 3, axis=-1)
+        h_z, h_r, h_n = tf.split(self._normalised_gates(product_bg, gain) + bias[1], 3, axis=-1)
+        z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
+        return (z * state[0] + (1 - z) * tf.tanh(x_n + r * h_n),)
+
+
+class SRU(Cell):
+    """Simple recurrent unit (Lei et al. 2018): gates see the last c element by element, so a step has no product.
+
+        [u, f, r, s] = x W
+        f = sigmoid(f + v_f * c + b_f);  r = sigmoid(r + v_r * c + b_r)
+        c' = f * c + (1 - f) * u
+        h' = r * c' + (1 - r) * s * sqrt(3)
+
+    Where x is as wide as h it takes the place of s, which then has no weights. sqrt(3) is the paper's scaling for b_r = 0 at
+    first; b_f starts at 0 too, and v with variance 1/2, both as in the authors' code. State `(h, c)`; h is not read.
+    """
+
+    gates, state_parts, recurrent = 4, 2, False
+
+    def _kernel_width(self, inputs: int | None) -> int:
+        return (3 if inputs == self.units else 4) * self.units
+
+    def _build_bias(self, width: int) -> None:
+        uniform = keras.initializers.RandomUniform(-(1.5**0.5), 1.5**0.5, seed=self.seed + 3)
+        self.vectors = self.add_weight(name="vectors", shape=(2, self.units), initializer=uniform)
+        self.bias = self.add_weight(name="bias", shape=(2, self.units), initializer="zeros")
+
+    def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
+        """See `Cell.project`; the input itself joins it where it needs no weights."""
+        projected_btg = super().project(inputs_bti)
+        if self.kernel.shape[-1] == self.gates * self.units:
+            return projected_btg
+        return tf.concat([projected_btg, tf.cast(inputs_bti, projected_btg.dtype)], -1)
+
+    def step_weights(self) -> tuple[tf.Tensor, ...]:
+        """See `Cell.step_weights`."""
+        return tf.convert_to_tensor(self.vectors), tf.convert_to_tensor(self.bias)
+
+    def advance(self, projected_bg: tf.Tensor, product_bg: None, state: State, weights: tuple[tf.Tensor, ...]) -> State:
+        """See `Cell.advance`."""
+        vectors, bias = weights
+        u, f, r, s = tf.split(projected_bg, 4, axis=-1)
+        f = tf.sigmoid(f + vectors[0] * state[1] + bias[0])
+        r = tf.sigmoid(r + vectors[1] * state[1] + bias[1])
+        c = f * state[1] + (1 - f) * u
+        return r * c + (1 - r) * s * 3**0.5, c
+
+
+class ATR(Cell):
+    """Addition-subtraction twin-gated recurrence (Zhang et al. 2018), with a bias.
+
+        p = x W + b;  q = h U
+        h' = sigmoid(p + q) * p + sigmoid(p - q) * h
+
+    State `(h,)`.
+    """
+
+    gates, state_parts = 1, 1
+
+    def advance(
+        self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
+    ) -> State:
+        """See `Cell.advance`."""
+        p = projected_bg + weights[0]
+        return (tf.sigmoid(p + product_bg) * p + tf.sigmoid(p - product_bg) * state[0],)
+
+
+class LRN(Cell):
+    """Lightweight recurrent network (Zhang and Sennrich 2019), with tanh as its activation, biases, and forget bias 1.
+
+        [q, k, v] = x W + b
+        h' = tanh(sigmoid(k + h) * v + sigmoid(q - h) * h)
+
+    The forget gate is that of q. State `(h,)`; a step has no product.
+    """
+
+    gates, state_parts, recurrent = 3, 1, False
+    first_bias = (1.0, 0.0, 0.0)
+
+    def advance(self, projected_bg: tf.Tensor, product_bg: None, state: State, weights: tuple[tf.Tensor, ...]) -> State:
+        """See `Cell.advance`."""
+        q, k, v = tf.split(projected_bg + weights[0], 3, axis=-1)
+        (h,) = state
+        return (tf.tanh(tf.sigmoid(k + h) * v + tf.sigmoid(q - h) * h),)
+
+
+class MinGRU(Cell):
+    """Minimal GRU (Feng et al. 2024): its gate sees the input alone.
+
+        [z, n] = x W + b
+        h' = (1 - sigmoid(z)) * h + sigmoid(z) * n
+
+    z takes in what is new; its bias is -1 at first, which keeps as much of the state as a forget bias of 1. State `(h,)`; a
+    step has no product.
+    """
+
+    gates, state_parts, recurrent = 2, 1, False
+    first_bias = (-1.0, 0.0)
+
+    def advance(self, projected_bg: tf.Tensor, product_bg: None, state: State, weights: tuple[tf.Tensor, ...]) -> State:
+        """See `Cell.advance`."""
+        z, n = tf.split(projected_bg + weights[0], 2, axis=-1)
+        z = tf.sigmoid(z)
+        return ((1 - z) * state[0] + z * n,)
+
+
+class MinLSTM(Cell):
+    """Minimal LSTM (Feng et al. 2024): its gates see the input alone and are made to sum to 1; forget bias 1.
+
+        [f, i, n] = x W + b;  f = sigmoid(f);  i = sigmoid(i)
+        h' = f / (f + i) * h + i / (f + i) * n
+
+    State `(h,)`; a step has no product.
+    """
+
+    gates, state_parts, recurrent = 3, 1, False
+    first_bias = (1.0, 0.0, 0.0)
+
+    def advance(self, projected_bg: tf.Tensor, product_bg: None, state: State, weights: tuple[tf.Tensor, ...]) -> State:
+        """See `Cell.advance`."""
+        f, i, n = tf.split(projected_bg + weights[0], 3, axis=-1)
+        # f / (f + i) from logarithms: both gates may be too small for their sum.
+        kept = tf.sigmoid(tf.math.softplus(-i) - tf.math.softplus(-f))
+        return (kept * state[0] + (1 - kept) * n,)
+
+
+CELLS: Mapping[str, type[Cell]] = MappingProxyType(
+    {
+        "gru": GRU,
+        "lstm": LSTM,
+        "rnn": Elman,
+        "ln_gru": LayerNormGRU,
+        "ln_lstm": LayerNormLSTM,
+        "sru": SRU,
+        "atr": ATR,
+        "lrn": LRN,
+        "min_gru": MinGRU,
+        "min_lstm": MinLSTM,
+    }
+)
+
+
+def make_cell(name: str, units: int, precision: str = "float32", seed: int = 0) -> Cell:
+    """The cell called `name`.
+
+    Raises:
+        ValueError: no such cell; the message lists the names.
+    """
+    if name not in CELLS:
+        raise ValueError(f"unknown cell {name!r}; choose from {', '.join(sorted(CELLS))}")
+    return CELLS[name](units, precision=precision, seed=seed, name=name)

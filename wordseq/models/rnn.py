@@ -1,0 +1,429 @@
+"""Runs a cell over time: one direction, both directions, stacks of layers.
+
+The loop is a custom gradient: the forward pass keeps what each step's gradient needs, the backward pass walks back over it and
+leaves the gradient of the recurrent kernel to one product after the loop.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from wordseq.models.cells import Cell, State, make_cell
+from wordseq.models.matmul import PRECISIONS, product
+
+Arrays = tuple[tf.TensorArray, ...]
+
+
+class _Given(NamedTuple):
+    """What stays the same in all steps of a scan."""
+
+    kernel: tf.Tensor | None
+    """In the format of the products."""
+    weights: tuple[tf.Tensor, ...]
+    mask_tb1: tf.Tensor
+    keep_bh: tf.Tensor | None
+
+
+class _Between:
+    """What lies between two recurrent products of a cell, and its gradient; all weights come as arguments."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.kind = PRECISIONS[cell.precision]
+
+    def feed(self, output_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
+        """What goes into the recurrent product."""
+        return tf.cast(output_bh if keep_bh is None else output_bh * keep_bh, self.kind)
+
+    def feed_gradient(self, d_fed_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
+        """From the gradient of what was fed to that of the output."""
+        d_output_bh = tf.cast(d_fed_bh, tf.float32)
+        return d_output_bh if keep_bh is None else d_output_bh * keep_bh
+
+    def advance(
+        self,
+        projected_bg: tf.Tensor,
+        product_bg: tf.Tensor | None,
+        state: State,
+        weights: tuple[tf.Tensor, ...],
+        mask_b1: tf.Tensor,
+        keep_bh: tf.Tensor | None,
+    ) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
+        """From one product to the next: the new state (where masked, the old), what it feeds, what the gradient needs."""
+        product_bg = None if product_bg is None else tf.cast(product_bg, tf.float32)
+        new, keeps = self.cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, weights)
+        new = tuple(tf.where(mask_b1, ours, last) for ours, last in zip(new, state, strict=True))
+        return new, self.feed(new[0], keep_bh), keeps
+
+    def gradient(
+        self,
+        keeps: tuple[tf.Tensor, ...],
+        before: State,
+        d_new: tuple[State, tf.Tensor, tf.Tensor],
+        d_weights: tuple[tf.Tensor, ...],
+        weights: tuple[tf.Tensor, ...],
+        mask_b1: tf.Tensor,
+        keep_bh: tf.Tensor | None,
+    ) -> tuple[tuple[tf.Tensor, ...], State, tuple[tf.Tensor, ...]]:
+        """The gradient of `advance`: where masked, that of the state passes through and nothing else is touched.
+
+        Args:
+            keeps: what `advance` kept.
+            before: the state that went into the step.
+            d_new: gradients of the state that came out, of the output, and of what was fed.
+            d_weights: sum of the later steps.
+            weights: see `Cell.step_weights`.
+            mask_b1: true where the step is real.
+            keep_bh: see `Scan`.
+
+        Returns:
+            Gradients of projection and product in the format of the products, of `before` but for what it fed, and of the
+            weights.
+        """
+        d_state, d_output_bh, d_fed_bh = d_new
+        d_state = (d_state[0] + d_output_bh + self.feed_gradient(d_fed_bh, keep_bh), *d_state[1:])
+        d_real = tuple(tf.where(mask_b1, part, 0.0) for part in d_state)
+        d_projected_bg, d_product_bg, d_before, d_step = self.cell.activate_gradient(keeps, before, d_real, weights)
+        d_before = tuple(tf.where(mask_b1, ours, part) for ours, part in zip(d_before, d_state, strict=True))
+        d_weights = tuple(total + part for total, part in zip(d_weights, d_step, strict=True))
+        d_gates = (d_projected_bg,) if self.cell.additive or d_product_bg is None else (d_projected_bg, d_product_bg)
+        return tuple(tf.cast(part, self.kind) for part in d_gates), d_before, d_weights
+
+
+@functools.cache
+def _fused(cell: Any, units: int, precision: str) -> tuple[Any, Any]:
+    """`_Between.advance` and `.gradient` compiled, once for all layers of a kind."""
+    between = _Between(cell(units, precision=precision))
+    return tf.function(between.advance, jit_compile=True), tf.function(between.gradient, jit_compile=True)
+
+
+class Scan:
+    """Runs a built cell over the steps of a projected input, time first.
+
+    A step is one product, and what lies between two products. With `fused`, the latter is one function compiled by XLA: faster,
+    once it is compiled, which takes a moment for every new batch size.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.kind = PRECISIONS[cell.precision]
+        self.between = _Between(cell)
+
+    def _functions(self, fused: bool) -> tuple[Any, Any]:
+        """What lies between two products, and its gradient."""
+        if fused:
+            kind: Any = type(self.cell)
+            return _fused(kind, self.cell.units, self.cell.precision)
+        return self.between.advance, self.between.gradient
+
+    def __call__(
+        self,
+        projected_tbg: tf.Tensor,
+        mask_tb: tf.Tensor,
+        state: State,
+        keep_bh: tf.Tensor | None = None,
+        fused: bool = False,
+    ) -> tuple[tf.Tensor, State]:
+        """The outputs `[t, b, h]` and the last state.
+
+        Args:
+            projected_tbg: `cell.project` of the inputs.
+            mask_tb: true at real positions. At others the state is carried over unchanged, and is the output.
+            state: the state before the first step.
+            keep_bh: a factor on the last output before the recurrent product, the same at every step (variational dropout);
+                of no effect on a cell that has no such product.
+            fused: see the class.
+        """
+        weights = self.cell.step_weights()
+        kernels = (tf.convert_to_tensor(self.cell.recurrent_kernel),) if self.cell.recurrent else ()
+
+        @tf.custom_gradient
+        def run(projected_tbg: tf.Tensor, *rest: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
+            first, weights, kernel = _cut(rest, len(state), len(kernels))
+            kernel_hg = tf.cast(kernel[0], self.kind) if kernel else None
+            given = _Given(kernel_hg, weights, mask_tb[:, :, None], keep_bh)
+            states, fed, kept = self._forward(projected_tbg, first, given, fused)
+            outputs_sbh = states[0].stack()  # One more than t: the first is the state before.
+            last = tuple(array.read(array.size() - 1) for array in states)
+
+            def gradient(d_outputs_tbh: tf.Tensor, *d_last: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                d_gates, d_first, d_weights = self._backward(states, kept, d_outputs_tbh, d_last, given, fused)
+                d_projected_tbg, d_product_tbg = d_gates[0].stack(), d_gates[-1].stack()
+                d_kernel: State = ()
+                if kernel:
+                    product_hg = tf.matmul(_rows(fed[0].stack()), _rows(d_product_tbg), transpose_a=True)
+                    d_kernel = (tf.cast(product_hg, tf.float32),)
+                return tf.cast(d_projected_tbg, projected_tbg.dtype), *d_first, *d_weights, *d_kernel
+
+            return (outputs_sbh[1:], *last), gradient
+
+        outputs_tbh, *last = run(projected_tbg, *state, *weights, *kernels)
+        return outputs_tbh, tuple(last)
+
+    def _forward(
+        self, projected_tbg: tf.Tensor, first: State, given: _Given, fused: bool
+    ) -> tuple[Arrays, Arrays, Arrays]:
+        """The states of all steps (the one before the first included), what each step fed, what the gradients need.
+
+        Without a recurrent product nothing is fed.
+        """
+        advance = self._functions(fused)[0]
+        steps = tf.shape(projected_tbg)[0]
+
+        def step(t: tf.Tensor, state: State, fed_bh: tf.Tensor) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
+            product_bg = None if given.kernel is None else tf.matmul(fed_bh, given.kernel)
+            return advance(projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
+
+        def body(
+            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: Arrays, fed: Arrays, kept: Arrays
+        ) -> tuple[Any, ...]:
+            fed = tuple(array.write(t, fed_bh) for array in fed)
+            state, fed_bh, keeps = step(t, state, fed_bh)
+            return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
+
+        first_fed_bh = self.between.feed(first[0], given.keep_bh)
+        keeps = step(tf.constant(0), first, first_fed_bh)[2]  # For their number; nothing is computed in a graph.
+        states = tuple(_array(steps + 1).write(0, part) for part in first)
+        fed = (_array(steps, self.kind),) if self.cell.recurrent else ()
+        kept = tuple(_array(steps) for _ in keeps)
+        start = (tf.constant(0), first, first_fed_bh, states, fed, kept)
+        return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
+
+    def _backward(
+        self, states: Arrays, kept: Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
+    ) -> tuple[Arrays, State, tuple[tf.Tensor, ...]]:
+        """Gradients with respect to projections and products (one array, if they are equal), first state, weights."""
+        gradient = self._functions(fused)[1]
+        steps = tf.shape(d_outputs_tbh)[0]
+
+        def body(
+            t: tf.Tensor, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: Arrays
+        ) -> tuple[Any, ...]:
+            before, keeps = (tuple(array.read(t) for array in arrays) for arrays in (states, kept))
+            d_new = (d_state, d_outputs_tbh[t], d_fed_bh)
+            d_inputs, d_state, d_weights = gradient(
+                keeps, before, d_new, d_weights, given.weights, given.mask_tb1[t], given.keep_bh
+            )
+            if given.kernel is not None:
+                d_fed_bh = tf.matmul(d_inputs[-1], given.kernel, transpose_b=True)
+            return t - 1, d_state, d_fed_bh, d_weights, _write(d_gates, t, d_inputs)
+
+        arrays = 1 if self.cell.additive or not self.cell.recurrent else 2
+        start = (
+            steps - 1,
+            d_last,
+            tf.zeros_like(d_last[0], self.kind),
+            tuple(tf.zeros_like(weight) for weight in given.weights),
+            tuple(_array(steps, self.kind) for _ in range(arrays)),
+        )
+        _, d_first, d_fed_bh, d_weights, d_gates = tf.while_loop(lambda t, *_: t >= 0, body, start)
+        return d_gates, (d_first[0] + self.between.feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
+
+
+def _cut(tensors: Sequence[tf.Tensor], head: int, tail: int) -> tuple[State, State, State]:
+    """The first `head`, those between, and the last `tail` tensors."""
+    end = len(tensors) - tail
+    return tuple(tensors[:head]), tuple(tensors[head:end]), tuple(tensors[end:])
+
+
+def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:
+    """Time and batch as one axis."""
+    return tf.reshape(tensor_tbx, [-1, tensor_tbx.shape[-1]])
+
+
+def _array(size: tf.Tensor, kind: tf.DType = tf.float32) -> tf.TensorArray:
+    return tf.TensorArray(kind, size, clear_after_read=False)
+
+
+def _write(arrays: Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> Arrays:
+    return tuple(array.write(t, value) for array, value in zip(arrays, values, strict=True))
+
+
+class Recurrence(keras.layers.Layer):
+    """One layer in one direction.
+
+    Args:
+        cell: name of the cell, see `cells.CELLS`.
+        units: size h of the output.
+        reverse: read from the last position to the first; outputs stay in the order of the input.
+        recurrent_dropout: share of the last output that is set to 0 before the recurrent product, the same units at all
+            steps of a sentence (Gal and Ghahramani 2016); of no effect on a cell that has no such product.
+        precision: see `products`.
+        seed: of initialisation and dropout.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        units: int,
+        *,
+        reverse: bool = False,
+        recurrent_dropout: float = 0.0,
+        precision: str = "float32",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cell = make_cell(cell, units, precision, seed)
+        self.reverse = reverse
+        self.keep = keras.layers.Dropout(recurrent_dropout, seed=seed + 2) if recurrent_dropout else None
+        self.scan = Scan(self.cell)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the cell for inputs `[b, t, i]`."""
+        self.cell.build(input_shape)
+
+    def call(
+        self, inputs_bti: tf.Tensor, mask_bt: tf.Tensor, state: State | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, State]:
+        """Outputs `[b, t, h]` and the state after the last real position; padding changes neither.
+
+        Args:
+            inputs_bti: one vector a position.
+            mask_bt: true at real positions.
+            state: the state before the first step; None is zero.
+            training: whether to drop.
+        """
+        batch = tf.shape(inputs_bti)[0]
+        state = self.cell.zero_state(batch) if state is None else state
+        keep_bh = self.keep(tf.ones([batch, self.cell.units]), training=True) if self.keep and training else None
+        # Padding stands last, so reversed it stands first and leaves the first state as it is.
+        turn = [0] if self.reverse else []
+        inputs_tbi = tf.reverse(tf.transpose(inputs_bti, [1, 0, 2]), turn)
+        mask_tb = tf.reverse(tf.transpose(mask_bt), turn)
+        outputs_tbh, state = self.scan(self.cell.project(inputs_tbi), mask_tb, state, keep_bh, fused=training)
+        return tf.transpose(tf.reverse(outputs_tbh, turn), [1, 0, 2]), state
+
+    def step(self, inputs_bi: tf.Tensor, state: State, keep_bh: tf.Tensor | None = None) -> State:
+        """The state after one more input; its first part is the output. `keep_bh`: see `Scan`."""
+        cell, projected_bg = self.cell, self.cell.project(inputs_bi)
+        if keep_bh is None or not cell.recurrent:
+            return cell.step(projected_bg, state)
+        product_bg = tf.cast(product(state[0] * keep_bh, cell.recurrent_kernel, cell.precision), tf.float32)
+        return cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, cell.step_weights())[0]
+
+
+class Bidirectional(keras.layers.Layer):
+    """One layer that reads in both directions, half of the units each; outputs and states are joined."""
+
+    def __init__(self, cell: str, units: int, *, seed: int = 0, **settings: Any) -> None:
+        super().__init__(name=settings.pop("name", None))
+        self.ahead = Recurrence(cell, units // 2, seed=seed, name="ahead", **settings)
+        self.back = Recurrence(cell, units // 2, seed=seed + 10, name="back", reverse=True, **settings)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build both directions for inputs `[b, t, i]`."""
+        self.ahead.build(input_shape)
+        self.back.build(input_shape)
+
+    def call(
+        self, inputs_bti: tf.Tensor, mask_bt: tf.Tensor, state: None = None, training: bool = False
+    ) -> tuple[tf.Tensor, State]:
+        """See `Recurrence.call`; starts from zero."""
+        ahead_bth, ahead = self.ahead(inputs_bti, mask_bt, training=training)
+        back_bth, back = self.back(inputs_bti, mask_bt, training=training)
+        joined = tuple(tf.concat(both, -1) for both in zip(ahead, back, strict=True))
+        return tf.concat([ahead_bth, back_bth], -1), joined
+
+
+class Drops(NamedTuple):
+    """Factors that drop in steps of a stack, drawn for all steps at once; one entry a layer."""
+
+    inputs: tuple[tf.Tensor | None, ...]
+    """On the layer's input: `[t, b, h]`, or `[b, h]` of one step."""
+    keeps: tuple[tf.Tensor | None, ...]
+    """On the last output before the recurrent product: `[b, h]`, the same at every step."""
+
+    def at(self, t: tf.Tensor) -> "Drops":
+        """Those of step `t`."""
+        return Drops(tuple(None if part is None else part[t] for part in self.inputs), self.keeps)
+
+
+class Stack(keras.layers.Layer):
+    """Recurrent layers one on the other, with dropout on the input of each but the first.
+
+    Args:
+        cell: name of the cell.
+        units: size h of each layer's output.
+        layers: their number.
+        bidirectional: read in both directions, `units / 2` each.
+        dropout: share of a layer's input set to 0.
+        residual: from the second layer on, add a layer's input, before dropout, to its output (He et al. 2016; Wu et al. 2016,
+            equation 6). Its state stays as it is.
+        seed: of initialisation and dropout.
+        settings: `recurrent_dropout` and `precision`, see `Recurrence`; `name`.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        units: int,
+        layers: int,
+        *,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        residual: bool = False,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(name=settings.pop("name", None))
+        kind = Bidirectional if bidirectional else Recurrence
+        self.units = units
+        self.residual = residual
+        self.layers = [kind(cell, units, seed=seed + 100 * k, name=f"layer_{k}", **settings) for k in range(layers)]
+        self.drops = [keras.layers.Dropout(dropout, seed=seed + 100 * k + 50) for k in range(layers)]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build all layers for inputs `[b, t, i]`."""
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], self.units)
+
+    def call(
+        self,
+        inputs_bti: tf.Tensor,
+        mask_bt: tf.Tensor,
+        states: Sequence[State | None] | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tuple[State, ...]]:
+        """Outputs `[b, t, h]` of the top layer and every layer's last state; see `Recurrence.call`."""
+        before = [None] * len(self.layers) if states is None else states
+        after = []
+        for k, layer in enumerate(self.layers):
+            dropped_bti = self.drops[k](inputs_bti, training=training) if k else inputs_bti
+            outputs_bth, state = layer(dropped_bti, mask_bt, before[k], training=training)
+            inputs_bti = inputs_bti + outputs_bth if self.residual and k else outputs_bth
+            after.append(state)
+        return inputs_bti, tuple(after)
+
+    def draw(self, batch: tf.Tensor, steps: tf.Tensor) -> Drops:
+        """Dropout of so many steps in one direction, as `call` in training draws it."""
+        inputs_bth, keep_bh = tf.ones([batch, steps, self.units]), tf.ones([batch, self.units])
+        # Drawn batch first, as over a whole sequence, so that the same seed drops the same.
+        drawn = (tf.transpose(drop(inputs_bth, training=True), [1, 0, 2]) for drop in self.drops[1:])
+        keeps = (layer.keep(keep_bh, training=True) if layer.keep else None for layer in self.layers)
+        return Drops((None, *drawn), tuple(keeps))
+
+    def step(
+        self, inputs_bi: tf.Tensor, states: Sequence[State], drops: Drops | None = None
+    ) -> tuple[tf.Tensor, tuple[State, ...]]:
+        """The output `[b, h]` of the top layer and every layer's state after one more input.
+
+        Args:
+            inputs_bi: of the bottom layer.
+            states: one a layer.
+            drops: of this step; None drops nothing.
+        """
+        none = (None,) * len(self.layers)
+        after = []
+        for k, (layer, state, drop_bi, keep_bh) in enumerate(
+            zip(self.layers, states, *(drops or Drops(none, none)), strict=True)
+        ):
+            dropped_bi = inputs_bi if drop_bi is None else inputs_bi * drop_bi
+            after.append(layer.step(dropped_bi, state, keep_bh))
+            outputs_bh = after[-1][0]
+            inputs_bi = inputs_bi + outputs_bh if self.residual and k else outputs_bh
+        return inputs_bi, tuple(after)

@@ -1,0 +1,350 @@
+"""The encoder-decoder: ids in, logits out. Knows nothing of files, text or search."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from wordseq.batches.batching import mask
+from wordseq.config.schema import ModelConfig
+from wordseq.models.attention import make_attention
+from wordseq.models.cells import State
+from wordseq.models.matmul import cast_once, fan_in_uniform, matmul
+from wordseq.models.rnn import Stack
+
+States = tuple[State, ...]
+"""One state a decoder layer; with input feeding one more, of one tensor: the last attended vector."""
+
+
+class Memory(NamedTuple):
+    """What the decoder may look at: made once a sentence."""
+
+    memory_bsh: tf.Tensor
+    keys_bsh: tf.Tensor
+    mask_bs: tf.Tensor
+    context: tuple[tf.Tensor, ...] = ()
+    """The encoder's last top output `[b, h]`, where the decoder sees it at every step."""
+
+
+class Seq2Seq(keras.Model):
+    """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015).
+
+    The decoder runs over the whole target, then attention is a few large products:
+
+        memory, last = encoder(embed(src));  state = bridge(last)
+        h = decoder(embed(tgt), state);      a = tanh([h; context(h, memory)] W + b)    (Luong, equation 5)
+        logits = a V + b
+
+    What the decoder is given at step t depends on the settings; joined, in this order:
+
+        embed(tgt_t)   the token before; not for `model.kind` = "repeat_vector", whose output is made in one pass
+        c              the encoder's last top output: with `model.peek` (Cho et al. 2014), and always for "repeat_vector"
+        a_(t-1)        the last attended vector, 0 at first: with `model.input_feeding` (Luong, section 3.3)
+
+    With input feeding, attention is inside the recurrence, and the decoder runs step by step.
+
+    A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
+    (which starts with BOS), so `compile` and `fit` work.
+
+    Args:
+        config: sizes and kinds.
+        src_size: source vocabulary.
+        tgt_size: target vocabulary, v.
+        precision: number format of the large products, see `products`.
+        seed: of initialisation and dropout.
+    """
+
+    def __init__(
+        self, config: ModelConfig, src_size: int, tgt_size: int, *, precision: str = "float32", seed: int = 1
+    ) -> None:
+        super().__init__(name="seq2seq")
+        self.built: bool = False
+        self.config = config
+        self.src_size, self.tgt_size = src_size, tgt_size
+        self.precision = precision
+        seed *= 100_000
+        shared: dict[str, Any] = {
+            "dropout": config.dropout,
+            "recurrent_dropout": config.recurrent_dropout,
+            "residual": config.residual,
+            "precision": precision,
+        }
+        self.src_embed = _embedding(src_size, config.embed_dim, config.embed_scale, seed + 1, "src_embed")
+        self.encoder = Stack(
+            config.cell,
+            config.hidden_size,
+            config.encoder_layers,
+            bidirectional=config.bidirectional,
+            seed=seed + 1000,
+            name="encoder",
+            **shared,
+        )
+        self._make_decoder(seed, shared)
+        inputs = None if config.tie_embeddings else config.hidden_size
+        self.output_layer = _Output(inputs, tgt_size, seed + 6, "output")
+        self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7)
+        self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8)
+        self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9)
+        self.build([(None, None), (None, None)])
+
+    def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
+        config, units = self.config, self.config.hidden_size
+        if config.kind not in ("encoder_decoder", "repeat_vector"):
+            raise ValueError(f"no encoder-decoder: kind {config.kind!r}; see kinds.make_model")
+        self.sees_tokens = config.kind == "encoder_decoder"
+        self.sees_context = config.peek or not self.sees_tokens
+        # As output weights, entries of size 1 would start far too sure.
+        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
+        if self.sees_tokens:
+            self.tgt_embed = _embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
+        self.decoder = Stack(config.cell, units, config.decoder_layers, seed=seed + 2000, name="decoder", **shared)
+        self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
+        self.attention = make_attention(config.attention, units, self.precision, seed + 4)
+        self.combine = _Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
+
+    def build(self, input_shape: Any) -> None:
+        """Make all weights; their shapes are known from the settings."""
+        if self.built:
+            return
+        self.src_embed.build((None, None))
+        self.encoder.build((None, None, self.config.embed_dim))
+        self._build_decoder()
+        self.output_layer.build(None)
+        self.built = True
+
+    def _build_decoder(self) -> None:
+        units = self.config.hidden_size
+        if self.sees_tokens:
+            self.tgt_embed.build((None, None))
+        given = self.sees_tokens * self.config.embed_dim + (self.sees_context + self.config.input_feeding) * units
+        self.decoder.build((None, None, given))
+        self.bridge.build(self.encoder_state_parts)
+        for layer in (self.attention, self.combine):
+            if layer is not None:
+                layer.build(None)
+
+    @property
+    def encoder_state_parts(self) -> int:
+        """Tensors in one layer's state: e.g. 2 for the LSTM, 1 for the GRU."""
+        return self.decoder.layers[0].cell.state_parts
+
+    def set_vectors(self, side: str, ids_n: Any, vectors_ne: Any, *, freeze: bool = False) -> None:
+        """Give tokens vectors made elsewhere.
+
+        Args:
+            side: "src" or "tgt".
+            ids_n: the tokens, each once.
+            vectors_ne: their vectors.
+            freeze: keep these rows of the embedding from training, see `Embedding.freeze`.
+        """
+        layer = self.src_embed if side == "src" else self.tgt_embed
+        layer.embeddings.assign(tf.tensor_scatter_nd_update(layer.embeddings.value, ids_n[:, None], vectors_ne))
+        if freeze:
+            layer.freeze(ids_n)
+
+    @property
+    def frozen_weights(self) -> list[keras.Variable]:
+        """Embeddings of which rows are kept from training: nothing but their gradient may change them."""
+        layers = (self.src_embed, getattr(self, "tgt_embed", None))
+        return [layer.embeddings for layer in layers if layer is not None and layer.frozen_v is not None]
+
+    def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
+        """What the decoder looks at, and the states it starts from."""
+        memory_bsh, states = self._read(src_ids_bs, training)
+        keys_bsh = self.attention.keys(memory_bsh) if self.attention else memory_bsh
+        context = (states[-1][0],) if self.sees_context else ()
+        started = self.bridge(states)
+        if self.config.input_feeding:
+            started = (*started, (tf.zeros_like(memory_bsh[:, 0]),))
+        return Memory(memory_bsh, keys_bsh, mask(src_ids_bs), context), started
+
+    def _read(self, src_ids_bs: tf.Tensor, training: bool) -> tuple[tf.Tensor, States]:
+        """The encoder's outputs `[b, s, h]` and last states."""
+        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
+        return self.encoder(vectors_bse, mask(src_ids_bs), training=training)
+
+    def decode(
+        self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Vectors `[b, t, h]` for `logits`, and attention weights `[b, t, s]` (None without attention)."""
+        given = []
+        if self.sees_tokens:
+            given.append(self.drop_tgt(self.tgt_embed(tgt_ids_bt), training=training))
+        if self.sees_context:
+            given.append(tf.repeat(memory.context[0][:, None], tf.shape(tgt_ids_bt)[1], axis=1))
+        vectors_bti = given[0] if len(given) == 1 else tf.concat(given, -1)
+        if self.config.input_feeding:
+            return self._decode_by_steps(vectors_bti, memory, states, training)
+        hidden_bth, _ = self.decoder(vectors_bti, mask(tgt_ids_bt), states, training=training)
+        return self._attend(hidden_bth, memory, training)
+
+    def _decode_by_steps(
+        self, vectors_bti: tf.Tensor, memory: Memory, states: States, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`decode` with the attended vector of each step, after dropout, fed to the next.
+
+        Dropout is drawn before the loop, so that it is as in a decoder that runs over the whole target. Padding is not
+        skipped: it stands last, so it changes nothing before.
+        """
+        batch, steps = tf.unstack(tf.shape(vectors_bti)[:2])
+        vectors_tbi = tf.transpose(vectors_bti, [1, 0, 2])
+        drops = self.decoder.draw(batch, steps) if training else None
+        keep_tbh = self.drop_out(tf.ones([steps, batch, self.config.hidden_size]), training=training)
+
+        def body(t: tf.Tensor, states: States, *found: tf.TensorArray) -> tuple[Any, ...]:
+            inputs_bi = tf.concat([vectors_tbi[t], states[-1][0]], -1)
+            hidden_bh, states = self.decoder.step(inputs_bi, states[:-1], None if drops is None else drops.at(t))
+            attended_b1h, weights_b1s = self._attend(hidden_bh[:, None], memory, training=False)
+            attended_bh = attended_b1h[:, 0] * keep_tbh[t]
+            values = (attended_bh, tf.squeeze(weights_b1s, 1))
+            written = (array.write(t, value) for array, value in zip(found, values, strict=True))
+            return t + 1, (*states, (attended_bh,)), *written
+
+        arrays = [tf.TensorArray(tf.float32, steps) for _ in range(2)]
+        with cast_once(self.weights, self.precision):
+            found = tf.while_loop(
+                lambda t, *_: t < steps, body, (tf.constant(0), states, *arrays), maximum_iterations=steps
+            )[2:]
+        attended_bth, weights_bts = (tf.transpose(array.stack(), [1, 0, 2]) for array in found)
+        return attended_bth, weights_bts
+
+    def _attend(self, hidden_bth: tf.Tensor, memory: Memory, training: bool) -> tuple[tf.Tensor, tf.Tensor | None]:
+        if self.attention is None or self.combine is None:
+            return self.drop_out(hidden_bth, training=training), None
+        context_bth, weights_bts = self.attention(hidden_bth, memory.keys_bsh, memory.memory_bsh, memory.mask_bs)
+        attended_bth = tf.tanh(self.combine(tf.concat([hidden_bth, context_bth], -1)))
+        return self.drop_out(attended_bth, training=training), weights_bts
+
+    def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
+        """Logits `[..., v]` of vectors from `decode`."""
+        tied = self.config.tie_embeddings
+        kernel = self.tgt_embed.embeddings if tied else self.output_layer.kernel
+        return matmul(hidden_nh, kernel, self.precision, transpose_b=tied) + self.output_layer.bias
+
+    def output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Matrix `[h, v]` and bias `[v]` of the logits; tied, the matrix is the target embedding."""
+        if self.config.tie_embeddings:
+            return tf.transpose(self.tgt_embed.embeddings), tf.convert_to_tensor(self.output_layer.bias)
+        return tf.convert_to_tensor(self.output_layer.kernel), tf.convert_to_tensor(self.output_layer.bias)
+
+    def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
+        """Logits `[b, k, v]` of the next token of k hypotheses a sentence, and the states after their last tokens.
+
+        Args:
+            last_ids_bk: the last token of each hypothesis; BOS at first.
+            memory: of the b sentences: not repeated for their hypotheses.
+            states: every part `[b, k, h]`.
+        """
+        batch, beams = tf.unstack(tf.shape(last_ids_bk))
+        flat = tf.nest.map_structure(lambda part: tf.reshape(part, [batch * beams, part.shape[-1]]), states)
+        given = [self.tgt_embed(tf.reshape(last_ids_bk, [batch * beams]))] if self.sees_tokens else []
+        given += [tf.repeat(context_bh, beams, axis=0) for context_bh in memory.context]
+        if self.config.input_feeding:
+            *flat, (attended_nh,) = flat
+            given.append(attended_nh)
+        hidden_nh, flat = self.decoder.step(given[0] if len(given) == 1 else tf.concat(given, -1), flat)
+        states = tf.nest.map_structure(lambda part: tf.reshape(part, [batch, beams, part.shape[-1]]), flat)
+        hidden_bkh = tf.reshape(hidden_nh, [batch, beams, hidden_nh.shape[-1]])
+        attended_bkh, _ = self._attend(hidden_bkh, memory, training=False)
+        if self.config.input_feeding:
+            states = (*states, (attended_bkh,))
+        return self.logits(attended_bkh), states
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Logits `[b, t, v]` of the token after each of `tgt_ids_bt`, given `(src_ids_bs, tgt_ids_bt)`."""
+        src_ids_bs, tgt_ids_bt = inputs
+        memory, states = self.encode(src_ids_bs, training=training)
+        return self.logits(self.decode(tgt_ids_bt, memory, states, training=training)[0])
+
+
+class Bridge(keras.layers.Layer):
+    """From the encoder's last states to the decoder's first.
+
+    `copy` hands them over layer by layer. A decoder that is deeper than the encoder starts its upper layers from the
+    encoder's top; one that is less deep gets the encoder's upper layers, so that no layer's work is lost. `dense` puts
+    tanh(s W + b), with weights for each layer and part, in between. `zero` starts from zero.
+    """
+
+    def __init__(self, kind: str, layers: int, units: int, *, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.kind, self.depth, self.units, self.seed = kind, layers, units, seed
+        self.parts: list[_Dense] = []
+
+    def build(self, state_parts: int) -> None:
+        """Make the weights of `dense` for states of `state_parts` tensors."""
+        if self.kind == "dense":
+            self.parts = [
+                _Dense(self.units, self.units, "float32", self.seed + 100 + k, f"part_{k}")
+                for k in range(self.depth * state_parts)
+            ]
+            for part in self.parts:
+                part.build(None)
+        self.built = True
+
+    def call(self, states: States) -> States:
+        """Decoder states."""
+        top, skipped = len(states) - 1, max(0, len(states) - self.depth)
+        started: States = tuple(states[min(skipped + k, top)] for k in range(self.depth))
+        if self.kind == "zero":
+            return tf.nest.map_structure(tf.zeros_like, started)
+        if self.kind == "dense":
+            flat = [tf.tanh(dense(part)) for dense, part in zip(self.parts, tf.nest.flatten(started), strict=True)]
+            return tf.nest.pack_sequence_as(started, flat)
+        return started
+
+
+class _Dense(keras.layers.Layer):
+    """x W + b in the chosen precision."""
+
+    def __init__(self, inputs: int, units: int, precision: str, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.shape = (inputs, units)
+        self.precision, self.seed = precision, seed
+
+    def build(self, _: Any) -> None:
+        init = fan_in_uniform(self.seed)
+        self.kernel = self.add_weight(name="kernel", shape=self.shape, initializer=init)
+        self.bias = self.add_weight(name="bias", shape=self.shape[1:], initializer="zeros")
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return matmul(inputs, self.kernel, self.precision) + self.bias
+
+
+class _Output(keras.layers.Layer):
+    """The weights of the logits; without `inputs` the bias alone, for a tied matrix."""
+
+    def __init__(self, inputs: int | None, size: int, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.inputs, self.size, self.seed = inputs, size, seed
+
+    def build(self, _: Any) -> None:
+        if self.inputs is not None:
+            init = fan_in_uniform(self.seed)
+            self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.size), initializer=init)
+        self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros")
+        self.built = True
+
+
+class Embedding(keras.layers.Embedding):
+    """Vectors of tokens, of which some may be kept from training."""
+
+    frozen_v: tf.Tensor | None = None
+    """True for those tokens."""
+
+    def freeze(self, ids_n: Any) -> None:
+        """Keep the vectors of some tokens from training: their gradient is 0."""
+        self.frozen_v = tf.scatter_nd(ids_n[:, None], tf.ones(len(ids_n), tf.int32), [self.input_dim]) > 0
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """Vectors `[..., e]` of tokens."""
+        vectors = super().call(ids)
+        if self.frozen_v is None:
+            return vectors
+        return tf.where(tf.gather(self.frozen_v, ids)[..., None], tf.stop_gradient(vectors), vectors)
+
+
+def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> Embedding:
+    """Vectors of tokens, their entries drawn with standard deviation `scale`."""
+    init = keras.initializers.RandomNormal(stddev=scale, seed=seed)
+    return Embedding(size, dim, embeddings_initializer=init, name=name)

@@ -1,0 +1,72 @@
+"""From a run folder to a model with weights, and back."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from wordseq.config.schema import ELEMENTWISE_CELLS, ModelConfig
+from wordseq.models.build import make_model
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.runs.checkpoint import Arrays
+from wordseq.runs.folder import BEST, Run
+from wordseq.system.errors import UserError
+
+
+def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: Arrays, where: Path) -> None:
+    """Before memory is taken for a model, check that the weights can be its: their number is at least this.
+
+    Raises:
+        UserError: they cannot.
+    """
+    vectors = src_size + tgt_size * (model.kind == "encoder_decoder") + model.hidden_size
+    squares = 0
+    if model.kind != "same_length":
+        # Square matrices: one a decoder layer, but for the lowest where the cell has no recurrent product; two with attention.
+        squares = model.decoder_layers - (model.cell in ELEMENTWISE_CELLS) + 2 * (model.attention != "none")
+    least = model.embed_dim * vectors + model.hidden_size**2 * squares
+    found = sum(array.size for array in arrays.values())
+    if least > found:
+        raise UserError(
+            f"{where}: has {found:,} weights, but the settings and vocabularies of the run ask for at least {least:,}"
+        )
+
+
+def by_path(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:
+    """Variables by their path in the model."""
+    return {variable.path: variable for variable in variables}
+
+
+def arrays_of(variables: Mapping[str, keras.Variable]) -> Arrays:
+    """The values of variables by their names."""
+    return {name: np.asarray(variable.value) for name, variable in variables.items()}
+
+
+def assign(variables: Mapping[str, keras.Variable], arrays: Arrays, where: Path) -> None:
+    """Set variables to the arrays of their names.
+
+    Raises:
+        UserError: an array is missing or has another shape.
+    """
+    for name, variable in variables.items():
+        value = arrays.get(name)
+        if value is None or value.shape != tuple(variable.shape):
+            got = "nothing" if value is None else f"shape {value.shape}"
+            raise UserError(f"{where}: {name} should have shape {tuple(variable.shape)}, got {got}")
+        variable.assign(value)
+
+
+def load_model(run: Run, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
+    """The model of a run with the weights of a checkpoint, and the checkpoint's state.
+
+    Raises:
+        UserError: a file is missing or damaged, or they do not fit together.
+    """
+    config, (src, tgt) = run.config, run.codecs
+    arrays, state = run.load(name)
+    _check_model_size(config.model, len(src.vocab), len(tgt.vocab), arrays, run.path_of(name))
+    model = make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+    assign(by_path(model.weights), arrays, run.path_of(name))
+    return model, state

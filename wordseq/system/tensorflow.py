@@ -1,0 +1,86 @@
+"""Imports TensorFlow without its start-up messages; real errors are still shown."""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+from wordseq.system.platform import processors, threads_an_operation
+from wordseq.system.signals import handled
+
+_NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
+"""XLA hands large sums to the YNN library. TensorFlow 2.21 does that unsafely: when two threads first run the same compiled
+function at once, both append to one list of constants (`xla::cpu::EmitYnnSubgraph`), and one in a few hundred trainings died of
+it. XLA reads its flags when it first compiles, so this holds for who imported TensorFlow before, too."""
+
+
+def import_tensorflow(start: bool = True) -> None:
+    """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile; threads as in `threads`.
+
+    TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, comes too late for what it prints while it is loaded. If the import fails,
+    what was printed is shown. Ctrl-C waits until it is imported: within C code it would come out as anything.
+
+    Args:
+        start: start the runtime; `distribution.join` has to do it itself.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _NO_YNN not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_NO_YNN}=".strip()
+    if "tensorflow" in sys.modules:
+        return
+    printed = b""
+    try:
+        with _signals_held_back(), stderr_aside() as aside:
+            try:
+                _load(start)
+            except BaseException:
+                aside.seek(0)
+                printed = aside.read()
+                raise
+    finally:
+        os.write(2, printed)
+
+
+def _load(start: bool) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads_an_operation())
+    tf.config.threading.set_inter_op_parallelism_threads(processors())
+    if start:
+        tf.zeros([])
+    # Several models in one process are no mistake, but it warns of every search that is compiled again.
+    tf.get_logger().setLevel("ERROR")
+    import keras  # noqa: F401
+
+
+@contextlib.contextmanager
+def stderr_aside() -> Iterator[IO[bytes]]:
+    """Set standard error aside, that of C++ too; the file that takes it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as aside:
+            os.dup2(aside.fileno(), 2)
+            try:
+                yield aside
+            finally:
+                os.dup2(kept, 2)
+    finally:
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM act at the end, as they would have at once."""
+    came: list[int] = []
+    try:
+        with handled(lambda number, _: came.append(number), signal.SIGINT, signal.SIGTERM):
+            yield
+    finally:
+        if came:
+            signal.raise_signal(came[0])

@@ -1,0 +1,109 @@
+"""One spelling for what looks the same: white space, invisible characters, composed letters; every change counted.
+
+All other text modules work on normalised text, and "lossless" there means lossless after `normalise`.
+
+Kept on purpose: the apostrophe U+2019 (counted, because "l'homme" with it is another word than with U+0027), and the
+joiners U+200C and U+200D, which change the meaning in Persian, in Indic scripts and in emoji.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import regex
+
+LONG = 1000
+
+MOST_MARKS = 30
+"""Of combining marks in a row, so many are kept in a text of more than `LONG` characters, as in Unicode's Stream-Safe Text
+Format (UAX #15, 13): to sort a row of n marks takes n * n steps, which for a line of nothing else would be hours."""
+
+APOSTROPHE = "\u2019"
+
+APOSTROPHES_KEPT = "typographic apostrophes kept"
+
+SPACES_COLLAPSED = "lines with spaces collapsed or stripped"
+
+RECOMPOSED = "lines recomposed (NFC)"
+
+STORM_MARKS = f"combining marks beyond {MOST_MARKS} in a row"
+
+_SPACES: Mapping[str, str] = MappingProxyType(
+    {
+        "no-break spaces": "\u00a0\u202f",
+        "tabs": "\t",
+        "line and page breaks": "\n\v\f\r\x1c-\x1f\x85\u2028\u2029",
+        "thin and other wide spaces": "\u1680\u2000-\u200a\u205f\u3000",
+    }
+)
+
+_REMOVED: Mapping[str, str] = MappingProxyType(
+    {
+        "zero-width characters": "\u200b\u2060",
+        "byte-order marks": "\ufeff",
+        "soft hyphens": "\u00ad",
+        "direction marks": "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",
+        "control characters": "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f",
+    }
+)
+
+_COUNTED = tuple((name, re.compile(f"[{odd}]")) for name, odd in {**_SPACES, **_REMOVED}.items())
+
+_STORM = regex.compile(rf"(\P{{ccc=0}}{{{MOST_MARKS}}})(\P{{ccc=0}}+)")
+
+_ANY_REMOVED = re.compile(f"[{''.join(_REMOVED.values())}]")
+
+
+def normalise(text: str, counts: "Counter[str] | None" = None) -> str:
+    """The text in NFC, any white space as single spaces inside, without invisible characters; idempotent.
+
+    Args:
+        text: one sentence.
+        counts: gets the number of characters (or lines) changed, by kind of change.
+    """
+    if len(text) > LONG and not text.isascii():
+        text = _calmed(text, Counter() if counts is None else counts)
+    if counts is not None and APOSTROPHE in text:
+        counts[APOSTROPHES_KEPT] += text.count(APOSTROPHE)
+    # Whatever `_SPACES` and `_REMOVED` hold is unprintable for Python, but for the plain space.
+    if text.isprintable() and "  " not in text and text.strip(" ") == text and unicodedata.is_normalized("NFC", text):
+        return text
+    return _normalise_odd(text, Counter() if counts is None else counts)
+
+
+def prepare(text: str, lowercase: bool, counts: "Counter[str] | None" = None) -> str:
+    """`normalise`, then lower case if wanted: what training, references and the input of a translation go through."""
+    text = normalise(text, counts)
+    # Lower case can take a letter apart: the one of U+0130 is "i" and a combining dot.
+    return unicodedata.normalize("NFC", text.lower()) if lowercase else text
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """The counts of `normalise` as one phrase, e.g. "no-break spaces 1,234, soft hyphens 2"."""
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items() if number) or "nothing"
+
+
+def _calmed(text: str, counts: "Counter[str]") -> str:
+    """Without the marks that are too many, before and after composition: that can take a mark apart into two."""
+    # Characters that are removed later would let two rows of marks become one.
+    shown = _ANY_REMOVED.sub("", text)
+    if not _STORM.search(shown):
+        return text
+    calm = _STORM.sub(r"\1", unicodedata.normalize("NFC", _STORM.sub(r"\1", shown)))
+    counts[STORM_MARKS] += len(text) - len(calm)
+    return calm
+
+
+def _normalise_odd(text: str, counts: "Counter[str]") -> str:
+    for name, pattern in _COUNTED:
+        found = len(pattern.findall(text))
+        if found:
+            counts[name] += found
+    shown = _ANY_REMOVED.sub("", text)
+    collapsed = " ".join(shown.split())
+    counts[SPACES_COLLAPSED] += len(collapsed) != len(shown)
+    composed = unicodedata.normalize("NFC", collapsed)
+    counts[RECOMPOSED] += composed != collapsed
+    return composed

@@ -1,0 +1,424 @@
+"""Text <-> tokens at character, word and subword level; `detokenize(tokenize(text)) == text` for normalised text.
+
+Normalised text is what `wordseq.data.cleaning` hands out: NFC, single plain spaces, none at the ends, no control characters.
+"""
+
+import hashlib
+import json
+import random
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, Self
+
+import regex
+
+from wordseq.system.errors import UserError
+from wordseq.system.files import write_atomically
+
+JOINER = "\uffed"
+"""Marks the side on which a symbol touches its neighbour, as in OpenNMT: `l ￭'￭ homme`."""
+
+MAX_TRAINING_SENTENCES = 1_000_000
+"""SentencePiece learns from at most so many sentences; from more, a sample drawn with a fixed seed."""
+
+FORMAT = 1
+"""Version of the JSON files; see `read_json`."""
+
+
+class Tokenizer(Protocol):
+    """What all levels have in common."""
+
+    @property
+    def level(self) -> str:
+        """The name in `TOKENIZERS`."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells it from others of its level."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of one line of normalised text; none for an empty line. Tokens hold no space."""
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The text of any tokens, also of sequences that `tokenize` never gives."""
+
+    def save(self, folder: Path, side: str) -> None:
+        """Write the files of `side` ("src" or "tgt"), to be read by `load_tokenizer`."""
+
+    @classmethod
+    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
+        """See `train_tokenizer`."""
+
+    @classmethod
+    def load(cls, header: Mapping[str, Any], folder: Path, side: str) -> Self:
+        """See `load_tokenizer`; `header` is the content of `SIDE.tokenizer.json`."""
+
+
+def train_tokenizer(
+    level: str, sentences: Iterable[str], *, subword_size: int = 8000, pretokenized: bool = False
+) -> Tokenizer:
+    """A tokenizer of `level`, trained on normalised sentences. The same sentences give the same tokenizer.
+
+    Args:
+        level: a name in `TOKENIZERS`.
+        sentences: training text. The word level learns nothing and does not touch them; the other levels read them
+            once, and keep a sample when there are more than `MAX_TRAINING_SENTENCES`.
+        subword_size: bpe and unigram: pieces in the vocabulary, with 256 bytes and the 4 special ids.
+        pretokenized: word level: split at spaces only.
+
+    Raises:
+        UserError: no text to learn from, or `subword_size` is smaller than the number of characters.
+        ValueError: an unknown level.
+    """
+    if level not in TOKENIZERS:
+        raise ValueError(f"unknown level {level!r}; choose from {_LEVEL_NAMES}")
+    return TOKENIZERS[level].train(level, sentences, subword_size=subword_size, pretokenized=pretokenized)
+
+
+def load_tokenizer(folder: Path, side: str) -> Tokenizer:
+    """The tokenizer that `save` wrote to `folder` for `side` ("src" or "tgt").
+
+    Raises:
+        UserError: a file is missing or damaged; the message names it.
+    """
+    path = _header_path(folder, side)
+    header = read_json(path)
+    level = header.get("level")
+    if not isinstance(level, str) or level not in TOKENIZERS:
+        raise UserError(f"{path}: level = {level!r}; choose from {_LEVEL_NAMES}")
+    return TOKENIZERS[level].load(header, folder, side)
+
+
+_WORD = r"\p{L}\p{M}\p{N}\u200c\u200d"
+
+# Whatever is neither word nor space: one flag, or one character with its marks, variation selectors and emoji joined
+# to it. Flags come first because \X looks back over all of them. A character that \X would glue to the *next* one
+# (the Arabic number sign) stands alone.
+_SYMBOL = regex.compile(rf"(?![{_WORD} ])(?:\p{{RI}}{{2}}|\p{{GCB=Prepend}}|\X)")
+
+_WORD_FOLLOWS = regex.compile(rf"[{_WORD}]")
+
+
+@dataclass(frozen=True)
+class WordTokenizer:
+    """Words and symbols, with joiner marks on the symbols, so that a word is one token whatever touches it.
+
+    A word is a run of letters, digits, combining marks and zero-width (non-)joiners. Every other character, with
+    what combines with it, is a symbol. A symbol has a joiner on its left where something touches it, and on its right
+    where a word does:
+
+        Aujourd'hui, 3.5 km (U.S.)...   ->   Aujourd ￭'￭ hui ￭, 3 ￭.￭ 5 km (￭ U ￭.￭ S ￭. ￭) ￭. ￭. ￭.
+
+    Two words never touch, so nothing else needs a mark. Scripts without spaces (Chinese, Japanese, Thai) come out as
+    long words: use another level for them, or a segmenter and `pretokenized`.
+
+    Attributes:
+        pretokenized: split at spaces only; no marks.
+    """
+
+    pretokenized: bool = False
+
+    @property
+    def level(self) -> str:
+        """Always "word"."""
+        return "word"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Whether the text is tokenized already."""
+        return b"pretokenized" if self.pretokenized else b""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Words and marked symbols, in order. Linear in the length of the text."""
+        if not text:
+            return []
+        return (text if self.pretokenized else _SYMBOL.sub(_mark, text)).split(" ")
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The tokens with a space where no joiner forbids it."""
+        text = " ".join(tokens)
+        if self.pretokenized:
+            return text
+        text = text.replace(f" {JOINER}", "").replace(f"{JOINER} ", "").replace(JOINER, "")
+        return _unescape(text, JOINER)
+
+    def save(self, folder: Path, side: str) -> None:
+        """Write `SIDE.tokenizer.json`."""
+        write_json(_header_path(folder, side), {"level": self.level, "pretokenized": self.pretokenized})
+
+    @classmethod
+    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
+        """The rule is fixed: only `pretokenized` counts."""
+        return cls(pretokenized)
+
+    @classmethod
+    def load(cls, header: Mapping[str, Any], folder: Path, side: str) -> Self:
+        """From `SIDE.tokenizer.json`.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        pretokenized = header.get("pretokenized")
+        if not isinstance(pretokenized, bool):
+            raise UserError(f"{_header_path(folder, side)}: pretokenized must be true or false, got {pretokenized!r}")
+        return cls(pretokenized)
+
+
+def _mark(match: "regex.Match[str]") -> str:
+    """A symbol with its joiners, and with a space where a joiner takes the place of none."""
+    text, start, end = match.string, match.start(), match.end()
+    left = f" {JOINER}" if start > 0 and text[start - 1] != " " else ""
+    right = f"{JOINER} " if _WORD_FOLLOWS.match(text, end) else ""
+    return f"{left}{_escape(match.group(), JOINER)}{right}"
+
+
+# What SentencePiece would not give back: U+2581 is its space, it drops lines with U+2585, and cuts them at "<unk>".
+# No piece but a byte or a special one holds "<", so "<0x41>" in a text cannot be taken for a byte.
+_RESERVED = "\u2581\u2585<"
+
+_SPACE = "\u2581"
+
+_BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_FIXED_SETTINGS: Mapping[str, Any] = MappingProxyType(
+    {
+        # The ids of `wordseq.text.vocab`; SentencePiece has no padding by default.
+        "pad_id": 0,
+        "unk_id": 1,
+        "bos_id": 2,
+        "eos_id": 3,
+        # Nothing is lost: characters never seen are spelled in bytes, spaces are kept.
+        "byte_fallback": True,
+        "character_coverage": 1.0,
+        "normalization_rule_name": "identity",
+        "add_dummy_prefix": False,
+        "remove_extra_whitespaces": False,
+        # Longer lines would be dropped in silence; this is the largest value it takes.
+        "max_sentence_length": 2**30,
+        # Unigram depends on the number of threads.
+        "num_threads": 1,
+        # A small text gives fewer pieces instead of an error.
+        "hard_vocab_limit": False,
+        "minloglevel": 3,
+    }
+)
+
+_MORE_THAN_UNICODE_HAS = 1_200_000
+
+
+class SentencePieceTokenizer:
+    """Characters, byte-pair encoding or unigram pieces; what was never seen in training is spelled in bytes.
+
+    A piece that begins a word starts with "▁", the space before it; at the beginning of a line there is none.
+
+    Args:
+        level: "char", "bpe" or "unigram".
+        model: content of a SentencePiece model file.
+
+    Attributes:
+        pieces: all tokens in the order of their ids: padding, unknown, begin, end, 256 bytes, then the learnt ones.
+
+    Raises:
+        ValueError: `model` is no SentencePiece model.
+    """
+
+    def __init__(self, level: str, model: bytes) -> None:
+        # Imported here: the word level does without it.
+        from sentencepiece import SentencePieceProcessor  # noqa: PLC0415
+
+        try:
+            self._processor = SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise ValueError(f"not a SentencePiece model: {error}") from None
+        self._model = model
+        self.level = level
+        self.pieces: tuple[str, ...] = tuple(self._processor.id_to_piece(list(range(len(self._processor)))))
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The SHA-256 of the model."""
+        return _sha256(self._model).encode()
+
+    def tokenize(self, text: str) -> list[str]:
+        """The pieces of the text; bytes look like "<0xC3>"."""
+        return self._processor.encode(_escape(text, _RESERVED), out_type=str)
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The pieces put together; bytes that are not UTF-8, or control characters, become U+FFFD."""
+        text = "".join(tokens)
+        if "<0x" in text:
+            text = _BYTES.sub(_from_bytes, text)
+        return _unescape(text.replace(_SPACE, " "), _RESERVED)
+
+    def save(self, folder: Path, side: str) -> None:
+        """Write `SIDE.spm.model` and `SIDE.tokenizer.json`, which holds its checksum."""
+        write_atomically(_model_path(folder, side), self._model)
+        write_json(_header_path(folder, side), {"level": self.level, "model_sha256": _sha256(self._model)})
+
+    @classmethod
+    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
+        """Learn from sentences; prints a line when the text is too small for `subword_size` pieces.
+
+        Raises:
+            UserError: no text, or more characters than `subword_size` has room for.
+        """
+        sample = _sample((_escape(text, _RESERVED) for text in sentences if text), MAX_TRAINING_SENTENCES)
+        if not sample:
+            raise UserError(f"no training text for the {level} level: every sentence is empty")
+        size = _MORE_THAN_UNICODE_HAS if level == "char" else subword_size
+        text = [*sample, *_words_apart(sample)] if level == "unigram" else sample
+        tokenizer = cls(level, _train_model(text, level, size))
+        if level != "char" and len(tokenizer.pieces) < size:
+            print(
+                f"data.subword_size = {size}, but the text gives only {len(tokenizer.pieces)} {level} pieces",
+                file=sys.stderr,
+            )
+        return tokenizer
+
+    @classmethod
+    def load(cls, header: Mapping[str, Any], folder: Path, side: str) -> Self:
+        """From `SIDE.spm.model`.
+
+        Raises:
+            UserError: the file is missing, or not the one that was saved.
+        """
+        path = _model_path(folder, side)
+        model = _read_bytes(path)
+        if _sha256(model) != header.get("model_sha256"):
+            raise UserError(f"{path}: damaged: its SHA-256 is not the one in {_header_path(folder, side).name}")
+        try:
+            return cls(header["level"], model)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
+
+
+def _train_model(sentences: Sequence[str], level: str, size: int) -> bytes:
+    """The content of a model file."""
+    from sentencepiece import SentencePieceTrainer  # noqa: PLC0415
+
+    model = BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences),
+            model_writer=model,
+            model_type=level,
+            vocab_size=size,
+            **_FIXED_SETTINGS,
+        )
+    except RuntimeError as error:
+        needed = re.search(r"required_chars\D*\d+ vs (\d+)", str(error))
+        if not needed:
+            raise
+        raise UserError(
+            f"data.subword_size = {size} has no room for every character of the text; at least {needed[1]} is needed"
+        ) from None
+    return model.getvalue()
+
+
+def _words_apart(sentences: Iterable[str]) -> list[str]:
+    """Each distinct word once more, with a character after it that hardly any text holds.
+
+    Unigram training considers only strings that are seen before two different characters. A word that a space always
+    follows, such as German "einem", would never become a piece, however frequent (google/sentencepiece#1047). On
+    Multi30k this makes German 4 % shorter in pieces.
+    """
+    return [f" {word}{_ESCAPE}" for word in dict.fromkeys(word for text in sentences for word in text.split(" "))]
+
+
+def _from_bytes(match: "re.Match[str]") -> str:
+    text = bytes.fromhex(match.group().replace("<0x", "").replace(">", "")).decode("utf-8", errors="replace")
+    return _CONTROLS.sub("\ufffd", text)
+
+
+def _sample(sentences: Iterable[str], limit: int) -> list[str]:
+    """All sentences, or `limit` of them drawn with a fixed seed (reservoir sampling, Vitter 1985, algorithm R)."""
+    kept: list[str] = []
+    generator = random.Random(1)
+    for seen, text in enumerate(sentences):
+        if seen < limit:
+            kept.append(text)
+        # Not `randrange`: only `random` is the same in every Python version.
+        elif (slot := int(generator.random() * (seen + 1))) < limit:
+            kept[slot] = text
+    return kept
+
+
+TOKENIZERS: Mapping[str, type[Tokenizer]] = MappingProxyType(
+    {
+        "char": SentencePieceTokenizer,
+        "word": WordTokenizer,
+        "bpe": SentencePieceTokenizer,
+        "unigram": SentencePieceTokenizer,
+    }
+)
+
+_LEVEL_NAMES = ", ".join(sorted(TOKENIZERS))
+
+_ESCAPE = "\uffee"
+
+
+def _escape(text: str, reserved: str) -> str:
+    """The text without the reserved characters: each becomes the escape character and a digit."""
+    for digit, char in enumerate(_ESCAPE + reserved):
+        if char in text:
+            text = text.replace(char, f"{_ESCAPE}{digit}")
+    return text
+
+
+def _unescape(text: str, reserved: str) -> str:
+    """Undo `_escape`; an escape character without its digit is left alone."""
+    if _ESCAPE in text:
+        for digit, char in reversed(list(enumerate(_ESCAPE + reserved))):
+            text = text.replace(f"{_ESCAPE}{digit}", char)
+    return text
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that `write_json` wrote.
+
+    Raises:
+        UserError: the file is missing, is not UTF-8 or JSON, holds no object, or has another format version.
+    """
+    try:
+        values = json.loads(_read_bytes(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: damaged: expected an object, got {type(values).__name__}")
+    if values.get("format") != FORMAT:
+        raise UserError(f"{path}: format = {values.get('format')!r}; this version reads {FORMAT}")
+    return values
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write an object with the format version, one value a line."""
+    text = json.dumps({"format": FORMAT, **values}, ensure_ascii=False, indent=0) + "\n"
+    write_atomically(path, text.encode())
+
+
+def _header_path(folder: Path, side: str) -> Path:
+    return folder / f"{side}.tokenizer.json"
+
+
+def _model_path(folder: Path, side: str) -> Path:
+    return folder / f"{side}.spm.model"
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

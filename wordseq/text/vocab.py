@@ -1,0 +1,235 @@
+"""Tokens <-> ids, how much of a text a vocabulary covers, and both ends tied together: text <-> ids."""
+
+import hashlib
+import heapq
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from wordseq.config.schema import DataConfig
+from wordseq.system.errors import UserError
+from wordseq.text.spelling import Spelling
+from wordseq.text.tokenizers import (
+    SentencePieceTokenizer,
+    Tokenizer,
+    load_tokenizer,
+    read_json,
+    train_tokenizer,
+    write_json,
+)
+
+PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
+
+SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+"""How the first ids are shown. They are names, not tokens: a text's own "<s>" never gets the id 2."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+_SILENT_IDS = frozenset({PAD_ID, BOS_ID, EOS_ID})
+
+
+class Vocab:
+    """Ids of tokens: 0-3 are the special ones, then the given tokens in their order.
+
+    Args:
+        tokens: distinct tokens without the special ones; the first gets id 4.
+
+    Raises:
+        ValueError: a token appears twice.
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self.tokens = tuple(tokens)
+        self._names = SPECIALS + self.tokens
+        self._ids = {token: index for index, token in enumerate(self.tokens, start=len(SPECIALS))}
+        if len(self._ids) < len(self.tokens):
+            twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
+            raise ValueError(f"token {twice!r} appears more than once")
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def to_ids(self, tokens: Iterable[str]) -> list[int]:
+        """One id a token; UNK_ID for tokens not in the vocabulary. Never PAD_ID, BOS_ID or EOS_ID."""
+        ids = self._ids
+        return [ids.get(token, UNK_ID) for token in tokens]
+
+    def to_tokens(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of the ids. UNK_ID is shown as "<unk>"; PAD_ID, BOS_ID and EOS_ID are left out.
+
+        Raises:
+            ValueError: an id is out of range.
+        """
+        names = self._names
+        tokens = []
+        for index in ids:
+            if not 0 <= index < len(names):
+                raise ValueError(f"id {index} is not in a vocabulary of {len(names)}; ids are 0 to {len(names) - 1}")
+            if index not in _SILENT_IDS:
+                tokens.append(names[index])
+        return tokens
+
+    def unknown(self, tokens: Iterable[str]) -> list[str]:
+        """Those of the tokens that are not in the vocabulary, in order and as often as they appear."""
+        return [token for token in tokens if token not in self._ids]
+
+    def save(self, folder: Path, side: str) -> None:
+        """Write `SIDE.vocab.json`, a token a line."""
+        write_json(_path(folder, side), {"size": len(self.tokens), "tokens": self.tokens})
+
+    @classmethod
+    def load(cls, folder: Path, side: str) -> Self:
+        """The vocabulary that `save` wrote.
+
+        Raises:
+            UserError: the file is missing or damaged; the message names it.
+        """
+        path = _path(folder, side)
+        try:
+            return cls(_checked_tokens(read_json(path)))
+        except ValueError as error:
+            raise UserError(f"{path}: damaged: {error}") from None
+
+
+def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size: int = 0) -> Vocab:
+    """The tokens of tokenized sentences, the most frequent first, those of equal frequency by code point.
+
+    Args:
+        sentences: tokens of each sentence.
+        min_freq: tokens seen less often are left out.
+        max_size: keep at most so many tokens, the 4 special ones not counted; 0: no limit.
+    """
+    return vocab_of_counts(Counter(token for tokens in sentences for token in tokens).items(), min_freq, max_size)
+
+
+def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_size: int = 0) -> Vocab:
+    """`build_vocab`, from distinct tokens with their counts: no more of them are held in memory than are kept."""
+    frequent = ((-count, token) for token, count in counts if count >= min_freq)
+    kept = heapq.nsmallest(max_size, frequent) if max_size else sorted(frequent)
+    return Vocab(token for _, token in kept)
+
+
+def vocab_of_pieces(tokenizer: SentencePieceTokenizer) -> Vocab:
+    """The tokenizer's own pieces, each with its own id."""
+    return Vocab(tokenizer.pieces[len(SPECIALS) :])
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a text a vocabulary knows.
+
+    Attributes:
+        tokens: running tokens of the text.
+        unknown: how often each unknown token appears in it, the most frequent first.
+    """
+
+    tokens: int
+    unknown: Mapping[str, int]
+
+    @property
+    def unknown_tokens(self) -> int:
+        """Running tokens that are not in the vocabulary."""
+        return sum(self.unknown.values())
+
+    @property
+    def share(self) -> float:
+        """Known running tokens among all, 0 to 1; 1 for no tokens."""
+        return 1 - self.unknown_tokens / self.tokens if self.tokens else 1.0
+
+
+def coverage(vocab: Vocab, sentences: Iterable[Sequence[str]]) -> Coverage:
+    """Count known and unknown tokens of tokenized sentences."""
+    counts = Counter(token for tokens in sentences for token in tokens)
+    unknown = [(token, count) for token, count in counts.items() if token not in vocab]
+    unknown.sort(key=lambda item: (-item[1], item[0]))
+    return Coverage(counts.total(), dict(unknown))
+
+
+@dataclass(frozen=True)
+class TextCodec:
+    """Text <-> ids of one side of the data: a tokenizer and its vocabulary."""
+
+    tokenizer: Tokenizer
+    vocab: Vocab
+
+    def to_ids(self, text: str) -> list[int]:
+        """The ids of one line of normalised text, without BOS_ID and EOS_ID."""
+        return self.vocab.to_ids(self.tokenizer.tokenize(text))
+
+    def to_text(self, ids: Iterable[int]) -> str:
+        """The text of the ids; UNK_ID reads "<unk>".
+
+        Raises:
+            ValueError: an id is out of range.
+        """
+        return self.tokenizer.detokenize(self.vocab.to_tokens(ids))
+
+    def spelling_bits(self, sentences: Iterable[Sequence[str]]) -> float:
+        """What it takes to spell the unknown tokens of tokenized sentences by the letters of the vocabulary; see `Spelling`."""
+        unknown = [token for tokens in sentences for token in self.vocab.unknown(tokens)]
+        if not unknown:
+            return 0.0
+        spelling = Spelling(self.vocab.tokens)
+        return sum(map(spelling.bits, unknown))
+
+    @property
+    def sha256(self) -> str:
+        """Equal for codecs that give the same ids."""
+        digest = hashlib.sha256(json.dumps([self.tokenizer.level, self.vocab.tokens]).encode())
+        digest.update(self.tokenizer.fingerprint)
+        return digest.hexdigest()
+
+    def save(self, folder: Path, side: str) -> None:
+        """Write tokenizer and vocabulary of `side`, "src" or "tgt"."""
+        self.tokenizer.save(folder, side)
+        self.vocab.save(folder, side)
+
+    @classmethod
+    def load(cls, folder: Path, side: str) -> Self:
+        """What `save` wrote.
+
+        Raises:
+            UserError: a file is missing or damaged, or the two do not belong together.
+        """
+        tokenizer, vocab = load_tokenizer(folder, side), Vocab.load(folder, side)
+        if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_pieces(tokenizer).tokens:
+            raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
+        return cls(tokenizer, vocab)
+
+
+def train_codec(sentences: Iterable[str], data: DataConfig, side: str) -> TextCodec:
+    """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences, read once.
+
+    `min_freq` and `max_size` shape the vocabulary of the word level, `subword_size` that of bpe and unigram.
+
+    Raises:
+        UserError: see `train_tokenizer`.
+    """
+    tokenizer = train_tokenizer(
+        data.level_of(side), sentences, subword_size=data.subword_size, pretokenized=data.pretokenized
+    )
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return TextCodec(tokenizer, vocab_of_pieces(tokenizer))
+    return TextCodec(tokenizer, build_vocab(map(tokenizer.tokenize, sentences), data.min_freq, data.max_size))
+
+
+def _path(folder: Path, side: str) -> Path:
+    return folder / f"{side}.vocab.json"
+
+
+def _checked_tokens(values: Mapping[str, Any]) -> list[str]:
+    tokens = values.get("tokens")
+    if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
+        raise ValueError("tokens must be a list of texts that are not empty")
+    if any(not token.isascii() and _SURROGATES.search(token) for token in tokens):
+        raise ValueError("a token holds half a character, a surrogate")
+    if values.get("size") != len(tokens):
+        raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
+    return tokens

@@ -1,0 +1,100 @@
+"""The processes that train together, as TensorFlow's environment variable TF_CONFIG names them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wordseq.system.errors import UserError
+
+VARIABLE = "TF_CONFIG"
+
+JOBS = ("chief", "worker")
+
+EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Processes in the order of their rank; that of rank 0 is the chief, which writes the run.
+
+    Attributes:
+        tasks: job and index of each.
+        addresses: "host:port" of each.
+        rank: of this process.
+    """
+
+    tasks: tuple[tuple[str, int], ...]
+    addresses: tuple[str, ...]
+    rank: int
+
+    def name(self, rank: int) -> str:
+        """A process for people."""
+        job, index = self.tasks[rank]
+        return f"{job} {index} ({self.addresses[rank]})"
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the other processes."""
+        return [self.name(rank) for rank in range(len(self.tasks)) if rank != self.rank]
+
+
+def read_cluster(text: str | None) -> Cluster | None:
+    """What the value of TF_CONFIG says; None where it is missing, empty, or names a single process.
+
+    Raises:
+        UserError: it is not as TensorFlow's guide to several workers has it.
+    """
+    if not (text and text.strip()):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(f"is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise _wrong("is not a JSON object")
+    jobs = _jobs(found.get("cluster"))
+    tasks = tuple((job, index) for job, addresses in jobs.items() for index in range(len(addresses)))
+    addresses = tuple(address for listed in jobs.values() for address in listed)
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise _wrong(f'names {address!r} twice in "cluster"')
+    rank = tasks.index(_task(found.get("task"), jobs))
+    return Cluster(tasks, addresses, rank) if len(tasks) > 1 else None
+
+
+def _jobs(cluster: Any) -> Mapping[str, list[str]]:
+    """Addresses by job, the chief's first."""
+    if not isinstance(cluster, dict) or not cluster:
+        raise _wrong(f'has no "cluster" that names jobs with their addresses, got {cluster!r}')
+    for job, addresses in cluster.items():
+        if job not in JOBS:
+            raise _wrong(f'names the job {job!r} in "cluster"; training has {" and ".join(JOBS)}')
+        if not isinstance(addresses, list) or not addresses or not all(map(_is_address, addresses)):
+            raise _wrong(f'{job} in "cluster" must be a list of addresses "host:port", got {addresses!r}')
+    if len(cluster.get("chief", [])) > 1:
+        raise _wrong(f'names {len(cluster["chief"])} chiefs in "cluster"; there can be one')
+    return {job: cluster[job] for job in JOBS if job in cluster}
+
+
+def _is_address(address: Any) -> bool:
+    host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+
+
+def _task(task: Any, jobs: Mapping[str, list[str]]) -> tuple[str, int]:
+    """Job and index of this process."""
+    if not isinstance(task, dict):
+        raise _wrong(f'has no "task" that says which process of the cluster this is, got {task!r}')
+    job, index = task.get("type"), task.get("index")
+    if job not in list(jobs):
+        raise _wrong(f'type in "task" must be {" or ".join(map(repr, jobs))}, as in "cluster", got {job!r}')
+    if type(index) is not int or not 0 <= index < len(jobs[job]):
+        raise _wrong(
+            f'index in "task" must be a whole number from 0 to {len(jobs[job]) - 1} for {job!r}, got {index!r}'
+        )
+    return job, index
+
+
+def _wrong(what: str) -> UserError:
+    return UserError(f"environment variable {VARIABLE} {what}; expected e.g. {EXAMPLE}")

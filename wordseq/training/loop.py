@@ -1,0 +1,364 @@
+"""The training loop: step, log line, validate, keep the best."""
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from wordseq.batches.batching import make_batch, plan_epoch
+from wordseq.batches.id_store import IdStore
+from wordseq.config.schema import TrainConfig
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.weights import arrays_of, assign, by_path
+from wordseq.system.errors import UserError
+from wordseq.system.signals import handled
+from wordseq.training.distributed import ALONE, Team
+from wordseq.training.optimizers import learning_rate
+from wordseq.training.scheduled_sampling import gold_share
+from wordseq.training.step import TeamTrainer, Trainer
+
+
+class Validation(NamedTuple):
+    """What a look at the dev set gave."""
+
+    bleu: float
+    """Of greedy translations, 0-100."""
+    loss: float
+    """Nats a token, end tokens included."""
+    samples: Sequence[tuple[str, str, str]]
+    """A few (source, reference, hypothesis)."""
+
+
+class Reporter(Protocol):
+    """Who is told how training goes."""
+
+    def step(self, progress: "Progress", entry: dict[str, Any] | None) -> None:
+        """After every update; `entry` is what was logged, if anything was."""
+
+    def validation(self, progress: "Progress", found: Validation, best: bool) -> None:
+        """After every look at the dev set."""
+
+    def note(self, text: str) -> None:
+        """When there is something that people should know."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a training stands; all that the next update depends on, beside the weights."""
+
+    step: int = 0
+    epoch: int = 1
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    best_bleu: float = -1.0
+    best_loss: float = 0.0
+    """Dev loss of the best: of equal BLEU, the lower loss is better."""
+    best_step: int = 0
+    waits: int = 0
+    """Validations since the best."""
+    decay_waits: int = 0
+    """Validations since the best or the last decay."""
+    decays: int = 0
+    seconds: float = 0.0
+    """Spent training and validating."""
+    tokens: int = 0
+    """Real target tokens seen."""
+    log_nats: float = 0.0
+    log_tokens: int = 0
+    log_seconds: float = 0.0
+    """Sums since the last log line."""
+    finished: str = ""
+    """Why training is over; empty while it is not."""
+
+
+class Stopped(Exception):
+    """Training was interrupted by a signal, and saved."""
+
+
+def train(
+    run: Run,
+    model: Seq2Seq,
+    src: IdStore,
+    tgt: IdStore,
+    config: TrainConfig,
+    validate: Callable[[], Validation],
+    reporter: Reporter,
+    team: Team = ALONE,
+) -> Progress:
+    """Train `model` into `run`, from its checkpoint `last` if there is one, or the one before it if that is damaged.
+
+    Args:
+        run: where checkpoints and metrics go.
+        model: trained in place.
+        src: source ids of the training pairs.
+        tgt: target ids.
+        config: settings.
+        validate: looks at the dev set with the model as it is.
+        reporter: is told of every step.
+        team: who computes the batches. All its processes call this; only the chief's `run` is read, and its `validate` asked.
+
+    Raises:
+        UserError: the loss, the dev loss or the gradient is not a number; the last good checkpoint stays.
+        Stopped: by Ctrl-C or SIGTERM; `last` was saved.
+    """
+    trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
+    progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress())
+    if progress.step:
+        reporter.note(f"going on from update {progress.step:,}, in epoch {progress.epoch}")
+    progress.finished = _over(config, progress)
+    validate = _chiefs(validate, team)
+    with _signals() as stopped:
+        if progress.finished and not team.chiefs(run.has(BEST)):
+            _look(run, trainer, progress, validate, reporter, team=team)
+        while not progress.finished:
+            plan = plan_epoch(
+                src,
+                tgt,
+                seed=config.seed,
+                epoch=progress.epoch,
+                batch_size=config.batch_size,
+                batch_tokens=config.batch_tokens,
+            )
+            for rows in plan[progress.batch :]:
+                start, before = time.perf_counter(), progress.seconds
+                rate, norm = _update(trainer, progress, src, tgt, rows)
+                progress.batch += 1
+                _spend(progress, start)
+                progress.seconds, stop = team.after_step(progress.seconds, stopped.is_set())
+                entry = _log(config, progress, rate, norm)
+                if entry:
+                    run.append_metrics(entry)
+                reporter.step(progress, entry)
+                due = _due(config, progress, len(plan))
+                if due or _at_limit(config, progress, len(plan)):
+                    _look(run, trainer, progress, validate, reporter, due, team)
+                    progress.finished = _over(config, progress)
+                elif _time_to_save(config, before, progress.seconds):
+                    _save(run, trainer, progress)
+                if stop:
+                    _save(run, trainer, progress)
+                    team.part()
+                    raise Stopped
+                if progress.finished:
+                    break
+            else:
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                progress.finished = _over(config, progress)
+            _save(run, trainer, progress)
+    team.part()
+    return progress
+
+
+def _in_step(team: Team, trainer: Trainer, progress: Progress) -> Progress:
+    """The chief's progress, weights and optimizer, in all processes."""
+    if team.processes == 1:
+        return progress
+    arrays = team.chiefs_arrays(trainer.arrays())
+    assign(trainer.variables(), arrays, Path("the chief's weights"))
+    return Progress(**team.chiefs(dataclasses.asdict(progress)))
+
+
+def _chiefs(validate: Callable[[], Validation], team: Team) -> Callable[[], Validation]:
+    """What the chief finds in the dev set, told to all processes; the samples stay with it."""
+    if team.processes == 1:
+        return validate
+
+    def look() -> Validation:
+        found = validate() if team.chief else Validation(0.0, 0.0, [])
+        bleu, loss = team.chiefs([found.bleu, found.loss])
+        return Validation(bleu, loss, found.samples)
+
+    return look
+
+
+def resume(run: Run, trainer: Trainer, note: Callable[[str], None]) -> Progress:
+    """Restore the checkpoint `last`, if there is one, and give the progress it stands for.
+
+    Args:
+        run: the run.
+        trainer: with a new model.
+        note: hears that `last` is damaged, and the one before it was restored.
+
+    Raises:
+        UserError: the checkpoint is damaged, and the one before it too, or there is none.
+    """
+    run.remove_leftovers()
+    found = run.load_newest(note)
+    if found is None:
+        run.rewind_metrics(0)
+        return Progress()
+    arrays, state = found
+    try:
+        progress = Progress(**state)
+    except TypeError as error:
+        raise UserError(f"{run.folder / LAST}.npz: damaged checkpoint, or of another version: {error}") from None
+    trainer.restore(run, arrays)
+    run.rewind_metrics(progress.step)
+    return progress
+
+
+def _update(
+    trainer: Trainer, progress: Progress, src: IdStore, tgt: IdStore, rows: npt.NDArray[np.int64]
+) -> tuple[float, float]:
+    """One update; its step size, and the norm of its gradient before clipping."""
+    config = trainer.config
+    batch = make_batch(src, tgt, rows)
+    rate = learning_rate(config, progress.step + 1, progress.epoch, progress.decays)
+    trainer.updater.set_learning_rate(rate)
+    share = gold_share(config, progress.step)
+    if share < 1:
+        seed = np.array([config.seed, progress.step], np.int32)
+        figures = trainer.update_fed(batch.src_ids_bs, batch.tgt_ids_bt, np.float32(share), seed)
+    else:
+        figures = trainer.update(batch.src_ids_bs, batch.tgt_ids_bt)
+    nats, tokens, norm = (float(value) for value in figures)
+    if not (math.isfinite(nats) and math.isfinite(norm)):
+        raise _diverged(config, progress.step + 1, f"the loss is {nats} and its gradient's norm {norm}")
+    progress.step += 1
+    progress.tokens += int(tokens)
+    progress.log_nats += nats
+    progress.log_tokens += int(tokens)
+    return rate, norm
+
+
+def _diverged(config: TrainConfig, step: int, reason: str) -> UserError:
+    return UserError(
+        f"training stopped at update {step}: {reason}; a smaller train.learning_rate (now {config.learning_rate:g}) "
+        f"or train.clip_norm (now {config.clip_norm:g}) may help"
+    )
+
+
+def _log(config: TrainConfig, progress: Progress, rate: float, norm: float) -> dict[str, Any] | None:
+    """A log entry every `train.log_steps`."""
+    if progress.step % config.log_steps:
+        return None
+    entry = {
+        "kind": "train",
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "loss": progress.log_nats / progress.log_tokens,
+        "learning_rate": rate,
+        "gradient_norm": norm,
+        "tokens": progress.tokens,
+        "tokens_per_second": round(progress.log_tokens / max(progress.log_seconds, 1e-9)),
+        "seconds": round(progress.seconds, 2),
+    }
+    if config.teacher_forcing < 1:
+        entry["teacher_forcing"] = gold_share(config, progress.step - 1)
+    progress.log_nats, progress.log_tokens, progress.log_seconds = 0.0, 0, 0.0
+    return entry
+
+
+def _spend(progress: Progress, start: float) -> None:
+    seconds = time.perf_counter() - start
+    progress.seconds += seconds
+    progress.log_seconds += seconds
+
+
+def _due(config: TrainConfig, progress: Progress, batches: int) -> bool:
+    """Whether it is time for a look at the dev set."""
+    return progress.step % config.validate_steps == 0 if config.validate_steps else progress.batch == batches
+
+
+def _at_limit(config: TrainConfig, progress: Progress, batches: int) -> bool:
+    """Whether this may be the last chance for a look at the dev set."""
+    last = progress.batch == batches and progress.epoch == config.max_epochs
+    return last or progress.step == config.max_steps or _late(config, progress)
+
+
+def _time_to_save(config: TrainConfig, before: float, now: float) -> bool:
+    """Whether another `train.save_minutes` were full between two numbers of seconds."""
+    period = 60 * config.save_minutes
+    return period > 0 and int(now / period) > int(before / period)
+
+
+def _late(config: TrainConfig, progress: Progress) -> bool:
+    return 0 < config.max_minutes <= progress.seconds / 60
+
+
+def _look(
+    run: Run,
+    trainer: Trainer,
+    progress: Progress,
+    validate: Callable[[], Validation],
+    reporter: Reporter,
+    due: bool = True,
+    team: Team = ALONE,
+) -> None:
+    """Validate, keep the best, count what schedule and early stopping wait for.
+
+    A look that was not due, at a limit, counts for neither: with a higher limit the run goes on as if it had not been.
+    """
+    start, config = time.perf_counter(), trainer.config
+    found = validate()
+    if not math.isfinite(found.loss):
+        raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
+    # Outputs of one token, such as sums, have no BLEU but 0.
+    better = (found.bleu, -found.loss) > (progress.best_bleu, -progress.best_loss)
+    best = better or not run.has(BEST)  # Someone may have deleted a damaged one.
+    if best:
+        progress.best_bleu, progress.best_loss, progress.best_step = found.bleu, found.loss, progress.step
+        progress.waits = progress.decay_waits = 0
+    elif due:
+        progress.waits += 1
+        progress.decay_waits += 1
+    if progress.decay_waits >= config.decay_patience:
+        progress.decays, progress.decay_waits = progress.decays + 1, 0
+    progress.seconds = team.chiefs(progress.seconds + time.perf_counter() - start)
+    run.append_metrics(
+        {
+            "kind": "dev",
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "bleu": found.bleu,
+            "loss": found.loss,
+            "best": best,
+            "seconds": round(progress.seconds, 2),
+        }
+    )
+    # Told before it is saved: a run continued from this checkpoint will not tell of it again.
+    reporter.validation(progress, found, best)
+    if best:
+        run.save(BEST, arrays_of(by_path(trainer.model.weights)), dataclasses.asdict(progress))
+    _save(run, trainer, progress)
+
+
+def _save(run: Run, trainer: Trainer, progress: Progress) -> None:
+    run.save(LAST, trainer.arrays(), dataclasses.asdict(progress))
+
+
+def _over(config: TrainConfig, progress: Progress) -> str:
+    """Why training is over; empty if it is not."""
+    if progress.epoch > config.max_epochs:
+        return f"{config.max_epochs} epochs done (train.max_epochs)"
+    if config.patience and progress.waits >= config.patience:
+        return f"no better dev BLEU in {progress.waits} validations (train.patience)"
+    if 0 < config.max_steps <= progress.step:
+        return f"{progress.step} updates done (train.max_steps)"
+    if _late(config, progress):
+        return f"{config.max_minutes:g} minutes over (train.max_minutes)"
+    return ""
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the update at hand is finished; a second Ctrl-C stops at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    with handled(stop, signal.SIGINT, signal.SIGTERM):
+        yield stopped

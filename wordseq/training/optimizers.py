@@ -1,0 +1,142 @@
+"""Update rules by name, the step size over time, and one compiled update."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from wordseq.config.schema import TrainConfig
+
+OPTIMIZERS: Mapping[str, Callable[[TrainConfig], keras.optimizers.Optimizer]] = MappingProxyType(
+    {
+        "adam": lambda train: keras.optimizers.Adam(train.learning_rate, epsilon=1e-8),
+        "adamw": lambda train: keras.optimizers.AdamW(
+            train.learning_rate, weight_decay=train.weight_decay, epsilon=1e-8
+        ),
+        "sgd": lambda train: keras.optimizers.SGD(train.learning_rate),
+        "rmsprop": lambda train: keras.optimizers.RMSprop(train.learning_rate),
+        "adadelta": lambda train: keras.optimizers.Adadelta(train.learning_rate),
+    }
+)
+
+
+def learning_rate(train: TrainConfig, step: int, epoch: int, decays: int) -> float:
+    """The step size of an update.
+
+    Linear from 0 to `train.learning_rate` over `train.warmup_steps`, then by `train.schedule`: constant; plateau, times
+    `train.decay` for each decay; exponential, times `train.decay` each epoch after the first; inverse_sqrt, times
+    sqrt(warmup_steps / step) (Vaswani et al. 2017, equation 3, scaled to its peak).
+
+    Args:
+        train: settings.
+        step: updates so far, this one included.
+        epoch: counted from 1.
+        decays: how often dev BLEU stood still for `train.decay_patience` validations.
+    """
+    warmup = max(1, train.warmup_steps)
+    factors = {
+        "constant": 1.0,
+        "plateau": train.decay**decays,
+        "exponential": train.decay ** (epoch - 1),
+        "inverse_sqrt": (warmup / max(step, warmup)) ** 0.5,
+    }
+    return train.learning_rate * min(1.0, step / warmup) * factors[train.schedule]
+
+
+GROUPS = 2
+"""The weights are updated in so many groups of about equal size, side by side."""
+
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+
+
+class Updater:
+    """An optimizer with clipping, each pass over the weights compiled.
+
+    Args:
+        train: settings.
+        variables: the weights to train.
+        undecayed: those of them that `train.weight_decay` leaves alone.
+        compiled: whether the weights stand on one device, so that a pass can be compiled.
+    """
+
+    def __init__(
+        self,
+        train: TrainConfig,
+        variables: list[keras.Variable],
+        undecayed: Sequence[keras.Variable] = (),
+        compiled: bool = True,
+    ) -> None:
+        self.clip_norm = train.clip_norm
+        self.places = _groups([int(np.prod(variable.shape)) for variable in variables])
+        self.groups = [[variables[place] for place in places] for places in self.places]
+        self.optimizers = [OPTIMIZERS[train.optimizer](train) for _ in self.groups]
+        for optimizer, group in zip(self.optimizers, self.groups, strict=True):
+            if undecayed:
+                optimizer.exclude_from_weight_decay(list(undecayed))
+            optimizer.build(group)
+        # Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
+        updates = [_update(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
+        self._updates = [tf.function(update, jit_compile=True) for update in updates] if compiled else updates
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The step size of the updates that follow."""
+        for optimizer in self.optimizers:
+            optimizer.learning_rate.assign(rate)
+
+    def apply(self, shares: Sequence[Sequence[Gradient]], count: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """Update the weights by the mean gradient, clipped to `train.clip_norm` as a whole; its norm before clipping.
+
+        Where the norm is not finite, nothing is updated.
+
+        Args:
+            shares: what several parts of a batch add to the gradient, each in the order of the variables.
+            count: what the mean is over.
+        """
+        gradients = total(shares)
+        norm, scale = self.measure(gradients, count)
+        if tf.math.is_finite(norm):
+            self.update(gradients, scale)
+        return norm
+
+    def measure(self, gradients: Sequence[tf.Tensor], count: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
+        """The norm of the mean gradient, and what the summed one has to be multiplied by, clipping included."""
+        norm = tf.linalg.global_norm(gradients) / count
+        return norm, (self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else 1.0) / count
+
+    def update(self, gradients: Sequence[tf.Tensor], scale: tf.Tensor | None = None) -> None:
+        """Update the weights by gradients, times a factor."""
+        for update, places in zip(self._updates, self.places, strict=True):
+            update([gradients[place] for place in places], scale)
+
+
+def _update(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) -> Callable[..., None]:
+    """The update of a group by its gradients times a factor."""
+
+    def update(gradients: list[tf.Tensor], scale: tf.Tensor | None) -> None:
+        optimizer.apply(gradients if scale is None else [gradient * scale for gradient in gradients], group)
+
+    return update
+
+
+def _groups(sizes: Sequence[int]) -> list[list[int]]:
+    """Places of the weights of each group, so that the groups are about as large as each other."""
+    groups: list[list[int]] = [[] for _ in range(min(GROUPS, len(sizes)))]
+    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        min(groups, key=lambda group: sum(sizes[k] for k in group)).append(place)
+    return [sorted(group) for group in groups]
+
+
+def total(shares: Sequence[Sequence[Gradient]]) -> list[tf.Tensor]:
+    """The gradient of each weight, of what several parts of a batch add to it."""
+    return [_add(parts) for parts in zip(*shares, strict=True)]
+
+
+def _add(parts: Sequence[Gradient]) -> tf.Tensor:
+    """One weight's gradient. Rows of an embedding are brought together before they become a whole matrix."""
+    if isinstance(parts[0], tf.IndexedSlices):
+        values, indices = (tf.concat([getattr(part, name) for part in parts], 0) for name in ("values", "indices"))
+        return tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0])
+    return tf.add_n([tf.convert_to_tensor(part) for part in parts])

@@ -1,0 +1,279 @@
+"""What the commands do: prepare and train a run, score it, translate with it, describe it."""
+
+import dataclasses
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wordseq.batches.batching import EpochPlan, padding_share, plan_epoch
+from wordseq.batches.id_store import IdStore
+from wordseq.batches.prepare import Prepared, prepare_corpus
+from wordseq.config.load import config_to_dict
+from wordseq.config.schema import Config
+from wordseq.data.cleaning import describe, split_report
+from wordseq.decoding.translator import Translator
+from wordseq.models.build import make_model
+from wordseq.models.matmul import resolve_precision
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.word_vectors import check_vectors, read_vectors
+from wordseq.runs.checkpoint import Arrays
+from wordseq.runs.folder import DATA_FILE, PRETRAINED, SPLIT_FILE, Follower, Run
+from wordseq.runs.reading import HELD_OUT_FILE, MEMORY_FILE
+from wordseq.system.errors import UserError
+from wordseq.system.locks import locked
+from wordseq.system.platform import commit, machine, peak_memory
+from wordseq.text.vocab import TextCodec
+from wordseq.training import tensorboard
+from wordseq.training.distributed import ALONE, Team
+from wordseq.training.loop import Progress, Reporter, train
+from wordseq.training.progress import TrainingProgress
+from wordseq.training.validation import Validator
+
+Say = Callable[[str], None]
+
+PREPARED_FOLDER = ".prepared"
+"""Beside the run folders: the ids of their corpora, shared by all runs on the same data; see `preparing`."""
+
+LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "save_minutes", "tensorboard")
+"""Settings of [train] that may change when a run is continued: when to stop or save, what to show, not what to compute."""
+
+
+def train_run(
+    config: Config, folder: Path, mirror: Path | None = None, say: Say = print, team: Team = ALONE
+) -> Progress:
+    """Train into `folder`, from where it stopped if it holds the same run.
+
+    All processes of a team call this; the chief's folder is the run, and that of the others is only the place beside which
+    they prepare their data: it may be the same folder, or one on a disk of their own.
+
+    Raises:
+        UserError: the settings, the data or the folder cannot be used, or another process trains into it.
+        Stopped: interrupted, and saved.
+    """
+    config = _resolved(config, team)
+    run = Run(folder) if team.chief else Follower(folder)
+    if team.chief:
+        _check_folder(run, config)
+    _check_place(run)
+    if not run.begun:
+        for path in _vector_files(config).values():
+            check_vectors(path, config.model.embed_dim)
+    if not team.chief:
+        return _train(run, config, mirror, say, team)
+    with locked(folder):
+        _check_folder(run, config)  # Another process may have begun it in between.
+        return _train(run, config, mirror, say, team)
+
+
+def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) -> Progress:
+    cache = run.folder.parent / PREPARED_FOLDER
+    corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
+    for line in describe(corpus):
+        say(line)
+    (src, tgt), stores = corpus.codecs, corpus.stores
+    _check_lengths(config, corpus)
+    team.check_equal(_digests(corpus), "the training data")
+    _begin(run, config, corpus)
+    for line in _describe_data(run, (src, tgt)):
+        say(line)
+    with team.scope():
+        model = make_model(
+            config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
+        )
+        _set_vectors(run, model, _vector_files(config))
+    say(_describe_job(config, model, stores))
+    translator = Translator(model, src, tgt, config, run.tgt_per_src)
+    with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
+        told: Reporter = reporter
+        if config.train.tensorboard and team.chief:
+            say(tensorboard.how_to_look(run.folder))
+            told = tensorboard.Board(run, reporter)
+        validator = Validator(translator, corpus.dev)
+        progress = train(run, model, stores[0], stores[1], config.train, validator, told, team)
+    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
+    return progress
+
+
+def _resolved(config: Config, team: Team) -> Config:
+    """The settings with what the chief's machine decides written into them, so that a run goes on the same way on another.
+
+    Raises:
+        UserError: a process of the team has other settings, or the parts of a batch cannot be dealt out evenly.
+    """
+    sections = {name: table for name, table in config_to_dict(config).items() if name != "data"}
+    team.check_equal({f"{name}.{key}": table[key] for name, table in sections.items() for key in table}, "settings")
+    train = config.train
+    precision, shards = team.chiefs([resolve_precision(train.precision), train.shards or team.parts])
+    if shards % team.replicas:
+        raise UserError(
+            f"train.shards = {shards}: the parts of a batch cannot be dealt out evenly to {team.replicas} devices; choose a "
+            "multiple of them (a run that was begun keeps its train.shards)"
+        )
+    return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
+
+
+def _digests(corpus: Prepared) -> dict[str, str]:
+    """What training sees of the data; equal for equal data."""
+    found = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
+    sides = zip(("source", "target"), corpus.codecs, strict=True)
+    return found | {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
+
+
+def _check_folder(run: Run, config: Config) -> None:
+    """A folder may be absent, be empty, hold the same run, or what was left of preparing one."""
+    if run.begun:
+        _check_same(run, config)
+    elif run.folder.exists() and not run.folder.is_dir():
+        raise UserError(f"{run.folder}: is a file; choose another --run")
+    elif run.folder.exists() and not run.unfinished and any(run.folder.iterdir()):
+        raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another --run")
+
+
+def _check_lengths(config: Config, corpus: Prepared) -> None:
+    """A model with an output for each input cannot give more tokens than it reads."""
+    if config.model.kind != "same_length":
+        return
+    src, tgt = corpus.stores
+    longer = np.flatnonzero(tgt.lengths > src.lengths)
+    if len(longer):
+        first = int(longer[0])
+        source, target = (
+            codec.to_text(store[first]) for codec, store in zip(corpus.codecs, corpus.stores, strict=True)
+        )
+        raise UserError(
+            f"model.kind = 'same_length' gives no more tokens than it reads, but {len(longer):,} of {len(src):,} training "
+            f"targets have more than their sources, {target!r} for {source!r} among them"
+        )
+
+
+def _check_place(run: Run) -> None:
+    """Preparing writes beside the run: where the run cannot be, say so before.
+
+    Raises:
+        OSError: names the run's folder.
+    """
+    try:
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(run.folder)) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(run.folder)) from None
+
+
+def _check_same(run: Run, config: Config) -> None:
+    before, now = config_to_dict(run.config), config_to_dict(config)
+    for section, table in now.items():
+        for key, value in table.items():
+            if before[section][key] != value and not (section == "train" and key in LIMITS):
+                raise UserError(
+                    f"{run.folder}: was begun with {section}.{key} = {before[section][key]!r}, now it is {value!r}; "
+                    f"choose another --run, or keep the setting (only train.{', train.'.join(LIMITS)} may change)"
+                )
+
+
+def _begin(run: Run, config: Config, corpus: Prepared) -> None:
+    """Write the run folder's fixed part, or check that it was written for the same data."""
+    split = split_report(corpus)
+    if run.begun:
+        before = run.read_json(SPLIT_FILE)
+        for part in ("train", "dev", "test"):
+            if _sha256_of(before, part, run.folder / SPLIT_FILE) != split[part]["sha256"]:
+                raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
+        run.write_config(config)
+        return
+    src, tgt = (len(store.flat) + len(store) for store in corpus.stores)
+    vectors, figures = _read_vectors(config, corpus)
+    data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage} | ({"pretrained": figures} if figures else {})
+    held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
+    run.begin(config, *corpus.codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out}, vectors)
+
+
+def _sha256_of(split: Any, part: str, where: Path) -> str:
+    try:
+        return str(split[part]["sha256"])
+    except (KeyError, TypeError):
+        raise UserError(f"{where}: damaged: no sha256 of the {part} data in it") from None
+
+
+def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> Iterator[str]:
+    """Sizes of the vocabularies and what they cover."""
+    found = run.read_json(DATA_FILE)
+    for side, codec in zip(("src", "tgt"), codecs, strict=True):
+        try:
+            shares = {part: found["coverage"][side][part]["share"] for part in ("train", "dev")}
+        except (KeyError, TypeError):
+            raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} side in it") from None
+        covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
+        yield f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}"
+    for side, figures in (found.get("pretrained") or {}).items():
+        yield _describe_vectors(run, side, figures)
+
+
+def _describe_vectors(run: Run, side: str, figures: dict[str, Any]) -> str:
+    """What vectors made elsewhere cover."""
+    model = run.config.model
+    try:
+        skipped = f"; {figures['skipped_lines']:,} bad lines left out" if figures["skipped_lines"] else ""
+        return (
+            f"{side} vectors{' (frozen)' if model.freeze_pretrained else ''}: {figures['found']:,} of "
+            f"{figures['vocabulary']:,} tokens of the vocabulary ({figures['share']:.1%}; {figures['lower_case']:,} in lower "
+            f"case only), {figures['token_share']:.1%} of training tokens; standard deviation {figures['deviation']:.2f}, "
+            f"of other tokens {model.embed_scale:g}{skipped}"
+        )
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} vectors in it") from None
+
+
+def _vector_files(config: Config) -> dict[str, Path]:
+    """Files of word vectors by side."""
+    named = {"src": config.model.pretrained_src, "tgt": config.model.pretrained_tgt}
+    return {side: Path(path) for side, path in named.items() if path}
+
+
+def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, Any]]:
+    """Vectors made elsewhere as arrays of the run, and by side what they cover."""
+    arrays: Arrays = {}
+    figures = {}
+    sides = dict(zip(("src", "tgt"), zip(corpus.codecs, corpus.stores, strict=True), strict=True))
+    for side, path in _vector_files(config).items():
+        codec, store = sides[side]
+        found = read_vectors(path, codec, config.model.embed_dim, config.data.on_bad_line)
+        arrays |= {f"{side}.ids": found.ids_n, f"{side}.vectors": found.vectors_ne}
+        figures[side] = found.coverage(codec, store)
+    return arrays, figures
+
+
+def _set_vectors(run: Run, model: Seq2Seq, sides: Iterable[str]) -> None:
+    """Start embeddings from the run's vectors; what a checkpoint has takes their place.
+
+    Raises:
+        UserError: the run's file of them is missing or damaged.
+    """
+    for side in sides:
+        arrays, _ = run.load(PRETRAINED)
+        try:
+            ids_n, vectors_ne = arrays[f"{side}.ids"], arrays[f"{side}.vectors"]
+            model.set_vectors(side, ids_n, vectors_ne, freeze=model.config.freeze_pretrained)
+        except Exception as error:  # Whatever does not fit: a missing array, an id or a size of another model.
+            raise UserError(f"{run.folder / PRETRAINED}.npz: damaged: {error}") from None
+
+
+def _describe_job(config: Config, model: Seq2Seq, stores: tuple[IdStore, ...]) -> str:
+    """What is about to be trained, on what."""
+    plan = _plan(config, stores)
+    return (
+        f"model: {config.model.cell}, {model.count_params():,} parameters, {config.train.precision} products; "
+        f"{len(plan):,} batches an epoch, {padding_share(stores[0], stores[1], plan):.1%} padding"
+    )
+
+
+def _plan(config: Config, stores: tuple[IdStore, ...]) -> EpochPlan:
+    """The batches of the first epoch."""
+    train = config.train
+    return plan_epoch(
+        stores[0], stores[1], seed=train.seed, epoch=1, batch_size=train.batch_size, batch_tokens=train.batch_tokens
+    )

@@ -1,0 +1,140 @@
+"""What TensorBoard shows of a training: losses, dev BLEU, step size, sample translations, in RUN/tensorboard.
+
+Writing needs TensorFlow alone; `tensorboard --logdir RUN` needs the extra `tensorboard`. metrics.jsonl is what counts: where a
+run is continued its figures are written anew from there, so that no update is there twice or missing, whatever ended the
+process before.
+"""
+
+import importlib.util
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
+from tensorflow.core.util.event_pb2 import Event, SessionLog
+
+from wordseq.evaluation.tables import escape_markdown, markdown_table
+from wordseq.runs.folder import Run
+from wordseq.training.loop import Progress, Reporter, Validation
+
+FOLDER = "tensorboard"
+
+FILES = "events.out.tfevents.*"
+"""TensorBoard reads what is named so, in the order of the names."""
+
+TAGS: Mapping[str, Mapping[str, str]] = {
+    "train": {
+        "loss": "loss/train",
+        "learning_rate": "train/learning_rate",
+        "gradient_norm": "train/gradient_norm",
+        "tokens_per_second": "train/tokens_per_second",
+        "teacher_forcing": "train/teacher_forcing",
+    },
+    "dev": {"loss": "loss/dev", "bleu": "bleu/dev"},
+}
+"""By kind and key of an entry in metrics.jsonl."""
+
+SAMPLES = "samples/dev"
+
+
+class Board:
+    """A reporter that writes event files and passes everything on to another one.
+
+    Args:
+        run: where they go.
+        reporter: is told everything too.
+    """
+
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self.run, self.reporter = run, reporter
+        self._writer: Any = None  # a TFRecordWriter from the first event on, when the log is that of the checkpoint
+        self._start = 0.0
+
+    def step(self, progress: Progress, entry: dict[str, Any] | None) -> None:
+        """See `training.Reporter`."""
+        self.reporter.step(progress, entry)
+        if self._writer is None:
+            self._open(progress)
+        elif entry:
+            self._write(self._scalars(entry))
+
+    def validation(self, progress: Progress, found: Validation, best: bool) -> None:
+        """See `training.Reporter`."""
+        self.reporter.validation(progress, found, best)
+        if self._writer is None:
+            self._open(progress)
+        else:
+            entry = {"kind": "dev", "step": progress.step, "seconds": progress.seconds}
+            self._write(self._scalars({**entry, "bleu": found.bleu, "loss": found.loss}))
+        if found.samples:
+            self._write([_samples(found, progress.step, self._start + progress.seconds)])
+
+    def note(self, text: str) -> None:
+        """See `training.Reporter`."""
+        self.reporter.note(text)
+
+    def _open(self, progress: Progress) -> None:
+        """Begin a file with all that metrics.jsonl has, and with the samples before this update; it replaces the others."""
+        folder = self.run.folder / FOLDER
+        folder.mkdir(exist_ok=True)
+        old = sorted(folder.glob(FILES))
+        # The time axis is that of training, without the pauses.
+        self._start = time.time() - progress.seconds
+        samples = {event.step: event for path in old for event in read_events(path) if _is_sample(event)}
+        self._writer = tf.io.TFRecordWriter(str(folder / _next_name(old)))
+        head = [Event(wall_time=self._start, file_version="brain.Event:2")]
+        # A TensorBoard that is open forgets what it read from the files before.
+        head.append(Event(wall_time=self._start, step=0, session_log=SessionLog(status=SessionLog.START)))
+        self._write(head)
+        for entry in self.run.metrics():
+            self._write(self._scalars(entry))
+        self._write(samples[step] for step in sorted(samples) if step < progress.step)
+        for path in old:
+            path.unlink(missing_ok=True)
+
+    def _scalars(self, entry: Mapping[str, Any]) -> Iterator[Event]:
+        tags = TAGS.get(str(entry.get("kind")), {})
+        values = [Summary.Value(tag=tag, simple_value=entry[key]) for key, tag in tags.items() if key in entry]
+        if values:
+            when = self._start + entry.get("seconds", 0.0)
+            yield Event(wall_time=when, step=entry["step"], summary=Summary(value=values))
+
+    def _write(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._writer.write(event.SerializeToString())
+        self._writer.flush()
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """The events of a file, up to one that a kill cut off."""
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            yield Event.FromString(record)
+    except tf.errors.DataLossError:
+        return
+
+
+def how_to_look(folder: Path) -> str:
+    """What to type to see the training in a run folder."""
+    missing = "" if importlib.util.find_spec("tensorboard") else "; it needs: pip install 'wordseq[tensorboard]'"
+    return f"to watch: tensorboard --logdir {folder}{missing}"
+
+
+def _next_name(old: Iterable[Path]) -> str:
+    """A name after all others; the number is the time, but for two within a second."""
+    numbers = [int(part) for path in old if (part := path.name.split(".")[3]).isdecimal()]
+    return FILES.replace("*", f"{max([int(time.time()), *(number + 1 for number in numbers)]):010d}.wordseq")
+
+
+def _samples(found: Validation, step: int, when: float) -> Event:
+    rows = [tuple(map(escape_markdown, sample)) for sample in found.samples]
+    text = markdown_table(("Source", "Reference", "Hypothesis"), rows)
+    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+    value = Summary.Value(tag=SAMPLES, metadata=metadata, tensor=tf.make_tensor_proto(text.encode()))
+    return Event(wall_time=when, step=step, summary=Summary(value=[value]))
+
+
+def _is_sample(event: Event) -> bool:
+    return any(value.tag == SAMPLES for value in event.summary.value)

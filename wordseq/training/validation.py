@@ -1,0 +1,29 @@
+"""Validation while training: BLEU of greedy translations of the dev split, and its loss."""
+
+import dataclasses
+
+from wordseq.data.splits import HeldOut
+from wordseq.decoding.translator import Translator
+from wordseq.evaluation.evaluate import reference_nats
+from wordseq.evaluation.metrics import bleu
+from wordseq.training.loop import Validation
+
+SAMPLES = 2
+"""Dev translations shown at each validation."""
+
+
+class Validator:
+    """Looks at the dev set: BLEU of greedy translations, loss of the first references, a few samples."""
+
+    def __init__(self, translator: Translator, dev: HeldOut) -> None:
+        self.translator, self.dev = translator, dev
+        self.greedy = dataclasses.replace(translator.config.decode, beam_size=1, copy_unknown=False)
+
+    def __call__(self) -> Validation:
+        """See `training.Validation`."""
+        hyps = [found[0].text for found in self.translator.translate(self.dev.sources, self.greedy)]
+        nats, tokens = reference_nats(self.translator, self.dev)
+        shown = [i * len(hyps) // SAMPLES for i in range(min(SAMPLES, len(hyps)))]
+        samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]
+        tokenize = "none" if self.translator.config.data.pretokenized else "13a"
+        return Validation(bleu(hyps, self.dev.references, tokenize=tokenize), nats / tokens, samples)
