@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from wordseq.config.schema import CELLS
-from wordseq.phrasebook import Pair, phrasebook
+from wordseq.data.pairs import Pair
+from wordseq.data.synthetic import phrasebook
 
 ROOT = Path(__file__).parents[1]
 TINY = (

@@ -34,10 +34,10 @@ from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import PARTS, SIDES, Hashes, Segment, make_segments
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_held_out
+from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines, digest_of, is_stream
 from wordseq.data.sources import Origin, find_origin
 from wordseq.data.splits import HeldOut, audit_parts, held_out_parts, key_digest, sizes
-from wordseq.phrasebook import Pair
 from wordseq.system.errors import UserError
 from wordseq.system.files import ArrayFile
 from wordseq.system.locks import try_lock

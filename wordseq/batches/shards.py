@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from wordseq.config.schema import DataConfig
 from wordseq.data.cleaning import Counts, clean
-from wordseq.data.readers.lines import Row
+from wordseq.data.pairs import Pair, Row
 from wordseq.data.splits import draw_digest, group_key, key_digest, pair_digest, sha256
-from wordseq.phrasebook import Pair
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import Tokenizer, train_tokenizer
 

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from wordseq.config.schema import DataConfig
-from wordseq.data.readers.lines import BadLines, Row
+from wordseq.data.pairs import Pair, Row
+from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.parallel import read_parallel
 from wordseq.data.sources import Origin
 from wordseq.data.splits import HeldOut
-from wordseq.phrasebook import Pair
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import describe_counts, normalise, prepare
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from wordseq.config.schema import DataConfig
 from wordseq.data.cleaning import Counts, clean, finish, read_held_out
+from wordseq.data.pairs import Pair
 from wordseq.data.public import DEFAULT_FOLDER
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import Origin, find_origin
 from wordseq.data.splits import HeldOut, Split, audit, draw, split_by_source
-from wordseq.phrasebook import Pair
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.data.pairs import Pair, Row
 from wordseq.data.public import DATASETS, DEFAULT_FOLDER, OPEN_NAMES, find_dataset, get
-from wordseq.data.readers.lines import BadLines, Row
+from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.parallel import read_parallel
 from wordseq.data.readers.tsv import read_pairs
 from wordseq.data.synthetic import SYNTHETIC, make
-from wordseq.phrasebook import Pair
 from wordseq.system.errors import UserError
 
 GROUPED = "grouped by source, drawn by hash"

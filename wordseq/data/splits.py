@@ -8,7 +8,7 @@ from typing import Any
 
 import regex
 
-from wordseq.phrasebook import Pair
+from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
 
 HASH_DIGITS = 16

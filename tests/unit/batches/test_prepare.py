@@ -24,7 +24,7 @@ from wordseq.batches.shards import PARTS, Segment, number_words
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.cleaning import describe, split_report
 from wordseq.data.in_memory import load_corpus
-from wordseq.phrasebook import Pair
+from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec, build_vocab, coverage, train_codec

@@ -11,9 +11,9 @@ import pytest
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.cleaning import describe, split_report
 from wordseq.data.in_memory import Corpus, load_corpus
+from wordseq.data.pairs import Pair
 from wordseq.data.sources import check_source
 from wordseq.data.synthetic import SYNTHETIC
-from wordseq.phrasebook import Pair
 from wordseq.system.errors import UserError
 
 MIRROR = Path(os.environ.get("WORDSEQ_MIRROR") or Path(__file__).resolve().parents[4] / "shared" / "data")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wordseq.data.readers.lines import BadLines, Row, read_sentences
+from wordseq.data.pairs import Row
+from wordseq.data.readers.lines import BadLines, read_sentences
 from wordseq.data.readers.parallel import read_parallel
 from wordseq.data.readers.tsv import read_pairs
 from wordseq.system.errors import UserError

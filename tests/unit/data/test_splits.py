@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, Split, audit, draw, group_key, split_by_source
-from wordseq.phrasebook import Pair
 from wordseq.system.errors import UserError
 
 WORDS = ("go", "Go", "stop", "we", "well", "tom")

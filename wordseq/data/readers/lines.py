@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from wordseq.system.errors import UserError
 
@@ -22,14 +22,6 @@ SHOWN_BAD_LINES = 3
 
 MAX_LINE_BYTES = 2**26
 """A longer line is no sentence; a file without line ends, or a packed one of nothing but zeros, shall not fill the memory."""
-
-
-class Row(NamedTuple):
-    """A sentence pair as it stands in the file, and the number of its line from 1."""
-
-    number: int
-    src: str
-    tgt: str
 
 
 class BadLines:

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from wordseq.data.readers.lines import BadLines, Row, read_lines
+from wordseq.data.pairs import Row
+from wordseq.data.readers.lines import BadLines, read_lines
 from wordseq.system.errors import UserError
 
 

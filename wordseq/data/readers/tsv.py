@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from wordseq.data.readers.lines import BadLines, Row, read_lines
+from wordseq.data.pairs import Row
+from wordseq.data.readers.lines import BadLines, read_lines
 
 
 def read_pairs(path: Path, bad: BadLines) -> Iterator[Row]:

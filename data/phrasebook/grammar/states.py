@@ -1,7 +1,6 @@
 """Sentence patterns of the phrasebook: how people and things are, what they have, where they are."""
 
-from wordseq.phrasebook.draw import Draw, pick_who, with_your
-from wordseq.phrasebook.grammar import (
+from grammar.clauses import (
     MIDDLES,
     Entry,
     NounPhrase,
@@ -14,7 +13,8 @@ from wordseq.phrasebook.grammar import (
     statement,
     words,
 )
-from wordseq.phrasebook.lexicon import (
+from grammar.draw import Draw, pick_who, with_your
+from grammar.lexicon import (
     ABSOLUTE,
     ATTRIBUTES,
     BUILDINGS,
@@ -47,7 +47,7 @@ from wordseq.phrasebook.lexicon import (
     adjectives,
     nouns,
 )
-from wordseq.phrasebook.morphology import elide, en_be, en_plural, fr_agree, fr_de, fr_plural, fr_present
+from grammar.morphology import elide, en_be, en_plural, fr_agree, fr_de, fr_plural, fr_present
 
 # --- To be and to have ---
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from wordseq.phrasebook.grammar import (
+from grammar.clauses import (
     PRONOUNS,
     YOU,
     Entry,
@@ -15,7 +15,7 @@ from wordseq.phrasebook.grammar import (
     fr_from_country,
     fr_to_country,
 )
-from wordseq.phrasebook.lexicon import (
+from grammar.lexicon import (
     ATTRIBUTES,
     CITIES,
     COUNTRIES,
@@ -35,7 +35,7 @@ from wordseq.phrasebook.lexicon import (
     Phrase,
     nouns,
 )
-from wordseq.phrasebook.morphology import fr_a
+from grammar.morphology import fr_a
 
 T = TypeVar("T")
 

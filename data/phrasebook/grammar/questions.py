@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from wordseq.phrasebook.draw import TIMES, Draw, pick_asked, some_action
-from wordseq.phrasebook.grammar import (
+from grammar.clauses import (
     Entry,
     Subject,
     VerbPhrase,
@@ -15,8 +14,9 @@ from wordseq.phrasebook.grammar import (
     fr_questions,
     words,
 )
-from wordseq.phrasebook.lexicon import HABIT_TIMES, HAVE_IDIOMS, PREDICATES, nouns
-from wordseq.phrasebook.morphology import elide, en_plural, fr_agree, fr_agree_participle, fr_participle, fr_plural
+from grammar.draw import TIMES, Draw, pick_asked, some_action
+from grammar.lexicon import HABIT_TIMES, HAVE_IDIOMS, PREDICATES, nouns
+from grammar.morphology import elide, en_plural, fr_agree, fr_agree_participle, fr_participle, fr_plural
 
 # --- Questions ---
 

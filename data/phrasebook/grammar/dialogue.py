@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from wordseq.phrasebook.draw import ACTIONS, NAMED, TIMES, TO, Draw, as_phrase, kin_dets, pick_who
-from wordseq.phrasebook.grammar import (
+from grammar.clauses import (
     SHE,
     WE,
     YOU,
@@ -16,8 +15,9 @@ from wordseq.phrasebook.grammar import (
     statement,
     words,
 )
-from wordseq.phrasebook.lexicon import NEXT_TIMES, RECENT_TIMES, RELATIVES, Phrase, adjectives, nouns
-from wordseq.phrasebook.morphology import base_verb, elide, en_plural, fr_a, fr_imperative, fr_plural, is_reflexive
+from grammar.draw import ACTIONS, NAMED, TIMES, TO, Draw, as_phrase, kin_dets, pick_who
+from grammar.lexicon import NEXT_TIMES, RECENT_TIMES, RELATIVES, Phrase, adjectives, nouns
+from grammar.morphology import base_verb, elide, en_plural, fr_a, fr_imperative, fr_plural, is_reflexive
 
 # --- Pronouns ---
 

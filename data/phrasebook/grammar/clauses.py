@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from wordseq.phrasebook.lexicon import NUMBERS, Adjective, Noun
-from wordseq.phrasebook.morphology import (
+from grammar.lexicon import NUMBERS, Adjective, Noun
+from grammar.morphology import (
     NEGATIVES,
     VerbGroup,
     elide,

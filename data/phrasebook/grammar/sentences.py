@@ -2,17 +2,7 @@
 
 from dataclasses import replace
 
-from wordseq.phrasebook.draw import (
-    ACTIONS,
-    BARE,
-    Draw,
-    as_phrase,
-    future_phrase,
-    kin_dets,
-    pick_other,
-    pick_who,
-)
-from wordseq.phrasebook.grammar import (
+from grammar.clauses import (
     HE,
     MIDDLES,
     SHE,
@@ -26,7 +16,17 @@ from wordseq.phrasebook.grammar import (
     statement,
     words,
 )
-from wordseq.phrasebook.lexicon import (
+from grammar.draw import (
+    ACTIONS,
+    BARE,
+    Draw,
+    as_phrase,
+    future_phrase,
+    kin_dets,
+    pick_other,
+    pick_who,
+)
+from grammar.lexicon import (
     ADJECTIVES,
     GARMENTS,
     HAVE_IDIOMS,
@@ -37,7 +37,7 @@ from wordseq.phrasebook.lexicon import (
     adjectives,
     nouns,
 )
-from wordseq.phrasebook.morphology import (
+from grammar.morphology import (
     fr_agree,
     fr_agree_participle,
     fr_participle,

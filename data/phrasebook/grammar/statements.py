@@ -1,6 +1,18 @@
 """Sentence patterns of the phrasebook: what people do, did and will do, and where they go."""
 
-from wordseq.phrasebook.draw import (
+from grammar.clauses import (
+    Entry,
+    NounPhrase,
+    Subject,
+    VerbPhrase,
+    Who,
+    en_clause,
+    entry,
+    fr_clause,
+    statement,
+    words,
+)
+from grammar.draw import (
     ACTIONS,
     BARE,
     COUNTS,
@@ -18,19 +30,7 @@ from wordseq.phrasebook.draw import (
     plain,
     some_action,
 )
-from wordseq.phrasebook.grammar import (
-    Entry,
-    NounPhrase,
-    Subject,
-    VerbPhrase,
-    Who,
-    en_clause,
-    entry,
-    fr_clause,
-    statement,
-    words,
-)
-from wordseq.phrasebook.lexicon import (
+from grammar.lexicon import (
     FREQUENCIES,
     FUTURE_TIMES,
     HABIT_TIMES,
@@ -44,7 +44,7 @@ from wordseq.phrasebook.lexicon import (
     SOON_TIMES,
     nouns,
 )
-from wordseq.phrasebook.morphology import en_be, fr_infinitive
+from grammar.morphology import en_be, fr_infinitive
 
 # --- Actions ---
 

@@ -1,7 +1,8 @@
 """The phrasebook: English sentences with all their French translations, from a hand-written synchronous grammar.
 
-Lexicon (`lexicon`), inflection (`morphology`), phrases and clauses in both languages at once
-(`grammar`) and sentence patterns (the other `phrasebook_*` modules) are apart; here they are sampled.
+Its modules are the words (`lexicon`), inflection (`morphology`), phrases and clauses in both languages at once (`clauses`),
+random choices (`draw`) and the sentence patterns (all others). Here the patterns are sampled; `python -m grammar` writes
+the result into the package wordseq.
 
 Conventions where English leaves something open: "you" is both "tu" and polite "vous" (one man), other speakers and
 "they" are masculine, "I like" is "aimer", "I love" is "adorer" for things and "aimer" for people.
@@ -10,18 +11,9 @@ Conventions where English leaves something open: "you" is both "tu" and polite "
 import random
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
-from wordseq.phrasebook import comparisons, dialogue, facts, questions, sentences, statements, states
-from wordseq.phrasebook.draw import Draw, Pattern
-
-
-class Pair(NamedTuple):
-    """A source sentence and one of its translations."""
-
-    src: str
-    tgt: str
-
+from grammar import comparisons, dialogue, facts, questions, sentences, statements, states
+from grammar.draw import Draw, Pattern
 
 # Distinct English sentences of each pattern.
 QUOTAS: Mapping[Pattern, int] = MappingProxyType(
@@ -81,25 +73,21 @@ QUOTAS: Mapping[Pattern, int] = MappingProxyType(
         sentences.relative_that: 240,
     }
 )
+_SEED = 1
 _TRIES = 60
 
 
-def phrasebook(seed: int = 1) -> list[Pair]:
-    """English-French pairs, the same for the same seed; the translations of a sentence follow each other."""
-    draw = Draw(seed)
+def sentence_pairs() -> list[tuple[str, str]]:
+    """English sentences with a French translation each; the translations of one sentence follow each other."""
+    draw = Draw(_SEED)
     found: dict[str, tuple[str, ...]] = {}
     for pattern, quota in QUOTAS.items():
-        _fill(found, pattern, quota, draw)
+        # Fewer where a pattern has run dry; of equal English sentences the first stays.
+        wanted = len(found) + quota
+        for _ in range(quota * _TRIES):
+            found.setdefault(*pattern(draw))
+            if len(found) == wanted:
+                break
     entries = list(found.items())
-    random.Random(seed).shuffle(entries)
-    return [Pair(english, french) for english, translations in entries for french in translations]
-
-
-def _fill(found: dict[str, tuple[str, ...]], pattern: Pattern, quota: int, draw: Draw) -> None:
-    """Add `quota` new sentences of a pattern, fewer where it has run dry; what came first stays."""
-    wanted = len(found) + quota
-    for _ in range(quota * _TRIES):
-        english, french = pattern(draw)
-        found.setdefault(english, french)
-        if len(found) == wanted:
-            return
+    random.Random(_SEED).shuffle(entries)
+    return [(english, french) for english, translations in entries for french in translations]

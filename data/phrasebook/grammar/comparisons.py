@@ -1,15 +1,6 @@
 """Sentence patterns of the phrasebook: comparisons, superlatives, who is who and what is what."""
 
-from wordseq.phrasebook.draw import (
-    FAMILY,
-    NAMED,
-    Draw,
-    kin_dets,
-    pick_other,
-    pick_who,
-    with_your,
-)
-from wordseq.phrasebook.grammar import (
+from grammar.clauses import (
     Entry,
     NounPhrase,
     Subject,
@@ -18,7 +9,16 @@ from wordseq.phrasebook.grammar import (
     fr_from_country,
     statement,
 )
-from wordseq.phrasebook.lexicon import (
+from grammar.draw import (
+    FAMILY,
+    NAMED,
+    Draw,
+    kin_dets,
+    pick_other,
+    pick_who,
+    with_your,
+)
+from grammar.lexicon import (
     ADJECTIVES,
     ATTRIBUTES,
     CLOTHES,
@@ -33,7 +33,7 @@ from wordseq.phrasebook.lexicon import (
     adjectives,
     nouns,
 )
-from wordseq.phrasebook.morphology import (
+from grammar.morphology import (
     en_article,
     en_plural,
     fr_agree,

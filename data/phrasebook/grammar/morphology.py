@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wordseq.phrasebook.lexicon import (
+from grammar.lexicon import (
     EN_CONSONANT_SOUND,
     EN_DOUBLED,
     EN_IRREGULAR,

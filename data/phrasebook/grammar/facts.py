@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from wordseq.phrasebook.draw import IN_CITY, IN_COUNTRY, NAMED, Draw
-from wordseq.phrasebook.grammar import Entry, NounPhrase, Subject, VerbPhrase, en_question, entry, statement, words
-from wordseq.phrasebook.lexicon import (
+from grammar.clauses import Entry, NounPhrase, Subject, VerbPhrase, en_question, entry, statement, words
+from grammar.draw import IN_CITY, IN_COUNTRY, NAMED, Draw
+from grammar.lexicon import (
     CLOTHES,
     EVENTS,
     NOW_TIMES,
@@ -15,7 +15,7 @@ from wordseq.phrasebook.lexicon import (
     SOON_TIMES,
     nouns,
 )
-from wordseq.phrasebook.morphology import fr_de, fr_present
+from grammar.morphology import fr_de, fr_present
 
 # --- Time, money, weather ---
 
