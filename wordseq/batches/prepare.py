@@ -37,17 +37,17 @@ from wordseq.data.cleaning import Counts, finish, read_held_out
 from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines, digest_of, is_stream
 from wordseq.data.sources import Origin, find_origin
-from wordseq.data.splits import HeldOut, audit_parts, held_out_parts, key_digest, sizes
+from wordseq.data.splits import HELD_OUT_FILE, HeldOut, audit_parts, held_out_parts, key_digest, sizes
 from wordseq.system.errors import UserError
-from wordseq.system.files import ArrayFile
+from wordseq.system.files import ArrayFile, read_json, write_json
 from wordseq.system.locks import try_lock
-from wordseq.text.tokenizers import WordTokenizer, read_json, write_json
+from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import UNK_ID, TextCodec, coverage, train_codec, vocab_of_counts
 
 FORMAT = 1
 """Raised when the same text and settings would give other ids."""
 
-FIGURES_FILE, HELD_OUT_FILE, LOCK_FILE = "prepared.json", "held_out.json", "lock"
+FIGURES_FILE, LOCK_FILE = "prepared.json", "lock"
 
 SAY_EVERY = 1_000_000
 """A line for people after so many lines of text."""
@@ -92,18 +92,15 @@ class Prepared:
         Raises:
             UserError, OSError, ValueError, TypeError, KeyError: there is nothing, or it is damaged.
         """
-        figures, held_out = read_json(folder / FIGURES_FILE), read_json(folder / HELD_OUT_FILE)
+        figures = read_json(folder / FIGURES_FILE)
         src, tgt = (IdStore.open(*_store_paths(folder, side)) for side in SIDES)
         if not len(src) == len(tgt) == figures["split"]["train"]["pairs"]:
             raise ValueError(f"{len(src)} and {len(tgt)} sequences")
-        dev, test = (HeldOut(**held_out[part]) for part in ("dev", "test"))
-        dev.check()
-        test.check()
         return cls(
             (src, tgt),
             (TextCodec.load(folder, "src"), TextCodec.load(folder, "tgt")),
-            dev,
-            test,
+            HeldOut.load(folder, "dev"),
+            HeldOut.load(folder, "test"),
             {"corpus": name, **figures["counts"]},
             figures["split"],
             figures["coverage"],

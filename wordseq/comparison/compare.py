@@ -20,7 +20,8 @@ from wordseq.evaluation.metrics import DEFAULT_SEED, Score, bleu, rectangular, s
 from wordseq.evaluation.records import level_name
 from wordseq.evaluation.significance import PAIRED_DRAWS, PairedScore, paired_tests
 from wordseq.evaluation.tables import METRICS
-from wordseq.runs.reading import MEMORY_FILE, read_json
+from wordseq.runs.reading import MEMORY_FILE
+from wordseq.system.files import read_json
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
 
@@ -170,8 +171,7 @@ def train_speed(log: Iterable[Mapping[str, Any]]) -> float | None:
 
 def _training_took(folder: Path) -> dict[str, Any]:
     path = folder / MEMORY_FILE
-    found = read_json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _machine(found: object) -> str | None:

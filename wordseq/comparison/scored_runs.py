@@ -14,8 +14,9 @@ from wordseq.config.load import config_from_dict, config_to_dict, read_toml
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import rectangular
-from wordseq.runs.reading import checksum, is_number, read_json, read_lines_of, read_log, read_state, read_test
+from wordseq.runs.reading import checksum, is_number, read_lines_of, read_log, read_state, read_test
 from wordseq.system.errors import UserError
+from wordseq.system.files import read_json
 from wordseq.text.vocab import TextCodec
 
 _SHOWN_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
@@ -130,8 +131,6 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
         UserError: it is missing or damaged.
     """
     found = read_json(path)
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: damaged: expected a table")
     for key in _FIGURES:
         value = found.get(key, "nothing")
         if value is not None and not is_number(value):

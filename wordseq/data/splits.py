@@ -4,14 +4,19 @@ import hashlib
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import regex
 
 from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
+from wordseq.system.files import read_json
 
 HASH_DIGITS = 16
+
+HELD_OUT_FILE = "held_out.json"
+"""In the folder of a run or of a prepared corpus: `dev` and `test`, each a `HeldOut`."""
 
 # Punctuation, white space and control or format characters; symbols such as "+" carry meaning.
 _BETWEEN_WORDS = regex.compile(r"[\p{P}\p{Z}\p{C}]+")
@@ -29,14 +34,24 @@ class HeldOut:
     sources: list[str]
     references: list[list[str]]
 
-    def check(self) -> None:
-        """Check what was read from a file.
+    @classmethod
+    def load(cls, folder: Path, part: str) -> Self:
+        """The part "dev" or "test" in a folder's `HELD_OUT_FILE`.
 
         Raises:
-            ValueError, TypeError: it is not what the attributes are to be.
+            UserError: the file is missing or damaged.
         """
+        path = folder / HELD_OUT_FILE
+        try:
+            found = cls(**read_json(path)[part])
+            found._check()
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{path}: damaged: no {part} split in it") from None
+        return found
+
+    def _check(self) -> None:
         if not isinstance(self.sources, list) or len(self.sources) != len(self.references) or not self.sources:
-            raise ValueError("sources and references are to be lists of one length")
+            raise ValueError("sources and references must be lists of one length")
         if not all(isinstance(found, list) and found for found in self.references):
             raise ValueError("a source without references")
         for text in (*self.sources, *(text for found in self.references for text in found)):

@@ -1,6 +1,5 @@
 """The small records of evaluations that git tracks, and their table."""
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -11,6 +10,7 @@ from wordseq.evaluation.tables import METRICS, _signatures, escape_markdown, mar
 from wordseq.runs.describe import check_state, describe_run
 from wordseq.runs.folder import BEST, Run
 from wordseq.system.errors import UserError
+from wordseq.system.files import read_json
 from wordseq.system.platform import machine
 
 RECORD_FORMAT = 1
@@ -125,16 +125,10 @@ def level_name(data: Mapping[str, Any]) -> str:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON: {error}") from None
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != RECORD_FORMAT:
-        raise UserError(f"{path}: format is {found!r}, but a result of this version has {RECORD_FORMAT}")
-    return dict(record)
+    record = read_json(path)
+    if record.get("format") != RECORD_FORMAT:
+        raise UserError(f"{path}: format is {record.get('format')!r}, but a result of this version has {RECORD_FORMAT}")
+    return record
 
 
 def record_of(run: Run, result: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from wordseq.data.splits import HeldOut
+from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.system.errors import UserError
 
 _LOG_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
-HELD_OUT_FILE = "held_out.json"
 MEMORY_FILE = "memory.json"
 """In a run, of the process that ended its training: `peak_bytes`, the most memory it held, `machine` (see
 `provenance.machine`) and `wordseq` (see `provenance.commit`)."""
@@ -37,13 +36,7 @@ def read_held_out(folder: Path, part: str) -> HeldOut:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = folder / HELD_OUT_FILE
-    try:
-        found = HeldOut(**read_json(path)[part])
-        found.check()
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: damaged: no {part} split in it") from None
-    return found
+    return HeldOut.load(folder, part)
 
 
 def checksum(path: Path) -> str:
@@ -82,20 +75,6 @@ def read_state(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such checkpoint; has the run been trained?") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: damaged checkpoint: {error}") from None
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged: {error}") from None
 
 
 def is_number(value: object) -> bool:

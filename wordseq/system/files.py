@@ -1,17 +1,20 @@
-"""Writes a file so that it is either whole or as before."""
+"""Files written so that they are either complete or as before, and read with clear errors."""
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from wordseq.system.errors import UserError
 
 ASIDE = "????????"
 """What `write_atomically` adds to the name of a file that is not whole yet, as a pattern: .NAME.12345678."""
@@ -111,6 +114,44 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        UserError: it is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: the file is missing, cannot be read, is not JSON in UTF-8, or holds no object.
+    """
+    try:
+        found = json.loads(read_file(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: damaged: expected an object, got {type(found).__name__}")
+    return found
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write an object atomically, one value per line.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
+    write_atomically(path, (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 class ArrayFile:

@@ -4,7 +4,6 @@ Normalised text is what `wordseq.data.cleaning` hands out: NFC, single plain spa
 """
 
 import hashlib
-import json
 import random
 import re
 import sys
@@ -18,16 +17,13 @@ from typing import Any, Protocol, Self
 import regex
 
 from wordseq.system.errors import UserError
-from wordseq.system.files import write_atomically
+from wordseq.system.files import read_file, read_json, write_atomically, write_json
 
 JOINER = "\uffed"
 """Marks the side on which a symbol touches its neighbour, as in OpenNMT: `l ￭'￭ homme`."""
 
 MAX_TRAINING_SENTENCES = 1_000_000
 """SentencePiece learns from at most so many sentences; from more, a sample drawn with a fixed seed."""
-
-FORMAT = 1
-"""Version of the JSON files; see `read_json`."""
 
 
 class Tokenizer(Protocol):
@@ -290,7 +286,7 @@ class SentencePieceTokenizer:
             UserError: the file is missing, or not the one that was saved.
         """
         path = _model_path(folder, side)
-        model = _read_bytes(path)
+        model = read_file(path)
         if _sha256(model) != header.get("model_sha256"):
             raise UserError(f"{path}: damaged: its SHA-256 is not the one in {_header_path(folder, side).name}")
         try:
@@ -380,44 +376,12 @@ def _unescape(text: str, reserved: str) -> str:
     return text
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file that `write_json` wrote.
-
-    Raises:
-        UserError: the file is missing, is not UTF-8 or JSON, holds no object, or has another format version.
-    """
-    try:
-        values = json.loads(_read_bytes(path).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged: not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: damaged: expected an object, got {type(values).__name__}")
-    if values.get("format") != FORMAT:
-        raise UserError(f"{path}: format = {values.get('format')!r}; this version reads {FORMAT}")
-    return values
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write an object with the format version, one value a line."""
-    text = json.dumps({"format": FORMAT, **values}, ensure_ascii=False, indent=0) + "\n"
-    write_atomically(path, text.encode())
-
-
 def _header_path(folder: Path, side: str) -> Path:
     return folder / f"{side}.tokenizer.json"
 
 
 def _model_path(folder: Path, side: str) -> Path:
     return folder / f"{side}.spm.model"
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def _sha256(content: bytes) -> str:

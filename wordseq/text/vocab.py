@@ -12,14 +12,13 @@ from typing import Any, Self
 
 from wordseq.config.schema import DataConfig
 from wordseq.system.errors import UserError
+from wordseq.system.files import read_json, write_json
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
     load_tokenizer,
-    read_json,
     train_tokenizer,
-    write_json,
 )
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3

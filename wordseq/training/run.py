@@ -15,6 +15,7 @@ from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Config
 from wordseq.data.cleaning import describe, split_report
+from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
 from wordseq.models.build import make_model
 from wordseq.models.matmul import resolve_precision
@@ -22,7 +23,7 @@ from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.folder import DATA_FILE, PRETRAINED, SPLIT_FILE, Follower, Run
-from wordseq.runs.reading import HELD_OUT_FILE, MEMORY_FILE
+from wordseq.runs.reading import MEMORY_FILE
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory

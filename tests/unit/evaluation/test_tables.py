@@ -203,9 +203,10 @@ def test_records_are_read_in_order(tmp_path, record):
     ("content", "message"),
     [
         (None, "no such file"),
-        (b"{", "cannot be read as JSON"),
-        (b"\xff", "cannot be read as JSON"),
-        (b"[1]", "format is None, but a result of this version has 1"),
+        (b"{", "damaged: not JSON"),
+        (b"\xff", "damaged: not JSON"),
+        (b"[1]", "damaged: expected an object, got list"),
+        (b"{}", "format is None, but a result of this version has 1"),
         (b'{"format": 2}', "format is 2"),
     ],
 )

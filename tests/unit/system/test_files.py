@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults import TAKING, at_call, die, fail
 from tests.runs import files_of
-from wordseq.system.files import write_atomically
+from wordseq.system.errors import UserError
+from wordseq.system.files import read_json, write_atomically, write_json
 
 
 def test_write_atomically_replaces_and_leaves_nothing_aside(tmp_path):
@@ -123,3 +124,35 @@ def noting(done, name, call):
         return call(*arguments)
 
     return noted
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "no such file"),
+        (b"", "damaged: not JSON"),
+        (b'{"a": 1', "damaged: not JSON"),
+        (b"\xff{}", "damaged: not JSON"),
+        (b"[" * 100_000, "damaged: not JSON"),
+        (b"[]", "damaged: expected an object, got list"),
+        (b"null", "damaged: expected an object, got NoneType"),
+    ],
+)
+def test_json_that_cannot_be_used_is_named(tmp_path, content, complaint):
+    if content is not None:
+        (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(UserError, match=rf"x\.json: {complaint}") as error:
+        read_json(tmp_path / "x.json")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_in_place_of_json_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        read_json(tmp_path)
+
+
+def test_json_comes_back(tmp_path):
+    values = {"é": [1, "\u2028", None], "b": {"c": 0.1}}
+    write_json(tmp_path / "x.json", values)
+    assert read_json(tmp_path / "x.json") == values
+    assert "é" in (tmp_path / "x.json").read_text(encoding="utf-8")

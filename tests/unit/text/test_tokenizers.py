@@ -261,7 +261,7 @@ def test_a_damaged_model_is_named(tmp_path, trained, damage):
 
 def test_a_foreign_model_is_named(tmp_path):
     content = b"no model"
-    header = {"format": 1, "level": "bpe", "model_sha256": tokenizer_module._sha256(content)}
+    header = {"level": "bpe", "model_sha256": tokenizer_module._sha256(content)}
     (tmp_path / "src.tokenizer.json").write_text(json.dumps(header))
     (tmp_path / "src.spm.model").write_bytes(content)
     with pytest.raises(UserError, match=r"src\.spm\.model: not a SentencePiece model"):
@@ -275,12 +275,10 @@ def test_a_foreign_model_is_named(tmp_path):
         (b"\xff{}", "damaged: not JSON"),
         (b"[" * 100_000, "damaged: not JSON"),
         (b"[]", "damaged: expected an object, got list"),
-        (b"{}", "format = None; this version reads 1"),
-        (b'{"format": 2, "level": "word"}', "format = 2; this version reads 1"),
-        (b'{"format": 1}', "level = None; choose from bpe, char, unigram, word"),
-        (b'{"format": 1, "level": ["word"]}', r"level = \['word'\]; choose from"),
-        (b'{"format": 1, "level": "os.system"}', "level = 'os.system'; choose from"),
-        (b'{"format": 1, "level": "word", "pretokenized": 1}', "pretokenized must be true or false, got 1"),
+        (b"{}", "level = None; choose from bpe, char, unigram, word"),
+        (b'{"level": ["word"]}', r"level = \['word'\]; choose from"),
+        (b'{"level": "os.system"}', "level = 'os.system'; choose from"),
+        (b'{"level": "word", "pretokenized": 1}', "pretokenized must be true or false, got 1"),
     ],
 )
 def test_a_damaged_header_is_named(tmp_path, content, complaint):
