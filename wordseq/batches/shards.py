@@ -6,13 +6,9 @@ What only the whole corpus can tell (duplicates, which sources are held out, the
 
 import dataclasses
 import itertools
-import json
-import os
-import signal
-import subprocess
-import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +21,8 @@ from wordseq.data.cleaning import Counts, clean
 from wordseq.data.pairs import Pair, Row
 from wordseq.data.splits import draw_digest, group_key, key_digest, pair_digest, sha256
 from wordseq.system.errors import UserError
+from wordseq.system.platform import processors
+from wordseq.system.workers import Worker, WorkerError, serve
 from wordseq.text.tokenizers import Tokenizer, train_tokenizer
 
 SEGMENT_PAIRS = 50_000
@@ -181,7 +179,7 @@ def make_segments(
     """
     blocks = _blocks(rows)
     first = list(itertools.islice(blocks, 2))
-    workers = min(_processors(), MAX_WORKERS)
+    workers = min(processors(), MAX_WORKERS)
     tasks = ((Segment(folder, number), block) for number, block in enumerate(itertools.chain(first, blocks)))
     if len(first) < 2 or workers == 1:
         del first
@@ -189,8 +187,15 @@ def make_segments(
             yield segment, segment.make(block, data, distinct)
         return
     del first
-    with _Workers(workers, folder, data, distinct) as processes:
-        yield from processes.map(tasks)
+    options = {"folder": str(folder.resolve()), "data": dataclasses.asdict(data), "distinct": distinct}
+    with ExitStack() as stack:
+        processes = [stack.enter_context(Worker(__name__, options)) for _ in range(workers)]
+        try:
+            yield from _in_turn(processes, tasks)
+        except WorkerError as error:
+            raise UserError(
+                f"a process that prepared the data was lost ({error.reason}); is memory or disk full?"
+            ) from error
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -206,82 +211,23 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield block
 
 
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _in_turn(
+    workers: Sequence[Worker], tasks: Iterable[tuple[Segment, Sequence[Row]]]
+) -> Iterator[tuple[Segment, Counts]]:
+    """A process gets its next segment when it has given back the one before."""
+    waiting: list[tuple[Segment, Worker]] = []
+    for worker, (segment, rows) in zip(itertools.cycle(workers), tasks, strict=False):
+        if len(waiting) == len(workers):
+            first, oldest = waiting.pop(0)
+            yield first, Counts.from_dict(oldest.answer())
+        segment.write_rows(rows)
+        worker.tell("make", number=segment.number)
+        waiting.append((segment, worker))
+    for segment, worker in waiting:
+        yield segment, Counts.from_dict(worker.answer())
 
 
-class _Workers:
-    """Processes that make segments; a context manager. They end when their standard input does, so also when we are killed."""
-
-    def __init__(self, number: int, folder: Path, data: DataConfig, distinct: bool) -> None:
-        settings = json.dumps({"data": dataclasses.asdict(data), "distinct": distinct})
-        package = Path(__file__).resolve().parents[2]
-        paths = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
-        words = [sys.executable, "-m", "wordseq.batches.shards", str(folder.resolve()), settings]
-        self._all = [
-            subprocess.Popen(
-                words, env={**os.environ, "PYTHONPATH": paths}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            for _ in range(number)
-        ]
-
-    def __enter__(self) -> "_Workers":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._all:
-            process.kill()
-            process.communicate()
-
-    def map(self, tasks: Iterable[tuple[Segment, Sequence[Row]]]) -> Iterator[tuple[Segment, Counts]]:
-        """In turn: a process gets its next segment when it has given back the one before."""
-        waiting: list[tuple[Segment, subprocess.Popen[str]]] = []
-        for process, (segment, rows) in zip(itertools.cycle(self._all), tasks, strict=False):
-            if len(waiting) == len(self._all):
-                yield _result(*waiting.pop(0))
-            segment.write_rows(rows)
-            _tell(process, segment.number)
-            waiting.append((segment, process))
-        for segment, process in waiting:
-            yield _result(segment, process)
-
-
-def _tell(process: "subprocess.Popen[str]", number: int) -> None:
-    stdin = process.stdin
-    if stdin is not None:
-        try:
-            stdin.write(f"{number}\n")
-            stdin.flush()
-        except BrokenPipeError:
-            raise _lost(process) from None
-
-
-def _result(segment: Segment, process: "subprocess.Popen[str]") -> tuple[Segment, Counts]:
-    line = process.stdout.readline() if process.stdout else ""
-    if not line:
-        raise _lost(process)
-    found = json.loads(line)
-    if "error" in found:
-        raise OSError(found["errno"], found["error"], found["filename"])
-    return segment, Counts.from_dict(found)
-
-
-def _lost(process: "subprocess.Popen[str]") -> UserError:
-    return UserError(f"a process that prepared the data was lost (exit code {process.wait()}); is memory or disk full?")
-
-
-def _work(folder: Path, data: DataConfig, distinct: bool) -> None:
-    """Make the segments whose numbers come on standard input; a line of JSON for each on standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the process that waits for this one as well.
-    for line in sys.stdin:
-        try:
-            found = vars(Segment(folder, int(line)).make_from_files(data, distinct))
-        except OSError as error:
-            found = {"error": error.strerror, "errno": error.errno, "filename": error.filename}
-        print(json.dumps(found), flush=True)
-
-
-if __name__ == "__main__":
-    given = json.loads(sys.argv[2])
-    _work(Path(sys.argv[1]), DataConfig(**given["data"]), given["distinct"])
+def main(options: Mapping[str, Any]) -> None:
+    """Make the segments whose numbers are asked for, in a process of its own."""
+    folder, data = Path(options["folder"]), DataConfig(**options["data"])
+    serve({"make": lambda number: vars(Segment(folder, number).make_from_files(data, options["distinct"]))})

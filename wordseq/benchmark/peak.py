@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from wordseq.benchmark.worker import serve
+from wordseq.system.workers import serve
 
 
 def peak(precision: str, sizes: Sequence[int], repeats: int) -> dict[str, Any]:

@@ -16,10 +16,6 @@ SYSTEMS: Mapping[str, str] = MappingProxyType(
 
 PARTS_MODULE = "wordseq.benchmark.parts"
 
-PRECISIONS = ("float32", "bfloat16")
-
-CELLS = ("lstm", "gru")
-
 GATES: Mapping[str, int] = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
 """Cells that can be measured -> matrices an input is multiplied with."""
 
@@ -39,8 +35,8 @@ GROWTH: Mapping[str, tuple[int, ...]] = MappingProxyType(
 class BenchSettings:
     """Sizes of a measurement."""
 
-    cells: tuple[str, ...] = CELLS
-    precisions: tuple[str, ...] = PRECISIONS
+    cells: tuple[str, ...] = ("lstm", "gru")
+    precisions: tuple[str, ...] = ("float32", "bfloat16")
     systems: tuple[str, ...] = tuple(SYSTEMS)
     torch: str = ""
     """Python interpreter that has PyTorch; empty: this one, if it has."""
@@ -67,8 +63,8 @@ QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles
 QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles", "peak_sizes")
 """What `QUICK` changes."""
 
-PARTS = BenchSettings(systems=("wordseq",), precisions=("bfloat16",))
+PARTS_SETTINGS = BenchSettings(systems=("wordseq",), precisions=("bfloat16",))
 """Sizes of the table of parts."""
 
-GROW = BenchSettings(cells=("lstm",), systems=("wordseq",), blocks=3, steps=8)
+GROWTH_SETTINGS = BenchSettings(cells=("lstm",), systems=("wordseq",), blocks=3, steps=8)
 """Sizes of the tables of growth."""

@@ -1,8 +1,6 @@
-"""The child's side: a system that answers requests, one JSON line each. Needs NumPy alone, for any interpreter to import."""
+"""A system, served by a child process. Needs NumPy alone, for any interpreter to import."""
 
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.system.platform import peak_memory
+from wordseq.system.workers import serve
 
 Rows = npt.NDArray[np.int64]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-Actions = Mapping[str, Callable[..., dict[str, Any]]]
 
 
 class System(Protocol):
@@ -61,17 +58,6 @@ def serve_system(make: Callable[[Arrays, Mapping[str, Any]], System], options: M
     if hasattr(system, "search_parts"):
         actions["search_parts"] = system.search_parts
     serve(actions)
-
-
-def serve(actions: Actions) -> None:
-    """Answer each line `{"do": ACTION, ...}` of standard input with a line of JSON on standard output."""
-    # What libraries print shall not come between the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        request = json.loads(line)
-        action = actions[request.pop("do")]
-        print(json.dumps(action(**request)), file=answers, flush=True)
 
 
 def split(arrays: Arrays, name: str) -> list[npt.NDArray[Any]]:

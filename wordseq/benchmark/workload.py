@@ -1,4 +1,4 @@
-"""The reference task as arrays: Multi30k German to English, or made-up sentences of the same shape; and what a token costs."""
+"""The reference task, Multi30k German to English or synthetic sentences of the same shape, and what a token of it costs."""
 
 import json
 import os
@@ -32,7 +32,7 @@ _SPREAD, _RATIO, _RATIO_SPREAD = 0.324, 0.031, 0.171
 
 
 @dataclass(frozen=True)
-class Task:
+class BenchTask:
     """Sentence pairs as ids, and sources to decode."""
 
     origin: str
@@ -70,7 +70,7 @@ def model_config(cell: str, hidden_size: int = 512) -> ModelConfig:
     )
 
 
-def reference_task(mirror: Path | None = None, say: Callable[[str], None] = print) -> Task:
+def reference_task(mirror: Path | None = None, say: Callable[[str], None] = print) -> BenchTask:
     """Multi30k where it lies in the mirror or was fetched before, else synthetic sentences; nothing is downloaded.
 
     Raises:
@@ -81,7 +81,7 @@ def reference_task(mirror: Path | None = None, say: Callable[[str], None] = prin
     corpus = load_corpus(DATA, mirror=mirror, say=say)
     sides = [[pair[k] for pair in corpus.train] for k in (0, 1)]
     src, tgt = (train_codec(texts, DATA, side) for texts, side in zip(sides, ("src", "tgt"), strict=True))
-    return Task(
+    return BenchTask(
         origin=f"{CORPUS}, {len(corpus.train):,} pairs",
         src=IdStore.of([src.to_ids(text) for text in sides[0]]),
         tgt=IdStore.of([tgt.to_ids(text) for text in sides[1]]),
@@ -99,15 +99,15 @@ def synthetic_task(
     src_words: float = SRC_WORDS,
     sentences: int = TEST_SENTENCES,
     seed: int = 1,
-) -> Task:
-    """Made-up sentences: lengths spread as in Multi30k, words drawn by Zipf's law. They say nothing, but cost the same."""
+) -> BenchTask:
+    """Synthetic sentences: lengths spread as in Multi30k, words drawn by Zipf's law. They say nothing, but cost the same."""
     rng = np.random.default_rng(seed)
     number = pairs + sentences
     middle = np.log(src_words) - _SPREAD**2 / 2
     src_lengths = np.exp(rng.normal(middle, _SPREAD, number))
     tgt_lengths = src_lengths * np.exp(rng.normal(_RATIO, _RATIO_SPREAD, number))
     src = _draw(rng, src_lengths[:pairs], src_size)
-    return Task(
+    return BenchTask(
         origin=f"{pairs:,} synthetic pairs, {src_words:g} words a source, lengths spread as in Multi30k",
         src=src,
         tgt=_draw(rng, tgt_lengths[:pairs], tgt_size),
@@ -126,7 +126,7 @@ def _draw(rng: np.random.Generator, lengths: npt.NDArray[np.float64], size: int)
     return IdStore((np.minimum(drawn, words - 1) + len(SPECIALS)).astype(np.int32), offsets)
 
 
-def head(task: Task, sentences: int) -> Task:
+def head(task: BenchTask, sentences: int) -> BenchTask:
     """The task with the first so many sentences to decode."""
     kept = min(sentences, len(task.sentences))
     offsets = task.sentences.offsets[: kept + 1]
@@ -162,7 +162,30 @@ def training_flop(model: ModelConfig, tgt_size: int, src_per_tgt: float, src_tok
     }
 
 
-def save(task: Task, plan: Sequence[npt.NDArray[np.int64]], path: Path) -> None:
+def flop_parts(task: BenchTask, model: ModelConfig) -> dict[str, float]:
+    """`training_flop` of a task."""
+    return training_flop(model, task.tgt_size, 1 / task.tgt_per_src, float(np.mean(task.src.lengths + 1)))
+
+
+def search_flop(task: BenchTask, model: ModelConfig, sentences: int, beam_size: int) -> dict[str, float]:
+    """Matrix-product FLOP of a step for all hypotheses of a batch, by part; "encoder" is of the complete batch, keys included.
+
+    Its sources have the mean length of those to decode.
+    """
+    length = float(np.mean(task.sentences.lengths + 1))
+    # Forward is a third of training.
+    step, whole = ({k: v / 3 for k, v in training_flop(model, task.tgt_size, r, length).items()} for r in (0.0, 1.0))
+    hypotheses = sentences * beam_size
+    flop = {
+        "encoder": (whole["encoder"] + whole["attention"] - step["attention"]) * length * sentences,
+        "cells": step["decoder"] * hypotheses,
+        "attention": step["attention"] * hypotheses,
+        "vocabulary": step["vocabulary"] * hypotheses,
+    }
+    return {**flop, "whole": sum(flop.values()) - flop["encoder"]}
+
+
+def save(task: BenchTask, plan: Sequence[npt.NDArray[np.int64]], path: Path) -> None:
     """Write what a child process reads: ids as flat arrays with offsets, and which pairs go into which batch."""
     stores = {"src": task.src, "tgt": task.tgt, "sentences": task.sentences}
     arrays: dict[str, npt.NDArray[Any]] = {"limits": task.limits, "plan.flat": np.concatenate(plan)}

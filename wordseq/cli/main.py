@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordseq.benchmark.settings import (
-    CELLS,
     GATES,
-    GROW,
     GROWTH,
-    PARTS,
-    PRECISIONS,
+    GROWTH_SETTINGS,
+    PARTS_SETTINGS,
     QUICK,
     QUICK_SIZES,
     SYSTEMS,
@@ -416,8 +414,8 @@ def _describe(options: argparse.Namespace) -> None:
 
 def _add_bench(commands: Any) -> None:
     parser = _command(commands, "bench", _bench, "measure the speed of training and decoding on this machine")
-    parser.add_argument("--cells", nargs="+", choices=tuple(GATES), help=f"default: {' '.join(CELLS)}")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="of training; default: all")
+    parser.add_argument("--cells", nargs="+", choices=tuple(GATES), help=f"default: {' '.join(BenchSettings.cells)}")
+    parser.add_argument("--precisions", nargs="+", choices=BenchSettings.precisions, help="of training; default: all")
     parser.add_argument("--systems", nargs="+", choices=tuple(SYSTEMS), help="default: all that are installed")
     parser.add_argument(
         "--torch", metavar="PYTHON", help="an interpreter that has PyTorch; default: this one, if it has"
@@ -439,7 +437,7 @@ def _add_bench(commands: Any) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     _check_record(options.record)
-    from wordseq.benchmark.measure import bench, grow, parts
+    from wordseq.benchmark.measure import measure_growth, measure_parts, measure_speed
     from wordseq.benchmark.tables import bench_table, grow_table, parts_table
     from wordseq.benchmark.workload import reference_task
 
@@ -448,11 +446,11 @@ def _bench(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} does not go with --grow and --parts, which measure wordseq alone, untrained")
     settings = _bench_settings(options)
     if options.grow:
-        result, table = grow(options.grow, settings, _note), grow_table
+        result, table = measure_growth(options.grow, settings, _note), grow_table
     elif options.parts:
-        result, table = parts(reference_task(options.mirror, _note), settings, _note), parts_table
+        result, table = measure_parts(reference_task(options.mirror, _note), settings, _note), parts_table
     else:
-        result, table = bench(reference_task(options.mirror, _note), settings, _note), bench_table
+        result, table = measure_speed(reference_task(options.mirror, _note), settings, _note), bench_table
     result["command"] = options.command_line
     if options.record:
         write_atomically(options.record, (json.dumps(result, indent=1) + "\n").encode())
@@ -461,7 +459,7 @@ def _bench(options: argparse.Namespace) -> None:
 
 def _bench_settings(options: argparse.Namespace) -> BenchSettings:
     """What was asked for in place of what is usual."""
-    usual = GROW if options.grow else PARTS if options.parts else BenchSettings()
+    usual = GROWTH_SETTINGS if options.grow else PARTS_SETTINGS if options.parts else BenchSettings()
     if options.quick:
         usual = replace(usual, **{name: getattr(QUICK, name) for name in QUICK_SIZES})
     given = ("cells", "precisions", "systems", "torch", "run", "blocks", "steps", "threads")

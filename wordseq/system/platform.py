@@ -1,7 +1,8 @@
-"""How work is spread over the processors: a few parts side by side, each operation of a part on threads of its own.
+"""The machine: its processors and how work is spread over them, memory, versions.
 
-At the sizes of these models an operation that is cut over two threads waits for the slower one, and what lies between two large
-products is too small to be cut at all. Parts of a batch that do not wait for each other use both processors all the time.
+Work is cut into a few parts that run side by side, each operation of a part on threads of its own. At the sizes of these
+models an operation that is cut over two threads waits for the slower one, and what lies between two large products is too
+small to be cut at all. Parts of a batch that do not wait for each other use both processors all the time.
 """
 
 import importlib.metadata
@@ -12,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+_CPU_INFO = Path("/proc/cpuinfo")
 
 MOST_PARTS = 4
 """With more parts than this, each would be too small for fast products."""
@@ -30,9 +33,6 @@ def parts() -> int:
 def threads_an_operation() -> int:
     """Threads of each operation."""
     return processors() // parts()
-
-
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def commit() -> str:
@@ -89,7 +89,7 @@ def machine() -> dict[str, Any]:
     """
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "tensorflow": _installed("tensorflow-cpu") or _installed("tensorflow"),

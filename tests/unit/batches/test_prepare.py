@@ -26,6 +26,7 @@ from wordseq.data.cleaning import describe, split_report
 from wordseq.data.in_memory import load_corpus
 from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
+from wordseq.system.workers import Worker
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec, build_vocab, coverage, train_codec
 
@@ -106,7 +107,7 @@ def test_a_file_prepared_in_pieces_is_the_corpus_in_memory(file, tmp_path, small
 
 def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
-    monkeypatch.setattr(shards, "_processors", lambda: 3)
+    monkeypatch.setattr(shards, "processors", lambda: 3)
     assert_same(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
 
 
@@ -306,7 +307,7 @@ def test_a_pipe_is_read_once_and_leaves_nothing_behind(file, tmp_path):
 
 def test_a_lost_helper_is_an_error_of_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
-    monkeypatch.setattr(shards, "_processors", lambda: 2)
+    monkeypatch.setattr(shards, "processors", lambda: 2)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UserError, match=r"a process that prepared the data was lost \(exit code 1\)"):
         prepare_corpus(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
@@ -319,15 +320,12 @@ def test_a_packed_file_is_prepared_too(file, tmp_path):
     assert_same(dataclasses.replace(SMALL, path=str(packed)), tmp_path / "cache")
 
 
-def test_helpers_end_when_their_input_does(tmp_path):
-    words = [sys.executable, "-m", "wordseq.batches.shards", str(tmp_path), '{"data": {}, "distinct": true}']
-    with subprocess.Popen(
-        words, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        Segment(tmp_path, 3).write_rows([shards.Row(9, "a\rb c.", "d"), shards.Row(10, "", "e")])
-        print(3, file=process.stdin, flush=True)
-        assert '"kept": 1' in process.stdout.readline()
-        process.stdin.close()
-        assert process.wait(60) == 0
+def test_a_process_makes_a_segment_of_what_was_read(tmp_path):
+    Segment(tmp_path, 3).write_rows([shards.Row(9, "a\rb c.", "d"), shards.Row(10, "", "e")])
+    with Worker("wordseq.batches.shards", {"folder": str(tmp_path), "data": {}, "distinct": True}) as worker:
+        assert worker.ask("make", number=3)["kept"] == 1
+        with pytest.raises(FileNotFoundError) as error:
+            worker.ask("make", number=4)
+    assert error.value.filename == str(tmp_path / "4.src.raw")
     assert Segment(tmp_path, 3).texts("src") == ["a b c."]
     assert Pair(*(Segment(tmp_path, 3).texts(side)[0] for side in ("src", "tgt"))) == Pair("a b c.", "d")

@@ -1,6 +1,7 @@
 """The benchmark: what a token costs, sentences of the right shape, turns, tables; all of it once, tiny. No time is asserted."""
 
 import json
+import sys
 from dataclasses import replace
 from typing import ClassVar
 
@@ -8,11 +9,11 @@ import numpy as np
 import pytest
 
 from wordseq.batches.batching import make_batch, plan_epoch
-from wordseq.benchmark import measure
-from wordseq.benchmark.measure import Key, _search_flop, bench, grow, parts
+from wordseq.benchmark import measure, processes
+from wordseq.benchmark.measure import measure_growth, measure_parts, measure_speed
+from wordseq.benchmark.processes import Key
 from wordseq.benchmark.settings import QUICK, SYSTEMS, BenchSettings
 from wordseq.benchmark.tables import bench_table, grow_table, parts_table
-from wordseq.benchmark.workers import Worker
 from wordseq.benchmark.workload import (
     PAIRS,
     SRC_SIZE,
@@ -21,11 +22,13 @@ from wordseq.benchmark.workload import (
     model_config,
     reference_task,
     save,
+    search_flop,
     synthetic_task,
     training_flop,
 )
 from wordseq.models.matmul import PRECISIONS
 from wordseq.system.errors import UserError
+from wordseq.system.workers import Worker
 
 ROW_KEYS = {
     *("system", "cell", "precision", "train_tokens_per_second", "peak_share", "greedy_sentences_per_second"),
@@ -132,7 +135,7 @@ def test_flop_of_a_step_counted_by_hand():
     """E = 4, H = 8, V = 20, a GRU."""
     task = tiny_task()
     length = float(np.mean(task.sentences.lengths + 1))
-    flop = _search_flop(task, tiny_model(), sentences=3, beam_size=2)
+    flop = search_flop(task, tiny_model(), sentences=3, beam_size=2)
     assert flop["cells"] == pytest.approx(6 * 2 * (4 + 8) * 3 * 8)
     assert flop["attention"] == pytest.approx(6 * 2 * (16 * 8 + 2 * 8 * length))
     assert flop["vocabulary"] == pytest.approx(6 * 2 * 8 * 20)
@@ -231,23 +234,97 @@ def test_torch_decodes_to_the_limits_and_learns(tmp_path):
 def test_a_worker_that_stops_is_an_error_that_says_why(tmp_path):
     options = {"threads": 0, "task": str(tmp_path / "none.npz")}
     message = r"stopped while asked to train: FileNotFoundError.*none\.npz"
-    with Worker(SYSTEMS["wordseq"], options) as worker, pytest.raises(UserError, match=message):
+    with Worker(SYSTEMS["wordseq"], options, keep_errors=True) as worker, pytest.raises(UserError, match=message):
         worker.ask("train", first=0, steps=1)
+
+
+FAILING = """
+import os
+from wordseq.benchmark.worker import serve_system
+
+class Failing:
+    versions = {"failing": "1"}
+
+    def __init__(self, arrays, options):
+        self.options = options
+        self.trained = 0
+
+    def train(self, plan):
+        self.trained += 1
+        if self.options["precision"] == "bfloat16" and self.trained > 1:
+            raise RuntimeError("no bfloat16 on this machine\\nand more about it")
+
+    def translate(self, count, beam_size, batch_size, first=0):
+        if self.options["model"]["cell"] == "gru":
+            os._exit(7)
+        return count, 3
+
+def main(options):
+    serve_system(Failing, options)
+"""
+
+
+@pytest.fixture
+def failing(tmp_path, monkeypatch):
+    """Every system is one that cannot train in bfloat16, nor decode with a GRU, and ends instead."""
+    (tmp_path / "failing_system.py").write_text(FAILING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(processes, "SYSTEMS", dict.fromkeys(SYSTEMS, "failing_system"))
+    monkeypatch.setattr(
+        processes.Measurement, "_peak", lambda self, worker: self.peaks.update(float32=1.0, bfloat16=2.0)
+    )
+    monkeypatch.setattr(measure, "_check_torch", lambda python: None)
+
+
+def test_what_a_system_cannot_do_on_a_machine_is_an_empty_place_with_its_reason(failing):
+    said = []
+    settings = replace(
+        TINY, systems=("torch",), torch=sys.executable, cells=("lstm", "gru"), precisions=tuple(PRECISIONS)
+    )
+    result = json.loads(json.dumps(measure_speed(tiny_task(), settings, said.append)))
+    rows = {(row["cell"], row["precision"]): row for row in result["rows"]}
+    reasons = {
+        ("lstm", "bfloat16"): "RuntimeError: no bfloat16 on this machine",
+        ("gru", "bfloat16"): "RuntimeError: no bfloat16 on this machine",
+        ("gru", "float32"): "exit code 7",
+    }
+    for (cell, precision), reason in reasons.items():
+        row = rows.pop((cell, precision))
+        figures = {name: value for name, value in row.items() if name not in ("system", "cell", "precision", "reason")}
+        assert set(row) >= ROW_KEYS
+        assert set(figures.values()) == {None}
+        assert row["reason"] == reason
+        note = f"torch {cell} {precision}: could not be measured: {reason}"
+        assert (result["notes"].count(note), said.count(note)) == (1, 1)
+    (row,) = rows.values()
+    assert "reason" not in row
+    assert min(row["train_tokens_per_second"], row["greedy_sentences_per_second"], row["cold_start_seconds"]) > 0
+    lines = bench_table(result).splitlines()
+    assert [line.count("–") for line in lines if line.startswith("torch ") and ":" not in line] == [1, 7, 7, 7]
+    assert result["ratios"] == []
+
+
+def test_ratios_leave_out_what_could_not_be_measured(failing):
+    settings = replace(TINY, systems=("wordseq", "torch"), torch=sys.executable, cells=("lstm",))
+    assert [ratio["measure"] for ratio in measure_speed(tiny_task(), settings, print)["ratios"]] == ["train", "greedy"]
+    settings = replace(settings, precisions=("bfloat16",))
+    with pytest.raises(UserError, match="failing_system: could not train: RuntimeError: no bfloat16 on this machine"):
+        measure_speed(tiny_task(), settings, print)
 
 
 def test_an_interpreter_without_torch_is_an_error(tmp_path):
     settings = replace(TINY, systems=("torch",), torch=str(tmp_path / "python"))
     with pytest.raises(UserError, match="cannot be started"):
-        bench(tiny_task(), settings, print)
+        measure_speed(tiny_task(), settings, print)
     with pytest.raises(UserError, match=r"not a trained run: it has no config\.toml"):
-        bench(tiny_task(), replace(TINY, run=tmp_path), print)
+        measure_speed(tiny_task(), replace(TINY, run=tmp_path), print)
 
 
 def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
     (tmp_path / "config.toml").write_text('[model]\ncell = "sru"\n')
     (tmp_path / "best.npz").touch()
     with pytest.raises(UserError, match=r"model\.cell = 'sru' cannot be measured; choose a run of lstm, gru, rnn"):
-        bench(tiny_task(), replace(TINY, run=tmp_path), print)
+        measure_speed(tiny_task(), replace(TINY, run=tmp_path), print)
 
 
 # --- figures
@@ -258,7 +335,7 @@ class FakeWorker:
 
     asked: ClassVar[list] = []
 
-    def __init__(self, module, options, python=""):
+    def __init__(self, module, options, python="", **limits):
         self.name = f"{module.rpartition('.')[2]} {options.get('precision', '')}".strip()
         self.blocks = 0
 
@@ -286,12 +363,12 @@ class FakeWorker:
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(measure, "Worker", FakeWorker)
+    monkeypatch.setattr(processes, "Worker", FakeWorker)
     monkeypatch.setattr(FakeWorker, "asked", [])
     monkeypatch.setattr(measure, "_check_torch", lambda python: None)
     settings = replace(TINY, systems=("wordseq", "keras", "torch"), torch="python", precisions=tuple(PRECISIONS))
     task = tiny_task()
-    return task, bench(task, settings, lambda line: None, {"gru": tiny_model()})
+    return task, measure_speed(task, settings, lambda line: None, {"gru": tiny_model()})
 
 
 def test_figures_are_medians_over_blocks_and_the_share_of_the_peak(fake):
@@ -361,7 +438,7 @@ def test_tables_show_every_figure_or_a_dash(fake):
 
 @pytest.mark.parametrize("what", ["hidden", "length", "threads"])
 def test_growth_has_a_row_for_each_value(fake, what):
-    result = grow(what, replace(TINY, systems=("wordseq",)), lambda line: None, values=(2, 4))
+    result = measure_growth(what, replace(TINY, systems=("wordseq",)), lambda line: None, values=(2, 4))
     assert [row[what] for row in result["rows"]] == [2, 4]
     costs = [row["mflop_per_token"] for row in result["rows"]]
     assert what != "hidden" or costs[0] < costs[1]
@@ -370,7 +447,7 @@ def test_growth_has_a_row_for_each_value(fake, what):
 
 def test_parts_are_told_beside_what_their_products_would_take(fake):
     task, _ = fake
-    result = parts(task, replace(TINY, systems=("wordseq",)), lambda line: None)
+    result = measure_parts(task, replace(TINY, systems=("wordseq",)), lambda line: None)
     rows = {row["part"]: row for row in result["rows"]}
     # 3 seconds a block of 2 updates.
     assert (rows["decoder"]["milliseconds"], rows["decoder"]["share"], rows["whole"]["share"]) == (1500, 0.5, 1)
@@ -389,7 +466,7 @@ def test_all_of_it_tiny():
     """Real processes."""
     said = []
     settings = replace(TINY, systems=("wordseq",), blocks=1)
-    result = json.loads(json.dumps(bench(tiny_task(), settings, said.append, {"gru": tiny_model()})))
+    result = json.loads(json.dumps(measure_speed(tiny_task(), settings, said.append, {"gru": tiny_model()})))
     assert {"gemm_peak_gflops", "rows", "ratios", "machine", "commit", "versions", "notes", "task"} <= set(result)
     assert [row["system"] for row in result["rows"]] == ["wordseq"]
     for row in result["rows"]:

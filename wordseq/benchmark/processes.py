@@ -1,0 +1,220 @@
+"""The systems as child processes, which compute one at a time, block by block in turn. Computes nothing meanwhile."""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
+
+from wordseq.batches.batching import plan_epoch
+from wordseq.benchmark.settings import PARTS_MODULE, SYSTEMS, BenchSettings
+from wordseq.benchmark.workload import BenchTask, save
+from wordseq.config.schema import ModelConfig
+from wordseq.system.workers import Worker, WorkerError
+
+Answers = list[dict[str, Any]]
+
+BEAMS: Mapping[str, tuple[int, ...]] = MappingProxyType({"wordseq": (1, 5), "keras": (), "torch": (1,)})
+"""Beam sizes that a system can decode with."""
+
+PEAK_REPEATS = 3
+
+COLD_STARTS = 3
+"""Most fresh processes a system whose start is timed."""
+
+# The threads follow the cores that a process may use; these are for machines where that cannot be set.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+class Key(NamedTuple):
+    """What a row of figures is of."""
+
+    system: str
+    cell: str
+    precision: str
+
+    def __str__(self) -> str:
+        return " ".join(self)
+
+
+class Measurement:
+    """A task written for the child processes, and what they answer; a context manager.
+
+    Attributes:
+        tokens: real target tokens of a block of training: words and ends.
+        plan_seconds: to plan the batches of an epoch.
+        peaks: GFLOP/s of the fastest large product so far, by precision.
+        versions: of the libraries that the systems are built on.
+        failed: why a system could not be measured.
+
+    Args:
+        settings: sizes.
+        task: what is trained and decoded.
+        models: by cell.
+        say: is called with what is being measured.
+        run_cell: the cell of `settings.run`.
+    """
+
+    def __init__(
+        self,
+        settings: BenchSettings,
+        task: BenchTask,
+        models: Mapping[str, ModelConfig],
+        say: Callable[[str], None],
+        run_cell: str = "",
+    ) -> None:
+        self.settings, self.task, self.models, self.say, self.run_cell = settings, task, models, say, run_cell
+        start = time.perf_counter()
+        plan = plan_epoch(task.src, task.tgt, seed=1, epoch=1, batch_size=settings.batch_size)
+        self.plan_seconds = time.perf_counter() - start
+        self.tokens = sum(int((task.tgt.lengths[plan[step % len(plan)]] + 1).sum()) for step in range(settings.steps))
+        self.peaks: dict[str, float] = dict.fromkeys(settings.precisions, 0.0)
+        self.versions: dict[str, str] = {}
+        self.failed: dict[Key, str] = {}
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = Path(self._folder.name) / "task.npz"
+        save(task, plan, self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def of_cell(self, keys: Sequence[Key]) -> dict[Key, dict[str, Answers]]:
+        """Answers of each system by what was asked for; nothing of one in `failed`.
+
+        Raises:
+            UserError: wordseq itself fails.
+        """
+        found: dict[Key, dict[str, Answers]] = {key: {} for key in keys}
+        number = len(self.task.sentences)
+        with self._peak_worker() as peak_worker:
+            with self._started(keys) as workers:
+                self._in_turn(found, "training", workers, self._updates, lambda: self._peak(peak_worker))
+                for key, worker in workers.items():
+                    if key not in self.failed:
+                        found[key]["status"] = [worker.ask("status")]
+                        self.versions |= found[key]["status"][0]["versions"]
+                for beam_size, name in ((1, "greedy"), (5, "beam5")):
+                    able = {key: worker for key, worker in workers.items() if beam_size in BEAMS[key.system]}
+                    sizes = {"count": number, "beam_size": beam_size, "batch_size": self.settings.batch_size}
+                    self._in_turn(found, name, able, {"action": "translate", **sizes})
+                able = {key: worker for key, worker in workers.items() if BEAMS[key.system]}
+                singles = {"action": "singles", "count": min(self.settings.singles, number)}
+                self._in_turn(found, "one at a time", able, singles)
+            self._peak(peak_worker)
+        self._cold_starts(found)
+        return {key: {} if key in self.failed else answers for key, answers in found.items()}
+
+    def training(self, key: Key) -> tuple[Answers, dict[str, Any]]:
+        """Blocks of updates of wordseq alone, and its status after them.
+
+        Raises:
+            UserError: it fails.
+        """
+        found: dict[Key, dict[str, Answers]] = {key: {}}
+        with self._started([key]) as workers:
+            self._in_turn(found, "training", workers, self._updates)
+            status = workers[key].ask("status")
+        self.versions |= status["versions"]
+        return found[key]["training"], status
+
+    def parts(self, key: Key) -> tuple[list[dict[str, float]], dict[int, list[dict[str, float]]]]:
+        """Seconds by part of each block, of training and, by beam size, of search; after one that is not counted.
+
+        Raises:
+            UserError: wordseq fails.
+        """
+        with self._peak_worker() as peak_worker, self._worker(key, PARTS_MODULE) as worker:
+            found = []
+            searches: dict[int, list[dict[str, float]]] = {beam_size: [] for beam_size in BEAMS["wordseq"]}
+            for block in range(self.settings.blocks + 1):
+                self._say_block("parts", block, key)
+                found.append(worker.ask("parts", steps=self.settings.steps))
+                for beam_size, blocks in searches.items():
+                    blocks.append(worker.ask("search_parts", beam_size=beam_size))
+                self._peak(peak_worker)
+            self.versions |= worker.ask("status")["versions"]
+        return found[1:], {beam_size: blocks[1:] for beam_size, blocks in searches.items()}
+
+    def _in_turn(
+        self,
+        found: dict[Key, dict[str, Answers]],
+        name: str,
+        workers: Mapping[Key, Worker],
+        request: Mapping[str, Any],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Gather under `name` the answers of all blocks after one that is not counted."""
+        answers: dict[Key, Answers] = {key: [] for key in workers if key not in self.failed}
+        for block in range(self.settings.blocks + 1):
+            for key, worker in workers.items():
+                if key not in self.failed:
+                    self._say_block(name, block, key)
+                    answers[key] += self._ask(key, worker, request)
+            between()
+        for key, blocks in answers.items():
+            found[key][name] = blocks[1:]
+
+    def _cold_starts(self, found: dict[Key, dict[str, Answers]]) -> None:
+        for _ in range(min(COLD_STARTS, self.settings.blocks)):
+            for key, answers in found.items():
+                if BEAMS[key.system] and key not in self.failed:
+                    self.say(f"cold start: {key}")
+                    start = time.perf_counter()
+                    with self._worker(key) as worker:
+                        self._ask(key, worker, {"action": "translate", "count": 1, "beam_size": 1, "batch_size": 1})
+                        answers.setdefault("cold", []).append({"seconds": time.perf_counter() - start})
+
+    @property
+    def _updates(self) -> dict[str, Any]:
+        return {"action": "train", "first": 0, "steps": self.settings.steps}
+
+    def _ask(self, key: Key, worker: Worker, request: Mapping[str, Any]) -> Answers:
+        """One answer; none of another system than wordseq that cannot do it on this machine."""
+        try:
+            return [worker.ask(**request)]
+        except (WorkerError, OSError) as error:
+            if key.system == "wordseq":
+                raise
+            reason = error.reason if isinstance(error, WorkerError) else str(error)
+        self.failed[key] = reason
+        self.say(f"{key}: could not be measured: {reason}")
+        return []
+
+    def _say_block(self, title: str, block: int, key: Key) -> None:
+        self.say(f"{title}, {f'block {block}' if block else 'warm-up'}: {key}")
+
+    @contextmanager
+    def _started(self, keys: Sequence[Key]) -> Iterator[dict[Key, Worker]]:
+        with ExitStack() as stack:
+            yield {key: stack.enter_context(self._worker(key)) for key in keys}
+
+    def _worker(self, key: Key, module: str = "") -> Worker:
+        options = {
+            "task": str(self._path),
+            "model": dataclasses.asdict(self.models[key.cell]),
+            "precision": key.precision,
+            "batch_size": self.settings.batch_size,
+            "threads": self.settings.threads,
+            "run": str(self.settings.run.resolve()) if self.settings.run and key.cell == self.run_cell else "",
+        }
+        return self._start(module or SYSTEMS[key.system], options, self.settings.torch if key.system == "torch" else "")
+
+    def _peak_worker(self) -> Worker:
+        return self._start("wordseq.benchmark.peak", {})
+
+    def _peak(self, worker: Worker) -> None:
+        for precision, best in self.peaks.items():
+            answer = worker.ask("peak", precision=precision, sizes=self.settings.peak_sizes, repeats=PEAK_REPEATS)
+            self.peaks[precision] = max(best, answer["gflops"])
+
+    def _start(self, module: str, options: Mapping[str, Any], python: str = "") -> Worker:
+        threads = self.settings.threads
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+        variables |= dict.fromkeys(_THREAD_VARIABLES if threads else (), str(threads))
+        return Worker(module, options, python, threads=threads, variables=variables, keep_errors=True)
