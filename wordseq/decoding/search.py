@@ -17,12 +17,9 @@ import tensorflow as tf
 
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
 
-State = Any
-
-Memory = Any
-
-Step = Callable[[tf.Tensor, State, Memory], tuple[tf.Tensor, State]]
-
+_State = Any
+_Memory = Any
+Step = Callable[[tf.Tensor, _State, _Memory], tuple[tf.Tensor, _State]]
 Choose = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 NEVER = float("-inf")
@@ -90,12 +87,12 @@ class _One(NamedTuple):
     open_b: tf.Tensor
     rows_b: tf.Tensor
     limits_b: tf.Tensor
-    state: State
-    memory: Memory
+    state: _State
+    memory: _Memory
 
 
 def decode_one(
-    step: Step, state: State, limits_b: tf.Tensor, choose: Choose = choose_best, memory: Memory = ()
+    step: Step, state: _State, limits_b: tf.Tensor, choose: Choose = choose_best, memory: _Memory = ()
 ) -> Found:
     """One hypothesis a sentence, token by token, by `choose`.
 
@@ -167,12 +164,12 @@ class _Beam(NamedTuple):
     ids_bkt: tf.Tensor
     done: Found
     n_done_b: tf.Tensor
-    state: State
-    memory: Memory
+    state: _State
+    memory: _Memory
 
 
 def beam_search(
-    step: Step, state: State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0, memory: Memory = ()
+    step: Step, state: _State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0, memory: _Memory = ()
 ) -> Found:
     """The best hypotheses found by keeping k at each step.
 

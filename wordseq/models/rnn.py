@@ -14,7 +14,7 @@ import tensorflow as tf
 from wordseq.models.cells import Cell, State, make_cell
 from wordseq.models.matmul import PRECISIONS, product
 
-Arrays = tuple[tf.TensorArray, ...]
+_Arrays = tuple[tf.TensorArray, ...]
 
 
 class _Given(NamedTuple):
@@ -165,7 +165,7 @@ class Scan:
 
     def _forward(
         self, projected_tbg: tf.Tensor, first: State, given: _Given, fused: bool
-    ) -> tuple[Arrays, Arrays, Arrays]:
+    ) -> tuple[_Arrays, _Arrays, _Arrays]:
         """The states of all steps (the one before the first included), what each step fed, what the gradients need.
 
         Without a recurrent product nothing is fed.
@@ -178,7 +178,7 @@ class Scan:
             return advance(projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
 
         def body(
-            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: Arrays, fed: Arrays, kept: Arrays
+            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: _Arrays, fed: _Arrays, kept: _Arrays
         ) -> tuple[Any, ...]:
             fed = tuple(array.write(t, fed_bh) for array in fed)
             state, fed_bh, keeps = step(t, state, fed_bh)
@@ -193,14 +193,14 @@ class Scan:
         return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
 
     def _backward(
-        self, states: Arrays, kept: Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
-    ) -> tuple[Arrays, State, tuple[tf.Tensor, ...]]:
+        self, states: _Arrays, kept: _Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
+    ) -> tuple[_Arrays, State, tuple[tf.Tensor, ...]]:
         """Gradients with respect to projections and products (one array, if they are equal), first state, weights."""
         gradient = self._functions(fused)[1]
         steps = tf.shape(d_outputs_tbh)[0]
 
         def body(
-            t: tf.Tensor, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: Arrays
+            t: tf.Tensor, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: _Arrays
         ) -> tuple[Any, ...]:
             before, keeps = (tuple(array.read(t) for array in arrays) for arrays in (states, kept))
             d_new = (d_state, d_outputs_tbh[t], d_fed_bh)
@@ -238,7 +238,7 @@ def _array(size: tf.Tensor, kind: tf.DType = tf.float32) -> tf.TensorArray:
     return tf.TensorArray(kind, size, clear_after_read=False)
 
 
-def _write(arrays: Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> Arrays:
+def _write(arrays: _Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> _Arrays:
     return tuple(array.write(t, value) for array, value in zip(arrays, values, strict=True))
 
 

@@ -29,7 +29,7 @@ from wordseq.training.step import TeamTrainer, Trainer
 
 
 class Validation(NamedTuple):
-    """What a look at the dev set gave."""
+    """What a validation gave."""
 
     bleu: float
     """Of greedy translations, 0-100."""
@@ -40,16 +40,16 @@ class Validation(NamedTuple):
 
 
 class Reporter(Protocol):
-    """Who is told how training goes."""
+    """Reports how training goes."""
 
     def step(self, progress: "Progress", entry: dict[str, Any] | None) -> None:
         """After every update; `entry` is what was logged, if anything was."""
 
     def validation(self, progress: "Progress", found: Validation, best: bool) -> None:
-        """After every look at the dev set."""
+        """After every validation."""
 
     def note(self, text: str) -> None:
-        """When there is something that people should know."""
+        """Something that people should know."""
 
 
 @dataclasses.dataclass
@@ -103,9 +103,9 @@ def train(
         src: source ids of the training pairs.
         tgt: target ids.
         config: settings.
-        validate: looks at the dev set with the model as it is.
-        reporter: is told of every step.
-        team: who computes the batches. All its processes call this; only the chief's `run` is read, and its `validate` asked.
+        validate: validates the model as it is.
+        reporter: is called after every update.
+        team: what computes the batches. All its processes call this; only the chief reads `run` and validates.
 
     Raises:
         UserError: the loss, the dev loss or the gradient is not a number; the last good checkpoint stays.
@@ -114,12 +114,13 @@ def train(
     trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
     progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress())
     if progress.step:
-        reporter.note(f"going on from update {progress.step:,}, in epoch {progress.epoch}")
+        reporter.note(f"continuing from update {progress.step:,}, in epoch {progress.epoch}")
     progress.finished = _over(config, progress)
     validate = _chiefs(validate, team)
+    period = 60 * config.save_minutes
     with _signals() as stopped:
         if progress.finished and not team.chiefs(run.has(BEST)):
-            _look(run, trainer, progress, validate, reporter, team=team)
+            _validate(run, trainer, progress, validate, reporter, team=team)
         while not progress.finished:
             plan = plan_epoch(
                 src,
@@ -133,17 +134,19 @@ def train(
                 start, before = time.perf_counter(), progress.seconds
                 rate, norm = _update(trainer, progress, src, tgt, rows)
                 progress.batch += 1
-                _spend(progress, start)
-                progress.seconds, stop = team.after_step(progress.seconds, stopped.is_set())
+                elapsed = time.perf_counter() - start
+                progress.log_seconds += elapsed
+                progress.seconds, stop = team.after_step(progress.seconds + elapsed, stopped.is_set())
                 entry = _log(config, progress, rate, norm)
                 if entry:
                     run.append_metrics(entry)
                 reporter.step(progress, entry)
-                due = _due(config, progress, len(plan))
-                if due or _at_limit(config, progress, len(plan)):
-                    _look(run, trainer, progress, validate, reporter, due, team)
+                ended = progress.batch == len(plan)
+                due = progress.step % config.validate_steps == 0 if config.validate_steps else ended
+                if due or _at_limit(config, progress, ended):
+                    _validate(run, trainer, progress, validate, reporter, due, team)
                     progress.finished = _over(config, progress)
-                elif _time_to_save(config, before, progress.seconds):
+                elif period and int(progress.seconds / period) > int(before / period):
                     _save(run, trainer, progress)
                 if stop:
                     _save(run, trainer, progress)
@@ -169,16 +172,16 @@ def _in_step(team: Team, trainer: Trainer, progress: Progress) -> Progress:
 
 
 def _chiefs(validate: Callable[[], Validation], team: Team) -> Callable[[], Validation]:
-    """What the chief finds in the dev set, told to all processes; the samples stay with it."""
+    """The chief's validation, sent to all processes; the samples stay with it."""
     if team.processes == 1:
         return validate
 
-    def look() -> Validation:
+    def validate_once() -> Validation:
         found = validate() if team.chief else Validation(0.0, 0.0, [])
         bleu, loss = team.chiefs([found.bleu, found.loss])
         return Validation(bleu, loss, found.samples)
 
-    return look
+    return validate_once
 
 
 def resume(run: Run, trainer: Trainer, note: Callable[[str], None]) -> Progress:
@@ -259,34 +262,17 @@ def _log(config: TrainConfig, progress: Progress, rate: float, norm: float) -> d
     return entry
 
 
-def _spend(progress: Progress, start: float) -> None:
-    seconds = time.perf_counter() - start
-    progress.seconds += seconds
-    progress.log_seconds += seconds
-
-
-def _due(config: TrainConfig, progress: Progress, batches: int) -> bool:
-    """Whether it is time for a look at the dev set."""
-    return progress.step % config.validate_steps == 0 if config.validate_steps else progress.batch == batches
-
-
-def _at_limit(config: TrainConfig, progress: Progress, batches: int) -> bool:
-    """Whether this may be the last chance for a look at the dev set."""
-    last = progress.batch == batches and progress.epoch == config.max_epochs
+def _at_limit(config: TrainConfig, progress: Progress, epoch_ended: bool) -> bool:
+    """Whether training may end here, so that this is the last chance to validate."""
+    last = epoch_ended and progress.epoch == config.max_epochs
     return last or progress.step == config.max_steps or _late(config, progress)
-
-
-def _time_to_save(config: TrainConfig, before: float, now: float) -> bool:
-    """Whether another `train.save_minutes` were full between two numbers of seconds."""
-    period = 60 * config.save_minutes
-    return period > 0 and int(now / period) > int(before / period)
 
 
 def _late(config: TrainConfig, progress: Progress) -> bool:
     return 0 < config.max_minutes <= progress.seconds / 60
 
 
-def _look(
+def _validate(
     run: Run,
     trainer: Trainer,
     progress: Progress,
@@ -297,7 +283,7 @@ def _look(
 ) -> None:
     """Validate, keep the best, count what schedule and early stopping wait for.
 
-    A look that was not due, at a limit, counts for neither: with a higher limit the run goes on as if it had not been.
+    A validation that was not due, at a limit, counts for neither: with a higher limit the run continues as if it had not been.
     """
     start, config = time.perf_counter(), trainer.config
     found = validate()
@@ -326,7 +312,7 @@ def _look(
             "seconds": round(progress.seconds, 2),
         }
     )
-    # Told before it is saved: a run continued from this checkpoint will not tell of it again.
+    # Reported before it is saved: a run that continues from this checkpoint will not report it again.
     reporter.validation(progress, found, best)
     if best:
         run.save(BEST, arrays_of(by_path(trainer.model.weights)), dataclasses.asdict(progress))

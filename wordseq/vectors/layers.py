@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-MASKED = -1e9
+_MASKED = -1e9
 """Score of a padded position: its weight is 0."""
 
 Tensors = tuple[tf.Tensor, ...]
@@ -209,7 +209,7 @@ class AttentionDecoder(_Decoder):
 
         def look(states: Tensors) -> tuple[Tensors, Tensors]:
             scores_bs = tf.reduce_sum(self.score * tf.tanh(self.query(states[-2])[:, None] + keys_bsh), -1)
-            weights_bs = tf.nn.softmax(tf.where(real_bs, scores_bs, tf.cast(MASKED, scores_bs.dtype)))
+            weights_bs = tf.nn.softmax(tf.where(real_bs, scores_bs, tf.cast(_MASKED, scores_bs.dtype)))
             return (tf.linalg.matvec(memory_bsh, weights_bs, transpose_a=True),), (weights_bs,)
 
         first_bo = tf.zeros([tf.shape(memory_bsh)[0], self.output_dim], memory_bsh.dtype)
