@@ -1,6 +1,5 @@
-"""Scores of a run on held-out sentences, and everything `wordseq eval` reports of them."""
+"""Scores of a run, or of any translations, on held-out sentences: everything `wordseq eval` reports."""
 
-import dataclasses
 import math
 import random
 import time
@@ -31,108 +30,8 @@ from wordseq.system.platform import commit
 from wordseq.text.normalise import prepare
 from wordseq.text.vocab import coverage
 
-
-def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
-    """Nats of the first reference of each source, and their tokens, end tokens included."""
-    src = IdStore.of([translator.src.to_ids(text) for text in held_out.sources])
-    tgt = IdStore.of([translator.tgt.to_ids(references[0]) for references in held_out.references])
-    return float(translator.scorer.nats(src, tgt).sum()), int((tgt.lengths + 1).sum())
-
-
-def evaluate_run(
-    run: Run,
-    held_out: HeldOut | None = None,
-    name: str = "test",
-    *,
-    decode: DecodeConfig | None = None,
-    tokenize: str = "",
-    lowercase: bool = False,
-    command: str = "",
-) -> dict[str, Any]:
-    """Scores of a run on sentences kept from its training; saved in its folder `eval/` as NAME.json and texts.
-
-    Args:
-        run: a trained run.
-        held_out: normalised sentences with references; None: the run's own test split.
-        name: of the files.
-        decode: instead of the run's settings.
-        tokenize: sacreBLEU's tokenizer; empty: 13a, or none for data that is tokenized already.
-        lowercase: score without case.
-        command: what the user typed.
-
-    Raises:
-        UserError: the run is not trained, or damaged.
-    """
-    held_out = held_out or read_held_out(run.folder, "test")
-    decode = decode or run.config.decode
-    of_checkpoint = checksum(run.folder / f"{BEST}.npz")
-    translator = Translator.load(run.folder, precision=decode.precision)
-    translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
-    start = time.perf_counter()
-    found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
-    seconds = time.perf_counter() - start
-    nats, tokens = reference_nats(translator, held_out)
-    known = coverage(translator.src.vocab, map(translator.src.tokenizer.tokenize, held_out.sources))
-    measured = Measured(
-        seconds=seconds,
-        src_tokens=known.tokens,
-        src_unknown=known.unknown_tokens,
-        hyp_tokens=sum(hypothesis.tokens for hypothesis in found),
-        hyp_unknown=sum(hypothesis.unknown for hypothesis in found),
-        nats=nats,
-        tgt_tokens=tokens,
-        tgt_chars=sum(len(references[0]) for references in held_out.references),
-        spelling_bits=translator.tgt.spelling_bits(
-            translator.tgt.tokenizer.tokenize(references[0]) for references in held_out.references
-        ),
-        run=str(run.folder),
-        command=command,
-    )
-    hyps = [hypothesis.text for hypothesis in found]
-    tokenize = tokenize or ("none" if translator.config.data.pretokenized else "13a")
-    result = evaluate_texts(
-        held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
-    )
-    result |= {key: value for key, value in dataclasses.asdict(decode).items() if key != "batch_size"}
-    result |= {"checkpoint": of_checkpoint}
-    _save_evaluation(run, name, result, held_out, hyps)
-    return result
-
-
-def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
-    """Sentences of a file with references from other files, prepared as the run's data were.
-
-    Raises:
-        UserError: a file cannot be used, or they differ in length.
-    """
-    lowercase = run.config.data.lowercase
-    sources, *columns = ([prepare(line, lowercase) for line in read_sentences(path)] for path in (src, *refs))
-    for path, column in zip(refs, columns, strict=True):
-        if len(column) != len(sources):
-            raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
-    if not sources:
-        raise UserError(f"{src}: no sentence in it")
-    for path, column in zip((src, *refs), (sources, *columns), strict=True):
-        if not any(column):
-            raise UserError(f"{path}: nothing but empty lines")
-    return HeldOut(sources, [list(references) for references in zip(*columns, strict=True)])
-
-
-def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
-    """The result as JSON and as a table; sources, hypotheses and references a line each, as sacreBLEU reads them."""
-    run.write_json(f"eval/{name}.json", result)
-    run.write_text(f"eval/{name}.txt", terminal_table(result))
-    run.write_lines(f"eval/{name}.src", held_out.sources)
-    run.write_lines(f"eval/{name}.hyp", hyps)
-    columns = list(zip(*rectangular(held_out.references), strict=True))
-    for old in (run.folder / "eval").glob(f"{name}.ref*"):
-        if old.name not in {f"{name}.ref{k}" for k in range(len(columns))}:
-            old.unlink()
-    for k, column in enumerate(columns):
-        run.write_lines(f"eval/{name}.ref{k}", column)
-
-
 EXAMPLES = 10
+"""Sentences in each of the two lists of examples."""
 
 # Natural logarithm of the largest float.
 _MAX_EXPONENT = 709.0
@@ -200,7 +99,7 @@ def evaluate_texts(
     Returns:
         `bleu`, `chrf`, `ter` (each `name`, `score`, `ci95`, `signature`); `sentences`; `references`, of all sentences
         together; `seconds`; `sentences_per_second`; `oov_rate` and `unk_rate`, shares 0-1 of running source and
-        output tokens; `length_ratio`; `by_length`; `perplexity` a token, `bits_per_char`, and
+        output tokens; `length_ratio`; `by_length`; `perplexity` per token, `bits_per_char`, and
         `spelling_bits_per_char`, what of them spells unknown words, None where `measured` has no nats; `worst` and
         `random` examples; `seed`, `commit`, `run`, `command`.
     """
@@ -211,7 +110,10 @@ def evaluate_texts(
         **{key: {**asdict(score), "ci95": list(score.ci95)} for key, score in scores.items()},
         "sentences": len(hyps),
         "references": sum(map(len, refs)),
-        **_rates(measured, len(hyps)),
+        "seconds": measured.seconds,
+        "sentences_per_second": len(hyps) / measured.seconds if measured.seconds else None,
+        "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
+        "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
         "length_ratio": length_ratio(hyps, refs, tokenize=tokenize, lowercase=lowercase),
         "by_length": by_length(sources, hyps, refs, tokenize=tokenize, lowercase=lowercase),
         **_likelihood(measured),
@@ -232,15 +134,6 @@ def worst_sentences(scores: Sequence[float], count: int = EXAMPLES) -> list[int]
 def random_sentences(sentences: int, seed: int, count: int = EXAMPLES) -> list[int]:
     """Positions drawn by `seed`, in ascending order."""
     return sorted(random.Random(seed).sample(range(sentences), min(count, sentences)))
-
-
-def _rates(measured: Measured, sentences: int) -> dict[str, float | None]:
-    return {
-        "seconds": measured.seconds,
-        "sentences_per_second": sentences / measured.seconds if measured.seconds else None,
-        "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
-        "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
-    }
 
 
 def _likelihood(measured: Measured) -> dict[str, float | None]:
@@ -266,3 +159,103 @@ def _examples(
         {"line": i + 1, "source": sources[i], "hypothesis": hyps[i], "references": list(refs[i]), "bleu": scores[i]}
         for i in chosen
     ]
+
+
+def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
+    """Nats of the first reference of each source, and their tokens, end tokens included."""
+    src = IdStore.of([translator.src.to_ids(text) for text in held_out.sources])
+    tgt = IdStore.of([translator.tgt.to_ids(references[0]) for references in held_out.references])
+    return float(translator.scorer.nats(src, tgt).sum()), int((tgt.lengths + 1).sum())
+
+
+def evaluate_run(
+    run: Run,
+    held_out: HeldOut | None = None,
+    name: str = "test",
+    *,
+    decode: DecodeConfig | None = None,
+    tokenize: str = "",
+    lowercase: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Scores of a run on sentences kept from its training; saved in its folder `eval/` as NAME.json and texts.
+
+    Args:
+        run: a trained run.
+        held_out: normalised sentences with references; None: the run's own test split.
+        name: of the files.
+        decode: instead of the run's settings.
+        tokenize: sacreBLEU's tokenizer; empty: 13a, or none for data that is tokenized already.
+        lowercase: score without case.
+        command: what the user typed.
+
+    Raises:
+        UserError: the run is not trained, or damaged.
+    """
+    held_out = held_out or read_held_out(run.folder, "test")
+    decode = decode or run.config.decode
+    of_checkpoint = checksum(run.folder / f"{BEST}.npz")
+    translator = Translator.load(run.folder, precision=decode.precision)
+    translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
+    start = time.perf_counter()
+    found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
+    seconds = time.perf_counter() - start
+    nats, tokens = reference_nats(translator, held_out)
+    known = coverage(translator.src.vocab, map(translator.src.tokenizer.tokenize, held_out.sources))
+    measured = Measured(
+        seconds=seconds,
+        src_tokens=known.tokens,
+        src_unknown=known.unknown_tokens,
+        hyp_tokens=sum(hypothesis.tokens for hypothesis in found),
+        hyp_unknown=sum(hypothesis.unknown for hypothesis in found),
+        nats=nats,
+        tgt_tokens=tokens,
+        tgt_chars=sum(len(references[0]) for references in held_out.references),
+        spelling_bits=translator.tgt.spelling_bits(
+            translator.tgt.tokenizer.tokenize(references[0]) for references in held_out.references
+        ),
+        run=str(run.folder),
+        command=command,
+    )
+    hyps = [hypothesis.text for hypothesis in found]
+    tokenize = tokenize or ("none" if translator.config.data.pretokenized else "13a")
+    result = evaluate_texts(
+        held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
+    )
+    result |= {key: value for key, value in asdict(decode).items() if key != "batch_size"}
+    result |= {"checkpoint": of_checkpoint}
+    _save_evaluation(run, name, result, held_out, hyps)
+    return result
+
+
+def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
+    """The result as JSON and as a table; sources, hypotheses and references as lines, as sacreBLEU reads them."""
+    run.write_json(f"eval/{name}.json", result)
+    run.write_text(f"eval/{name}.txt", terminal_table(result))
+    run.write_lines(f"eval/{name}.src", held_out.sources)
+    run.write_lines(f"eval/{name}.hyp", hyps)
+    columns = list(zip(*rectangular(held_out.references), strict=True))
+    for old in (run.folder / "eval").glob(f"{name}.ref*"):
+        if old.name not in {f"{name}.ref{k}" for k in range(len(columns))}:
+            old.unlink()
+    for k, column in enumerate(columns):
+        run.write_lines(f"eval/{name}.ref{k}", column)
+
+
+def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
+    """Sentences of a file with references from other files, prepared as the run's data were.
+
+    Raises:
+        UserError: a file cannot be used, or they differ in length.
+    """
+    lowercase = run.config.data.lowercase
+    sources, *columns = ([prepare(line, lowercase) for line in read_sentences(path)] for path in (src, *refs))
+    for path, column in zip(refs, columns, strict=True):
+        if len(column) != len(sources):
+            raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
+    if not sources:
+        raise UserError(f"{src}: no sentence in it")
+    for path, column in zip((src, *refs), (sources, *columns), strict=True):
+        if not any(column):
+            raise UserError(f"{path}: nothing but empty lines")
+    return HeldOut(sources, [list(references) for references in zip(*columns, strict=True)])

@@ -1,11 +1,11 @@
-"""Text to scores: BLEU, chrF and TER by sacreBLEU, their intervals, paired tests, examples.
+"""Texts to scores: BLEU, chrF and TER by sacreBLEU, with their intervals.
 
 A score never travels without its signature (Post 2018, "A Call for Clarity in Reporting BLEU Scores"). sacreBLEU's
 signature leaves out the n-gram order: it is 4 for BLEU everywhere here. sacreBLEU scores transposed references 100
 and never complains, so shapes are checked here first.
 
 Every random draw follows one `seed`. sacreBLEU reads it from the environment variable SACREBLEU_SEED only, which is
-set for the length of a call and put back. It takes memory of about 80 bytes a sentence and resample.
+set for the length of a call and put back. It takes about 80 bytes of memory per sentence and resample.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from wordseq.text.vocab import SPECIALS, UNK_ID
 DEFAULT_SEED = 12345  # sacreBLEU's own
 
 # Those of sacreBLEU's tokenizers that need neither a download nor a package more.
-TOKENIZERS = ("13a", "char", "intl", "none", "zh")
+BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
 
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, None))
 
@@ -72,7 +72,7 @@ def score_corpus(
     Args:
         hyps: one hypothesis a sentence.
         refs: `refs[i]` are the references of sentence i, one or more; their number may differ.
-        tokenize: one of `TOKENIZERS`.
+        tokenize: one of `BLEU_TOKENIZERS`.
         lowercase: whether case is ignored.
         bootstrap: resamples, at least 2.
         seed: of the resamples, at least 1; the same seed gives the interval of sacreBLEU's command line.
@@ -80,16 +80,17 @@ def score_corpus(
     Raises:
         ValueError: texts that do not fit together or are no strings, or an argument out of range.
     """
-    columns = _reference_columns(hyps, refs)
+    columns = reference_columns(hyps, refs)
     if bootstrap < 2:
         raise ValueError(f"bootstrap must be at least 2 resamples, got {bootstrap}")
     scores = {}
-    with _sacrebleu_seed(seed):
-        for key, metric in _metrics(tokenize, lowercase).items():
+    with sacrebleu_seed(seed):
+        for key, metric in sacrebleu_metrics(tokenize, lowercase).items():
             result = metric.corpus_score(list(hyps), columns, n_bootstrap=bootstrap)
-            interval = _interval(result, _HIGHEST[key])
-            around = float(result._mean), float(result._ci)
-            scores[key] = Score(result.name, float(result.score), interval, str(metric.get_signature()), *around)
+            # sacreBLEU keeps the two numbers it prints as "μ = mean ± ci" in these attributes.
+            score, mean, half = float(result.score), float(result._mean), float(result._ci)
+            interval = min(max(mean - half, 0.0), score), max(min(mean + half, _HIGHEST[key]), score)
+            scores[key] = Score(result.name, score, interval, str(metric.get_signature()), mean, half)
     return scores
 
 
@@ -119,7 +120,7 @@ def sentence_bleu(
 
     Good for sorting sentences, not for comparing systems. Arguments and errors as `score_corpus`.
     """
-    _reference_columns(hyps, refs)
+    reference_columns(hyps, refs)
     metric = _bleu_metric(tokenize, lowercase, effective_order=True)
     return [float(metric.sentence_score(hyp, list(choices)).score) for hyp, choices in zip(hyps, refs, strict=True)]
 
@@ -144,7 +145,8 @@ def by_length(
         chosen = [i for i, length in enumerate(lengths) if low <= length and (high is None or length <= high)]
         if chosen:
             score = bleu([hyps[i] for i in chosen], [refs[i] for i in chosen], tokenize=tokenize, lowercase=lowercase)
-            rows.append({"words": _bucket_name(low, high), "sentences": len(chosen), "bleu": score})
+            words = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
+            rows.append({"words": words, "sentences": len(chosen), "bleu": score})
     return rows
 
 
@@ -172,7 +174,12 @@ class _EvenCHRF(CHRF):
         return found
 
 
-def _metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
+def sacrebleu_metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
+    """SacreBLEU's metrics by the keys "bleu", "chrf", "ter".
+
+    Raises:
+        ValueError: an unknown tokenizer.
+    """
     return {
         "bleu": _bleu_metric(tokenize, lowercase),
         "chrf": _EvenCHRF(lowercase=lowercase),
@@ -181,21 +188,23 @@ def _metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
 
 
 def _bleu_metric(tokenize: str, lowercase: bool, effective_order: bool = False) -> Any:
-    if tokenize not in TOKENIZERS:
-        raise ValueError(f"unknown BLEU tokenizer {tokenize!r}; choose from {', '.join(TOKENIZERS)}")
+    if tokenize not in BLEU_TOKENIZERS:
+        raise ValueError(f"unknown BLEU tokenizer {tokenize!r}; choose from {', '.join(BLEU_TOKENIZERS)}")
     # `force` only silences the warning that text looks tokenized.
     return BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=effective_order, force=tokenize == "none")
 
 
 def _corpus_bleu(hyps: Sequence[str], refs: Sequence[Sequence[str]], tokenize: str, lowercase: bool) -> Any:
-    columns = _reference_columns(hyps, refs)
+    columns = reference_columns(hyps, refs)
     return _bleu_metric(tokenize, lowercase).corpus_score(list(hyps), columns)
 
 
-def _reference_columns(
-    hyps: Sequence[str], refs: Sequence[Sequence[str]], name: str = "hyps"
-) -> list[list[str | None]]:
-    """The references as sacreBLEU wants them: column j has every sentence's reference j, None where it has none."""
+def reference_columns(hyps: Sequence[str], refs: Sequence[Sequence[str]], name: str = "hyps") -> list[list[str | None]]:
+    """The references as sacreBLEU wants them: column j has every sentence's reference j, None where it has none.
+
+    Raises:
+        ValueError: hypotheses, called `name` in the message, and references do not fit together or are not strings.
+    """
     _check_texts(name, hyps)
     if not hyps:
         raise ValueError("no sentences to score")
@@ -235,7 +244,12 @@ def check_lengths(hyps: Sequence[str], **others: Sequence[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _sacrebleu_seed(seed: int) -> Iterator[None]:
+def sacrebleu_seed(seed: int) -> Iterator[None]:
+    """Within it sacreBLEU draws by this seed.
+
+    Raises:
+        ValueError: the seed is not a whole number of at least 1.
+    """
     # sacreBLEU's paired tests take 0 for "no seed".
     if type(seed) is not int or seed < 1:
         raise ValueError(f"seed must be a whole number of at least 1, got {seed!r}")
@@ -248,15 +262,3 @@ def _sacrebleu_seed(seed: int) -> Iterator[None]:
             del os.environ["SACREBLEU_SEED"]
         else:
             os.environ["SACREBLEU_SEED"] = before
-
-
-def _interval(result: Any, highest: float) -> tuple[float, float]:
-    # sacreBLEU keeps the two numbers it prints as "μ = mean ± ci" in these attributes.
-    score, mean, half = float(result.score), float(result._mean), float(result._ci)
-    return min(max(mean - half, 0.0), score), max(min(mean + half, highest), score)
-
-
-def _bucket_name(low: int, high: int | None) -> str:
-    if high is None:
-        return f"{low}+"
-    return str(low) if low == high else f"{low}-{high}"

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from sacrebleu.significance import PairedTest
 
-from wordseq.evaluation.metrics import DEFAULT_SEED, _metrics, _reference_columns, _sacrebleu_seed
+from wordseq.evaluation.metrics import DEFAULT_SEED, reference_columns, sacrebleu_metrics, sacrebleu_seed
 
 PAIRED_DRAWS = MappingProxyType({"bs": 1_000, "ar": 10_000})
 """sacreBLEU's paired tests, and how many resamples or trials its command line draws."""
@@ -30,46 +29,6 @@ class PairedScore:
     signature: str
 
 
-def paired_bootstrap(
-    hyps: Sequence[str],
-    baseline: Sequence[str],
-    refs: Sequence[Sequence[str]],
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-    resamples: int = 1000,
-    seed: int = DEFAULT_SEED,
-) -> dict[str, PairedScore]:
-    """Paired bootstrap test of Koehn 2004 by sacreBLEU: keys "bleu", "chrf", "ter"; see `score_corpus` for the rest.
-
-    The p-value is that of sacreBLEU's command line, with one exception: it counts only resamples that differ by more
-    than the systems do, so it gives systems that no resample tells apart the smallest p there is. They get 1 here.
-    """
-    return paired_tests(
-        "bs", [baseline, hyps], refs, tokenize=tokenize, lowercase=lowercase, draws=resamples, seed=seed
-    )[0]
-
-
-def paired_randomisation(
-    hyps: Sequence[str],
-    baseline: Sequence[str],
-    refs: Sequence[Sequence[str]],
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-    trials: int = 10_000,
-    seed: int = DEFAULT_SEED,
-) -> dict[str, PairedScore]:
-    """Paired approximate randomisation (Riezler and Maxwell 2005) by sacreBLEU, two-sided; as `paired_bootstrap`.
-
-    Where the systems differ in n sentences only, 2^(1-n) of all exchanges leave the difference as it is or turn its
-    sign. A p-value should count them; sacreBLEU's, which is given here, does not, and is too small for n below 10.
-    """
-    return paired_tests("ar", [baseline, hyps], refs, tokenize=tokenize, lowercase=lowercase, draws=trials, seed=seed)[
-        0
-    ]
-
-
 def paired_tests(
     test: str,
     systems: Sequence[Sequence[str]],
@@ -80,14 +39,20 @@ def paired_tests(
     draws: int = 0,
     seed: int = DEFAULT_SEED,
 ) -> list[dict[str, PairedScore]]:
-    """Each system against the first by sacreBLEU's paired test; arguments and errors as `score_corpus`.
+    """Each system against the first by a paired test of sacreBLEU; arguments and errors as `score_corpus`.
+
+    The p-values are those of sacreBLEU's command line, with one exception: for identical outputs sacreBLEU reports the
+    smallest possible p, as it counts only draws that differ by more than the systems do; we report 1.
+
+    Where two systems differ in n sentences only, 2^(1-n) of all exchanges leave the difference as it is or turn its
+    sign. The p-value of a randomisation test should count them; sacreBLEU's, which is given here, does not, and is too
+    small for n below 10.
 
     Args:
-        test: "bs", the paired bootstrap, or "ar", approximate randomisation; see `paired_bootstrap` and
-            `paired_randomisation`.
+        test: "bs", the paired bootstrap (Koehn 2004), or "ar", approximate randomisation (Riezler and Maxwell 2005), two-sided.
         systems: hypotheses of two systems or more, the baseline first.
         refs: references of each sentence.
-        tokenize: one of `TOKENIZERS`.
+        tokenize: one of `BLEU_TOKENIZERS`.
         lowercase: whether case is ignored.
         draws: resamples or trials; 0: as many as sacreBLEU's command line, 1,000 or 10,000.
         seed: of the draws, at least 1.
@@ -100,24 +65,21 @@ def paired_tests(
     if len(systems) < 2:
         raise ValueError(f"a paired test needs at least 2 systems, got {len(systems)}")
     for k, hyps in enumerate(systems):
-        columns = _reference_columns(hyps, refs, f"systems[{k}]")
+        columns = reference_columns(hyps, refs, f"systems[{k}]")
     draws = draws or PAIRED_DRAWS[test]
     if draws < 1:
         raise ValueError(f"a paired test needs at least 1 resample or trial, got {draws}")
-    metrics = _metrics(tokenize, lowercase)
+    metrics = sacrebleu_metrics(tokenize, lowercase)
     named = [(str(k), list(hyps)) for k, hyps in enumerate(systems)]
-    with _sacrebleu_seed(seed):
+    with sacrebleu_seed(seed):
         signatures, results = PairedTest(named, metrics, columns, test_type=test, n_samples=draws)()
     # sacreBLEU files its results under its own names, in the order of the metrics.
     names = dict(zip(metrics, (name for name in results if name != "System"), strict=True))
-    return [
-        {key: _paired_score(name, results[name], k, draws, str(signatures[name])) for key, name in names.items()}
-        for k in range(1, len(systems))
-    ]
 
+    def paired_score(name: str, k: int) -> PairedScore:
+        baseline, system = results[name][0], results[name][k]
+        difference, p_value = float(system.score) - float(baseline.score), float(system.p_value)
+        told_apart = difference or p_value * (draws + 1) > 1.5
+        return PairedScore(name, difference, p_value if told_apart else 1.0, str(signatures[name]))
 
-def _paired_score(name: str, results: Sequence[Any], k: int, draws: int, signature: str) -> PairedScore:
-    baseline, system = results[0], results[k]
-    difference, p_value = float(system.score) - float(baseline.score), float(system.p_value)
-    told_apart = difference or p_value * (draws + 1) > 1.5
-    return PairedScore(name, difference, p_value if told_apart else 1.0, signature)
+    return [{key: paired_score(name, k) for key, name in names.items()} for k in range(1, len(systems))]

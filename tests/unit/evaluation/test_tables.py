@@ -12,7 +12,7 @@ from wordseq.config.schema import Config
 from wordseq.evaluation import records
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.records import RESULTS_HEADER, read_records, result_record, results_table
-from wordseq.evaluation.tables import escape_markdown, evaluation_table, examples, terminal_table
+from wordseq.evaluation.tables import escape_markdown, examples, terminal_table
 from wordseq.system.errors import UserError
 
 SECRET = "zebras whistle at midnight"
@@ -47,7 +47,7 @@ def make_record(result, **data):
     config = config_to_dict(Config())
     config["data"].update(data)
     describe = {"parameters": 1234567, "layers": ["encoder"], "step": 900, "weights_sha256": "ab" * 32}
-    train = {"minutes": 12.34, "epochs": 7, "sample": SECRET, "machine": {"cpu": "other"}}
+    train = {"minutes": 12.34, "epochs": 7}
     return result_record(result, config=config, describe=describe, train=train)
 
 
@@ -85,16 +85,6 @@ def test_a_run_name_cannot_steer_the_terminal(result):
     text = terminal_table({**result, "run": "runs/\x1b[2Jx\ny"})
     assert "runs/\\x1b[2Jx y" in text
     assert "\x1b" not in text
-
-
-def test_evaluation_table(result):
-    text = evaluation_table(result)
-    rows = [cells(line) for line in table_lines(text)]
-    assert rows[0] == ["Metric", "Score", "95 % interval"]
-    assert {len(row) for row in rows} == {2, 3}
-    assert f"- TER: `{result['ter']['signature']}`" in text
-    assert "runs/phrasebook-gru\\|x" in text
-    assert "\\<unk\\> in the output" in text
 
 
 def test_what_was_not_measured_is_a_dash(result):
@@ -173,7 +163,7 @@ def test_a_record_holds_scores_and_provenance_but_no_sentence(result, record):
         assert record[key] == result[key]
     assert (record["experiment"], record["level"], record["cell"]) == ("phrasebook-gru|x", "word", "gru")
     assert (record["parameters"], record["step"], record["weights_sha256"]) == (1234567, 900, "ab" * 32)
-    assert record["train"] == {"minutes": 12.34, "epochs": 7, "machine": {"cpu": "other"}}
+    assert record["train"] == {"minutes": 12.34, "epochs": 7}
     assert record["settings"] == config_to_dict(Config())
     assert record["machine"] == records.machine()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["date"])
@@ -182,14 +172,6 @@ def test_a_record_holds_scores_and_provenance_but_no_sentence(result, record):
 def test_a_record_names_both_levels_where_they_differ(result):
     assert make_record(result, src_level="char")["level"] == "char to word"
     assert make_record(result, src_level="bpe", tgt_level="bpe")["level"] == "bpe"
-
-
-def test_a_record_needs_parameters_and_minutes(result):
-    config = config_to_dict(Config())
-    with pytest.raises(ValueError, match="describe must have 'parameters', got step"):
-        result_record(result, config=config, describe={"step": 1}, train={"minutes": 1.0})
-    with pytest.raises(ValueError, match="train must have 'minutes', got nothing"):
-        result_record(result, config=config, describe={"parameters": 1}, train={})
 
 
 def test_records_are_read_in_order(tmp_path, record):
