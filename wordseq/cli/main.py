@@ -35,7 +35,7 @@ from wordseq.training.cluster import VARIABLE, read_cluster
 
 if TYPE_CHECKING:
     from wordseq.comparison.scored_runs import ScoredRun
-    from wordseq.comparison.sweep import Cell
+    from wordseq.comparison.sweep import SweepRun
 
 BROKEN_PIPE = 141
 """As the shell sees a program that SIGPIPE ended: `cat`, `grep` and all the others."""
@@ -520,9 +520,9 @@ def _check_files(options: argparse.Namespace) -> None:
     if record and page and record.resolve() == page.resolve():
         raise UserError(f"--record {record} and --html {page} are the same file")
     if page:
-        from wordseq.comparison.page.html import check_file
+        from wordseq.comparison.page.html import check_page_file
 
-        check_file(page)
+        check_page_file(page)
 
 
 def _write_record(options: argparse.Namespace, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
@@ -534,9 +534,9 @@ def _write_record(options: argparse.Namespace, runs: Sequence["ScoredRun"], resu
 
 
 def _report(options: argparse.Namespace) -> None:
-    from wordseq.comparison.page.html import check_file
+    from wordseq.comparison.page.html import check_page_file
 
-    check_file(options.html)
+    check_page_file(options.html)
     _write_page(options, *_compared(options, options.run))
 
 
@@ -558,27 +558,27 @@ def _compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[lis
 
 
 def _print_comparison(options: argparse.Namespace, result: dict[str, Any]) -> None:
-    from wordseq.comparison.tables import comparison_table
+    from wordseq.comparison.tables import comparison_markdown
 
-    print(json.dumps(result, ensure_ascii=False, indent=1) if options.json else comparison_table(result), flush=True)
+    print(json.dumps(result, ensure_ascii=False, indent=1) if options.json else comparison_markdown(result), flush=True)
 
 
 def _write_page(options: argparse.Namespace, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
     if not options.html:
         return
-    from wordseq.comparison.page.html import chosen_sentences, render
+    from wordseq.comparison.page.html import render_page
 
     looks = {}
     if any(run.config.model.attention != "none" for run in runs):
         import_tensorflow()
-        from wordseq.comparison.attention import attention_of
-        from wordseq.runs.folder import Run
+        from wordseq.comparison.attention import attention_of, chosen_sentences
+        from wordseq.decoding.translator import Translator
 
         for run in runs:
             if run.config.model.attention != "none" and run.folder not in looks:
                 chosen = [(run.test.sources[i], run.hyps[i]) for i in chosen_sentences(run.test.sources)]
-                looks[run.folder] = attention_of(Run.open(run.folder), chosen)
-    page = render(runs, result, looks)
+                looks[run.folder] = attention_of(Translator.load(run.folder), chosen)
+    page = render_page(runs, result, looks)
     write_atomically(options.html, page.encode())
     print(f"wrote {options.html}", file=sys.stderr)
 
@@ -652,9 +652,9 @@ def _sweep(options: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(options: argparse.Namespace) -> list["Cell"]:
+def _planned(options: argparse.Namespace) -> list["SweepRun"]:
     """The runs that a sweep was asked for."""
-    from wordseq.comparison.sweep import data_name, plan
+    from wordseq.comparison.sweep import data_name, plan_sweep
     from wordseq.data.sources import check_source
 
     if any(sign in options.name for sign in ("/", os.sep)):
@@ -663,7 +663,7 @@ def _planned(options: argparse.Namespace) -> list["Cell"]:
         raise UserError(f"--folder {options.folder}: a file, expected a folder")
     data = load_config(options.config, options.set).data
     check_source(data)
-    return plan(
+    return plan_sweep(
         options.config,
         options.folder,
         options.name or data_name(data),

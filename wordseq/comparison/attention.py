@@ -1,25 +1,53 @@
-"""Where the translations of a run looked in their sources."""
+"""Which source tokens each token of a translation attended to."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wordseq.batches.id_store import IdStore
-from wordseq.comparison.page.html import END, Alignment
-from wordseq.decoding.translator import Translator
-from wordseq.runs.folder import Run
+from wordseq.evaluation.metrics import DEFAULT_SEED
+
+if TYPE_CHECKING:
+    from wordseq.decoding.translator import Translator
+
+END = "</s>"
+"""The name of the end of a sentence."""
+
+HEAT_MAPS = 3
+"""Sentences whose attention is shown."""
+
+HEAT_MAP_CHARS = (20, 60)
+"""Least and most characters of their sources: neither trivial nor too wide for a page."""
 
 
-def attention_of(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Alignment]:
-    """Where the tokens of translations looked in their sources, under the run's best checkpoint.
+@dataclass(frozen=True)
+class Alignment:
+    """The attention of one translation: `weights[t][s]` of target token t to source token s; both end with `END`."""
+
+    src_tokens: list[str]
+    tgt_tokens: list[str]
+    weights: list[list[float]]
+
+
+def chosen_sentences(sources: Sequence[str]) -> list[int]:
+    """Positions of the sentences whose attention is shown: drawn from those of medium length."""
+    low, high = HEAT_MAP_CHARS
+    fitting = [i for i, source in enumerate(sources) if low <= len(source) <= high]
+    fitting = fitting or sorted(range(len(sources)), key=lambda i: len(sources[i]))[:HEAT_MAPS]
+    return sorted(random.Random(DEFAULT_SEED).sample(fitting, min(HEAT_MAPS, len(fitting))))
+
+
+def attention_of(translator: "Translator", pairs: Sequence[tuple[str, str]]) -> list[Alignment]:
+    """The attention of given translations.
 
     Args:
-        run: a trained run whose model has attention.
-        pairs: normalised sources with translations, which the model is made to give again.
+        translator: its model has attention.
+        pairs: normalised sources, each with the translation that the model is forced to produce.
 
     Raises:
-        UserError: the run is not trained, or damaged.
         ValueError: the model has no attention.
     """
-    translator = Translator.load(run.folder)
     src, tgt = translator.src, translator.tgt
     found = translator.scorer.alignments(
         IdStore.of([src.to_ids(source) for source, _ in pairs]), IdStore.of([tgt.to_ids(hyp) for _, hyp in pairs])

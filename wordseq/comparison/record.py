@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wordseq.comparison.compare import CHANCE, by_settings
+from wordseq.comparison.compare import CHANCE, averaged, by_settings
 from wordseq.comparison.scored_runs import ScoredRun
-from wordseq.comparison.tables import WHOLE_UNK, has_unk
+from wordseq.comparison.tables import WHOLE_UNK, has_unk, spread
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Config
 from wordseq.evaluation.records import RECORD_FORMAT
-from wordseq.evaluation.tables import METRICS, NOTHING, escape_markdown, markdown_table, number
+from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number
 from wordseq.system.platform import machine
 
 COMPARISON = "comparison"
@@ -29,8 +29,8 @@ FIGURES = (
 USUAL_KEYS = ("data.level", "model.cell")
 """What tells rows apart where no setting differs."""
 
-Column = tuple[str, Callable[[Mapping[str, Any]], str]]
-"""Title, and the cell of a combination."""
+# Title, and the cell of a combination.
+_Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 TITLES = {"data.level": "Level", "model.cell": "Cell"}
 
@@ -58,7 +58,7 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         "experiment": name,
         "varied": varied,
         "combinations": [_combination(varied or USUAL_KEYS, config, rows) for config, rows in found],
-        # The folders of this machine are nobody's business.
+        # The paths of folders on this machine stay out of what is published.
         "rows": [{key: value for key, value in row.items() if key != "run"} for row in result["rows"]],
         "settings": config_to_dict(runs[0].config),
         **{key: result[key] for key in ("test", "seed", "command", "commit")},
@@ -70,25 +70,21 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
 def _combination(keys: Sequence[str], config: Config, members: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     rows = [members[seed] for seed in sorted(members)]
     settings = config_to_dict(config)
-    scores = {key: _averaged([row[key]["score"] for row in rows]) for key in METRICS}
-    for key, found in scores.items():
-        bounds = zip(*(row[key]["ci95"] for row in rows), strict=True)
-        found |= {"ci95": [statistics.mean(side) for side in bounds], "signature": rows[0][key]["signature"]}
+    scores = {
+        key: {
+            **averaged([row[key]["score"] for row in rows]),
+            "ci95": [statistics.mean(bounds) for bounds in zip(*(row[key]["ci95"] for row in rows), strict=True)],
+            "signature": rows[0][key]["signature"],
+        }
+        for key in METRICS
+    }
     return {
         "values": {key: settings[key.partition(".")[0]][key.partition(".")[2]] for key in keys},
         "seeds": sorted(members),
         "runs": [row["name"] for row in rows],
         **scores,
-        **{key: _averaged([row[key] for row in rows]) for key in FIGURES},
+        **{key: averaged([row[key] for row in rows]) for key in FIGURES},
     }
-
-
-def _averaged(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean and standard deviation; None where a value was not measured, or there is one only."""
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return {"mean": None, "deviation": None}
-    return {"mean": statistics.mean(known), "deviation": statistics.stdev(known) if known[1:] else None}
 
 
 def combinations_table(record: Mapping[str, Any]) -> str:
@@ -98,12 +94,12 @@ def combinations_table(record: Mapping[str, Any]) -> str:
     return f"{markdown_table([title for title, _ in columns], rows)}\n\n{' '.join(_notes(record))}\n"
 
 
-def _columns(record: Mapping[str, Any]) -> list[Column]:
+def _columns(record: Mapping[str, Any]) -> list[_Column]:
     combinations, rows = record["combinations"], record["rows"]
     scores = {row["name"]: row["bleu"]["score"] for row in rows}
-    columns: list[Column] = [
+    columns: list[_Column] = [
         *(
-            (TITLES.get(key, f"`{key}`"), lambda row, key=key: _value(row["values"][key]))
+            (TITLES.get(key, f"`{key}`"), lambda row, key=key: _setting(row["values"][key]))
             for key in combinations[0]["values"]
         ),
         _mean("BLEU", "bleu", ".1f"),
@@ -111,8 +107,7 @@ def _columns(record: Mapping[str, Any]) -> list[Column]:
     if any(len(row["runs"]) > 1 for row in combinations):
         columns.append(("BLEU by seed", lambda row: ", ".join(f"{scores[name]:.1f}" for name in row["runs"])))
     columns.append(("95 % interval, sentences", lambda row: "{:.1f} to {:.1f}".format(*row["bleu"]["ci95"])))
-    # Records of before this figure do not have it.
-    if all("bleu_whole_unk" in row for row in rows) and has_unk(rows):
+    if has_unk(rows):
         columns.append(_mean(escape_markdown(WHOLE_UNK), "bleu_whole_unk", ".1f"))
     # Tokens of one level are not those of another.
     levels = any(key.endswith("level") for key in record["varied"])
@@ -132,46 +127,30 @@ def _columns(record: Mapping[str, Any]) -> list[Column]:
     ]
 
 
-def _mean(title: str, key: str, form: str) -> Column:
-    return title, lambda row: _spread(row[key], form)
+def _mean(title: str, key: str, form: str) -> _Column:
+    return title, lambda row: spread(row[key], form)
 
 
-def _value(value: Any) -> str:
+def _setting(value: Any) -> str:
     return escape_markdown(str(value).lower() if isinstance(value, bool) else str(value))
-
-
-def _spread(found: Mapping[str, Any], form: str) -> str:
-    """Mean ± standard deviation; the mean alone where one run tells nothing of it."""
-    if found["mean"] is None:
-        return NOTHING
-    mean = f"{found['mean']:{form}}"
-    return mean if found["deviation"] is None else f"{mean} ± {found['deviation']:{form}}"
 
 
 def _notes(record: Mapping[str, Any]) -> list[str]:
     seeds = sorted({len(row["seeds"]) for row in record["combinations"]})
-    test = record["test"]
-    lines = []
-    if seeds[-1] > 1:
-        lines.append(f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds.")
-    averaged = ", the runs' bounds averaged; what a seed does is not in them" if seeds[-1] > 1 else ""
-    signatures = dict.fromkeys(row["bleu"]["signature"] for row in record["combinations"])
+    lines = [f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds."] if seeds[-1] > 1 else []
+    averages = ", the runs' bounds averaged; what a seed does is not in them" if seeds[-1] > 1 else ""
+    found = dict.fromkeys(row["bleu"]["signature"] for row in record["combinations"])
+    places, versions = (dict.fromkeys(row[key] for row in record["rows"]) for key in ("machine", "trained_by"))
+    machine, compared = record["machine"], f"by wordseq {record['commit']}"
+    if None in places:
+        where = f"Compared on {machine['cpu']}, {machine['cores']} cores, {compared}"
+    else:
+        by = "" if None in versions else f" by wordseq {' and '.join(versions)}"
+        where = f"Trained on {' and '.join(places)}{by}; compared {compared}"
     return [
         *lines,
-        f"Intervals: 95 %, bootstrap over the {test['sentences']:,} test sentences{averaged};",
-        f"BLEU {', '.join(f'`{signature}`' for signature in signatures)}.",
-        f"{escape_markdown(_places(record))};",
+        f"Intervals: 95 %, bootstrap over the {record['test']['sentences']:,} test sentences{averages};",
+        f"BLEU {', '.join(f'`{signature}`' for signature in found)}.",
+        f"{escape_markdown(where)};",
         f"`{record['command']}`",
     ]
-
-
-def _places(record: Mapping[str, Any]) -> str:
-    """Where and by what the runs were trained, if they say, and compared."""
-    places = dict.fromkeys(row.get("machine") for row in record["rows"])
-    versions = dict.fromkeys(row.get("trained_by") for row in record["rows"])
-    if None in places:
-        return (
-            f"Compared on {record['machine']['cpu']}, {record['machine']['cores']} cores, by wordseq {record['commit']}"
-        )
-    by = "" if None in versions else f" by wordseq {' and '.join(versions)}"
-    return f"Trained on {' and '.join(places)}{by}; compared by wordseq {record['commit']}"

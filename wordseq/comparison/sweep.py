@@ -1,18 +1,17 @@
 """Several runs, one after another: every value of every setting that is varied, each trained in a process of its own.
 
 A process of its own gives its memory back, and one that crashes does not take the others with it. What is finished is
-recognised by its settings and is not trained again; what was interrupted goes on where it stopped.
+recognised by its settings and is not trained again; what was interrupted resumes.
 """
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +27,7 @@ MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "sha
 POLL_SECONDS = 1.0
 
 QUIET_SECONDS = 120.0
-"""After so long without a validation the last entry of the log is shown."""
+"""After this time without a validation the last entry of the log is shown."""
 
 TAIL_LINES = 15
 """Last lines of a failed training's log that are shown."""
@@ -37,7 +36,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.+]+")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class SweepRun:
     """One run of a sweep.
 
     Attributes:
@@ -60,7 +59,7 @@ class Interrupted(Exception):
     """The sweep was interrupted; the training at hand was saved."""
 
 
-def plan(
+def plan_sweep(
     config: Path | None,
     folder: Path,
     name: str,
@@ -70,7 +69,7 @@ def plan(
     seeds: int,
     settings: Sequence[str],
     vary: Sequence[str] = (),
-) -> list[Cell]:
+) -> list[SweepRun]:
     """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
 
     If there is none of that name, a finished run with the same settings is taken whatever its name in FOLDER, so sweeps share
@@ -107,8 +106,8 @@ def plan(
         except UserError as error:
             raise UserError(str(error).replace("--set:", f"{_option(str(error), levels, cells)}:", 1)) from None
         place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
-        found.append(Cell(_folder_for(place, wanted), chosen, wanted))
-    if min(len({cell.folder for cell in found}), len({cell.config for cell in found})) < len(found):
+        found.append(SweepRun(_folder_for(place, wanted), chosen, wanted))
+    if min(len({run.folder for run in found}), len({run.config for run in found})) < len(found):
         raise UserError("a value of a setting that is varied, such as a level or a cell, is named twice")
     return found
 
@@ -178,34 +177,44 @@ def is_finished(folder: Path) -> bool:
         return False
 
 
-def sweep(cells: Sequence[Cell], config: Path | None, mirror: Path | None, say: Callable[[str], None]) -> list[Cell]:
-    """Train what is not finished; gives the runs that are, in the order of `cells`.
+def sweep(
+    runs: Sequence[SweepRun], config: Path | None, mirror: Path | None, say: Callable[[str], None]
+) -> list[SweepRun]:
+    """Train what is not finished; returns the runs that are, in the order of `runs`.
 
     Args:
-        cells: from `plan`.
+        runs: from `plan_sweep`.
         config: settings file of all.
         mirror: where public corpora come from.
-        say: takes a line.
+        say: called with each line of progress.
 
     Raises:
-        Interrupted: by Ctrl-C; the same sweep again goes on from there.
+        Interrupted: by Ctrl-C; the same sweep again resumes from there.
     """
-    finished: list[Cell] = []
-    for k, cell in enumerate(cells):
-        title = f"run {k + 1} of {len(cells)}, {cell.folder}"
-        if is_finished(cell.folder):
+    finished: list[SweepRun] = []
+    for k, run in enumerate(runs):
+        title = f"run {k + 1} of {len(runs)}, {run.folder}"
+        if is_finished(run.folder):
             say(f"{title}: finished before")
-            finished.append(cell)
+            finished.append(run)
             continue
-        code = _train(cell, config, mirror, functools.partial(_progress, title, Watch(cells, k), say))
+        watch = Watch(runs, k)
+
+        def look(title: str = title, watch: Watch = watch) -> None:
+            if news := watch.news():
+                left = watch.seconds_left()
+                say(f"{title}: {news}{'' if left is None else f'; whole sweep: at most {left / 60:.1f} min left'}")
+
+        code = _train(run, config, mirror, look)
         if code == 130:
             raise Interrupted
         if code:
-            say(f"{title}: failed with exit code {code}; the others go on. The end of {cell.log}:")
-            say("".join(f"    {line}\n" for line in _tail(cell.log)).rstrip("\n"))
+            say(f"{title}: failed with exit code {code}; the others go on. The end of {run.log}:")
+            tail = run.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+            say("\n".join(f"    {line}" for line in tail))
             continue
-        finished.append(cell)
-        say(f"{title}: finished after {_seconds(cell.folder) / 60:.1f} min")
+        finished.append(run)
+        say(f"{title}: finished after {_seconds(run.folder) / 60:.1f} min")
     return finished
 
 
@@ -213,61 +222,62 @@ class Watch:
     """How far a sweep is, from the logs of its runs.
 
     Args:
-        cells: all runs.
+        runs: all runs.
         current: the position of the one that is being trained; those after it wait, or were finished before.
     """
 
-    def __init__(self, cells: Sequence[Cell], current: int) -> None:
-        self.cells, self.current = cells, current
-        self.seen = len(read_log(cells[current].folder))
+    def __init__(self, runs: Sequence[SweepRun], current: int) -> None:
+        self.runs, self.current = runs, current
+        self.seen = len(read_log(runs[current].folder))
         self.spoke = time.monotonic()
 
     def news(self) -> str:
-        """What the last validation gave, if there was one since this was last asked; after long silence, how far it is."""
-        entries = read_log(self.cells[self.current].folder)
-        looks = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
+        """What the last validation gave, if there was one since the last call; after long silence, the last update."""
+        entries = read_log(self.runs[self.current].folder)
+        validations = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
         # Continuing a run drops the lines after its checkpoint.
         self.seen = len(entries)
         quiet = time.monotonic() - self.spoke > QUIET_SECONDS
-        if not (looks or (quiet and entries)):
+        if not (validations or (quiet and entries)):
             return ""
         self.spoke = time.monotonic()
-        if looks:
-            return f"epoch {looks[-1]['epoch']}, dev BLEU {looks[-1]['bleu']:.2f}"
+        if validations:
+            return f"epoch {validations[-1]['epoch']}, dev BLEU {validations[-1]['bleu']:.2f}"
         return f"epoch {entries[-1].get('epoch')}, update {entries[-1]['step']:,}"
 
     def seconds_left(self) -> float | None:
-        """At most so many seconds to the end of the sweep; None while nothing is known."""
-        known = {k: total for k, cell in enumerate(self.cells) if (total := _expected(cell)) is not None}
+        """The most seconds to the end of the sweep; None while nothing is known."""
+        known = {k: seconds for k, run in enumerate(self.runs) if (seconds := _expected(run)) is not None}
         if self.current not in known:
             return None
-        left = known[self.current] - _seconds(self.cells[self.current].folder)
-        for k in range(self.current + 1, len(self.cells)):
-            if not is_finished(self.cells[k].folder):
-                left += known[k] - _seconds(self.cells[k].folder) if k in known else self._like(k, known)
+
+        def total(k: int) -> float:
+            """Seconds of a run; one that was not begun takes as long as the most similar one, or the slowest."""
+            wanted = self.runs[k].config
+
+            def likeness(other: int) -> tuple[bool, bool, float]:
+                found = self.runs[other].config
+                return found.data.level == wanted.data.level, found.model.cell == wanted.model.cell, known[other]
+
+            return known[k] if k in known else known[max(known, key=likeness)]
+
+        left = total(self.current) - _seconds(self.runs[self.current].folder)
+        for k, run in enumerate(self.runs[self.current + 1 :], self.current + 1):
+            if not is_finished(run.folder):
+                left += total(k) - _seconds(run.folder)
         return max(left, 0.0)
 
-    def _like(self, position: int, known: dict[int, float]) -> float:
-        """The time of a run that was not begun: that of the most similar one, or of the slowest."""
-        wanted = self.cells[position].config
 
-        def likeness(k: int) -> tuple[bool, bool, float]:
-            found = self.cells[k].config
-            return found.data.level == wanted.data.level, found.model.cell == wanted.model.cell, known[k]
-
-        return known[max(known, key=likeness)]
-
-
-def _expected(cell: Cell) -> float | None:
+def _expected(run: SweepRun) -> float | None:
     """Seconds that a run takes in all at its present pace, if nothing stops it before its last epoch or update."""
-    if is_finished(cell.folder):
-        return _seconds(cell.folder)
-    looks = [entry for entry in read_log(cell.folder) if entry.get("kind") == "dev"]
-    train = cell.config.train
-    if not looks:
+    if is_finished(run.folder):
+        return _seconds(run.folder)
+    validations = [entry for entry in read_log(run.folder) if entry.get("kind") == "dev"]
+    train = run.config.train
+    if not validations:
         return train.max_minutes * 60 or None
-    last = looks[-1]
-    # Without train.validate_steps a look at the dev set ends an epoch.
+    last = validations[-1]
+    # Without train.validate_steps a validation ends an epoch.
     epochs = train.max_epochs / (last["epoch"] if not train.validate_steps else max(last["epoch"] - 0.5, 0.5))
     share = max(epochs, 1.0)
     if train.max_steps:
@@ -280,63 +290,33 @@ def _seconds(folder: Path) -> float:
     return float(max((entry.get("seconds", 0.0) for entry in read_log(folder)), default=0.0))
 
 
-def _progress(title: str, watch: Watch, say: Callable[[str], None]) -> None:
-    news = watch.news()
-    if news:
-        left = watch.seconds_left()
-        time_left = "" if left is None else f"; whole sweep: at most {left / 60:.1f} min left"
-        say(f"{title}: {news}{time_left}")
-
-
-def _train(cell: Cell, config: Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
+def _train(run: SweepRun, config: Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
     """Train a run in a child process; its exit code. `look` is called again and again meanwhile.
 
     Raises:
         Interrupted: by Ctrl-C, which the child gets too.
     """
-    cell.folder.parent.mkdir(parents=True, exist_ok=True)
-    with cell.log.open("ab") as log:
-        child = subprocess.Popen(_command(cell, config, mirror), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with run.log.open("ab") as log:
+        child = subprocess.Popen(_command(run, config, mirror), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            _wait(child, look)
+            while child.poll() is None:
+                time.sleep(POLL_SECONDS)
+                look()
         except KeyboardInterrupt:
-            _stop(child)
             raise Interrupted from None
-        except BaseException:
-            _stop(child)
-            raise
+        finally:
+            if child.returncode is None:
+                # The child saves and ends; it is asked once more in case Ctrl-C did not reach it.
+                try:
+                    child.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    child.terminate()
+                    child.wait()
     return int(child.returncode)
 
 
-def _command(cell: Cell, config: Path | None, mirror: Path | None) -> list[str]:
-    words = [
-        sys.executable,
-        "-m",
-        "wordseq",
-        "train",
-        *([str(config)] if config else []),
-        "--run",
-        str(cell.folder),
-    ]
-    words += [word for setting in cell.settings for word in ("--set", setting)]
+def _command(run: SweepRun, config: Path | None, mirror: Path | None) -> list[str]:
+    words = [sys.executable, "-m", "wordseq", "train", *([str(config)] if config else []), "--run", str(run.folder)]
+    words += [word for setting in run.settings for word in ("--set", setting)]
     return [*words, *(["--mirror", str(mirror)] if mirror else [])]
-
-
-def _wait(child: "subprocess.Popen[bytes]", look: Callable[[], None]) -> None:
-    while child.poll() is None:
-        time.sleep(POLL_SECONDS)
-        look()
-
-
-def _stop(child: "subprocess.Popen[bytes]") -> None:
-    """Let a child save and end; it is asked once more in case Ctrl-C did not reach it."""
-    if child.returncode is None:
-        try:
-            child.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            child.terminate()
-            child.wait()
-
-
-def _tail(path: Path) -> Iterator[str]:
-    yield from path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wordseq.evaluation.significance import PAIRED_DRAWS
-from wordseq.evaluation.tables import METRICS, NOTHING, escape_markdown, markdown_table, number
+from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number, signatures
 
 FEW_DIFFERENCES = 10
 """Below so many differing sentences the randomisation test of sacreBLEU gives p-values that are too small."""
@@ -15,6 +15,8 @@ ABOUT_SEEDS = (
     "trained again they do not say."
 )
 
+SETTINGS_TITLE = "Settings that differ"
+
 WHOLE_UNK = "BLEU, <unk> as one token"
 
 ABOUT_UNK = (
@@ -23,11 +25,12 @@ ABOUT_UNK = (
 )
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+"""Title, header, rows; text that is not escaped."""
 
-Column = tuple[str, str, str]
-"""Heading, key of the row, format; without a format, as it is."""
+# Heading, key of the row, format; without a format, as it is.
+_Columns = tuple[tuple[str, str, str], ...]
 
-_COST: tuple[Column, ...] = (
+_COST: _Columns = (
     ("Run", "name", ""),
     ("Level", "level", ""),
     ("Cell", "cell", ""),
@@ -39,7 +42,7 @@ _COST: tuple[Column, ...] = (
     ("Translating sentences/s", "sentences_per_second", ",.0f"),
 )
 
-_TOKENS: tuple[Column, ...] = (
+_TOKENS: _Columns = (
     ("Run", "name", ""),
     ("Source ids", "src_vocab", ","),
     ("Target ids", "tgt_vocab", ","),
@@ -53,31 +56,34 @@ _TOKENS: tuple[Column, ...] = (
 )
 
 
-def comparison_table(result: Mapping[str, Any]) -> str:
+def comparison_markdown(result: Mapping[str, Any]) -> str:
     """What `compare` returned, as Markdown."""
     parts = []
-    for title, header, rows in tables(result):
-        parts += [f"### {escape_markdown(title)}", markdown_table(escaped(header), map(escaped, rows))]
-    lines = [escape_markdown(note) for note in notes(result)]
-    lines += [f"{name}: `{signature}`" for name, signature in signatures(result)]
+    for title, header, rows in comparison_tables(result):
+        escaped = [list(map(escape_markdown, cells)) for cells in (header, *rows)]
+        parts += [f"### {escape_markdown(title)}", markdown_table(escaped[0], escaped[1:])]
+    lines = [escape_markdown(note) for note in comparison_notes(result)]
+    lines += [f"{name}: `{signature}`" for name, signature in signatures(result["rows"][0])]
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in lines)]) + "\n"
 
 
-def escaped(row: Iterable[str]) -> list[str]:
-    """Cells as Markdown."""
-    return [escape_markdown(cell) for cell in row]
-
-
-def tables(result: Mapping[str, Any]) -> list[Table]:
-    """The tables of a comparison: title, header, rows of text that is not escaped. Only those that have rows."""
+def comparison_tables(result: Mapping[str, Any]) -> list[Table]:
+    """The tables of a comparison; only those that have rows."""
     rows = result["rows"]
     found = [
         _scores_table(rows),
         _tests_table(rows),
         _columns("Cost, the same units at every token level", _COST, rows),
         _columns("Tokens, each run's own: not comparable between levels", _TOKENS, rows),
-        _seeds_table(result),
-        _settings_table(result),
+        _seeds_table(result["seeds"]),
+        (
+            SETTINGS_TITLE,
+            ("Setting", *(row["name"] for row in rows)),
+            [
+                (key, *(json.dumps(value, ensure_ascii=False) for value in values))
+                for key, values in result["settings"].items()
+            ],
+        ),
     ]
     return [table for table in found if table[2]]
 
@@ -91,7 +97,7 @@ def _scores_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         [
             (
                 row["name"],
-                *(_with_interval(row[key]) for key in METRICS),
+                *("{:.1f} ({:.1f} to {:.1f})".format(row[key]["score"], *row[key]["ci95"]) for key in METRICS),
                 *([number(row["bleu_whole_unk"], ".1f")] if whole else []),
                 number(row["bits_per_char"], ".3f"),
             )
@@ -105,66 +111,51 @@ def has_unk(rows: Iterable[Mapping[str, Any]]) -> bool:
     return any(row["bleu_whole_unk"] != row["bleu"]["score"] for row in rows)
 
 
-def _with_interval(score: Mapping[str, Any]) -> str:
-    low, high = score["ci95"]
-    return f"{score['score']:.1f} ({low:.1f} to {high:.1f})"
-
-
 def _tests_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     header = ["Run"]
     for key in METRICS:
         name = rows[0][key]["name"]
         header += [f"{name} difference", f"{name} p bootstrap", f"{name} p randomisation"]
-    lines = [
-        (row["name"], *(cell for key in METRICS for cell in _difference(row[key])), f"{row['different']:,}")
-        for row in rows[1:]
-    ]
+    lines = []
+    for row in rows[1:]:
+        cells = [row["name"]]
+        for score in (row[key] for key in METRICS):
+            cells.append(f"{score['difference']:+.1f}" if score["difference"] else "0")
+            cells += [f"{score['p_bootstrap']:.4f}", f"{score['p_randomisation']:.4f}"]
+        lines.append((*cells, f"{row['different']:,}"))
     return f"Difference to {rows[0]['name']}", (*header, "Sentences that differ"), lines
 
 
-def _difference(score: Mapping[str, Any]) -> tuple[str, str, str]:
-    difference = f"{score['difference']:+.1f}" if score["difference"] else "0"
-    return difference, f"{score['p_bootstrap']:.4f}", f"{score['p_randomisation']:.4f}"
-
-
-def _columns(title: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+def _columns(title: str, columns: _Columns, rows: Sequence[Mapping[str, Any]]) -> Table:
     lines = [tuple(number(row[key], form) if form else row[key] for _, key, form in columns) for row in rows]
     return title, tuple(heading for heading, _, _ in columns), lines
 
 
-def _seeds_table(result: Mapping[str, Any]) -> Table:
-    header = ("Runs", "Level", "Cell", "Seeds", "BLEU", "chrF2", "TER", "Bits/char", "Training minutes")
+def _seeds_table(groups: Sequence[Mapping[str, Any]]) -> Table:
     forms = {"bleu": ".2f", "chrf": ".2f", "ter": ".2f", "bits_per_char": ".3f", "train_minutes": ".1f"}
     return (
         "Over seeds: mean ± standard deviation",
-        header,
+        ("Runs", "Level", "Cell", "Seeds", "BLEU", "chrF2", "TER", "Bits/char", "Training minutes"),
         [
             (
                 ", ".join(group["names"]),
                 group["level"],
                 group["cell"],
                 ", ".join(map(str, group["seeds"])),
-                *(_spread(group.get(key), form) for key, form in forms.items()),
+                *(spread(group[key], form) for key, form in forms.items()),
             )
-            for group in result["seeds"]
+            for group in groups
         ],
     )
 
 
-def _spread(found: Mapping[str, float] | None, form: str) -> str:
-    return f"{found['mean']:{form}} ± {found['deviation']:{form}}" if found else NOTHING
+def spread(found: Mapping[str, float | None], form: str) -> str:
+    """Mean ± standard deviation of what `averaged` returned; the mean alone of one run."""
+    mean = number(found["mean"], form)
+    return mean if found["deviation"] is None else f"{mean} ± {found['deviation']:{form}}"
 
 
-def _settings_table(result: Mapping[str, Any]) -> Table:
-    header = ("Setting", *(row["name"] for row in result["rows"]))
-    rows = [
-        (key, *(json.dumps(value, ensure_ascii=False) for value in values))
-        for key, values in result["settings"].items()
-    ]
-    return "Settings that differ", header, rows
-
-
-def notes(result: Mapping[str, Any]) -> list[str]:
+def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     """What a reader must know of the figures: lines of text that is not escaped."""
     test, rows = result["test"], result["rows"]
     lines = [
@@ -198,23 +189,10 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         "validation. Training characters a second are tokens a second, times the characters a token has in the references. "
         "Translating at beam 1 is greedy. 1 MB is 2^20 bytes."
     )
-    lines += _machines(rows)
-    return [*lines, f"wordseq {result['commit']}; command: {result['command']}"]
-
-
-def _machines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Where the runs were trained, if all or some of them say so."""
-    names: dict[str | None, list[str]] = {}
+    places: dict[str | None, list[str]] = {}
     for row in rows:
-        names.setdefault(row["machine"], []).append(row["name"])
-    if set(names) == {None}:
-        return []
-    if len(names) == 1:
-        return [f"Trained on: {next(iter(names))}."]
-    parts = (f"{place or 'not recorded'} ({', '.join(found)})" for place, found in names.items())
-    return [f"Trained on: {'; '.join(parts)}."]
-
-
-def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and sacreBLEU signature of each metric."""
-    return [(result["rows"][0][key]["name"], result["rows"][0][key]["signature"]) for key in METRICS]
+        places.setdefault(row["machine"], []).append(row["name"])
+    if set(places) != {None}:
+        parts = [f"{place or 'not recorded'} ({', '.join(found)})" for place, found in places.items()]
+        lines.append(f"Trained on: {'; '.join(parts) if parts[1:] else rows[0]['machine']}.")
+    return [*lines, f"wordseq {result['commit']}; command: {result['command']}"]

@@ -11,10 +11,10 @@ import pytest
 from tests.fake_runs import fake_run, score, some_test, with_errors, write_checkpoint
 from tests.runs import environment
 from wordseq.cli.main import main
-from wordseq.comparison.compare import compare, names, train_speed
+from wordseq.comparison.compare import compare, run_names, train_speed
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import check_same_test, is_scored, read_run, scored_runs
-from wordseq.comparison.tables import ABOUT_UNK, WHOLE_UNK, comparison_table, notes, tables
+from wordseq.comparison.tables import ABOUT_UNK, WHOLE_UNK, comparison_markdown, comparison_notes, comparison_tables
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import rectangular
@@ -118,8 +118,8 @@ def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     almost = fake_run(tmp_path / "almost", held_out, changed)
     found = compare([read_run(folders[0]), read_run(almost)])
     assert found["rows"][1]["different"] == 2
-    assert "differs from good in 2 sentences only" in comparison_table(found)
-    assert "p of at least 0.500" in comparison_table(found)
+    assert "differs from good in 2 sentences only" in comparison_markdown(found)
+    assert "p of at least 0.500" in comparison_markdown(found)
 
 
 def test_files_of_references_have_as_many_for_each_sentence():
@@ -298,11 +298,11 @@ def test_an_unknown_word_in_the_output_is_one_wrong_token(tmp_path):
     assert rows[1]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
     assert rows[0]["bleu"]["score"] < rows[1]["bleu"]["score"] - 10
     result = compare([read_run(tmp_path / "0")])
-    assert any(WHOLE_UNK in header for _, header, _ in tables(result))
-    assert ABOUT_UNK in notes(result)
+    assert any(WHOLE_UNK in header for _, header, _ in comparison_tables(result))
+    assert ABOUT_UNK in comparison_notes(result)
     without = compare([read_run(tmp_path / "1")])
-    assert not any(WHOLE_UNK in header for _, header, _ in tables(without))
-    assert ABOUT_UNK not in notes(without)
+    assert not any(WHOLE_UNK in header for _, header, _ in comparison_tables(without))
+    assert ABOUT_UNK not in comparison_notes(without)
 
 
 def test_a_file_is_no_run(tmp_path):
@@ -330,31 +330,20 @@ def test_cost(folders, result, held_out):
     assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
 
 
-def test_unknown_words_are_spelled_out_in_scores_of_before_too(held_out, tmp_path):
-    folder = fake_run(tmp_path / "run", held_out, with_errors(held_out, 0.1), "data.min_freq=100")
-    run = read_run(folder)
-    spelling = run.codecs[1].spelling_bits(run.tgt_tokens)
-    assert spelling > 0
-    whole = compare([run])["rows"][0]["bits_per_char"]
-    change_json(folder / "eval" / "test.json", spelling_bits_per_char=None)
-    chars = sum(len(references[0]) for references in held_out.references)
-    assert compare([read_run(folder)])["rows"][0]["bits_per_char"] == pytest.approx(whole + spelling / chars)
-
-
 def test_machines_of_training_are_named_where_they_are_known(folders, held_out, tmp_path):
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1)) for name in "abc"]
-    assert "Trained on" not in comparison_table(compare(list(map(read_run, runs))))
+    assert "Trained on" not in comparison_markdown(compare(list(map(read_run, runs))))
     for run, cores in zip(runs[:2], (1, 2), strict=True):
         (run / "memory.json").write_text(json.dumps({"machine": {"cpu": "Z80", "cores": cores}}))
-    table = comparison_table(compare(list(map(read_run, runs))))
+    table = comparison_markdown(compare(list(map(read_run, runs))))
     assert "Trained on: Z80, 1 core (a); Z80, 2 cores (b); not recorded (c)." in table
-    assert "Trained on: Z80, 1 core.\n" in comparison_table(compare([read_run(runs[0])]))
+    assert "Trained on: Z80, 1 core.\n" in comparison_markdown(compare([read_run(runs[0])]))
 
 
 def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
     sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
-    table = comparison_table(compare(list(map(read_run, [*runs, runs[0]]))))
+    table = comparison_markdown(compare(list(map(read_run, [*runs, runs[0]]))))
     assert re.findall(r"- (.+) has the settings of (.+) and another seed", table) == [("b", "a")]
 
 
@@ -378,20 +367,20 @@ def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
     scores = [row["bleu"]["score"] for row in found["rows"][:3]]
     assert group["seeds"] == [1, 2, 3]
     assert group["bleu"] == {"mean": statistics.mean(scores), "deviation": statistics.stdev(scores)}
-    assert f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f}" in comparison_table(found)
+    assert f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f}" in comparison_markdown(found)
     assert set(found["settings"]) == {"train.seed", "model.dropout"}
     assert found["settings"]["train.seed"] == [1, 2, 3, 3, 4]
 
 
 def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
-    assert names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
-    assert names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
-    assert names([tmp_path / "a", tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["a", "a (2)", "b", "a (3)"]
+    assert run_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+    assert run_names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
+    assert run_names([tmp_path / "a", tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["a", "a (2)", "b", "a (3)"]
 
 
 def test_the_table_escapes_names(held_out, tmp_path):
     run = read_run(fake_run(tmp_path / "a|b<i>", held_out, with_errors(held_out, 0.1)))
-    table = comparison_table(compare([run]))
+    table = comparison_markdown(compare([run]))
     assert r"| a\|b\<i\> |" in table
     assert "<i>" not in table
     assert "Difference to" not in table

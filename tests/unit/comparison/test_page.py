@@ -12,9 +12,10 @@ import pytest
 from tests.fake_runs import fake_run, some_test, with_errors
 from tests.runs import environment
 from wordseq.cli.main import main
+from wordseq.comparison.attention import END, Alignment, chosen_sentences
 from wordseq.comparison.compare import compare
 from wordseq.comparison.page import html as page
-from wordseq.comparison.page.html import END, Alignment, _difference, chosen_sentences, render
+from wordseq.comparison.page.html import marked_differences, render_page, scores_by_unknown
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import bleu
@@ -91,7 +92,7 @@ def result(runs):
 
 @pytest.fixture(scope="module")
 def text(runs, result):
-    return render(runs, result, looks_of(runs[0]))
+    return render_page(runs, result, looks_of(runs[0]))
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_levels_of_headings_are_not_skipped(outline):
     ],
 )
 def test_marked_differences_give_both_texts(hyp, references):
-    marked = _difference(hyp, references)
+    marked = marked_differences(hyp, references)
 
     def without(tag):
         kept = re.sub(rf"<{tag}>.*?</{tag}>", "", marked)
@@ -176,8 +177,8 @@ def test_marked_differences_give_both_texts(hyp, references):
 
 
 def test_a_perfect_translation_has_no_marks():
-    assert _difference("a b", ["x", "a b"]) == '<span dir="auto">a b</span>'
-    assert _difference("", [""]) == '<span class="empty">(empty)</span>'
+    assert marked_differences("a b", ["x", "a b"]) == '<span dir="auto">a b</span>'
+    assert marked_differences("", [""]) == '<span class="empty">(empty)</span>'
 
 
 def test_attention_is_of_runs_that_have_it(outline, runs):
@@ -199,7 +200,7 @@ def test_commands_on_the_page_name_the_files_whatever_is_in_their_names(outline,
 
 
 def test_the_same_runs_give_the_same_page(runs, result, text):
-    assert render(runs, result, looks_of(runs[0])) == text
+    assert render_page(runs, result, looks_of(runs[0])) == text
 
 
 def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(tmp_path):
@@ -208,7 +209,7 @@ def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(
     knows_all = fake_run(tmp_path / "all", test, hyps)
     lacks_one = fake_run(tmp_path / "few", test, hyps[::-1], "data.min_freq=2")
     runs = [read_run(folder) for folder in (knows_all, lacks_one)]
-    _, header, rows = page._by_unknown(runs, ["all", "few"], "13a")
+    _, header, rows = scores_by_unknown(runs, ["all", "few"], "13a")
     assert header[2:] == ("BLEU of these 1", "BLEU of the other 3")
     for row, run, lacking in zip(rows, runs, ("0", "1"), strict=True):
         others = bleu(
@@ -217,11 +218,11 @@ def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(
         of_these = bleu(run.hyps[2:3], run.test.references[2:3])
         assert row[1:] == (lacking, f"{of_these:.1f}", f"{others:.1f}")
     assert rows[0][2] == "100.0"
-    assert page._by_unknown(runs[:1], ["all"], "13a")[2][0][2] == NOTHING
+    assert scores_by_unknown(runs[:1], ["all"], "13a")[2][0][2] == NOTHING
 
 
 def test_one_run_has_a_page_too(runs):
-    alone = Outline(render(runs[1:], compare(runs[1:])))
+    alone = Outline(render_page(runs[1:], compare(runs[1:])))
     assert [found["id"] for found in alone.all("h2")] == list(SECTIONS)
 
 
@@ -236,7 +237,7 @@ def test_the_command_writes_the_page(runs, tmp_path, capsys):
 def test_without_matplotlib_the_message_names_the_command(runs, result, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(page.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'wordseq\[report\]'"):
-        render(runs, result)
+        render_page(runs, result)
     assert main(["report", str(runs[0].folder), "--html", str(tmp_path / "page.html")]) == 2
     assert "needs matplotlib" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

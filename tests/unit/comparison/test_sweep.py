@@ -5,7 +5,7 @@ import pytest
 
 from tests.fake_runs import fake_run, some_test, write_checkpoint
 from wordseq.comparison import sweep as module
-from wordseq.comparison.sweep import Interrupted, Watch, data_name, is_finished, plan, sweep
+from wordseq.comparison.sweep import Interrupted, Watch, data_name, is_finished, plan_sweep, sweep
 from wordseq.config.load import load_config, to_toml
 from wordseq.system.errors import UserError
 
@@ -13,7 +13,7 @@ GRID = {"levels": ["char", "word"], "cells": ["gru"], "seeds": 2, "settings": ["
 
 
 def planned(folder, **changes):
-    return plan(None, folder, "data", **(GRID | changes))
+    return plan_sweep(None, folder, "data", **(GRID | changes))
 
 
 def pretend(cell, finished="done", **log):
