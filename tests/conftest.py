@@ -2,6 +2,7 @@
 
 from hypothesis import settings
 
+from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
 
 import_tensorflow()

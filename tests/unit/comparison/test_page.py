@@ -22,7 +22,7 @@ from wordseq.evaluation.metrics import bleu
 from wordseq.evaluation.tables import NOTHING, one_line
 from wordseq.system.errors import UserError
 
-pytest.importorskip("matplotlib", reason="matplotlib (extra `report`) is not installed")
+pytest.importorskip("matplotlib")
 
 HOSTILE = (
     "<script>document.title = 'hit'</script> <img src=x onerror=alert(1)>",
@@ -249,13 +249,15 @@ def test_without_matplotlib_the_message_names_the_command(runs, result, monkeypa
 @pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium, or whichever is found."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright (extra `dev`) is not installed")
+    api = pytest.importorskip("playwright.sync_api")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("no chromium found: apt-get install chromium")
     with api.sync_playwright() as playwright:
-        # Without a sandbox of its own, which root and containers do not have.
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # Without a sandbox of its own, which root and containers do not have, and without calls home.
+        quiet = ("gpu", "background-networking", "component-update", "sync")
+        args = ["--no-sandbox", *(f"--disable-{what}" for what in quiet)]
+        opened = playwright.chromium.launch(executable_path=path, args=args)
         yield opened
         opened.close()
 
