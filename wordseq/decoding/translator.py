@@ -239,7 +239,8 @@ class Translator:
         with self._compiling:
             if key not in self._searches:
                 self._searches[key] = self._compile(decode, sampling)
-        found = self._searches[key](ids_bs, limits_b, np.array([sampling.seed if sampling else 0, number], np.int32))
+        seed = np.array([sampling.seed if sampling else 0, number], np.int32)
+        found = self._searches[key](*map(tf.constant, (ids_bs, limits_b, seed)))
         return Found(*(part.numpy() for part in found))
 
     def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:

@@ -1,0 +1,363 @@
+"""The figures of the real trainer, validator and evaluation are those worked out by hand, in NumPy, one pair at a time."""
+
+import dataclasses
+import functools
+import json
+import math
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from wordseq.batches.batching import make_batch
+from wordseq.batches.id_store import IdStore
+from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.data.splits import HeldOut
+from wordseq.decoding.translator import Translator
+from wordseq.evaluation.evaluate import evaluate_run
+from wordseq.evaluation.metrics import bleu
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.weights import arrays_of, by_path
+from wordseq.text.tokenizers import WordTokenizer
+from wordseq.text.vocab import BOS_ID, EOS_ID, TextCodec, Vocab
+from wordseq.training.loop import Validation, train
+from wordseq.training.step import Trainer
+from wordseq.training.validation import Validator
+
+SRC_IDS = [[4, 5, 6, 7, 8], [5], [8, 8, 4], [6, 7], [4, 4, 4, 4]]
+TGT_IDS = [[4], [5, 6, 4, 5, 6, 4], [6, 6], [5, 4, 4, 6], []]
+SRC, TGT = IdStore.of(SRC_IDS), IdStore.of(TGT_IDS)
+TOKENS = sum(len(ids) + 1 for ids in TGT_IDS)
+SIZES = (9, 7)
+PLAIN = TrainConfig(
+    optimizer="sgd", learning_rate=0.5, clip_norm=0.0, schedule="constant", precision="float32", shards=1, batch_size=5
+)
+WORDS = [TextCodec(WordTokenizer(), Vocab(words)) for words in (("a", "b", "c", "d", "e"), ("x", "y", "z"))]
+
+
+def new_model(seed=1, scale=0.0, **settings):
+    """A model of sharp weights where `scale` is above 0, so that its outputs are neither uniform nor all the same."""
+    model = Seq2Seq(
+        ModelConfig(**{"embed_dim": 6, "hidden_size": 8, "bidirectional": False, "dropout": 0.0} | settings),
+        *SIZES,
+        seed=seed,
+    )
+    rng = np.random.default_rng(seed)
+    for weight in model.weights if scale else []:
+        weight.assign(rng.normal(size=weight.shape, scale=scale))
+        if scale and weight.path.endswith("output/bias"):
+            weight.assign(
+                weight.value - [0, 99, 99, 0, *[0] * len(WORDS[1].vocab.tokens)]
+            )  # No <unk>, which is no word.
+    return model
+
+
+def log_probs(model, src, tgt):
+    """Of one pair without padding, `[t, v]`: the model as Keras calls it, then a softmax in NumPy."""
+    given = np.array([[*src, EOS_ID]], np.int32), np.array([[BOS_ID, *tgt]], np.int32)
+    logits = model(given).numpy()[0].astype(np.float64)
+    return (
+        logits
+        - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
+        - logits.max(-1, keepdims=True)
+    )
+
+
+def nats_of(model, sources=SRC_IDS, targets=TGT_IDS):
+    """-log p of each target, its end included."""
+    return [
+        -sum(log_probs(model, src, tgt)[t, i] for t, i in enumerate([*tgt, EOS_ID]))
+        for src, tgt in zip(sources, targets, strict=True)
+    ]
+
+
+def mean_gradient(model, smoothing=0.0):
+    """Of the loss for each real token, pair by pair, so that there is no padding at all."""
+    with tf.GradientTape() as tape:
+        total = 0.0
+        for src, tgt in zip(SRC_IDS, TGT_IDS, strict=True):
+            logits = model((np.array([[*src, EOS_ID]], np.int32), np.array([[BOS_ID, *tgt]], np.int32)))[0]
+            scores = tf.nn.log_softmax(logits)
+            gold = tf.gather(scores, [*tgt, EOS_ID], batch_dims=1)
+            total -= tf.reduce_sum((1 - smoothing) * gold + smoothing * tf.reduce_mean(scores, -1))
+        loss = total / TOKENS
+    return [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, [w.value for w in model.trainable_variables])]
+
+
+@functools.cache
+def by_hand(settings=()):
+    """Nats and mean gradient of a new model."""
+    model = new_model(**dict(settings))
+    return sum(nats_of(model)), mean_gradient(model)
+
+
+def weights_of(model):
+    return [weight.value.numpy() for weight in model.trainable_variables]
+
+
+def norm_of(gradients):
+    return math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
+
+
+def batch():
+    found = make_batch(SRC, TGT, np.array([2, 0, 4, 1, 3]))
+    return found.src_ids_bs, found.tgt_ids_bt
+
+
+# --- one update
+
+
+@pytest.mark.parametrize(
+    ("shards", "settings"),
+    [(1, ()), (2, ()), (3, ()), (2, (("cell", "lstm"), ("attention", "none"), ("bidirectional", True)))],
+)
+def test_an_update_counts_real_tokens_and_their_nats_and_follows_the_mean_gradient(shards, settings):
+    model = new_model(**dict(settings))
+    before, nats, gradients = weights_of(model), *by_hand(settings)
+    trainer = Trainer(model, dataclasses.replace(PLAIN, shards=shards))
+    trainer.updater.set_learning_rate(0.5)
+    found_nats, found_tokens, found_norm = (float(figure) for figure in trainer.update(*batch()))
+    assert found_tokens == TOKENS
+    assert found_nats == pytest.approx(nats, rel=1e-5)
+    assert found_norm == pytest.approx(norm_of(gradients), rel=1e-4)
+    for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_compiled_update_gives_the_same_figures():
+    tf.config.run_functions_eagerly(False)
+    try:
+        test_an_update_counts_real_tokens_and_their_nats_and_follows_the_mean_gradient(2, ())
+    finally:
+        tf.config.run_functions_eagerly(True)
+
+
+def test_clipping_shortens_the_step_and_not_the_norm_that_is_told():
+    model = new_model()
+    before, gradients = weights_of(model), by_hand()[1]
+    norm = norm_of(gradients)
+    trainer = Trainer(model, dataclasses.replace(PLAIN, clip_norm=norm / 4))
+    trainer.updater.set_learning_rate(0.5)
+    assert float(trainer.update(*batch())[2]) == pytest.approx(norm, rel=1e-4)
+    for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * gradient / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_label_smoothing_changes_what_is_minimised_and_not_the_nats_that_are_told():
+    model = new_model(scale=0.5)
+    before, gradients, nats = weights_of(model), mean_gradient(model, smoothing=0.3), sum(nats_of(model))
+    trainer = Trainer(model, dataclasses.replace(PLAIN, label_smoothing=0.3))
+    trainer.updater.set_learning_rate(0.5)
+    assert float(trainer.update(*batch())[0]) == pytest.approx(nats, rel=1e-5)
+    for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_an_update_fed_gold_alone_is_an_update():
+    found = []
+    for fed in (False, True):
+        model = new_model()
+        trainer = Trainer(model, PLAIN)
+        trainer.updater.set_learning_rate(0.5)
+        more = (np.float32(1.0), np.array([1, 0], np.int32)) if fed else ()
+        figures = (trainer.update_fed if fed else trainer.update)(*batch(), *more)
+        found.append([*(float(figure) for figure in figures), *weights_of(model)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+# --- the log of a training
+
+
+class Unseen:
+    """A reporter to whom nothing matters."""
+
+    def step(self, progress, entry):
+        pass
+
+    def validation(self, progress, found, best):
+        pass
+
+    def note(self, text):
+        pass
+
+
+def looks(*found):
+    """A validate function that gives these (BLEU, loss) one after another."""
+    given = iter([Validation(bleu, loss, []) for bleu, loss in found])
+    return lambda: next(given)
+
+
+def logged(folder, kind="train"):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]
+
+
+def test_the_logged_loss_is_nats_of_real_tokens_over_their_number(tmp_path):
+    model = new_model()
+    nats = by_hand()[0]
+    # A step size of 0: the weights stay, so two batches are the corpus under one model.
+    config = dataclasses.replace(PLAIN, learning_rate=0.0, batch_size=3, log_steps=2, max_epochs=1, label_smoothing=0.2)
+    progress = train(Run(tmp_path), model, SRC, TGT, config, looks((1.0, 1.0)), Unseen())
+    (entry,) = logged(tmp_path)
+    assert entry["loss"] == pytest.approx(nats / TOKENS, rel=1e-5)
+    assert entry["tokens"] == progress.tokens == TOKENS
+
+
+def test_the_logged_step_size_is_the_one_that_moved_the_weights_and_the_norm_that_of_its_gradient(tmp_path):
+    config = dataclasses.replace(PLAIN, warmup_steps=4, schedule="inverse_sqrt", log_steps=1)
+    old, gradients = weights_of(new_model()), by_hand()[1]
+    for step, rate in enumerate((0.125, 0.25), 1):
+        model = new_model()
+        train(Run(tmp_path), model, SRC, TGT, dataclasses.replace(config, max_steps=step), looks((0, step)), Unseen())
+        entry = logged(tmp_path)[-1]
+        assert (entry["step"], entry["learning_rate"]) == (step, pytest.approx(rate))
+        assert entry["gradient_norm"] == pytest.approx(norm_of(gradients), rel=1e-4)
+        for before, new, gradient in zip(old, weights_of(model), gradients, strict=True):
+            np.testing.assert_allclose(new, before - rate * gradient, rtol=1e-4, atol=1e-6)
+        old, gradients = weights_of(model), mean_gradient(model) if step < 2 else []
+
+
+# --- which weights are kept
+
+
+@pytest.mark.parametrize(
+    ("found", "best"),
+    [
+        ([(1, 3.0), (5, 2.0), (3, 1.0)], 2),
+        ([(5, 2.0), (5, 1.0), (5, 1.5)], 2),
+        ([(5, 1.0), (5, 1.0), (4, 0.5)], 1),
+        ([(0, 3.0), (0, 2.0), (0, 1.0)], 3),
+    ],
+)
+def test_best_has_the_weights_of_the_best_look_and_last_those_of_the_last(tmp_path, found, best):
+    model, seen = new_model(), []
+    given = looks(*found)
+
+    def validate():
+        seen.append(arrays_of(by_path(model.weights)))
+        return given()
+
+    config = dataclasses.replace(PLAIN, max_epochs=3)
+    progress = train(Run(tmp_path), model, SRC, TGT, config, validate, Unseen())
+    assert not any(np.array_equal(*pair) for pair in zip(seen[0].values(), seen[1].values(), strict=True))
+    assert progress.best_step == best
+    assert (progress.best_bleu, progress.best_loss) == found[best - 1]
+    assert [entry["step"] for entry in logged(tmp_path, "dev") if entry["best"]][-1] == best
+    for name, step in ((BEST, best), (LAST, 3)):
+        arrays = Run(tmp_path).load(name)[0]
+        for path, values in seen[step - 1].items():
+            np.testing.assert_array_equal(arrays[path], values)
+
+
+# --- validation
+
+
+@pytest.fixture(scope="module")
+def translator():
+    config = Config(decode=DecodeConfig(beam_size=4, copy_unknown=True, max_len_ratio=0.0, max_len_extra=6))
+    model = new_model(seed=5, scale=1.2)
+    return Translator(model, *WORDS, dataclasses.replace(config, model=model.config), 1.0)
+
+
+SOURCES = ["a b c d e", "b", "e e a", "c d", "a a a a", "d c"]
+
+
+def dev_of(translator, first):
+    """A dev split whose second references are what greedy search gives, and the first ones `first`."""
+    greedy = dataclasses.replace(translator.config.decode, beam_size=1, copy_unknown=False)
+    hyps = [found[0].text for found in translator.translate(SOURCES, greedy)]
+    return hyps, HeldOut(SOURCES, [[one, hyp] for one, hyp in zip(first, hyps, strict=True)])
+
+
+FIRST = ["z", "x y z x", "y y", "z z z z z", "x", "y z"]
+
+
+def test_dev_bleu_is_of_greedy_output_and_looks_at_all_references(translator):
+    hyps, dev = dev_of(translator, FIRST)
+    assert len(set(hyps)) > 3
+    assert hyps != translator(SOURCES)  # A beam gives something else.
+    assert bleu(hyps, [[one] for one in FIRST], tokenize="13a") < 50
+    assert Validator(translator, dev)().bleu == pytest.approx(100)
+    turned = HeldOut(dev.sources, [found[::-1] for found in dev.references])
+    assert Validator(translator, turned)().bleu == pytest.approx(100)
+
+
+def test_dev_loss_is_nats_for_each_real_token_of_the_first_references(translator):
+    _, dev = dev_of(translator, FIRST)
+    sources, targets = (
+        [codec.to_ids(text) for text in texts] for codec, texts in zip(WORDS, (SOURCES, FIRST), strict=True)
+    )
+    assert len({len(ids) for ids in targets}) > 3
+    nats = sum(nats_of(translator.model, sources, targets))
+    assert Validator(translator, dev)().loss == pytest.approx(nats / sum(len(ids) + 1 for ids in targets), rel=1e-5)
+
+
+@pytest.mark.parametrize("pretokenized", [False, True])
+def test_dev_bleu_of_tokenized_data_is_of_its_own_tokens(translator, pretokenized):
+    config = dataclasses.replace(translator.config, data=DataConfig(pretokenized=pretokenized))
+    other = Translator(translator.model, *WORDS, config, 1.0)
+    refs = [[f"{hyp} x.y"] for hyp in dev_of(other, FIRST)[0]]
+    found = Validator(other, HeldOut(SOURCES, refs))().bleu
+    hyps = dev_of(other, FIRST)[0]
+    kinds = {kind: bleu(hyps, refs, tokenize=kind) for kind in ("13a", "none")}
+    assert kinds["13a"] != kinds["none"]
+    assert found == pytest.approx(kinds["none" if pretokenized else "13a"])
+
+
+# --- evaluation
+
+
+@pytest.fixture(scope="module")
+def run(translator, tmp_path_factory):
+    """A run whose best and last weights translate otherwise; the test split's second references are the best ones' output."""
+    folder = tmp_path_factory.mktemp("run")
+    run = Run(folder)
+    hyps = translator(SOURCES)
+    held_out = HeldOut(SOURCES, [[one, hyp] for one, hyp in zip(FIRST, hyps, strict=True)])
+    files = {
+        "data.json": {"tgt_per_src": 1.0},
+        "held_out.json": {part: dataclasses.asdict(held_out) for part in ("dev", "test")},
+    }
+    decode = dataclasses.replace(translator.config.decode, copy_unknown=False)
+    run.begin(dataclasses.replace(translator.config, decode=decode), *WORDS, files)
+    last = new_model(seed=4, scale=1.2)
+    run.save(BEST, arrays_of(by_path(translator.model.weights)), {"step": 1})
+    run.save(LAST, arrays_of(by_path(last.weights)), {"step": 2})
+    last_hyps = Translator(last, *WORDS, run.config, 1.0)(SOURCES)
+    return SimpleNamespace(run=run, hyps=translator(SOURCES), last=last_hyps)
+
+
+def test_a_loaded_translator_has_the_best_weights(run):
+    assert run.hyps != run.last
+    assert Translator.load(run.run.folder)(SOURCES) == run.hyps
+    assert Translator.load(run.run.folder, LAST)(SOURCES) == run.last
+
+
+def test_an_evaluation_is_of_the_best_weights_with_the_runs_own_beam_and_all_references(run, translator):
+    found = evaluate_run(run.run)
+    assert (run.run.folder / "eval" / "test.hyp").read_text().splitlines() == run.hyps
+    assert found["bleu"]["score"] == pytest.approx(100)
+    assert found["beam_size"] == 4
+    assert (found["sentences"], found["references"]) == (6, 12)
+    sources, targets = (
+        [codec.to_ids(text) for text in texts] for codec, texts in zip(WORDS, (SOURCES, FIRST), strict=True)
+    )
+    nats = sum(nats_of(translator.model, sources, targets))
+    assert found["perplexity"] == pytest.approx(math.exp(nats / sum(len(ids) + 1 for ids in targets)), rel=1e-4)
+    assert found["bits_per_char"] == pytest.approx(nats / math.log(2) / sum(map(len, FIRST)), rel=1e-4)
+
+
+def test_the_weights_are_counted_once(translator):
+    """What is trained is every weight of the model."""
+    trainer = Trainer(new_model(), PLAIN)
+    assert (
+        len(trainer.weights)
+        == len(trainer.model.weights)
+        == len({id(w) for group in trainer.updater.groups for w in group})
+    )
+    assert all(isinstance(weight, keras.Variable) for weight in trainer.weights)

@@ -1,0 +1,317 @@
+"""Every setting reaches what it is for: two values of it on the real path, and what of the run they change and what not.
+
+A setting without a law fails `test_every_setting_has_a_law` by name.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.laws.conftest import SOURCES, TARGETS, tiny_pairs, write_tsv
+from wordseq.batches.prepare import prepare_corpus
+from wordseq.config.load import load_config
+from wordseq.config.schema import SECTIONS
+from wordseq.decoding.translator import Translator
+from wordseq.models.seq2seq import Seq2Seq
+from wordseq.runs.checkpoint import sha256_of
+from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.system.errors import UserError
+from wordseq.text.vocab import EOS_ID, UNK_ID
+from wordseq.training.run import train_run
+
+TINY = (
+    *("data.path=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
+    *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
+    *("train.batch_size=36", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
+    *("train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3"),
+)
+TEXTS = ["one two three", "eight", "five five two six", "nine", "six one", "Zork four nine seven eight"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """What follows from another value of a setting.
+
+    Attributes:
+        value: set beside what the other run has.
+        changes: what differs between the two, by the names of `outcome` or `prepared`.
+        keeps: what is the same.
+        given: settings of both, `key=value`.
+        to: what the second run must have, exactly or nearly.
+    """
+
+    value: str
+    changes: str
+    keeps: str = ""
+    given: tuple[str, ...] = ()
+    to: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """The working directory: the corpus in the forms that laws need, and the runs."""
+    folder = tmp_path_factory.mktemp("settings")
+    pairs = tiny_pairs()
+    write_tsv(folder / "pairs.tsv", pairs)
+    write_tsv(folder / "other.tsv", pairs[20:])
+    write_tsv(folder / "bad.tsv", [*pairs, ("one", "a\tb\tc"), ("", "leer")])
+    write_tsv(folder / "words.tsv", [(f"Don't {src}, x-ray", f"{tgt} B.C.") for src, tgt in pairs])
+    for part, some in (("train", pairs[16:]), ("dev", pairs[:8]), ("test", pairs[8:16])):
+        for side, k in (("src", 0), ("tgt", 1)):
+            lines = [f"{pair[k]}\n" for pair in some]
+            (folder / f"{part}.{side}").write_text("".join(lines))
+            (folder / f"{part}2.{side}").write_text("".join(reversed(lines)))
+    for side, words in (("src", SOURCES), ("tgt", TARGETS.values())):
+        (folder / f"{side}.vec").write_text("".join(f"{word} 9 8 7 6\n" for word in words))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        yield folder
+
+
+@functools.cache
+def prepared(*settings: str) -> dict[str, Any]:
+    """What `train` makes of the data."""
+    config = load_config(None, [*TINY, *settings])
+    try:
+        found = prepare_corpus(config.data, Path("prepared"), say=lambda line: None)
+    except UserError as error:
+        return {"error": str(error)}
+    stores, codecs = found.stores, found.codecs
+    return {
+        "error": "",
+        "counts": {key: value for key, value in found.counts.items() if key != "corpus"},
+        "unused": found.counts["unused_pairs"],
+        "pairs": len(stores[0]),
+        "dev": found.dev,
+        "test": found.test,
+        "train": found.split["train"]["sha256"],
+        "src text": [codecs[0].to_text(list(ids)) for ids in stores[0]],
+        "tgt text": [codecs[1].to_text(list(ids)) for ids in stores[1]],
+        "src tokens": codecs[0].sha256,
+        "tgt tokens": codecs[1].sha256,
+        "src size": len(codecs[0].vocab),
+        "tgt size": len(codecs[1].vocab),
+    }
+
+
+@functools.cache
+def outcome(*settings: str) -> dict[str, Any]:
+    """What came of a real training, and how its steps went."""
+    folder = Path(f"run{outcome.cache_info().currsize}")
+    parts, saves = [], []
+    encode, save = Seq2Seq.encode, Run.save
+
+    def watched_encode(model, src_ids_bs, training=False):
+        if training:
+            parts.append(int(src_ids_bs.shape[0]))
+        return encode(model, src_ids_bs, training)
+
+    def watched_save(run, name, *content):
+        saves.append(name)
+        return save(run, name, *content)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Seq2Seq, "encode", watched_encode)
+        patched.setattr(Run, "save", watched_save)
+        progress = train_run(load_config(None, [*TINY, *settings]), folder, say=lambda line: None)
+    run = Run(folder)
+    log = list(run.metrics())
+    train = [entry for entry in log if entry["kind"] == "train"]
+    best = run.load(BEST)[0]
+    last = run.load(LAST)[0]
+    return {
+        "run": run,
+        "weights": sha256_of({name: last[name] for name in best}),
+        "shapes": {name: array.shape for name, array in best.items()},
+        "steps": [entry["step"] for entry in train],
+        "first loss": train[0]["loss"],
+        "norms": [entry["gradient_norm"] for entry in train],
+        "first norm": train[0]["gradient_norm"],
+        "rates": [entry["learning_rate"] for entry in train],
+        "tokens": [entry["tokens"] for entry in train],
+        "shares": [entry.get("teacher_forcing") for entry in train],
+        "epochs": [entry["epoch"] for entry in train],
+        "looks": [entry["step"] for entry in log if entry["kind"] == "dev"],
+        "updates": progress.step,
+        "reason": progress.finished,
+        "parts": parts,
+        "saves": saves.count(LAST),
+        "files": sorted(path.name for path in folder.iterdir()),
+    }
+
+
+FROZEN = ("train.optimizer=sgd", "train.learning_rate=1e-20", "train.max_steps=4", "train.validate_steps=1")
+"""Nothing is learned, so every look at the dev set is as good as the first, and none better."""
+FALLING = ("train.teacher_forcing=0.1", "train.teacher_forcing_schedule=linear", "train.teacher_forcing_decay=2")
+LONG = ("train.batch_size=18", "train.max_steps=6", "train.validate_steps=99")
+EVERYTHING = "weights, steps, looks, rates, tokens, first loss, norms"
+SPLIT = tuple(f"data.{part}_{side}={part}.{side}" for part in ("train", "dev", "test") for side in ("src", "tgt"))
+
+
+def given_split(part: str, side: str) -> Law:
+    """Another file with the lines the other way round."""
+    return Law(f"{part}2.{side}", part, ", ".join({"train", "dev", "test"} - {part}), SPLIT)
+
+
+DATA = {
+    "corpus": Law("copy", "train, src tokens"),
+    "path": Law("other.tsv", "train, pairs"),
+    **{f"{part}_{side}": given_split(part, side) for part in ("train", "dev", "test") for side in ("src", "tgt")},
+    "swap": Law("true", "train, src tokens, tgt tokens"),
+    "level": Law("char", "src tokens, tgt tokens", "train, dev, test"),
+    "src_level": Law("char", "src tokens", "tgt tokens, train, dev, test"),
+    "tgt_level": Law("char", "tgt tokens", "src tokens, train, dev, test"),
+    "min_freq": Law("30", "src tokens, tgt tokens", "train, dev, test, pairs"),
+    "max_size": Law("5", "src size, tgt size", "train, dev, test", to={"src size": 4 + 5, "tgt size": 4 + 5}),
+    "subword_size": Law(
+        "310", "src size, tgt size", "train, dev, test", given=("data.level=bpe", "data.path=words.tsv")
+    ),
+    "pretokenized": Law("true", "src tokens, tgt tokens", "train, dev, test", given=("data.path=words.tsv",)),
+    "lowercase": Law("true", "train, tgt tokens", "src tokens, src text"),
+    "max_chars": Law("18", "train, pairs, counts"),
+    "on_bad_line": Law("skip", "error", given=("data.path=bad.tsv",), to={"error": ""}),
+    "dev_size": Law("5", "dev, pairs", "test, counts"),
+    "test_size": Law("5", "test, pairs", "counts"),
+    "max_pairs": Law("9", "train, pairs, unused", "dev, test", to={"pairs": 9}),
+    "seed": Law("2", "train, dev, test", "counts"),
+}
+MODEL = {
+    "kind": Law("repeat_vector", "shapes, first loss, weights", "tokens, rates", ("model.attention=none",)),
+    "cell": Law("gru", "shapes, first loss", "tokens, rates"),
+    "embed_dim": Law("6", "shapes, first loss", "tokens, rates"),
+    "embed_scale": Law("0.1", "first loss", "shapes, tokens, rates"),
+    "hidden_size": Law("6", "shapes, first loss", "tokens, rates"),
+    "encoder_layers": Law("2", "shapes, first loss", "tokens, rates"),
+    "decoder_layers": Law("2", "shapes, first loss", "tokens, rates"),
+    "residual": Law("true", "first loss", "shapes, tokens", ("model.encoder_layers=2", "model.dropout=0")),
+    "bidirectional": Law("true", "shapes, first loss", "tokens, rates"),
+    "bridge": Law("zero", "first loss", "shapes, tokens"),
+    "attention": Law("general", "shapes, first loss", "tokens, rates"),
+    "dropout": Law("0.6", "first loss", "shapes, tokens"),
+    "recurrent_dropout": Law("0.6", "first loss", "shapes, tokens"),
+    "peek": Law("true", "shapes, first loss", "tokens, rates"),
+    "input_feeding": Law("true", "shapes, first loss", "tokens, rates"),
+    "tie_embeddings": Law("true", "shapes, first loss", "tokens, rates"),
+    "pretrained_src": Law("src.vec", "first loss, files", "shapes, tokens"),
+    "pretrained_tgt": Law("tgt.vec", "first loss, files", "shapes, tokens"),
+    "freeze_pretrained": Law("true", "weights", "first loss, shapes", ("model.pretrained_src=src.vec",)),
+}
+TRAIN = {
+    "seed": Law("2", "first loss, weights", "shapes, rates"),
+    "max_epochs": Law("1", "updates, steps, reason", "first loss", LONG, {"epochs": [1] * 4}),
+    "max_steps": Law("2", "updates, steps, reason, weights", "first loss", to={"updates": 2}),
+    "max_minutes": Law("1e-9", "updates, reason", "first loss", LONG, {"updates": 1}),
+    "batch_tokens": Law("20", "tokens, first loss", "shapes"),
+    "batch_size": Law("18", "tokens, first loss", "shapes", to={"parts": [32]}),
+    "optimizer": Law("sgd", "weights", "first loss, norms, rates, tokens"),
+    "learning_rate": Law("0.02", "weights, rates", "first loss, norms, tokens", to={"rates": [0.02]}),
+    "weight_decay": Law("0.5", "weights", "first loss, norms, rates", ("train.optimizer=adamw",)),
+    "schedule": Law("exponential", "rates", "tokens", LONG, {"rates": [0.01] * 4 + [0.005] * 2}),
+    "warmup_steps": Law("4", "rates, weights", "first loss, norms", to={"rates": [0.0025]}),
+    "decay": Law("0.1", "rates", "looks", FROZEN, {"rates": [1e-20, 1e-20, 1e-21, 1e-22]}),
+    "decay_patience": Law("2", "rates", "looks", FROZEN, {"rates": [1e-20, 1e-20, 1e-20, 0.5e-20]}),
+    "clip_norm": Law("0.01", "weights", "first loss, norms, rates", ("train.optimizer=sgd",)),
+    "label_smoothing": Law("0.3", "weights, norms", "first loss, rates, tokens"),
+    "precision": Law("bfloat16", "first loss, weights", "shapes, tokens, rates"),
+    "shards": Law("2", "parts", "tokens, rates", ("model.dropout=0",), {"parts": [32, 32]}),
+    "teacher_forcing": Law("0", "weights, first loss, shares", "tokens, rates", to={"shares": [0.0]}),
+    "teacher_forcing_schedule": Law(
+        "exponential", "shares", "tokens", (*FALLING, "train.max_steps=2"), {"shares": [1.0, 0.6065306597]}
+    ),
+    "teacher_forcing_decay": Law("4", "shares", "tokens", (*FALLING, "train.max_steps=2"), {"shares": [1.0, 0.75]}),
+    "validate_steps": Law("2", "looks", "steps, rates, first loss, weights", LONG, {"looks": [2, 4, 6]}),
+    "patience": Law("2", "updates, reason", "first loss", FROZEN, {"updates": 3}),
+    "save_minutes": Law("1e-9", "saves", EVERYTHING, LONG),
+    "log_steps": Law("3", "steps", "weights, looks, updates", LONG, {"steps": [3, 6]}),
+    "tensorboard": Law("true", "files", EVERYTHING),
+}
+DECODE = {
+    "beam_size": Law("4", "texts, scores", "batches"),
+    "length_penalty": Law("0", "scores", "batches", ("decode.beam_size=4",)),
+    "max_len_ratio": Law("1", "tokens", "batches"),
+    "max_len_extra": Law("6", "tokens", "batches"),
+    "batch_size": Law("2", "batches", "texts, tokens", to={"batches": [2, 2, 2]}),
+    "precision": Law("bfloat16", "scores", "batches"),
+    "copy_unknown": Law("true", "texts", "scores, tokens, unknown, batches"),
+}
+LAWS = {"data": DATA, "model": MODEL, "train": TRAIN, "decode": DECODE}
+
+
+@functools.cache
+def decoded(*settings: str) -> dict[str, Any]:
+    """What a run whose config.toml has these settings makes of texts; its weights are drawn so large that outputs differ."""
+    run = outcome()["run"]
+    rng = np.random.default_rng(1)
+    arrays = {name: rng.normal(size=array.shape, scale=1.5) for name, array in sorted(run.load(BEST)[0].items())}
+    arrays["seq2seq/output/bias"][[UNK_ID, EOS_ID]] = 1, -4
+    run.save(BEST, {name: array.astype(np.float32) for name, array in arrays.items()}, {"step": 1})
+    run.write_config(load_config(None, [*TINY, *settings]))
+    batches: list[int] = []
+    encode = Seq2Seq.encode
+
+    def watched(model, src_ids_bs, training=False):
+        batches.append(int(src_ids_bs.shape[0]))
+        return encode(model, src_ids_bs, training)
+
+    with pytest.MonkeyPatch.context() as patched:
+        translator = Translator.load(run.folder)
+        patched.setattr(Seq2Seq, "encode", watched)
+        found = [hypotheses[0] for hypotheses in translator.translate(TEXTS)]
+    return {
+        "batches": batches[: -(-len(TEXTS) // translator.config.decode.batch_size)],
+        "texts": [hypothesis.text for hypothesis in found],
+        "scores": [hypothesis.score for hypothesis in found],
+        "tokens": [hypothesis.tokens for hypothesis in found],
+        "unknown": [hypothesis.unknown for hypothesis in found],
+    }
+
+
+OBSERVED: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "data": prepared, "model": outcome, "train": outcome, "decode": decoded
+}  # fmt: skip
+ALL = [(section, key) for section, laws in LAWS.items() for key in laws]
+
+
+def test_every_setting_has_a_law():
+    for section, kind in SECTIONS.items():
+        names = {field.name for field in dataclasses.fields(kind)}
+        assert LAWS[section].keys() == names, f"[{section}]: write a law for each setting, and for none that is gone"
+
+
+@pytest.mark.parametrize(("section", "key"), ALL)
+def test_a_setting_changes_what_it_is_for_and_nothing_else(section, key):
+    law, observe = LAWS[section][key], OBSERVED[section]
+    one, other = observe(*law.given), observe(*law.given, f"{section}.{key}={law.value}")
+    for name in law.changes.split(", "):
+        assert one[name] != other[name], f"{section}.{key} = {law.value} does not change: {name}"
+    for name in law.keeps.split(", ") if law.keeps else []:
+        assert same(one[name], other[name]), f"{section}.{key} = {law.value} changes: {name}"
+    for name, value in law.to.items():
+        assert same(other[name], value), f"{section}.{key} = {law.value}: {name}"
+
+
+def same(one, other):
+    """Equal; of floats, but for rounding."""
+    if isinstance(one, float) or (isinstance(one, list) and any(isinstance(value, float) for value in one)):
+        return one == pytest.approx(other, rel=1e-5, abs=1e-30)
+    return one == other
+
+
+@pytest.mark.parametrize("key", DECODE)
+def test_nothing_of_decoding_changes_training(key):
+    one, other = outcome(), outcome(f"decode.{key}={DECODE[key].value}")
+    for name in EVERYTHING.split(", "):
+        assert one[name] == other[name]
+
+
+@pytest.mark.parametrize("section", [section for section in SECTIONS if section != "decode"])
+def test_the_saved_settings_are_those_that_were_given(section):
+    """So that a run that is loaded is the one that was trained."""
+    for key, law in LAWS[section].items() if section != "data" else ():
+        found = outcome(*law.given, f"{section}.{key}={law.value}")["run"].config
+        assert found == load_config(None, [*TINY, *law.given, f"{section}.{key}={law.value}"])
