@@ -3,8 +3,12 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
+
+from wordseq.runs.folder import BEST, Run
+from wordseq.text.vocab import EOS_ID, UNK_ID
 
 SOURCES = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 TARGETS = dict(zip(SOURCES, ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit"], strict=True))
@@ -35,3 +39,11 @@ def write_tsv(path: Path, pairs: list[tuple[str, str]]) -> Path:
     """A file for `data.path`."""
     path.write_text("".join(f"{src}\t{tgt}\n" for src, tgt in pairs), encoding="utf-8")
     return path
+
+
+def sharpen(run: Run, name: str, seed: int) -> None:
+    """Save a checkpoint whose weights are so large that outputs differ by source, and hold <unk> here and there."""
+    rng = np.random.default_rng(seed)
+    arrays = {path: rng.normal(size=array.shape, scale=1.5) for path, array in sorted(run.load(BEST)[0].items())}
+    arrays["seq2seq/output/bias"][[UNK_ID, EOS_ID]] = 1, -4
+    run.save(name, {path: array.astype(np.float32) for path, array in arrays.items()}, {"step": seed})
