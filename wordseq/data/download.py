@@ -5,17 +5,17 @@ import http.client
 import os
 import socket
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import IO
 
 from wordseq.system.errors import UserError
+from wordseq.system.progress import BAR, ProgressBar
 
 # Some servers, www.manythings.org among them, refuse what does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (compatible; wordseq)"
@@ -144,25 +144,13 @@ def _body(url: str, response: http.client.HTTPResponse, limits: Limits) -> bytes
     if total is not None and total > limits.max_bytes:
         raise UserError(f"{url}: {total:,} bytes, more than the {limits.max_bytes:,} allowed")
     content = bytearray()
-    with _progress(url, total) as show:
+    name, of_all = url.rpartition("/")[2], f" of {total / 1e6:.1f}" if total else ""
+    with ProgressBar(("{task.fields[size]}", BAR), total, size=name) as bar:
         while chunk := response.read(CHUNK_BYTES):
             content += chunk
             if len(content) > limits.max_bytes:
                 raise UserError(f"{url}: more than the {limits.max_bytes:,} bytes allowed")
-            show(len(content))
+            bar.update(len(content), size=f"{name}: {len(content) / 1e6:.1f}{of_all} MB")
     if total is not None and len(content) != total:
         raise _TransientError(f"cut off after {len(content):,} of {total:,} bytes")
     return bytes(content)
-
-
-@contextlib.contextmanager
-def _progress(url: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Gives a function that shows the bytes so far on a line of its own; silent unless stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    name, of_all = url.rpartition("/")[2], f" of {total / 1e6:.1f}" if total else ""
-    try:
-        yield lambda done: print(f"\r{name}: {done / 1e6:.1f}{of_all} MB", end="", file=sys.stderr, flush=True)
-    finally:
-        print(file=sys.stderr)

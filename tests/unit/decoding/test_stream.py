@@ -57,7 +57,7 @@ def test_lines_come_in_order_in_chunks_of_their_own(tmp_path):
 
 
 def test_long_lines_make_small_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "CHUNK_BYTES", 20)
+    monkeypatch.setattr(stream, "MAX_CHUNK_BYTES", 20)
     mirror = Mirror()
     run(tmp_path, b"short\n" * 3 + b"long" * 10 + b"\nshort\n", mirror=mirror)
     assert list(map(len, mirror.seen)) == [4, 1]
@@ -126,7 +126,7 @@ def test_an_output_must_be_given_and_not_be_the_input(tmp_path):
 @pytest.mark.parametrize("line", [b"caf\xe9", b"stop!", b"x" * 5000])
 @pytest.mark.parametrize("place", [0, 1, 3, 4, 6])
 def test_a_fault_comes_after_the_lines_before_it_and_names_its_line(tmp_path, monkeypatch, line, place):
-    monkeypatch.setattr(stream, "MAX_LINE_BYTES", 4000)
+    monkeypatch.setattr(stream, "MAX_SENTENCE_BYTES", 4000)
     lines = numbered(8).splitlines()
     lines[place] = line
     with pytest.raises(UserError, match=rf"in, line {place + 1}: (not UTF-8|a shout|longer than 4,000 bytes)"):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from wordseq.config.schema import TrainConfig
+from wordseq.system import progress as bars
 from wordseq.training import progress
 from wordseq.training.loop import Progress, Validation
 from wordseq.training.progress import TrainingProgress
@@ -21,7 +22,7 @@ class Terminal(io.StringIO):
 def shown(request, monkeypatch):
     """A function that gives all that was shown, by lines or on a terminal."""
     stream, said = Terminal() if request.param == "terminal" else io.StringIO(), []
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(bars, "sys", SimpleNamespace(stderr=stream))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "xterm")
 

@@ -1,0 +1,40 @@
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from wordseq.system import progress
+from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
+
+COLUMNS = ("{task.fields[name]}", BAR, "{task.completed} of {task.total}", TIME_LEFT)
+NAME = "a [red]{b}"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def drawn(monkeypatch, stream, **options):
+    """What a bar wrote to `stream`, and whether it was there."""
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    with ProgressBar(COLUMNS, 9, name="before", **options) as bar:
+        bar.update(4, name=NAME)
+        if bar:
+            bar.print("line [/b] above")
+    return stream.getvalue(), bool(bar)
+
+
+def test_on_a_terminal_it_shows_its_columns_and_lines_above_it_as_they_are(monkeypatch):
+    text, shown = drawn(monkeypatch, Terminal())
+    assert shown
+    assert NAME in text
+    assert "4 of 9" in text
+    assert "line [/b] above\n" in text.replace("\r", "")
+
+
+@pytest.mark.parametrize(("stream", "options"), [(io.StringIO(), {}), (Terminal(), {"shown": False})])
+def test_elsewhere_and_where_it_is_not_wanted_nothing_is_drawn(monkeypatch, stream, options):
+    assert drawn(monkeypatch, stream, **options) == ("", False)
