@@ -3,20 +3,137 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from wordseq.batches.batching import make_batch, mask
-from wordseq.benchmark.searching import STEPS, SearchParts
+from wordseq.batches.batching import make_batch, mask, pad
 from wordseq.benchmark.systems.wordseq import Ours, endless
-from wordseq.benchmark.worker import Rows, serve_system, split
+from wordseq.benchmark.worker import BatchPlan, serve_system, split
+from wordseq.decoding.search import beam_search, decode_one
 from wordseq.models.losses import cross_entropy
-from wordseq.system.platform import parts as processors_used
+from wordseq.models.matmul import cast_once
+from wordseq.models.seq2seq import Memory, Seq2Seq, States
+from wordseq.system.platform import parts
 
-Step: TypeAlias = Callable[[tf.Tensor, tf.Tensor], Any]
+SEARCH_STEPS = 10
+"""Of each search; parts of a step are gone through as often."""
+
+_Step = Callable[[tf.Tensor, tf.Tensor], Any]
 """Does something with the ids of a batch."""
+
+
+class SearchStep(NamedTuple):
+    """What a step of the search is given, for k hypotheses of each of b sentences."""
+
+    last_ids_bk: tf.Tensor
+    memory: Memory
+    states: States
+
+
+class SearchParts:
+    """A search for k hypotheses of a batch of sentences, taken apart.
+
+    Args:
+        model: with attention; never ends a sentence by itself.
+        sources: ids of the sentences.
+        beam_size: k; 1 is greedy.
+    """
+
+    def __init__(self, model: Seq2Seq, sources: Sequence[Any], beam_size: int) -> None:
+        self.model, self.beam_size = model, beam_size
+        self.src_ids_bs = pad(sources)
+        pieces = (self._cells, self._attention, self._vocabulary)
+        self.steps: Mapping[str, Callable[[], tf.Tensor]] = {
+            "encoder": self._compiled(lambda: self.model.encode(self.src_ids_bs)[0].memory_bsh),
+            **{piece.__name__.strip("_"): self._compiled(self._repeated(piece)) for piece in pieces},
+            "choice": self._compiled(lambda: self._search(self._same_logits)),
+            "whole": self._compiled(lambda: self._search(self.model.decoder_step)),
+        }
+
+    def seconds(self) -> dict[str, float]:
+        """Of `SEARCH_STEPS` steps, by part.
+
+        "choice" is that of the next tokens, from the logits; "whole" is everything but the encoder, which works once.
+        """
+        found = {}
+        for name, step in self.steps.items():
+            start = time.perf_counter()
+            step().numpy()
+            found[name] = time.perf_counter() - start
+        return found
+
+    def _compiled(self, work: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
+        """One number of what comes out, so that it is computed and not copied."""
+
+        def run() -> tf.Tensor:
+            with cast_once(self.model.weights, self.model.precision, divided=True):
+                return tf.reshape(work(), [-1])[0]
+
+        return tf.function(run)
+
+    def _repeated(self, part: Callable[[SearchStep, tf.Tensor], tf.Tensor]) -> Callable[[], tf.Tensor]:
+        """The part as often as there are steps, each time with another `tiny`, so that none is left out."""
+
+        def run() -> tf.Tensor:
+            memory, states = self._begun()
+            last_ids_bk = tf.ones([tf.shape(self.src_ids_bs)[0], self.beam_size], tf.int32)
+            given = SearchStep(last_ids_bk, memory, tf.nest.map_structure(self._for_each_hypothesis, states))
+
+            def body(t: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return t + 1, total + tf.reshape(part(given, 1e-6 * tf.cast(t, tf.float32)), [-1])[0]
+
+            return tf.while_loop(lambda t, _: t < SEARCH_STEPS, body, (tf.constant(0), tf.constant(0.0)))[1]
+
+        return run
+
+    def _begun(self) -> tuple[Memory, States]:
+        """What the encoder would make: here ones, one hypothesis a sentence."""
+        batch, length = self.src_ids_bs.shape
+        units = self.model.config.hidden_size
+        ones_bsh = tf.ones([batch, length, units])
+        memory = Memory(ones_bsh, ones_bsh, tf.fill([batch, length], True))
+        return memory, ((tf.ones([batch, 1, units]),) * self.model.encoder_state_parts,)
+
+    def _for_each_hypothesis(self, part: tf.Tensor) -> tf.Tensor:
+        return tf.repeat(part, self.beam_size, axis=1)
+
+    def _cells(self, given: SearchStep, tiny: tf.Tensor) -> tf.Tensor:
+        """Embedding and recurrent cell."""
+        vectors_ne = self.model.tgt_embed(tf.reshape(given.last_ids_bk, [-1])) + tiny
+        states = tf.nest.map_structure(lambda part: tf.reshape(part, [-1, part.shape[-1]]), given.states)
+        return self.model.decoder.step(vectors_ne, states)[0]
+
+    def _attention(self, given: SearchStep, tiny: tf.Tensor) -> tf.Tensor:
+        """Scores, context, and the combination layer."""
+        attention, combine = self.model.attention, self.model.combine
+        if attention is None or combine is None:
+            raise ValueError("the reference model has attention")
+        hidden_bkh = given.states[-1][0] + tiny
+        context_bkh, _ = attention(hidden_bkh, given.memory.keys_bsh, given.memory.memory_bsh, given.memory.mask_bs)
+        return tf.tanh(combine(tf.concat([hidden_bkh, context_bkh], -1)))
+
+    def _vocabulary(self, given: SearchStep, tiny: tf.Tensor) -> tf.Tensor:
+        """The product with the vocabulary."""
+        return self.model.logits(given.states[-1][0] + tiny)
+
+    def _same_logits(self, last_ids_bk: tf.Tensor, _: Memory, states: States) -> tuple[tf.Tensor, States]:
+        """In place of a model: the same preferences at each step, which the last tokens do not change."""
+        preferences_v = tf.range(self.model.tgt_size, dtype=tf.float32)
+        return preferences_v + tf.cast(last_ids_bk, tf.float32)[:, :, None], states
+
+    def _search(self, decoder_step: Callable[..., tuple[tf.Tensor, States]]) -> tf.Tensor:
+        memory, states = self._begun()
+        limits_b = tf.fill([self.src_ids_bs.shape[0]], SEARCH_STEPS)
+
+        def step(last_ids_bk: tf.Tensor, states: States, memory: Memory) -> tuple[tf.Tensor, States]:
+            logits_bkv, states = decoder_step(last_ids_bk, memory, states)
+            return tf.nn.log_softmax(logits_bkv), states
+
+        if self.beam_size == 1:
+            return decode_one(step, states, limits_b, memory=memory).scores_bk
+        return beam_search(step, states, limits_b, self.beam_size, memory=memory).scores_bk
 
 
 class Part(NamedTuple):
@@ -32,7 +149,7 @@ class Part(NamedTuple):
 class Parts(Ours):
     """Training, and search, taken apart."""
 
-    def parts(self, plan: Sequence[Rows]) -> dict[str, float]:
+    def parts(self, plan: BatchPlan) -> dict[str, float]:
         """Seconds of going through the batches, by part; "update" is that of the weights, "whole" everything together."""
         batches = [make_batch(self.src, self.tgt, rows) for rows in plan]
         seconds = {}
@@ -55,17 +172,17 @@ class Parts(Ours):
             model = endless(self._model(self.options["precision"]))
             self._searches[beam_size] = SearchParts(model, sources[first : first + size], beam_size)
         found = self._searches[beam_size].seconds()
-        return {name: value / (1 if name == "encoder" else STEPS) for name, value in found.items()}
+        return {name: value / (1 if name == "encoder" else SEARCH_STEPS) for name, value in found.items()}
 
     @cached_property
     def _searches(self) -> dict[int, SearchParts]:
         return {}
 
     @cached_property
-    def _steps(self) -> Mapping[str, Step]:
+    def _steps(self) -> Mapping[str, _Step]:
         trainer = self._trainer
         kinds = (self._embeddings, self._encoder, self._decoder, self._attention, self._vocabulary)
-        steps: dict[str, Step] = {kind.__name__.strip("_"): _compiled(_sharded(kind)) for kind in kinds}
+        steps: dict[str, _Step] = {kind.__name__.strip("_"): _compiled(_sharded(kind)) for kind in kinds}
         gradients = [tf.ones(weight.shape) for weight in trainer.weights]
         steps["update"] = _compiled(lambda *_: trainer.updater.apply([gradients]))
         steps["whole"] = trainer.update
@@ -132,13 +249,13 @@ def _ones(ids: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ones(tf.concat([tf.shape(ids), [size]], 0))
 
 
-def _sharded(make: Callable[[tf.Tensor, tf.Tensor], Part]) -> Step:
+def _sharded(make: Callable[[tf.Tensor, tf.Tensor], Part]) -> _Step:
     """A part on all shards of a batch: one entry of each gradient, so that all are computed and none is copied."""
 
     def step(src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> list[tf.Tensor]:
         found = []
-        for k in range(processors_used()):
-            part = make(src_ids_bs[k :: processors_used()], tgt_ids_bt[k :: processors_used(), 1:])
+        for k in range(parts()):
+            part = make(src_ids_bs[k :: parts()], tgt_ids_bt[k :: parts(), 1:])
             sources = [*part.inputs, *(weight.value for weight in part.weights)]
             with tf.GradientTape() as tape:
                 tape.watch(part.inputs)
@@ -151,7 +268,7 @@ def _sharded(make: Callable[[tf.Tensor, tf.Tensor], Part]) -> Step:
     return step
 
 
-def _compiled(step: Step) -> Step:
+def _compiled(step: _Step) -> _Step:
     ids = tf.TensorSpec([None, None], tf.int32)
     return tf.function(step, input_signature=[ids, ids])
 

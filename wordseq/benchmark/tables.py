@@ -1,11 +1,11 @@
 """What was measured, for people: plain text, numbers to the right."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-NOTHING = "–"
+from wordseq.evaluation.tables import number, text_table
 
-COLUMNS: Mapping[str, tuple[str, str]] = {
+_FIGURES: Mapping[str, tuple[str, str]] = {
     "train_tokens_per_second": ("tokens/s", ",.0f"),
     "peak_share": ("of peak", ".0%"),
     "greedy_sentences_per_second": ("greedy/s", ",.0f"),
@@ -21,17 +21,17 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 }
 """Key of a figure -> its heading and form."""
 
-NAMES = ("system", "cell", "precision")
+_NAMES = ("system", "cell", "precision")
 
 
 def bench_table(result: Mapping[str, Any]) -> str:
-    """What `measure.bench` returned."""
+    """What `measure_speed` returned."""
     costs = ", ".join(f"{value:.1f} with {cell}" for cell, value in result["mflop_per_token"].items())
     lines = [
         f"{result['task']}; MFLOP of matrix products a target token in training: {costs}",
         _peaks(result),
         "",
-        _table(NAMES, result["rows"]),
+        _table(_NAMES, result["rows"]),
         "",
         *map(_ratio, result["ratios"]),
         "",
@@ -41,21 +41,21 @@ def bench_table(result: Mapping[str, Any]) -> str:
 
 
 def grow_table(result: Mapping[str, Any]) -> str:
-    """What `measure.grow` returned."""
-    return "\n".join([_table((result["grow"], *NAMES[1:]), result["rows"]), "", *_foot(result)]) + "\n"
+    """What `measure_growth` returned."""
+    return "\n".join([_table((result["grow"], *_NAMES[1:]), result["rows"]), "", *_foot(result)]) + "\n"
 
 
 def parts_table(result: Mapping[str, Any]) -> str:
-    """What `measure.parts` returned."""
+    """What `measure_parts` returned."""
     # The encoder is no part of a step.
     searches = [{**row, "share": None} if row["part"] == "encoder" else row for row in result["search_rows"]]
     lines = [
         f"{result['task']}; {result['tokens_per_update']:,} real target tokens an update",
         _peaks(result),
         "",
-        _table(("part", *NAMES[1:]), result["rows"]),
+        _table(("part", *_NAMES[1:]), result["rows"]),
         "",
-        _table(("search", "part", *NAMES[1:]), searches),
+        _table(("search", "part", *_NAMES[1:]), searches),
         "",
         *_foot(result),
     ]
@@ -83,23 +83,11 @@ def _foot(result: Mapping[str, Any]) -> list[str]:
 
 
 def _table(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    keys = [key for key in COLUMNS if any(key in row for row in rows)]
-    lines = [[*names, *(COLUMNS[key][0] for key in keys)]]
-    lines += [
-        [*(_name(row[name]) for name in names), *(_figure(row[key], COLUMNS[key][1]) for key in keys)] for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_line(cells, widths, len(names)) for cells in lines)
-
-
-def _line(cells: Iterable[str], widths: Sequence[int], names: int) -> str:
-    padded = zip(cells, widths, strict=True)
-    return "  ".join(cell.ljust(width) if k < names else cell.rjust(width) for k, (cell, width) in enumerate(padded))
-
-
-def _name(value: str | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else value
-
-
-def _figure(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)
+    keys = [key for key in _FIGURES if any(key in row for row in rows)]
+    header = [*names, *(_FIGURES[key][0] for key in keys)]
+    cells = (
+        [*(f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in names)]
+        + [number(row[key], _FIGURES[key][1]) for key in keys]
+        for row in rows
+    )
+    return text_table(header, cells, right=range(len(names), len(header)))

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from wordseq.system.platform import peak_memory
 from wordseq.system.workers import serve
 
-Rows = npt.NDArray[np.int64]
+BatchPlan = Sequence[npt.NDArray[np.int64]]
+"""Rows of each batch."""
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+TaskArrays = Mapping[str, npt.NDArray[Any]]
 
 
 class System(Protocol):
@@ -24,14 +25,14 @@ class System(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Of the libraries it is built on."""
 
-    def train(self, plan: Sequence[Rows]) -> None:
+    def train(self, plan: BatchPlan) -> None:
         """An update for each batch; returns when the last one is done."""
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
         """Decode up to `count` sentences from `first` on: how many there were, and output tokens, ends not counted."""
 
 
-def serve_system(make: Callable[[Arrays, Mapping[str, Any]], System], options: Mapping[str, Any]) -> None:
+def serve_system(make: Callable[[TaskArrays, Mapping[str, Any]], System], options: Mapping[str, Any]) -> None:
     """Answer for the system that `make` builds from the arrays and the options, until standard input ends."""
     with np.load(options["task"], allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
@@ -60,7 +61,7 @@ def serve_system(make: Callable[[Arrays, Mapping[str, Any]], System], options: M
     serve(actions)
 
 
-def split(arrays: Arrays, name: str) -> list[npt.NDArray[Any]]:
+def split(arrays: TaskArrays, name: str) -> list[npt.NDArray[Any]]:
     """The sequences of a flat array with offsets."""
     return np.split(arrays[f"{name}.flat"], arrays[f"{name}.offsets"][1:-1])
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 METRICS = ("bleu", "chrf", "ter")
@@ -100,12 +100,12 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in plain text, its columns aligned; an empty header is left out."""
+def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
+    """A table in plain text, its columns aligned; those in `right` to the right. An empty header is left out."""
     lines = [cells for cells in (header, *rows) if cells]
-    # The last column is never padded, so no line ends in spaces.
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(cells[:-1], widths, strict=True)), cells[-1]])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = (
+        [cell.rjust(widths[k]) if k in right else cell.ljust(widths[k]) for k, cell in enumerate(cells)]
         for cells in lines
     )
+    return "\n".join("  ".join(cells).rstrip() for cells in aligned)

@@ -116,7 +116,7 @@ def test_the_parts_of_a_search_are_timed_on_a_batch(tmp_path, beam_size):
 def test_the_parts_of_a_step_one_after_the_other_are_the_step():
     import tensorflow as tf
 
-    from wordseq.benchmark.searching import SearchParts, SearchStep
+    from wordseq.benchmark.parts import SearchParts, SearchStep
     from wordseq.models.seq2seq import Seq2Seq
 
     model = Seq2Seq(tiny_model(), 30, 20)

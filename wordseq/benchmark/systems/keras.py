@@ -1,6 +1,6 @@
 """The baseline: the reference model of stock Keras layers, trained by `compile` and `fit`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from wordseq.batches.batching import make_batch, mask
 from wordseq.batches.id_store import IdStore
-from wordseq.benchmark.worker import Arrays, Rows, serve_system
+from wordseq.benchmark.worker import BatchPlan, TaskArrays, serve_system
 
-LAYERS = MappingProxyType({"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN})
+_LAYERS = MappingProxyType({"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN})
 
 
 class StockSeq2Seq(keras.Model):
@@ -23,7 +23,7 @@ class StockSeq2Seq(keras.Model):
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__()
         model = options["model"]
-        units, layer = model["hidden_size"], LAYERS[model["cell"]]
+        units, layer = model["hidden_size"], _LAYERS[model["cell"]]
         self.src_embed = keras.layers.Embedding(options["src_size"], model["embed_dim"])
         self.tgt_embed = keras.layers.Embedding(options["tgt_size"], model["embed_dim"])
         self.encoder = keras.layers.Bidirectional(layer(units // 2, return_sequences=True, return_state=True))
@@ -54,7 +54,7 @@ class Stock:
 
     versions = MappingProxyType({"tensorflow": tf.__version__, "keras": keras.__version__})
 
-    def __init__(self, arrays: Arrays, options: Mapping[str, Any]) -> None:
+    def __init__(self, arrays: TaskArrays, options: Mapping[str, Any]) -> None:
         self.src, self.tgt = (IdStore(arrays[f"{side}.flat"], arrays[f"{side}.offsets"]) for side in ("src", "tgt"))
         keras.utils.set_random_seed(1)
         self.model = StockSeq2Seq(options)
@@ -64,8 +64,8 @@ class Stock:
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         )
 
-    def train(self, plan: Sequence[Rows]) -> None:
-        """See `serving.System`."""
+    def train(self, plan: BatchPlan) -> None:
+        """See `worker.System`."""
 
         def batches() -> Iterator[Any]:
             for rows in plan:

@@ -1,6 +1,7 @@
 """The reference model in PyTorch, written to be fast: all that PyTorch can batch is batched.
 
-Runs under any interpreter that has torch and NumPy: it needs nothing of wordseq but `serving`, and reads ids that are ready.
+Runs under any interpreter that has torch and NumPy: of wordseq it needs `benchmark.worker` alone, and it reads ids that are
+ready.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from wordseq.benchmark.worker import Arrays, Rows, serve_system, split
+from wordseq.benchmark.worker import BatchPlan, TaskArrays, serve_system, split
 
-PAD_ID, BOS_ID, EOS_ID = 0, 2, 3
+_PAD_ID, _BOS_ID, _EOS_ID = 0, 2, 3
 
-LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Network(nn.Module):
@@ -26,7 +27,7 @@ class Network(nn.Module):
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__()
         model = options["model"]
-        embed, units, layer = model["embed_dim"], model["hidden_size"], LAYERS[model["cell"]]
+        embed, units, layer = model["embed_dim"], model["hidden_size"], _LAYERS[model["cell"]]
         self.src_embed = nn.Embedding(options["src_size"], embed)
         self.tgt_embed = nn.Embedding(options["tgt_size"], embed)
         self.encoder = layer(embed, units // 2, batch_first=True, bidirectional=True)
@@ -38,7 +39,7 @@ class Network(nn.Module):
 
     def encode(self, src_ids_bs: torch.Tensor) -> tuple[Any, Any]:
         """What the decoder looks at (memory, keys, mask) and its first state."""
-        mask_bs = src_ids_bs != PAD_ID
+        mask_bs = src_ids_bs != _PAD_ID
         vectors_bse = self.dropout(self.src_embed(src_ids_bs))
         packed = pack_padded_sequence(vectors_bse, mask_bs.sum(1), batch_first=True, enforce_sorted=False)
         outputs, state = self.encoder(packed)
@@ -61,7 +62,7 @@ class Peer:
 
     versions = MappingProxyType({"torch": torch.__version__})
 
-    def __init__(self, arrays: Arrays, options: Mapping[str, Any]) -> None:
+    def __init__(self, arrays: TaskArrays, options: Mapping[str, Any]) -> None:
         if options["threads"]:
             torch.set_num_threads(options["threads"])
         torch.manual_seed(1)
@@ -71,15 +72,15 @@ class Peer:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3)
         self.bfloat16 = options["precision"] == "bfloat16"
 
-    def train(self, plan: Sequence[Rows]) -> None:
-        """See `serving.System`."""
+    def train(self, plan: BatchPlan) -> None:
+        """See `worker.System`."""
         self.network.train()
         for rows in plan:
-            tgt_ids_bt = _padded([self.tgt[row] for row in rows], [BOS_ID])
+            tgt_ids_bt = _padded([self.tgt[row] for row in rows], [_BOS_ID])
             with self._autocast():
                 seen, state = self.network.encode(_padded([self.src[row] for row in rows]))
                 logits_btv, _ = self.network.decode(tgt_ids_bt[:, :-1], seen, state)
-            loss = cross_entropy(logits_btv.float().flatten(0, 1), tgt_ids_bt[:, 1:].flatten(), ignore_index=PAD_ID)
+            loss = cross_entropy(logits_btv.float().flatten(0, 1), tgt_ids_bt[:, 1:].flatten(), ignore_index=_PAD_ID)
             self.optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -87,7 +88,7 @@ class Peer:
             loss.item()
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
-        """See `serving.System`; greedy alone, each output as long as its limit.
+        """See `worker.System`; greedy alone, each output as long as its limit.
 
         Raises:
             ValueError: a beam is asked for.
@@ -107,7 +108,7 @@ class Peer:
     def _greedy(self, sentences: Sequence[np.ndarray], limits: np.ndarray) -> list[list[int]]:
         """Output ids of each sentence, end left out; never an end before the limit."""
         last_step_b = torch.from_numpy(limits.astype(np.int64)) - 1
-        last_b, chosen = torch.full([len(sentences)], BOS_ID), []
+        last_b, chosen = torch.full([len(sentences)], _BOS_ID), []
         open_b = torch.ones(len(sentences), dtype=torch.bool)
         with self._autocast():
             seen, state = self.network.encode(_padded(sentences))
@@ -115,12 +116,12 @@ class Peer:
             while open_b.any():
                 logits_b1v, state = self.network.decode(last_b[:, None], seen, state)
                 logits_bv = logits_b1v[:, 0]
-                logits_bv[:, [PAD_ID, BOS_ID, EOS_ID]] = float("-inf")
-                last_b = logits_bv.argmax(-1).masked_fill_(last_step_b == step, EOS_ID)
-                chosen.append(last_b.masked_fill(~open_b, PAD_ID))
-                open_b &= last_b != EOS_ID
+                logits_bv[:, [_PAD_ID, _BOS_ID, _EOS_ID]] = float("-inf")
+                last_b = logits_bv.argmax(-1).masked_fill_(last_step_b == step, _EOS_ID)
+                chosen.append(last_b.masked_fill(~open_b, _PAD_ID))
+                open_b &= last_b != _EOS_ID
                 step += 1
-        return [[index for index in ids if index not in (PAD_ID, EOS_ID)] for ids in torch.stack(chosen, 1).tolist()]
+        return [[index for index in ids if index not in (_PAD_ID, _EOS_ID)] for ids in torch.stack(chosen, 1).tolist()]
 
     def _autocast(self) -> Any:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16)
@@ -135,8 +136,8 @@ def _joined(state: Any) -> Any:
 
 def _padded(sentences: Sequence[np.ndarray], start: Sequence[int] = ()) -> torch.Tensor:
     """One row a sentence, its end after it, padding to the longest."""
-    rows = [torch.from_numpy(np.concatenate([start, ids, [EOS_ID]]).astype(np.int64)) for ids in sentences]
-    return pad_sequence(rows, batch_first=True, padding_value=PAD_ID)
+    rows = [torch.from_numpy(np.concatenate([start, ids, [_EOS_ID]]).astype(np.int64)) for ids in sentences]
+    return pad_sequence(rows, batch_first=True, padding_value=_PAD_ID)
 
 
 def main(options: Mapping[str, Any]) -> None:

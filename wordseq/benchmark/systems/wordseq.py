@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
-from wordseq.benchmark.worker import Arrays, Rows, serve_system, split
+from wordseq.benchmark.worker import BatchPlan, TaskArrays, serve_system, split
 from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
@@ -33,19 +33,19 @@ class Ours:
 
     versions = MappingProxyType({"tensorflow": tf.__version__})
 
-    def __init__(self, arrays: Arrays, options: Mapping[str, Any]) -> None:
+    def __init__(self, arrays: TaskArrays, options: Mapping[str, Any]) -> None:
         self.arrays, self.options = arrays, options
         self.src, self.tgt = (IdStore(arrays[f"{side}.flat"], arrays[f"{side}.offsets"]) for side in ("src", "tgt"))
 
-    def train(self, plan: Sequence[Rows]) -> None:
-        """See `serving.System`."""
+    def train(self, plan: BatchPlan) -> None:
+        """See `worker.System`."""
         for rows in plan:
             batch = make_batch(self.src, self.tgt, rows)
             for figure in self._trainer.update(batch.src_ids_bs, batch.tgt_ids_bt):
                 float(figure)
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
-        """See `serving.System`."""
+        """See `worker.System`."""
         translator, texts, decode = self._decoding
         settings = DecodeConfig(**{**decode, "beam_size": beam_size, "batch_size": batch_size})
         found = translator.translate(texts[first : first + count], settings)
