@@ -44,6 +44,7 @@ def write_tsv(path: Path, pairs: list[tuple[str, str]]) -> Path:
 def sharpen(run: Run, name: str, seed: int) -> None:
     """Save a checkpoint whose weights are so large that outputs differ by source, and hold <unk> here and there."""
     rng = np.random.default_rng(seed)
-    arrays = {path: rng.normal(size=array.shape, scale=1.5) for path, array in sorted(run.load(BEST)[0].items())}
+    arrays, state = run.load(BEST)
+    arrays = {path: rng.normal(size=array.shape, scale=1.5) for path, array in sorted(arrays.items())}
     arrays["seq2seq/output/bias"][[UNK_ID, EOS_ID]] = 1, -4
-    run.save(name, {path: array.astype(np.float32) for path, array in arrays.items()}, {"step": seed})
+    run.save(name, {path: array.astype(np.float32) for path, array in arrays.items()}, {**state, "step": seed})

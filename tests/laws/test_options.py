@@ -1,0 +1,538 @@
+"""Every option of every command does what it says: the real command in this process, with and without the option.
+
+An option without a law fails `test_every_option_has_a_law` by name. The laws ask the parser, not the modules behind it.
+"""
+
+import argparse
+import dataclasses
+import io
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from tests.laws.conftest import sharpen, tiny_pairs, write_tsv
+from wordseq.cli.main import main
+from wordseq.config.load import load_config
+from wordseq.config.schema import SECTIONS
+from wordseq.runs.folder import BEST, LAST, Run
+
+SETTINGS = (
+    *("data.path=pairs.tsv", "data.dev_size=4", "data.test_size=6", "data.min_freq=1"),
+    *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
+    *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
+    *("decode.max_len_ratio=0", "decode.max_len_extra=6"),
+)
+TEXTS = ["alpha two three", "eight", "Zork four nine seven", "five five two", "", "six one"]
+LAWS: set[str] = set()
+
+
+def law(*options: str):
+    """Marks the test of some options."""
+    LAWS.update(options)
+    return lambda test: test
+
+
+class Caught(Exception):
+    """Carries the parser."""
+
+
+def parser_of_all() -> argparse.ArgumentParser:
+    """The parser that `main` makes."""
+
+    def catch(parser, *_):
+        raise Caught(parser)
+
+    with patch.object(argparse.ArgumentParser, "parse_args", catch), pytest.raises(Caught) as caught:
+        main([])
+    return caught.value.args[0]
+
+
+def options_of(parser: argparse.ArgumentParser, command: str = "") -> Iterator[str]:
+    """Every option and argument, after its command."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from options_of(below, f"{command}{name} ")
+        elif not isinstance(action, argparse._HelpAction):
+            yield command + (action.option_strings[-1] if action.option_strings else action.dest)
+
+
+OPTIONS = frozenset(options_of(parser_of_all()))
+
+
+def test_every_option_has_a_law():
+    assert set() == OPTIONS - LAWS, "write a law for each of these options"
+    assert len(OPTIONS) > 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runs(tmp_path_factory):
+    """The working directory, with two runs trained by the command; in each, best and last weights differ."""
+    folder = tmp_path_factory.mktemp("options")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.delenv("WORDSEQ_MIRROR", raising=False)
+        write_tsv(Path("pairs.tsv"), tiny_pairs())
+        Path("in.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+        for name, seed in (("alpha", 3), ("beta", 7)):
+            assert main(["train", "--run", name, *sets(*SETTINGS)]) == 0
+            for checkpoint in (LAST, BEST):
+                sharpen(Run(Path(name)), checkpoint, seed + (checkpoint == LAST))
+        yield folder
+
+
+def sets(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command and gives its standard output."""
+
+    def run(*words, code=0):
+        capsys.readouterr()
+        assert main([str(word) for word in words]) == code
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def translate(call):
+    return lambda *words, run="alpha": call("translate", run, "--input", "in.txt", *words).split("\n")[:-1]
+
+
+@law("--version")
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("wordseq ")
+
+
+# --- translate
+
+
+@law("translate run")
+def test_a_translation_is_by_the_best_weights_of_the_run_that_is_named(translate):
+    ours, theirs = translate(), translate(run="beta")
+    assert len(ours) == len(TEXTS)
+    assert ours[4] == ""
+    assert ours != theirs
+    shutil.copytree("alpha", "turned")
+    for name, other in ((BEST, LAST), (LAST, BEST)):
+        Run(Path("turned")).save(name, *Run(Path("alpha")).load(other))
+    assert translate(run="turned") != ours
+
+
+@law("translate --input", "translate --output")
+def test_lines_come_from_input_or_standard_input_and_go_to_output_or_standard_output(call, translate, monkeypatch):
+    printed = translate()
+    assert call("translate", "alpha", "--input", "in.txt", "--output", "out.txt") == ""
+    assert Path("out.txt").read_text().split("\n")[:-1] == printed
+    typed = io.TextIOWrapper(io.BytesIO("".join(f"{text}\n" for text in TEXTS[:2]).encode()))
+    monkeypatch.setattr(sys, "stdin", typed)
+    assert call("translate", "alpha").split("\n")[:-1] == printed[:2]
+
+
+@law("translate --resume")
+def test_resume_keeps_the_lines_that_are_there(call, translate):
+    printed = translate()
+    words = ("translate", "alpha", "--input", "in.txt", "--output", "half.txt")
+    Path("half.txt").write_text("kept\nkept too\n")
+    call(*words, "--resume")
+    assert Path("half.txt").read_text().split("\n")[:-1] == ["kept", "kept too", *printed[2:]]
+    call(*words)
+    assert Path("half.txt").read_text().split("\n")[:-1] == printed
+
+
+@law("translate --beam", "translate --nbest")
+def test_a_beam_finds_other_sentences_and_nbest_prints_as_many_as_asked_for(translate):
+    greedy, beam = translate(), translate("--beam", "4")
+    assert translate("--beam", "1") == greedy != beam
+    for number in (2, 4):
+        lines = [line.split("\t") for line in translate("--nbest", number, "--beam", "4")]
+        assert len(lines) == number * len(TEXTS)
+        assert [text for _, text in lines[::number]] == beam
+    assert len(translate("--nbest", "3")) == 3 * len(TEXTS)
+
+
+@law("translate --copy-unknown")
+def test_copy_unknown_leaves_no_unknown_word(translate):
+    assert any("<unk>" in line for line in translate())
+    copied = translate("--copy-unknown")
+    assert not any("<unk>" in line for line in copied)
+    assert [len(line.split()) for line in copied] == [len(line.split()) for line in translate()]
+
+
+@law("translate --precision")
+def test_precision_changes_scores_a_little(translate):
+    found = [
+        np.array([float(line.split("\t")[0]) for line in translate("--nbest", "2", "--precision", precision)])
+        for precision in ("float32", "bfloat16")
+    ]
+    plain = np.array([float(line.split("\t")[0]) for line in translate("--nbest", "2")])
+    assert np.array_equal(plain, found[0])
+    assert not np.array_equal(*found)
+
+
+@law(
+    "translate --length-penalty",
+    "translate --max-len-ratio",
+    "translate --max-len-extra",
+    "eval --length-penalty",
+    "eval --max-len-ratio",
+    "eval --max-len-extra",
+)
+def test_limits_and_length_penalty_reach_the_search(call, translate):
+    values = {"--length-penalty": (0, 3), "--max-len-ratio": (0, 3), "--max-len-extra": (2, 9)}
+    for option in values:
+        if f"translate {option}" in OPTIONS:
+            one, other = (translate("--nbest", "3", option, value) for value in values[option])
+            assert one != other
+        if f"eval {option}" in OPTIONS:
+            found = [json.loads(call("eval", "alpha", "--json", option, value)) for value in values[option]]
+            key = option.strip("-").replace("-", "_")
+            assert [result[key] for result in found] == list(values[option])
+
+
+@law(
+    "translate --sample",
+    "translate --temperature",
+    "translate --top-k",
+    "translate --top-p",
+    "translate --seed",
+)
+def test_samples_follow_seed_temperature_and_what_may_be_drawn(translate):
+    def draw(*more):
+        return translate("--sample", *more)
+
+    greedy, plain = translate(), draw()
+    assert plain != greedy
+    assert draw("--seed", "1") == draw("--temperature", "1") == draw("--top-p", "1") == plain
+    assert draw("--seed", "2") != plain
+    assert draw("--temperature", "5") != plain
+    assert draw("--temperature", "0.001") == greedy
+    for none, some, option in (("1", "3", "--top-k"), ("0.000001", "0.7", "--top-p")):
+        assert draw(option, none) == greedy
+        assert draw(option, some, "--temperature", "5") not in (greedy, draw("--temperature", "5"))
+
+
+# --- eval
+
+
+@pytest.fixture
+def evaluate(call):
+    return lambda *words, run="alpha": json.loads(call("eval", run, "--json", *words))
+
+
+@law("eval run", "eval --json")
+def test_an_evaluation_is_of_the_run_that_is_named_and_json_if_asked_for(call, evaluate):
+    found, other = evaluate(), evaluate(run="beta")
+    assert (found["run"], other["run"]) == ("alpha", "beta")
+    assert found["perplexity"] != other["perplexity"]
+    assert (found["sentences"], found["references"]) == (6, 12)
+    table = call("eval", "alpha")
+    assert table.startswith("metric")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(table)
+
+
+@law("eval --src", "eval --ref")
+def test_files_take_the_place_of_the_test_split_and_every_reference_counts(evaluate, translate):
+    hyps = translate()
+    Path("wrong.txt").write_text("".join("x y\n" for _ in TEXTS))
+    Path("right.txt").write_text("".join(f"{hyp or '-'}\n" for hyp in hyps))
+    both = evaluate("--src", "in.txt", "--ref", "wrong.txt", "--ref", "right.txt")
+    assert (both["sentences"], both["references"]) == (6, 12)
+    assert both["chrf"]["score"] > 90
+    assert evaluate("--src", "in.txt", "--ref", "wrong.txt")["chrf"]["score"] < 20
+    assert Path("alpha/eval/in.txt.src").read_text() == Path("in.txt").read_text()
+    Path("more.txt").write_text("one two\n" * 9)
+    Path("un.txt").write_text("un deux\n" * 9)
+    assert evaluate("--src", "more.txt", "--ref", "un.txt")["sentences"] == 9
+
+
+@law("eval --beam", "eval --copy-unknown", "eval --precision")
+def test_an_evaluation_searches_as_it_is_told(evaluate):
+    def hyps():
+        return Path("alpha/eval/test.hyp").read_text()
+
+    plain, greedy = evaluate(), hyps()
+    assert (plain["beam_size"], plain["copy_unknown"], plain["precision"]) == (1, False, "float32")
+    assert evaluate("--beam", "4")["beam_size"] == 4
+    assert hyps() != greedy
+    assert "<unk>" in greedy
+    assert evaluate("--copy-unknown")["copy_unknown"]
+    assert "<unk>" not in hyps()
+    assert evaluate("--precision", "bfloat16")["perplexity"] != plain["perplexity"]
+
+
+@law("eval --tokenize", "eval --lowercase")
+def test_scores_are_of_the_tokens_and_the_case_that_were_asked_for(evaluate, translate):
+    hyps = translate()
+    Path("upper.txt").write_text("".join(f"{hyp.upper() or '-'}.\n" for hyp in hyps))
+    files = ("--src", "in.txt", "--ref", "upper.txt")
+    plain = evaluate(*files)["bleu"]
+    assert "tok:13a" in plain["signature"]
+    assert "case:mixed" in plain["signature"]
+    lower, none = evaluate(*files, "--lowercase")["bleu"], evaluate(*files, "--tokenize", "none", "--lowercase")["bleu"]
+    assert "case:lc" in lower["signature"]
+    assert "tok:none" in none["signature"]
+    assert plain["score"] < none["score"] < lower["score"]
+
+
+@law("eval --record")
+def test_a_record_of_an_evaluation_has_its_figures(evaluate):
+    found = evaluate("--record", "record.json", "--beam", "2")
+    record = json.loads(Path("record.json").read_text())
+    assert record["bleu"] == found["bleu"]
+    assert record["experiment"] == "alpha"
+    assert record["step"] == 3
+
+
+# --- embed, describe
+
+
+@law("embed run", "embed --input", "embed --output")
+def test_vectors_are_of_the_run_and_the_lines_that_are_named(call, monkeypatch):
+    printed = call("embed", "alpha", "--input", "in.txt")
+    found = np.loadtxt(printed.splitlines(), dtype=np.float32)
+    assert found.shape == (len(TEXTS), 4)
+    assert call("embed", "alpha", "--input", "in.txt", "--output", "v.npy") == ""
+    assert np.array_equal(np.load("v.npy"), found)
+    assert call("embed", "beta", "--input", "in.txt") != printed
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{TEXTS[0]}\n".encode())))
+    np.testing.assert_allclose(np.loadtxt([call("embed", "alpha")]), found[0], rtol=1e-4, atol=1e-6)
+
+
+@law("describe run", "describe --json", "describe --svg")
+def test_a_description_is_of_the_best_weights_of_the_run(call):
+    found, other = (json.loads(call("describe", name, "--json")) for name in ("alpha", "beta"))
+    assert (found["step"], other["step"]) == (3, 7)
+    assert found["weights_sha256"] != other["weights_sha256"]
+    table = call("describe", "alpha", "--svg", "model.svg")
+    assert found["weights_sha256"] in table
+    assert not table.startswith("{")
+    assert Path("model.svg").read_text().startswith("<svg ")
+
+
+# --- compare, report
+
+
+@law("compare run", "compare --json", "compare --record", "compare --html", "report run", "report --html")
+def test_a_comparison_is_of_the_runs_in_their_order_as_table_json_record_and_page(call):
+    table = call("compare", "alpha", "beta")
+    assert table.index("alpha") < table.index("beta")
+    assert not Path("r.json").exists()
+    found = json.loads(call("compare", "beta", "alpha", "--json", "--record", "r.json", "--html", "c.html"))
+    assert [row["run"] for row in found["rows"]] == ["beta", "alpha"]
+    record = json.loads(Path("r.json").read_text())
+    assert "rows" in record or "runs" in record
+    assert call("report", "beta", "alpha", "--html", "p.html") == ""
+    for page in ("c.html", "p.html"):
+        text = Path(page).read_text()
+        assert "<html" in text
+        assert "beta" in text
+
+
+# --- data
+
+
+@pytest.fixture(scope="module")
+def mirror():
+    """A mirror folder with one public corpus, in a language that nobody speaks."""
+    Path("mirror/tatoeba").mkdir(parents=True)
+    with zipfile.ZipFile("mirror/tatoeba/qqq-eng.zip", "w") as archive:
+        archive.writestr("qqq.txt", Path("pairs.tsv").read_text())
+    return "mirror"
+
+
+@law("data get name", "data get --mirror", "train --mirror")
+def test_public_corpora_come_from_the_mirror(call, mirror, tmp_path, monkeypatch):
+    mirror = Path(mirror).absolute()
+    monkeypatch.chdir(tmp_path)
+    call("data", "get", "tatoeba-qqq-eng", "--mirror", tmp_path, code=2)
+    assert "data/tatoeba-qqq-eng/qqq.txt" in call("data", "get", "tatoeba-qqq-eng", "--mirror", mirror)
+    assert "nothing to fetch" in call("data", "get", "phrasebook")
+    shutil.rmtree("data")
+    words = ("train", "--run", "run", *sets(*SETTINGS, "data.corpus=tatoeba-qqq-eng"))
+    call(*words, "--mirror", tmp_path, code=2)
+    call(*words, "--mirror", mirror)
+    assert Run(Path("run")).config.data.corpus == "tatoeba-qqq-eng"
+
+
+# --- train
+
+
+@law("train config", "train --run", "train --set", "train --list-settings")
+def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that_are_set(call):
+    text = Path("alpha/config.toml").read_text().replace("embed_dim = 4", "embed_dim = 5")
+    Path("settings.toml").write_text(text)
+    call("train", "settings.toml", "--run", "new", *sets("model.hidden_size=6", "train.seed=9"))
+    found = Run(Path("new")).config
+    assert (found.model.embed_dim, found.model.hidden_size, found.train.seed) == (5, 6, 9)
+    assert Run(Path("new")).load(BEST)[0]["seq2seq/output/kernel"].shape[0] == 6
+    call("train", code=2)
+    listed = call("train", "--list-settings")
+    for section, kind in SECTIONS.items():
+        for field in dataclasses.fields(kind):
+            assert f"{section}.{field.name} = {json.dumps(field.default)}\n" in listed
+
+
+# --- sweep
+
+
+@pytest.fixture
+def children(monkeypatch):
+    """The trainings that a sweep starts: their commands, each run in this process, or not at all where `fail` is set."""
+    found = SimpleNamespace(commands=[], fail=False)
+
+    process = subprocess.Popen
+
+    def start(words, *more, **options):
+        if "train" not in words:
+            return process(words, *more, **options)
+        found.commands.append(list(map(str, words[words.index("train") :])))
+        code = 1 if found.fail else main(found.commands[-1])
+        return SimpleNamespace(returncode=code, poll=lambda: code, wait=lambda *_: code)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return found
+
+
+def folders(children):
+    return [words[words.index("--run") + 1] for words in children.commands]
+
+
+@law(
+    *("sweep config", "sweep --folder", "sweep --name", "sweep --levels", "sweep --cells", "sweep --vary"),
+    *("sweep --seeds", "sweep --set", "sweep --mirror"),
+)
+def test_a_sweep_trains_what_its_options_ask_for(call, children):
+    children.fail = True
+    Path("sweep.toml").write_text(Path("alpha/config.toml").read_text())
+
+    def planned(*more):
+        children.commands.clear()
+        call("sweep", *more, code=2)
+        return children.commands
+
+    (plain,) = planned("sweep.toml")
+    assert plain[:2] == ["train", "sweep.toml"]
+    assert folders(children) == ["runs/compare/pairs-word-rnn-1"]
+    assert "--mirror" not in plain
+    for more, names in (
+        (("--folder", "here"), ["here/pairs-word-rnn-1"]),
+        (("--name", "mine"), ["runs/compare/mine-word-rnn-1"]),
+        (("--levels", "char word"), ["runs/compare/pairs-char-rnn-1", "runs/compare/pairs-word-rnn-1"]),
+        (("--cells", "gru,sru"), ["runs/compare/pairs-word-gru-1", "runs/compare/pairs-word-sru-1"]),
+        (("--seeds", "2"), ["runs/compare/pairs-word-rnn-1", "runs/compare/pairs-word-rnn-2"]),
+        (("--vary", "model.peek=true"), ["runs/compare/pairs-word-rnn-true-1"]),
+        (("--set", "train.seed=5"), ["runs/compare/pairs-word-rnn-5"]),
+    ):
+        planned("sweep.toml", *more)
+        assert folders(children) == names
+        for words, name in zip(children.commands, names, strict=True):
+            values = [value for option, value in itertools.pairwise(words) if option == "--set"]
+            config = load_config(Path("sweep.toml"), values)
+            level, cell, *_, seed = Path(name).name.split("-")[1:]
+            assert (config.data.level, config.model.cell, config.train.seed) == (level, cell, int(seed))
+            assert config.model.peek == ("true" in name)
+    (words,) = planned("sweep.toml", "--mirror", "mirror")
+    assert words[-2:] == ["--mirror", "mirror"]
+    (words,) = planned(*sets("data.corpus=addition"))
+    assert words[1] == "--run"
+
+
+@law("sweep --json", "sweep --record", "sweep --html")
+def test_a_sweep_ends_with_the_comparison_of_its_runs(call, children):
+    words = ("sweep", "alpha/config.toml", "--folder", "swept", "--seeds", "2")
+    found = call(*words)
+    assert len(children.commands) == 2
+    result = json.loads(call(*words, "--json", "--record", "swept.json", "--html", "swept.html").split("\n", 0)[-1])
+    assert len(children.commands) == 2
+    assert [row["run"] for row in result["rows"]] == folders(children)
+    assert all(name in found for name in folders(children))
+    assert json.loads(Path("swept.json").read_text())
+    assert "<html" in Path("swept.html").read_text()
+
+
+# --- bench
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What reaches the functions that measure, in place of minutes of measuring: name, arguments."""
+    from wordseq.benchmark import measure, tables, workload
+
+    found = []
+
+    def replace(original, fake):
+        for module in [module for name, module in sys.modules.items() if name.startswith("wordseq")]:
+            for name, value in list(vars(module).items()):
+                if value is original:
+                    monkeypatch.setattr(module, name, fake)
+
+    def fake_of(name):
+        def measuring(*arguments, **_):
+            settings = next(
+                value for value in arguments if dataclasses.is_dataclass(value) and hasattr(value, "blocks")
+            )
+            found.append((name, arguments[0], settings))
+            return {"what": name}
+
+        return measuring
+
+    for name, table in (("speed", "bench"), ("growth", "grow"), ("parts", "parts")):
+        replace(getattr(measure, f"measure_{name}"), fake_of(name))
+        replace(getattr(tables, f"{table}_table"), lambda result: f"a table of {result['what']}\n")
+    replace(workload.reference_task, lambda mirror, *_: SimpleNamespace(mirror=mirror))
+    return found
+
+
+@law(
+    *("bench --cells", "bench --precisions", "bench --systems", "bench --torch", "bench --run", "bench --blocks"),
+    *("bench --steps", "bench --threads", "bench --quick", "bench --grow", "bench --parts", "bench --json"),
+    *("bench --record", "bench --mirror"),
+)
+def test_what_is_measured_is_what_was_asked_for(call, measured):
+    def asked(*more):
+        call("bench", *more)
+        return measured[-1]
+
+    name, task, usual = asked()
+    assert (name, task.mirror) == ("speed", None)
+    for option, words, value in (
+        ("cells", ["gru", "rnn"], ("gru", "rnn")),
+        ("precisions", ["float32"], ("float32",)),
+        ("systems", ["keras"], ("keras",)),
+        ("torch", ["python9"], "python9"),
+        ("run", ["alpha"], Path("alpha")),
+        ("blocks", ["2"], 2),
+        ("steps", ["7"], 7),
+        ("threads", ["1"], 1),
+    ):
+        name, _, settings = asked(f"--{option}", *words)
+        assert getattr(usual, option) != value
+        assert settings == dataclasses.replace(usual, **{option: value})
+    quick = asked("--quick")[2]
+    assert (quick.blocks, quick.sentences) < (usual.blocks, usual.sentences)
+    assert asked("--quick", "--blocks", "4")[2] == dataclasses.replace(quick, blocks=4)
+    assert str(asked("--mirror", "mirror")[1].mirror) == "mirror"
+    assert asked("--grow", "hidden")[:2] == ("growth", "hidden")
+    assert asked("--parts")[0] == "parts"
+    assert call("bench") == "a table of speed\n"
+    found = json.loads(call("bench", "--json", "--record", "bench.json"))
+    assert found["what"] == "speed"
+    assert json.loads(Path("bench.json").read_text()) | {"command": ""} == found | {"command": ""}
