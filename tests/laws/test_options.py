@@ -196,14 +196,14 @@ def test_precision_changes_scores_a_little(translate):
 )
 def test_limits_and_length_penalty_reach_the_search(call, translate):
     values = {"--length-penalty": (0, 3), "--max-len-ratio": (0, 3), "--max-len-extra": (2, 9)}
-    for option in values:
+    for option, given in values.items():
         if f"translate {option}" in OPTIONS:
-            one, other = (translate("--nbest", "3", option, value) for value in values[option])
+            one, other = (translate("--nbest", "3", option, value) for value in given)
             assert one != other
         if f"eval {option}" in OPTIONS:
-            found = [json.loads(call("eval", "alpha", "--json", option, value)) for value in values[option]]
+            found = [json.loads(call("eval", "alpha", "--json", option, value)) for value in given]
             key = option.strip("-").replace("-", "_")
-            assert [result[key] for result in found] == list(values[option])
+            assert [result[key] for result in found] == list(given)
 
 
 @law(
