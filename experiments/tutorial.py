@@ -13,6 +13,7 @@ tutorial's own form, without case and signs.
 """
 
 import argparse
+import dataclasses
 import re
 import time
 import unicodedata
@@ -31,8 +32,8 @@ import_tensorflow()  # Without its start-up messages.
 import keras
 import tensorflow as tf
 
+from wordseq.batches.prepare import PREPARED_FOLDER, prepare_corpus
 from wordseq.comparison.scored_runs import read_run
-from wordseq.data.in_memory import load_corpus
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import Score, score_corpus
 from wordseq.runs.folder import Run
@@ -113,9 +114,9 @@ def dataset(src: list[list[int]], tgt: list[list[int]], *, endless: bool = False
     ).prefetch(2)
 
 
-def fit(train: Sequence[tuple[str, str]], dev: HeldOut) -> tuple[Tutorial, dict[str, int], dict[str, int]]:
-    """The model, trained, and its words."""
-    src, tgt = ([standardise(pair[side]) for pair in train] for side in (0, 1))
+def fit(train: Sequence[Sequence[str]], dev: HeldOut) -> tuple[Tutorial, dict[str, int], dict[str, int]]:
+    """The model, trained on sources and targets, and its words."""
+    src, tgt = ([standardise(text) for text in texts] for texts in train)
     src_words, tgt_words = vocabulary(src), vocabulary(tgt)
     model = Tutorial()
     model.compile(
@@ -166,17 +167,25 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a trained run")
     try:
         run = Run.open(parser.parse_args().run)
-        corpus, ours = load_corpus(run.config.data), read_run(run.folder).hyps
+        # With a vocabulary of all words the ids give the text back; the split depends on neither.
+        data = dataclasses.replace(run.config.data, level="word", src_level="", tgt_level="", min_freq=1, max_size=0)
+        corpus, ours = prepare_corpus(data, run.folder.parent / PREPARED_FOLDER), read_run(run.folder).hyps
     except UserError as error:
         parser.error(str(error))
     keras.utils.set_random_seed(1)
     start = time.monotonic()
-    model, *words = fit([(pair.src, pair.tgt) for pair in corpus.train], corpus.dev)
+    model, *words = fit(
+        [
+            [codec.to_text(store[row]) for row in range(len(store))]
+            for codec, store in zip(corpus.codecs, corpus.stores, strict=True)
+        ],
+        corpus.dev,
+    )
     minutes = (time.monotonic() - start) / 60
     # Signs stand at the word before them, as in written text; tokens are the same.
     theirs = [re.sub(r" ([.?!,])", r"\1", text) for text in translate(model, corpus.test.sources, *words)]
     print(
-        f"{len(corpus.train):,} pairs; the tutorial trained for {minutes:.1f} minutes\n{'':<32}  BLEU   95 % interval"
+        f"{len(corpus.stores[0]):,} pairs; the tutorial trained for {minutes:.1f} minutes\n{'':<32}  BLEU   95 % interval"
     )
     refs = corpus.test.references
     show("tutorial", score_corpus(theirs, refs)["bleu"])

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from tests.reference.corpus import train_codec
 from wordseq.config.load import load_config, to_toml
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.metrics import rectangular
 from wordseq.runs.reading import checksum
-from wordseq.text.vocab import train_codec
 
 WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]
 

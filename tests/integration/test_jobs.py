@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.faults import TAKING, at_call, die, fail, in_child
+from tests.reference.corpus import load_corpus
 from tests.runs import entries, files_of, settings, write_pairs
 from wordseq.config.load import load_config
-from wordseq.data.in_memory import load_corpus
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.stream import translate_lines
 from wordseq.decoding.translator import Translator

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import wordseq
+from tests.reference.corpus import train_codec
 from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs
 from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
 from wordseq.decoding.translator import Sampling, Translator
@@ -19,7 +20,7 @@ from wordseq.runs.folder import BEST, Run
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import prepare
-from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, train_codec
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 TRAINING = some_pairs()[:200]
 SENTENCES = [pair.src for pair in some_pairs()[1000:1240]]

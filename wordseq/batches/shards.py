@@ -1,7 +1,7 @@
 """Segments: some ten thousand lines of a corpus at a time, cleaned, hashed and cut into words, as files in a scratch folder.
 
 Every segment stands for itself, so that memory does not grow with the corpus and several processes can share the work.
-What only the whole corpus can tell (duplicates, which sources are held out, the vocabulary) is left to `preparing`.
+What only the whole corpus can tell (duplicates, which sources are held out, the vocabulary) is left to `table`.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ SEGMENT_PAIRS = 50_000
 SEGMENT_CHARS = 2**25
 """A segment ends when it has so many pairs or characters."""
 
-PARTS = 64
+WORD_PARTS = 64
 """The words of a segment lie in so many parts, by hash, so that the words of a part of all segments fit into memory."""
 
 MAX_WORKERS = 8
@@ -124,13 +124,13 @@ def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str],
         for piece in text.split(" "):
             ids += pieces[piece]
         ends.append(len(ids))
-    parts = [zlib.crc32(word.encode()) % PARTS for word in numbers]
+    parts = [zlib.crc32(word.encode()) % WORD_PARTS for word in numbers]
     order = np.argsort(np.array(parts, np.int64), kind="stable")
     words = list(numbers)
     words = [words[k] for k in order]
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    firsts = np.searchsorted(np.array(parts, np.int64)[order], np.arange(PARTS + 1))
+    firsts = np.searchsorted(np.array(parts, np.int64)[order], np.arange(WORD_PARTS + 1))
     starts = np.concatenate([[0], np.cumsum([len(word.encode()) + 1 for word in words])]).astype(np.int64)
     return words, {
         "ids": rank[np.array(ids, np.int64)],

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
+from wordseq.batches.prepare import PREPARED_FOLDER, prepare_corpus
 from wordseq.benchmark.settings import GATES
 from wordseq.config.schema import DataConfig, ModelConfig
-from wordseq.data.in_memory import load_corpus
 from wordseq.data.public import DEFAULT_FOLDER, MIRROR_VARIABLE
-from wordseq.text.vocab import SPECIALS, train_codec
+from wordseq.text.vocab import SPECIALS
 
 CORPUS = "multi30k-tok-de-en"
 
@@ -78,13 +78,12 @@ def reference_task(mirror: Path | None = None, say: Callable[[str], None] = prin
     """
     if not (mirror or os.environ.get(MIRROR_VARIABLE) or (DEFAULT_FOLDER / CORPUS).is_dir()):
         return synthetic_task()
-    corpus = load_corpus(DATA, mirror=mirror, say=say)
-    sides = [[pair[k] for pair in corpus.train] for k in (0, 1)]
-    src, tgt = (train_codec(texts, DATA, side) for texts, side in zip(sides, ("src", "tgt"), strict=True))
+    corpus = prepare_corpus(DATA, DEFAULT_FOLDER / PREPARED_FOLDER, mirror=mirror, say=say)
+    (src, tgt), stores = corpus.codecs, corpus.stores
     return BenchTask(
-        origin=f"{CORPUS}, {len(corpus.train):,} pairs",
-        src=IdStore.of([src.to_ids(text) for text in sides[0]]),
-        tgt=IdStore.of([tgt.to_ids(text) for text in sides[1]]),
+        origin=f"{CORPUS}, {len(stores[0]):,} pairs",
+        src=stores[0],
+        tgt=stores[1],
         src_size=len(src.vocab),
         tgt_size=len(tgt.vocab),
         sentences=IdStore.of([src.to_ids(text) for text in corpus.test.sources]),

@@ -1,11 +1,10 @@
-"""Sentence pairs as the settings ask for them: read, normalised, cleaned with counts, split without leaks."""
+"""Rows to clean pairs, with counts of what was dropped and changed; dev and test files; what is printed of a corpus."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from wordseq.config.schema import DataConfig
 from wordseq.data.pairs import Pair, Row
@@ -54,44 +53,20 @@ class Counts:
         return {**vars(self), "normalised": {name: number for name, number in self.normalised.items() if number}}
 
 
-class Figures(Protocol):
-    """What is counted of a corpus, wherever its pairs are."""
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """See `Corpus`."""
-
-    @property
-    def split(self) -> dict[str, Any]:
-        """See `Corpus`."""
-
-
-def split_report(corpus: Figures) -> dict[str, Any]:
-    """What went where, for split.json.
-
-    Returns:
-        "method", "seed", "dev_size", "test_size", everything of `wordseq.data.splits.audit`, and the "counts" of reading.
-    """
-    return {**corpus.split, "counts": corpus.counts}
-
-
-def describe(corpus: Figures) -> list[str]:
-    """Lines for people: what was read, dropped and normalised, how large the parts are, what they share."""
+def describe(split: Mapping[str, Any]) -> list[str]:
+    """The content of split.json as lines for people: what was read, dropped and normalised, the parts, what they share."""
+    counts = split["counts"]
     lines = []
-    for name, counts in corpus.counts["parts"].items():
-        dropped = ", ".join(f"{counts[key]:,} {text}" for key, text in _DROPPED.items() if counts[key]) or "nothing"
-        lines.append(f"{name}: {counts['lines']:,} lines; dropped: {dropped}; kept {counts['kept']:,} pairs")
-        lines.append(f"{name}: normalised: {describe_counts(counts['normalised'])}")
-    return lines + _describe_split(corpus.split, corpus.counts["unused_pairs"])
-
-
-def _describe_split(split: Mapping[str, Any], unused: int) -> list[str]:
+    for name, part in counts["parts"].items():
+        dropped = ", ".join(f"{part[key]:,} {text}" for key, text in _DROPPED.items() if part[key]) or "nothing"
+        lines.append(f"{name}: {part['lines']:,} lines; dropped: {dropped}; kept {part['kept']:,} pairs")
+        lines.append(f"{name}: normalised: {describe_counts(part['normalised'])}")
     train, shared = split["train"], split["shared_sources"]
     parts = [f"train {train['pairs']:,} pairs ({train['sources']:,} sources)"]
     parts += [f"{name} {_held_out_sizes(split[name])}" for name in ("dev", "test")]
-    lines = [f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}"]
-    if unused:
-        lines.append(f"data.max_pairs: {unused:,} training pairs are not used")
+    lines.append(f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}")
+    if counts["unused_pairs"]:
+        lines.append(f"data.max_pairs: {counts['unused_pairs']:,} training pairs are not used")
     for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
         if number := shared[f"{first}_{second}"]:
             total = split[second]["sources"]
@@ -105,19 +80,6 @@ def _describe_split(split: Mapping[str, Any], unused: int) -> list[str]:
 def _held_out_sizes(part: Mapping[str, Any]) -> str:
     groups = f" in {part['groups']:,} groups" if part["groups"] != part["sources"] else ""
     return f"{part['sources']:,} sources{groups} ({part['references']:,} references)"
-
-
-def read_held_out(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], dict[str, Counts]]:
-    """Given dev and test files, by part, and the counts of reading them.
-
-    Raises:
-        UserError: see `load_corpus`.
-    """
-    counts = {part: Counts() for part in ("dev", "test")}
-    files = origin.files
-    return {
-        part: _held_out(files[f"{part}_src"], files[f"{part}_tgt"], data, found) for part, found in counts.items()
-    }, counts
 
 
 def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:
@@ -137,21 +99,34 @@ def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair]
             yield pair
 
 
-def _held_out(src_path: Path, tgt_path: Path, data: DataConfig, counts: Counts) -> HeldOut:
-    """Given dev or test files, a source a line: nothing merged, nothing dropped, so that scores can be compared."""
-    bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
-    pairs = []
-    for row in read_parallel(src_path, tgt_path, bad):
-        counts.lines += 1
-        pair = _prepared(row, data, counts)
-        if pair.src and pair.tgt:
-            pairs.append(pair)
-        else:
-            empty.add(tgt_path if normalise(row.src) else src_path, row.number, "an empty sentence in held-out data")
-    empty.check()
-    counts.empty = empty.number
-    finish(counts, bad, len(pairs), str(src_path))
-    return HeldOut([pair.src for pair in pairs], [[pair.tgt] for pair in pairs])
+def read_given(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], dict[str, Counts]]:
+    """Dev and test from files of their own, with the counts of reading them.
+
+    A line is a source with one reference: nothing is merged or dropped, so that scores can be compared.
+
+    Raises:
+        UserError: see `read_parallel`; or a line without text, unless bad lines are skipped.
+    """
+    held_out: dict[str, HeldOut] = {}
+    counts = {part: Counts() for part in ("dev", "test")}
+    for part, found in counts.items():
+        src_path, tgt_path = (origin.files[f"{part}_{side}"] for side in ("src", "tgt"))
+        bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
+        pairs = []
+        for row in read_parallel(src_path, tgt_path, bad):
+            found.lines += 1
+            pair = _prepared(row, data, found)
+            if pair.src and pair.tgt:
+                pairs.append(pair)
+            else:
+                empty.add(
+                    tgt_path if normalise(row.src) else src_path, row.number, "an empty sentence in held-out data"
+                )
+        empty.check()
+        found.empty = empty.number
+        finish(found, bad, len(pairs), str(src_path))
+        held_out[part] = HeldOut([pair.src for pair in pairs], [[pair.tgt] for pair in pairs])
+    return held_out, counts
 
 
 def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:

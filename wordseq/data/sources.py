@@ -8,7 +8,7 @@ from typing import Any
 
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.pairs import Pair, Row
-from wordseq.data.public import DATASETS, DEFAULT_FOLDER, OPEN_NAMES, find_dataset, get
+from wordseq.data.public import DATASETS, OPEN_NAMES, find_dataset, get
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.parallel import read_parallel
 from wordseq.data.readers.tsv import read_pairs
@@ -40,7 +40,7 @@ class Origin:
         return "train_src" in self.files
 
     def rows(self, bad: BadLines) -> Iterator[Row]:
-        """The pairs as they stand, those for training where dev and test are given; see `reading.read_pairs`."""
+        """The pairs as they stand, those for training where dev and test are given. Errors: see `readers`."""
         if self.is_split:
             return read_parallel(self.files["train_src"], self.files["train_tgt"], bad)
         if self.files:
@@ -71,13 +71,18 @@ def check_source(data: DataConfig) -> None:
 
 def find_origin(
     data: DataConfig,
-    folder: Path = DEFAULT_FOLDER,
     mirror: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Origin:
     """Where the pairs that `data` names come from: synthetic, public (fetched when it is not there), or files.
 
-    Args and errors: see `load_corpus`.
+    Args:
+        data: settings, see `DataConfig`.
+        mirror: a folder to take public corpora from instead of the network, see `wordseq.data.public.get`.
+        say: called with the licence of a public corpus and what is fetched, a line at a time.
+
+    Raises:
+        UserError: an unknown corpus, or a public one that cannot be fetched.
     """
     if data.train_src:
         return Origin(data.train_src, {key: Path(getattr(data, key)) for key in SPLIT_FILES})
@@ -88,12 +93,12 @@ def find_origin(
     dataset = find_dataset(data.corpus)
     if dataset is None:
         raise UserError(_unknown_corpus(data.corpus))
-    return Origin(data.corpus, get(dataset, folder, mirror, say))
+    return Origin(data.corpus, get(dataset, mirror=mirror, say=say))
 
 
 def _unknown_corpus(name: str) -> str:
     if not name:
-        return "no corpus is named; set data.corpus, data.path, or data.train_src and its five sisters"
+        return f"no corpus is named; set data.corpus, data.path, or all of data.{', data.'.join(SPLIT_FILES)}"
     if Path(name).is_file():
         return f"data.corpus = {name!r} is a file; set data.path instead"
     names = [*SYNTHETIC, *DATASETS]

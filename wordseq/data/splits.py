@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -58,15 +58,6 @@ class HeldOut:
             str.encode(text)  # neither another type nor half a character
 
 
-@dataclass(frozen=True)
-class Split:
-    """The three parts of a corpus."""
-
-    train: list[Pair]
-    dev: HeldOut
-    test: HeldOut
-
-
 def group_key(source: str) -> str:
     """What the members of a group have in common: "Go.", "Go!" and "go" have the key "go".
 
@@ -77,46 +68,22 @@ def group_key(source: str) -> str:
     return _BETWEEN_WORDS.sub(" ", folded).strip() or folded
 
 
-def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, seed: int) -> Split:
-    """Splits by groups of sources in the order of sha256(seed, key): first test, then dev, the rest is training.
-
-    The order of `pairs` decides nothing but the order of `train`, and more pairs move few groups. A group may hold
-    several sources ("Go." and "Go!"); each is one of `HeldOut.sources` with references of its own.
+def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -> dict[str, HeldOut]:
+    """Dev and test split of pairs, each source once with all its references; whatever the order of `pairs`.
 
     Args:
-        pairs: distinct, with normalised sides.
-        dev_size: number of groups, or their share when below 1.
-        test_size: the same.
-        seed: the setting data.seed.
-
-    Raises:
-        UserError: a part would be empty.
+        pairs: those of the sources in `ranks`, and any others.
+        ranks: of each source the place of its group in the order of `key_digest`.
+        test: groups of a lower rank are the test split, the others dev.
     """
-    keys = {pair.src: "" for pair in pairs}
-    for source in keys:
-        keys[source] = group_key(source)
-    order = sorted(set(keys.values()), key=lambda key: key_digest(key, seed))
-    test, dev = sizes(len(order), test_size, dev_size)
-    rank = {key: place for place, key in enumerate(order[: test + dev])}
-    ranks = {source: rank[key] for source, key in keys.items() if key in rank}
-    dev_part, test_part = held_out_parts(pairs, ranks, test)
-    return Split([pair for pair in pairs if pair.src not in ranks], dev_part, test_part)
-
-
-def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -> tuple[HeldOut, HeldOut]:
-    """Dev and test split from the ranks of their sources: those below `test` are the test split's."""
-    pairs = [pair for pair in pairs if pair.src in ranks]
-    dev_part = _held_out(pairs, {source: place for source, place in ranks.items() if place >= test})
-    return dev_part, _held_out(pairs, {source: place for source, place in ranks.items() if place < test})
-
-
-def draw(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]:
-    """`number` of the pairs (all, if there are fewer), chosen by hash whatever their order, in the order of `pairs`."""
-    if number >= len(pairs):
-        return list(pairs)
-    digests = [draw_digest(pair, seed) for pair in pairs]
-    chosen = sorted(range(len(pairs)), key=digests.__getitem__)[:number]
-    return [pairs[place] for place in sorted(chosen)]
+    sources = sorted(ranks, key=lambda source: (ranks[source], source))
+    references: dict[str, list[str]] = {source: [] for source in sources}
+    for pair in pairs:
+        if pair.src in ranks:
+            references[pair.src].append(pair.tgt)
+    found = [sorted(texts) for texts in references.values()]
+    first = sum(rank < test for rank in ranks.values())
+    return {"dev": HeldOut(sources[first:], found[first:]), "test": HeldOut(sources[:first], found[:first])}
 
 
 def key_digest(key: str, seed: int) -> bytes:
@@ -134,35 +101,37 @@ def pair_digest(pair: Pair) -> bytes:
     return sha256(f"{pair.src}\t{pair.tgt}")
 
 
-def audit(split: Split) -> dict[str, Any]:
+def audit(
+    train: Mapping[str, Any], held_out: Mapping[str, HeldOut], train_keys: Container[str], targets: Container[str]
+) -> dict[str, Any]:
     """What shows that a split is free of leaks, and whether two splits are the same; for JSON.
 
+    Args:
+        train: what is known of the training part; goes into the result as it is.
+        held_out: "dev" and "test".
+        train_keys: group keys of the training sources, at least those that a held-out source has too.
+        targets: the training targets, at least those that are held-out references too.
+
     Returns:
-        By part: its sizes, a hash of all its text ("sha256") and, for dev and test, of each group of sources
+        By part: its sizes and a hash of all its text ("sha256"); for dev and test a hash of each group of sources
         ("source_hashes"); "shared_sources": how many sources of the second part have their group in the first too;
         "references_seen": how many references are also a target of training. Nothing grows with the training part.
     """
-    train_keys = {group_key(source) for source in {pair.src for pair in split.train}}
-    targets = {pair.tgt for pair in split.train}
-    held_out = {"dev": split.dev, "test": split.test}
-    train = {
-        "pairs": len(split.train),
-        "sources": len({pair.src for pair in split.train}),
-        "groups": len(train_keys),
-        "sha256": sum_of_digests(map(pair_digest, split.train)),
-    }
-    return audit_parts(train, held_out, train_keys, targets)
-
-
-def audit_parts(
-    train: Mapping[str, Any], held_out: Mapping[str, HeldOut], train_keys: Container[str], targets: Container[str]
-) -> dict[str, Any]:
-    """See `audit`: from what is known of training, and its group keys and targets as far as held-out data have them."""
     keys = {name: {group_key(source) for source in part.sources} for name, part in held_out.items()}
     seen = {"train": train_keys, **keys}
+    parts = {
+        name: {
+            "sources": len(part.sources),
+            "groups": len(keys[name]),
+            "references": sum(map(len, part.references)),
+            "sha256": sha256(json.dumps([part.sources, part.references], ensure_ascii=False)).hex(),
+            "source_hashes": sorted(sha256(key).hex()[:HASH_DIGITS] for key in keys[name]),
+        }
+        for name, part in held_out.items()
+    }
     return {
         "train": dict(train),
-        **{name: _audit_held_out(part, keys[name]) for name, part in held_out.items()},
+        **parts,
         "shared_sources": {
             f"{first}_{second}": sum(group_key(source) in seen[first] for source in held_out[second].sources)
             for first, second in (("train", "dev"), ("train", "test"), ("dev", "test"))
@@ -171,18 +140,6 @@ def audit_parts(
             name: sum(reference in targets for references in part.references for reference in references)
             for name, part in held_out.items()
         },
-    }
-
-
-def _audit_held_out(part: HeldOut, keys: Iterable[str]) -> dict[str, Any]:
-    text = json.dumps([part.sources, part.references], ensure_ascii=False)
-    hashes = sorted(sha256(key).hex()[:HASH_DIGITS] for key in keys)
-    return {
-        "sources": len(part.sources),
-        "groups": len(hashes),
-        "references": sum(map(len, part.references)),
-        "sha256": sha256(text).hex(),
-        "source_hashes": hashes,
     }
 
 
@@ -215,21 +172,6 @@ def _size(name: str, size: float, groups: int) -> int:
             f"choose from 1 to {groups - 2:,}, or a share of at least {1 / groups:.2g}"
         )
     return number
-
-
-def _held_out(pairs: Iterable[Pair], ranks: dict[str, int]) -> HeldOut:
-    references: dict[str, list[str]] = {
-        source: [] for source in sorted(ranks, key=lambda source: (ranks[source], source))
-    }
-    for pair in pairs:
-        if pair.src in ranks:
-            references[pair.src].append(pair.tgt)
-    return HeldOut(list(references), [sorted(found) for found in references.values()])
-
-
-def sum_of_digests(digests: Iterable[bytes]) -> str:
-    """A hash of a set of pairs, whatever their order: the sum of theirs."""
-    return f"{sum(map(int.from_bytes, digests)) % 2**256:064x}"
 
 
 def sha256(text: str) -> bytes:

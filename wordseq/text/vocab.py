@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from wordseq.config.schema import DataConfig
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
 from wordseq.text.spelling import Spelling
@@ -18,7 +17,6 @@ from wordseq.text.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
     load_tokenizer,
-    train_tokenizer,
 )
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
@@ -97,19 +95,14 @@ class Vocab:
             raise UserError(f"{path}: damaged: {error}") from None
 
 
-def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size: int = 0) -> Vocab:
-    """The tokens of tokenized sentences, the most frequent first, those of equal frequency by code point.
+def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_size: int = 0) -> Vocab:
+    """The most frequent tokens first, those of equal frequency by code point.
 
     Args:
-        sentences: tokens of each sentence.
+        counts: distinct tokens, each with how often it was seen; no more of them are held in memory than are kept.
         min_freq: tokens seen less often are left out.
-        max_size: keep at most so many tokens, the 4 special ones not counted; 0: no limit.
+        max_size: keep at most N tokens, the 4 special ones not counted; 0: no limit.
     """
-    return vocab_of_counts(Counter(token for tokens in sentences for token in tokens).items(), min_freq, max_size)
-
-
-def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_size: int = 0) -> Vocab:
-    """`build_vocab`, from distinct tokens with their counts: no more of them are held in memory than are kept."""
     frequent = ((-count, token) for token, count in counts if count >= min_freq)
     kept = heapq.nsmallest(max_size, frequent) if max_size else sorted(frequent)
     return Vocab(token for _, token in kept)
@@ -201,22 +194,6 @@ class TextCodec:
         if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_pieces(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
         return cls(tokenizer, vocab)
-
-
-def train_codec(sentences: Iterable[str], data: DataConfig, side: str) -> TextCodec:
-    """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences, read once.
-
-    `min_freq` and `max_size` shape the vocabulary of the word level, `subword_size` that of bpe and unigram.
-
-    Raises:
-        UserError: see `train_tokenizer`.
-    """
-    tokenizer = train_tokenizer(
-        data.level_of(side), sentences, subword_size=data.subword_size, pretokenized=data.pretokenized
-    )
-    if isinstance(tokenizer, SentencePieceTokenizer):
-        return TextCodec(tokenizer, vocab_of_pieces(tokenizer))
-    return TextCodec(tokenizer, build_vocab(map(tokenizer.tokenize, sentences), data.min_freq, data.max_size))
 
 
 def _path(folder: Path, side: str) -> Path:

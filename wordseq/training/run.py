@@ -11,10 +11,10 @@ import numpy as np
 
 from wordseq.batches.batching import EpochPlan, padding_share, plan_epoch
 from wordseq.batches.id_store import IdStore
-from wordseq.batches.prepare import Prepared, prepare_corpus
+from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Config
-from wordseq.data.cleaning import describe, split_report
+from wordseq.data.cleaning import describe
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
 from wordseq.models.build import make_model
@@ -35,9 +35,6 @@ from wordseq.training.progress import TrainingProgress
 from wordseq.training.validation import Validator
 
 Say = Callable[[str], None]
-
-PREPARED_FOLDER = ".prepared"
-"""Beside the run folders: the ids of their corpora, shared by all runs on the same data; see `preparing`."""
 
 LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "save_minutes", "tensorboard")
 """Settings of [train] that may change when a run is continued: when to stop or save, what to show, not what to compute."""
@@ -73,7 +70,7 @@ def train_run(
 def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) -> Progress:
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
-    for line in describe(corpus):
+    for line in describe(corpus.split):
         say(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
@@ -178,11 +175,10 @@ def _check_same(run: Run, config: Config) -> None:
 
 def _begin(run: Run, config: Config, corpus: Prepared) -> None:
     """Write the run folder's fixed part, or check that it was written for the same data."""
-    split = split_report(corpus)
     if run.begun:
         before = run.read_json(SPLIT_FILE)
         for part in ("train", "dev", "test"):
-            if _sha256_of(before, part, run.folder / SPLIT_FILE) != split[part]["sha256"]:
+            if _sha256_of(before, part, run.folder / SPLIT_FILE) != corpus.split[part]["sha256"]:
                 raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
         run.write_config(config)
         return
@@ -190,7 +186,7 @@ def _begin(run: Run, config: Config, corpus: Prepared) -> None:
     vectors, figures = _read_vectors(config, corpus)
     data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage} | ({"pretrained": figures} if figures else {})
     held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
-    run.begin(config, *corpus.codecs, {SPLIT_FILE: split, DATA_FILE: data, HELD_OUT_FILE: held_out}, vectors)
+    run.begin(config, *corpus.codecs, {SPLIT_FILE: corpus.split, DATA_FILE: data, HELD_OUT_FILE: held_out}, vectors)
 
 
 def _sha256_of(split: Any, part: str, where: Path) -> str:

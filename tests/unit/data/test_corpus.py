@@ -4,13 +4,14 @@ import dataclasses
 import gzip
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.config.schema import SPLIT_FILES, DataConfig
-from wordseq.data.cleaning import describe, split_report
-from wordseq.data.in_memory import Corpus, load_corpus
+from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
 from wordseq.data.sources import check_source
 from wordseq.data.synthetic import SYNTHETIC
@@ -20,7 +21,7 @@ MIRROR = Path(os.environ.get("WORDSEQ_MIRROR") or Path(__file__).resolve().paren
 needs_mirror = pytest.mark.skipif(
     not (MIRROR / "tatoeba").is_dir(), reason="needs the real corpora: set WORDSEQ_MIRROR"
 )
-SMALL = DataConfig(dev_size=2, test_size=3)
+SMALL = DataConfig(dev_size=2, test_size=3, min_freq=1)
 
 
 def mute(_: str) -> None:
@@ -37,16 +38,23 @@ def cows(number: int) -> list[str]:
     return [f"Cow number {i}.\tVache numéro {i} !" for i in range(number)]
 
 
-def load(data: DataConfig, **settings: object) -> Corpus:
-    return load_corpus(dataclasses.replace(data, **settings), say=mute)
+def load(data: DataConfig, **settings: object) -> Prepared:
+    with tempfile.TemporaryDirectory() as cache:
+        return prepare_corpus(dataclasses.replace(data, **settings), Path(cache), say=mute)
+
+
+def train_of(corpus: Prepared) -> list[Pair]:
+    sides = zip(corpus.codecs, corpus.stores, strict=True)
+    texts = [[codec.to_text(store[row]) for row in range(len(store))] for codec, store in sides]
+    return list(map(Pair, *texts))
 
 
 def given_splits(folder: Path, **changed: list[str]) -> DataConfig:
     lines = {key: [f"{key[-3:]} {key[:4]} {i}" for i in range(5)] for key in SPLIT_FILES} | changed
-    return DataConfig(**{key: written(folder, lines[key], key) for key in SPLIT_FILES})
+    return DataConfig(**{key: written(folder, lines[key], key) for key in SPLIT_FILES}, min_freq=1)
 
 
-def all_pairs(corpus: Corpus) -> set[Pair]:
+def all_pairs(corpus: Prepared) -> set[Pair]:
     parts = (corpus.dev, corpus.test)
     held_out = {
         Pair(source, reference)
@@ -54,7 +62,7 @@ def all_pairs(corpus: Corpus) -> set[Pair]:
         for source, references in zip(part.sources, part.references, strict=True)
         for reference in references
     }
-    return held_out | set(corpus.train)
+    return held_out | set(train_of(corpus))
 
 
 def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
@@ -64,7 +72,7 @@ def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
         load(SMALL, path=path, max_chars=40)
 
     corpus = load(SMALL, path=path, max_chars=40, on_bad_line="skip")
-    assert corpus.counts["parts"]["pairs"] == {
+    assert corpus.split["counts"]["parts"]["pairs"] == {
         "lines": 16,
         "bad_lines": 1,
         "empty": 3,
@@ -74,7 +82,7 @@ def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
         "normalised": {"no-break spaces": 1, "zero-width characters": 1},
     }
     assert all_pairs(corpus) == {Pair(*line.split("\t")) for line in cows(10)}
-    said = describe(corpus)
+    said = describe(corpus.split)
     assert said[0] == (
         "pairs: 16 lines; dropped: 1 bad lines, 3 with an empty side, 1 longer than data.max_chars, 1 duplicates; "
         "kept 10 pairs"
@@ -94,29 +102,28 @@ def test_swap_and_lower_case(tmp_path: Path) -> None:
 
 def test_lower_case_finds_more_duplicates(tmp_path: Path) -> None:
     path = written(tmp_path, [*cows(10), "COW number 3.\tVache numéro 3 !"])
-    assert load(SMALL, path=path).counts["parts"]["pairs"]["duplicates"] == 0
-    assert load(SMALL, path=path, lowercase=True).counts["parts"]["pairs"]["duplicates"] == 1
+    assert load(SMALL, path=path).split["counts"]["parts"]["pairs"]["duplicates"] == 0
+    assert load(SMALL, path=path, lowercase=True).split["counts"]["parts"]["pairs"]["duplicates"] == 1
 
 
 def test_fewer_training_pairs_leave_dev_and_test_alone(tmp_path: Path) -> None:
     path = written(tmp_path, cows(50))
     full, part = load(SMALL, path=path), load(SMALL, path=path, max_pairs=7)
     assert (part.dev, part.test) == (full.dev, full.test)
-    assert len(part.train) == 7
-    assert set(part.train) < set(full.train)
-    assert part.counts["unused_pairs"] == 38
-    assert "data.max_pairs: 38 training pairs are not used" in describe(part)
+    assert len(train_of(part)) == 7
+    assert set(train_of(part)) < set(train_of(full))
+    assert part.split["counts"]["unused_pairs"] == 38
+    assert "data.max_pairs: 38 training pairs are not used" in describe(part.split)
 
 
 def test_the_report_is_json_and_names_the_way_of_splitting(tmp_path: Path) -> None:
-    corpus = load(SMALL, path=written(tmp_path, cows(10)))
-    report = split_report(corpus)
+    report = load(SMALL, path=written(tmp_path, cows(10))).split
     assert json.loads(json.dumps(report)) == report
     assert (report["seed"], report["dev_size"], report["test_size"]) == (1, 2, 3)
     assert report["method"] == "grouped by source, drawn by hash"
     assert report["shared_sources"] == {"train_dev": 0, "train_test": 0, "dev_test": 0}
     assert len(report["test"]["source_hashes"]) == 3
-    assert report["counts"] == corpus.counts
+    assert list(report["counts"]) == ["corpus", "parts", "unused_pairs"]
 
 
 def test_given_splits_keep_every_line_in_order(tmp_path: Path) -> None:
@@ -125,21 +132,23 @@ def test_given_splits_keep_every_line_in_order(tmp_path: Path) -> None:
     corpus = load(data, max_chars=12)
     assert corpus.test.sources == sources
     assert corpus.test.references == [[f"tgt test {i}"] for i in range(5)]
-    assert corpus.counts["parts"]["train"]["empty"] == corpus.counts["parts"]["train"]["too_long"] == 1
+    assert (
+        corpus.split["counts"]["parts"]["train"]["empty"] == corpus.split["counts"]["parts"]["train"]["too_long"] == 1
+    )
     assert corpus.split["method"] == "as given"
-    assert "test 5 sources in 3 groups (5 references)" in describe(corpus)[6]
+    assert "test 5 sources in 3 groups (5 references)" in describe(corpus.split)[6]
 
 
 def test_given_training_lines_keep_their_duplicates(tmp_path: Path) -> None:
     corpus = load(given_splits(tmp_path, train_src=["x"] * 5, train_tgt=["y"] * 5))
-    assert corpus.train == [Pair("x", "y")] * 5
+    assert train_of(corpus) == [Pair("x", "y")] * 5
 
 
 def test_leaks_of_given_splits_are_said(tmp_path: Path) -> None:
     data = given_splits(tmp_path, train_src=["Go.", "a", "b", "c", "d"], test_src=["go!", "A", "x", "y", "go"])
     corpus = load(data)
-    assert "warning: 3 of 5 test sources also occur in training" in describe(corpus)
-    assert split_report(corpus)["shared_sources"]["train_test"] == 3
+    assert "warning: 3 of 5 test sources also occur in training" in describe(corpus.split)
+    assert corpus.split["shared_sources"]["train_test"] == 3
 
 
 @pytest.mark.parametrize(("side", "swap"), [("src", False), ("tgt", False), ("src", True)])
@@ -149,7 +158,7 @@ def test_an_empty_line_in_given_test_files_is_named_or_skipped(tmp_path: Path, s
         load(data, swap=swap)
     corpus = load(data, swap=swap, on_bad_line="skip")
     assert len(corpus.test.sources) == 4
-    assert corpus.counts["parts"]["test"]["empty"] == 1
+    assert corpus.split["counts"]["parts"]["test"]["empty"] == 1
 
 
 def test_given_files_of_unequal_length(tmp_path: Path) -> None:
@@ -165,8 +174,8 @@ def test_no_pairs_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(SYNTHETIC))
 def test_every_synthetic_corpus_can_be_split_by_the_defaults(name: str) -> None:
     corpus = load(DataConfig(corpus=name))
-    assert corpus.train
-    assert corpus.counts["parts"]["pairs"]["empty"] == 0
+    assert len(corpus.stores[0])
+    assert corpus.split["counts"]["parts"]["pairs"]["empty"] == 0
     assert set(corpus.split["shared_sources"].values()) == {0}
 
 
@@ -186,7 +195,7 @@ def test_a_packed_file_is_the_same_corpus(tmp_path: Path) -> None:
     path = Path(written(tmp_path, cows(10)))
     packed = tmp_path / "pairs.tsv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert split_report(load(SMALL, path=str(packed)))["test"] == split_report(load(SMALL, path=str(path)))["test"]
+    assert load(SMALL, path=str(packed)).split["test"] == load(SMALL, path=str(path)).split["test"]
 
 
 def test_what_is_named_is_looked_for_before_anything_is_read(tmp_path: Path) -> None:
@@ -198,21 +207,23 @@ def test_what_is_named_is_looked_for_before_anything_is_read(tmp_path: Path) -> 
 
 
 @needs_mirror
-def test_tatoeba_as_it_is(tmp_path: Path) -> None:
-    corpus = load_corpus(DataConfig(corpus="tatoeba-fra-eng"), tmp_path, MIRROR, mute)
-    counts = corpus.counts["parts"]["pairs"]
+def test_tatoeba_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus = prepare_corpus(DataConfig(corpus="tatoeba-fra-eng"), tmp_path, mirror=MIRROR, say=mute)
+    counts = corpus.split["counts"]["parts"]["pairs"]
     assert counts["lines"] == 167_130
     assert counts["normalised"]["no-break spaces"] == 6286 + 4573
     assert counts["normalised"]["typographic apostrophes kept"] == 897
     assert counts["bad_lines"] == counts["empty"] == 0
-    report = split_report(corpus)
+    report = corpus.split
     assert report["test"]["groups"] == report["dev"]["groups"] == 1000
     assert set(report["shared_sources"].values()) == {0}
     assert max(map(len, corpus.test.references)) > 1
 
 
 @needs_mirror
-def test_multi30k_as_it_is(tmp_path: Path) -> None:
-    corpus = load_corpus(DataConfig(corpus="multi30k-de-en"), tmp_path, MIRROR, mute)
-    assert (len(corpus.train), len(corpus.dev.sources), len(corpus.test.sources)) == (29_000, 1_014, 1_000)
-    assert corpus.counts["parts"]["train"]["normalised"]["tabs"] == 1
+def test_multi30k_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus = prepare_corpus(DataConfig(corpus="multi30k-de-en"), tmp_path, mirror=MIRROR, say=mute)
+    assert (len(corpus.stores[0]), len(corpus.dev.sources), len(corpus.test.sources)) == (29_000, 1_014, 1_000)
+    assert corpus.split["counts"]["parts"]["train"]["normalised"]["tabs"] == 1

@@ -5,12 +5,12 @@ import gzip
 import numpy as np
 import pytest
 
+from tests.reference.corpus import train_codec
 from wordseq.batches.id_store import IdStore
 from wordseq.config.load import load_config
 from wordseq.config.schema import DataConfig
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.system.errors import UserError
-from wordseq.text.vocab import train_codec
 
 TEXT = ["The cat's milk, the cat", "Paris is the end"]
 WORDS = "the 0.1 -0.25 3e-2\ncat 1 2 3\n, 0.5 0.5 0.5\nparis 7 8 9\nelephant x y z\n"

@@ -9,6 +9,7 @@ import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reference.corpus import build_vocab, train_codec
 from tests.strategies import normalised_text
 from wordseq.config.schema import LEVELS, DataConfig
 from wordseq.system.errors import UserError
@@ -22,9 +23,7 @@ from wordseq.text.vocab import (
     UNK_ID,
     TextCodec,
     Vocab,
-    build_vocab,
     coverage,
-    train_codec,
     vocab_of_pieces,
 )
 

@@ -1,0 +1,116 @@
+"""What `prepare_corpus` must give for a corpus of any size, written for one that fits into memory."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wordseq.config.schema import DataConfig
+from wordseq.data import splits
+from wordseq.data.cleaning import Counts, clean, finish, read_given
+from wordseq.data.pairs import Pair
+from wordseq.data.readers.lines import BadLines
+from wordseq.data.sources import Origin, find_origin
+from wordseq.data.splits import HeldOut, draw_digest, group_key, held_out_parts, key_digest, pair_digest, sizes
+from wordseq.text.tokenizers import SentencePieceTokenizer, train_tokenizer
+from wordseq.text.vocab import TextCodec, Vocab, vocab_of_counts, vocab_of_pieces
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts of a corpus."""
+
+    train: list[Pair]
+    dev: HeldOut
+    test: HeldOut
+
+
+@dataclass(frozen=True)
+class Corpus(Split):
+    """With the content of split.json."""
+
+    report: dict[str, Any]
+
+
+def load_corpus(data: DataConfig, mirror: Path | None = None, say: Callable[[str], None] = print) -> Corpus:
+    """The corpus that `data` names, with its training pairs in memory."""
+    origin = find_origin(data, mirror, say)
+    counts, bad = Counts(), BadLines(data.on_bad_line)
+    pairs = list(clean(origin.rows(bad), data, counts, None if origin.is_split else set()))
+    finish(counts, bad, len(pairs), str(origin.files["train_src"]) if origin.is_split else origin.name)
+    if not origin.is_split:
+        split = split_by_source(pairs, data.dev_size, data.test_size, data.seed)
+        return _corpus(data, split, origin, {"pairs": counts})
+    held_out, held_out_counts = read_given(data, origin)
+    return _corpus(data, Split(pairs, **held_out), origin, {"train": counts, **held_out_counts})
+
+
+def _corpus(data: DataConfig, split: Split, origin: Origin, counts: Mapping[str, Counts]) -> Corpus:
+    train = draw(split.train, data.max_pairs, data.seed) if data.max_pairs else split.train
+    unused = len(split.train) - len(train)
+    parts = {part: found.to_dict() for part, found in counts.items()}
+    report = {
+        **origin.method(data),
+        **audit(Split(train, split.dev, split.test)),
+        "counts": {"corpus": origin.name, "parts": parts, "unused_pairs": unused},
+    }
+    return Corpus(train, split.dev, split.test, report)
+
+
+def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, seed: int) -> Split:
+    """Splits by groups of sources in the order of sha256(seed, key): first test, then dev, the rest is training.
+
+    The order of `pairs` decides nothing but the order of `train`, and more pairs move few groups. A group may hold
+    several sources ("Go." and "Go!"); each is one of `HeldOut.sources` with references of its own.
+
+    Args:
+        pairs: distinct, with normalised sides.
+        dev_size: number of groups, or their share when below 1.
+        test_size: the same.
+        seed: the setting data.seed.
+
+    Raises:
+        UserError: a part would be empty.
+    """
+    keys = {pair.src: group_key(pair.src) for pair in pairs}
+    order = sorted(set(keys.values()), key=lambda key: key_digest(key, seed))
+    test, dev = sizes(len(order), test_size, dev_size)
+    rank = {key: place for place, key in enumerate(order[: test + dev])}
+    ranks = {source: rank[key] for source, key in keys.items() if key in rank}
+    return Split([pair for pair in pairs if pair.src not in ranks], **held_out_parts(pairs, ranks, test))
+
+
+def draw(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]:
+    """`number` of the pairs (all, if there are fewer), chosen by hash whatever their order, in the order of `pairs`."""
+    digests = [draw_digest(pair, seed) for pair in pairs]
+    chosen = sorted(range(len(pairs)), key=digests.__getitem__)[:number]
+    return [pairs[place] for place in sorted(chosen)]
+
+
+def audit(split: Split) -> dict[str, Any]:
+    """See `splits.audit`."""
+    train_keys = {group_key(pair.src) for pair in split.train}
+    train = {
+        "pairs": len(split.train),
+        "sources": len({pair.src for pair in split.train}),
+        "groups": len(train_keys),
+        "sha256": f"{sum(int.from_bytes(pair_digest(pair)) for pair in split.train) % 2**256:064x}",
+    }
+    held_out = {"dev": split.dev, "test": split.test}
+    return splits.audit(train, held_out, train_keys, {pair.tgt for pair in split.train})
+
+
+def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size: int = 0) -> Vocab:
+    """The vocabulary of tokenized sentences."""
+    return vocab_of_counts(Counter(token for tokens in sentences for token in tokens).items(), min_freq, max_size)
+
+
+def train_codec(sentences: Sequence[str], data: DataConfig, side: str) -> TextCodec:
+    """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences."""
+    tokenizer = train_tokenizer(
+        data.level_of(side), sentences, subword_size=data.subword_size, pretokenized=data.pretokenized
+    )
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return TextCodec(tokenizer, vocab_of_pieces(tokenizer))
+    return TextCodec(tokenizer, build_vocab(map(tokenizer.tokenize, sentences), data.min_freq, data.max_size))

@@ -1,0 +1,243 @@
+"""What needs all pairs of a corpus at once: duplicates, held-out groups, a draw, the audit, vocabularies, ids.
+
+Pairs, sources and groups are compared by hashes of 64 bits, in files. Two pairs with one hash (a chance of 3 in a million for
+ten million pairs) would count as one; two groups would go to the same part of the split.
+"""
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wordseq.batches.id_store import IdStore
+from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Segment
+from wordseq.config.schema import DataConfig
+from wordseq.data.pairs import Pair
+from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
+from wordseq.system.files import ArrayFile
+from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
+from wordseq.text.vocab import UNK_ID, TextCodec, vocab_of_counts, vocab_of_pieces
+
+BUCKET = 250_000
+"""Hashes compared at a time."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Table:
+    """All segments as one table, and which of its pairs are used for training: at first all.
+
+    Its columns are files, which the system keeps in memory as long as there is room.
+
+    Args:
+        scratch: the folder of the segments; files are added to it.
+        segments: each with its number of pairs.
+        data: settings, see `DataConfig`.
+    """
+
+    def __init__(self, scratch: Path, segments: Sequence[tuple[Segment, int]], data: DataConfig) -> None:
+        self._scratch, self._segments, self._data = scratch, segments, data
+        self._use = np.ones(sum(rows for _, rows in segments), np.bool_)
+        self._made = itertools.count()
+
+    @property
+    def used(self) -> int:
+        """The number of pairs for training."""
+        return int(np.count_nonzero(self._use))
+
+    def drop_duplicates(self) -> int:
+        """Keep the first of equal pairs; how many others there were."""
+        if len(self._use):
+            self._use = _first_of_each(self._column("pair"))
+        return len(self._use) - self.used
+
+    def hold_out(self) -> dict[str, HeldOut]:
+        """Take groups of sources out for "test" and "dev", in the order of `key_digest`: first test, then dev.
+
+        Raises:
+            UserError: a part would be empty.
+        """
+        keys, ordered = self._column("key"), self._column("key")
+        ordered.sort()
+        test, dev = sizes(_distinct(ordered), self._data.test_size, self._data.dev_size)
+        end = test + dev
+        while _distinct(ordered[:end]) < test + dev:
+            end *= 2
+        smallest = np.unique(ordered[:end])[: test + dev]
+        held = self._use & (keys <= smallest[-1])
+        self._use &= ~held
+        pairs = list(map(Pair, *(self._texts(held, side) for side in SIDES)))
+        ranks = np.searchsorted(smallest, keys[held]).tolist()
+        return held_out_parts(pairs, {pair.src: rank for pair, rank in zip(pairs, ranks, strict=True)}, test)
+
+    def draw(self) -> int:
+        """Keep `data.max_pairs` pairs, chosen in the order of `draw_digest`, of equal ones the first; the number of others."""
+        number, before = self._data.max_pairs, self.used
+        if not number or number >= before:
+            return 0
+        drawn = self._column("draw", self._use)
+        drawn.partition(number - 1)
+        last = drawn[number - 1]
+        draws = self._column("draw")
+        equal = np.flatnonzero(self._use & (draws == last))
+        self._use &= draws <= last
+        self._use[equal[len(equal) - (self.used - number) :]] = False
+        return before - number
+
+    def audit(self, held_out: Mapping[str, HeldOut]) -> dict[str, Any]:
+        """See `splits.audit`."""
+        sources, keys = self._column("source", self._use), self._column("key", self._use)
+        sources.sort()
+        keys.sort()
+        references = {text for part in held_out.values() for texts in part.references for text in texts}
+        targets: set[str] = set()
+        total = 0
+        for segment, place in self._slices():
+            with segment.arrays() as arrays:
+                total += _sum_of_digests(arrays["pair"][self._use[place]])
+            targets |= references.intersection(itertools.compress(segment.texts("tgt"), self._use[place].tolist()))
+        wanted = {group_key(source) for part in held_out.values() for source in part.sources}
+        hashes = {key: np.uint64(int.from_bytes(key_digest(key, self._data.seed)[:8])) for key in wanted}
+        shared = {
+            key for key, found in hashes.items() if (at := keys.searchsorted(found)) < len(keys) and keys[at] == found
+        }
+        train = {
+            "pairs": len(keys),
+            "sources": _distinct(sources),
+            "groups": _distinct(keys),
+            "sha256": f"{total % 2**256:064x}",
+        }
+        return audit(train, held_out, shared, targets)
+
+    def train_codec(self, side: str) -> TextCodec:
+        """Tokenizer and vocabulary of `side`, "src" or "tgt".
+
+        `min_freq` and `max_size` shape the vocabulary of the word level, `subword_size` that of bpe and unigram.
+
+        Raises:
+            UserError: see `train_tokenizer`.
+        """
+        data = self._data
+        texts = self._texts(self._use, side)
+        tokenizer = train_tokenizer(
+            data.level_of(side), texts, subword_size=data.subword_size, pretokenized=data.pretokenized
+        )
+        if isinstance(tokenizer, SentencePieceTokenizer):
+            return TextCodec(tokenizer, vocab_of_pieces(tokenizer))
+        return TextCodec(tokenizer, vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size))
+
+    def write_ids(self, codec: TextCodec, side: str, folder: Path) -> dict[str, Any]:
+        """Write the files of an `IdStore`, see `store_paths`; returns "tokens", "unknown" ones and the "share" of known ones."""
+        by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(self._data.pretokenized)
+        flat_path, offsets_path = store_paths(folder, side)
+        tokens = unknown = 0
+        with ArrayFile(flat_path, np.int32) as flat, ArrayFile(offsets_path, np.int64) as offsets:
+            offsets.append(np.zeros(1))
+            for segment, place in self._slices():
+                if by_word:
+                    with segment.arrays() as arrays:
+                        numbers, lengths = _chosen(arrays[f"{side}.ids"], arrays[f"{side}.ends"], self._use[place])
+                    ids = np.array(codec.vocab.to_ids(segment.words(side)), np.int32)[numbers]
+                else:
+                    texts = itertools.compress(segment.texts(side), self._use[place].tolist())
+                    store = IdStore.of([codec.to_ids(text) for text in texts])
+                    ids, lengths = store.flat, store.lengths
+                flat.append(ids)
+                offsets.append(tokens + np.cumsum(lengths))
+                tokens += len(ids)
+                unknown += int(np.count_nonzero(ids == UNK_ID))
+        return {"tokens": tokens, "unknown": unknown, "share": 1 - unknown / tokens if tokens else 1.0}
+
+    def _slices(self) -> Iterator[tuple[Segment, slice]]:
+        """The segments with their places in the table."""
+        end = 0
+        for segment, rows in self._segments:
+            end += rows
+            yield segment, slice(end - rows, end)
+
+    def _column(self, name: str, use: Mask | None = None) -> Hashes:
+        """A column of hashes, of all pairs or those in `use`, as an array of its own in a file.
+
+        Raises:
+            OSError: there is no room on the disk.
+        """
+        size = len(self._use) if use is None else int(np.count_nonzero(use))
+        path = self._scratch / f"column{next(self._made)}"
+        column = np.memmap(path, np.uint64, "w+", shape=(size,)).view(np.ndarray)
+        if hasattr(os, "posix_fallocate"):
+            # Take the room now: where there is none, writing to mapped memory would kill the process.
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, column.nbytes)
+        end = 0
+        for segment, place in self._slices():
+            with segment.arrays() as arrays:
+                values = arrays[name]
+            values = values if values.ndim == 1 else values[:, 0]
+            values = values if use is None else values[use[place]]
+            column[end : end + len(values)] = values
+            end += len(values)
+        return column
+
+    def _texts(self, use: Mask, side: str) -> Iterator[str]:
+        """The sentences of a side of the pairs in `use`."""
+        for segment, place in self._slices():
+            yield from itertools.compress(segment.texts(side), use[place].tolist())
+
+    def _word_counts(self, side: str) -> Iterator[tuple[str, int]]:
+        """The distinct words of the pairs in use, each with its number, a part of them in memory at a time."""
+        places = []
+        for segment, place in self._slices():
+            with segment.arrays() as arrays:
+                ids, ends, parts = (arrays[f"{side}.{name}"] for name in ("ids", "ends", "parts"))
+            numbers = _chosen(ids, ends, self._use[place])[0]
+            path = self._scratch / f"{segment.number}.{side}.counts.npy"
+            np.save(path, np.bincount(numbers, minlength=int(parts[0, -1])).astype(np.int32), allow_pickle=False)
+            places.append((segment, path, parts))
+        for part in range(WORD_PARTS):
+            total: Counter[str] = Counter()
+            for segment, path, parts in places:
+                (first, end), (start, stop) = parts[:, part : part + 2].tolist()
+                counts = np.load(path, mmap_mode="r", allow_pickle=False)[first:end].tolist()
+                for word, number in zip(segment.words_of_part(side, start, stop), counts, strict=True):
+                    total[word] += number
+            # Words of held-out sentences alone were counted 0 times.
+            yield from ((word, number) for word, number in total.items() if number)
+
+
+def store_paths(folder: Path, side: str) -> tuple[Path, Path]:
+    """The two files of the `IdStore` of a side, see `IdStore.open`."""
+    return folder / f"{side}.ids.npy", folder / f"{side}.offsets.npy"
+
+
+def _first_of_each(hashes: Hashes) -> Mask:
+    """Marks the first of all equal ones, by ranges of their values, which are spread evenly."""
+    first = np.zeros(len(hashes), np.bool_)
+    ranges = len(hashes) // BUCKET + 1
+    width = 2**64 // ranges + 1
+    for low in range(0, 2**64, width):
+        high = min(low + width, 2**64) - 1
+        rows = np.flatnonzero((hashes >= np.uint64(low)) & (hashes <= np.uint64(high)))
+        first[rows[np.unique(hashes[rows], return_index=True)[1]]] = True
+    return first
+
+
+def _distinct(ordered: Hashes) -> int:
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
+
+
+def _sum_of_digests(digests_n4: Hashes) -> int:
+    """The sum of numbers of 256 bits, each given as four words, the highest first."""
+    halves = (digests_n4 >> np.uint64(32)).sum(0).tolist(), (digests_n4 & np.uint64(2**32 - 1)).sum(0).tolist()
+    words = [(high << 32) + low for high, low in zip(*halves, strict=True)]
+    return sum(word << shift for word, shift in zip(words, (192, 128, 64, 0), strict=True))
+
+
+def _chosen(ids: npt.NDArray[Any], ends: npt.NDArray[np.int64], use: Mask) -> tuple[npt.NDArray[Any], Any]:
+    """The ids of the sentences in `use`, and the lengths of these."""
+    lengths = np.diff(ends, prepend=0)
+    return ids[np.repeat(use, lengths)], lengths[use]
