@@ -132,7 +132,7 @@ class Table:
         return TextCodec(tokenizer, vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size))
 
     def write_ids(self, codec: TextCodec, side: str, folder: Path) -> dict[str, Any]:
-        """Write the files of an `IdStore`, see `store_paths`; returns "tokens", "unknown" ones and the "share" of known ones."""
+        """Write the files of an `IdStore`, see `store_paths`; returns "tokens", those "unknown", the "share" of the others."""
         by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(self._data.pretokenized)
         flat_path, offsets_path = store_paths(folder, side)
         tokens = unknown = 0

@@ -1,4 +1,4 @@
-"""Splits that leak nothing, whatever the order of the lines: laws of the reference split, which `test_prepare` compares with."""
+"""Splits that leak nothing, whatever the order of the lines: laws of the reference that `test_prepare` compares with."""
 
 import json
 import random
