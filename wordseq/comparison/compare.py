@@ -13,10 +13,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from wordseq.comparison.scored_runs import ScoredRun, digest
+from wordseq.comparison.scored_runs import ScoredRun, split_digest
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Config, TrainConfig
-from wordseq.evaluation.metrics import DEFAULT_SEED, Score, bleu, rectangular, score_corpus, with_whole_unk
+from wordseq.evaluation.metrics import (
+    DEFAULT_SEED,
+    Score,
+    bleu,
+    bleu_tokenizer,
+    rectangular,
+    score_corpus,
+    with_whole_unk,
+)
 from wordseq.evaluation.records import level_name
 from wordseq.evaluation.significance import PAIRED_DRAWS, paired_tests
 from wordseq.evaluation.tables import METRICS
@@ -49,7 +57,7 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
     """
     test = runs[0].test
     refs = rectangular(test.references)
-    tokenize = "none" if all(run.config.data.pretokenized for run in runs) else "13a"
+    tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
     paired = {
         kind: paired_tests(kind, [run.hyps for run in runs], refs, tokenize=tokenize, seed=seed) if runs[1:] else []
         for kind in PAIRED_DRAWS
@@ -90,7 +98,7 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
         "test": {
             "sentences": len(test.sources),
             "references": sum(map(len, test.references)),
-            "sha256": digest(test),
+            "sha256": split_digest(test),
         },
         "paired_signatures": [found[0][key].signature for found in paired.values() if found for key in METRICS],
         "seed": seed,

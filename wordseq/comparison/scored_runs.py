@@ -145,7 +145,7 @@ def _checkpoint(path: Path) -> tuple[int, int]:
         return sum(int(file[name].size) for name in file.files if name != "state.json"), int(state.get("step", 0))
 
 
-def digest(test: HeldOut) -> str:
+def split_digest(test: HeldOut) -> str:
     """A sha256 of sources and references."""
     return hashlib.sha256(json.dumps([test.sources, test.references]).encode()).hexdigest()
 
@@ -159,7 +159,7 @@ def check_same_test(folders: Sequence[Path]) -> None:
     first = read_test(folders[0])
     for folder in folders[1:]:
         test = read_test(folder)
-        if digest(test) != digest(first):
+        if split_digest(test) != split_digest(first):
             raise UserError(
                 "runs with different test sets cannot be compared: "
                 f"{_describe(folders[0], first)}, {_describe(folder, test)}; {_first_difference(first, test)}"
@@ -168,7 +168,7 @@ def check_same_test(folders: Sequence[Path]) -> None:
 
 def _describe(folder: Path, test: HeldOut) -> str:
     references = sum(map(len, test.references))
-    return f"{folder} has {len(test.sources):,} sentences with {references:,} references (sha256 {digest(test)[:12]})"
+    return f"{folder} has {len(test.sources):,} sentences with {references:,} references (sha256 {split_digest(test)[:12]})"
 
 
 def _first_difference(one: HeldOut, other: HeldOut) -> str:

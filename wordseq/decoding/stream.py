@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -95,11 +95,11 @@ def translate_file(
         output = stack.enter_context(Output(target, source, kept if resume else None))
         progress = stack.enter_context(TranslationProgress(file, target is None, done, quiet=typed))
         unknown = _UnknownWords(translator, typed)
-        for chunk in chunks:
-            texts, fault = _usable(translator, chunk)
+        for start, lines in chunks:
+            texts, fault = _usable(translator, start, lines)
             unknown.tell(texts)
-            output.write(list(translate(texts))[max(0, done - chunk.start) * nbest :])
-            progress.advance(chunk.start + len(texts))
+            output.write(list(translate(texts))[max(0, done - start) * nbest :])
+            progress.advance(start + len(texts))
             if fault:
                 raise UserError(f"{name}, {fault}")
 
@@ -126,24 +126,25 @@ def embed_file(
     name = str(source) if source else "standard input"
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(source.open("rb")) if source else sys.stdin.buffer
-        write = stack.enter_context(_vector_file(target, source, embed([]).shape[1]) if target else _vector_lines())
+        if target:
+            write = stack.enter_context(_vector_file(target, source, embed([]).shape[1]))
+        else:
+            output = stack.enter_context(Output(None, None, None))
+
+            def write(vectors_nh: npt.NDArray[np.float32]) -> None:
+                # Nine digits tell all float32 apart.
+                output.write([" ".join(f"{x:.9g}" for x in row) for row in vectors_nh.tolist()])
+
         typed = source is None and sys.stdin.isatty()
         progress = stack.enter_context(TranslationProgress(file, target is None, 0, quiet=typed))
         unknown = _UnknownWords(translator, typed)
-        for chunk in _chunks(file, name, CHUNK_LINES):
-            texts, fault = _usable(translator, chunk)
+        for start, lines in _chunks(file, name, CHUNK_LINES):
+            texts, fault = _usable(translator, start, lines)
             if fault:
                 raise UserError(f"{name}, {fault}")
             unknown.tell(texts)
             write(embed(texts))
-            progress.advance(chunk.start + len(texts))
-
-
-@contextlib.contextmanager
-def _vector_lines() -> Iterator[Callable[[npt.NDArray[np.float32]], None]]:
-    with Output(None, None, None) as output:
-        # Nine digits tell all float32 apart.
-        yield lambda vectors_nh: output.write([" ".join(f"{x:.9g}" for x in row) for row in vectors_nh.tolist()])
+            progress.advance(start + len(texts))
 
 
 @contextlib.contextmanager
@@ -164,11 +165,8 @@ def _vector_file(path: Path, source: Path | None, size: int) -> Iterator[Callabl
         aside.unlink(missing_ok=True)
 
 
-class _Chunk(NamedTuple):
-    """Lines of the input as they stand, without their ends; `start` lines came before."""
-
-    start: int
-    lines: list[bytes]
+# Lines of the input as they stand, without their ends, and the number of lines before them.
+_Chunk = tuple[int, list[bytes]]
 
 
 def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
@@ -182,7 +180,7 @@ def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
     for raw in iter(functools.partial(file.readline, MAX_SENTENCE_BYTES + 1), b""):
         if len(raw) > MAX_SENTENCE_BYTES:
             if lines:
-                yield _Chunk(start, lines)
+                yield start, lines
             number = start + len(lines) + 1
             raise UserError(
                 f"{name}, line {number}: longer than {MAX_SENTENCE_BYTES:,} bytes; a line is to be a sentence"
@@ -190,10 +188,10 @@ def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
         lines.append(raw.rstrip(b"\r\n"))
         count += len(raw)
         if len(lines) == size or count >= MAX_CHUNK_BYTES:
-            yield _Chunk(start, lines)
+            yield start, lines
             start, count, lines = start + len(lines), 0, []
     if lines:
-        yield _Chunk(start, lines)
+        yield start, lines
 
 
 def _after(chunks: Iterator[_Chunk], done: int, complaint: str) -> Iterator[_Chunk]:
@@ -207,7 +205,7 @@ def _after(chunks: Iterator[_Chunk], done: int, complaint: str) -> Iterator[_Chu
         chunk = next(chunks, None)
         if chunk is None:
             raise UserError(complaint.format(done, end))
-        end = chunk.start + len(chunk.lines)
+        end = chunk[0] + len(chunk[1])
         if end > done:
             return itertools.chain([chunk], chunks)
     return chunks
@@ -233,18 +231,18 @@ def _written(path: Path, nbest: int) -> tuple[int, int]:
     return lines // nbest, end
 
 
-def _usable(translator: Translator, chunk: _Chunk) -> tuple[list[str], str]:
+def _usable(translator: Translator, start: int, lines: list[bytes]) -> tuple[list[str], str]:
     """The lines up to the first that cannot be used, and what is wrong with that one: empty if nothing is."""
     texts: list[str] = []
     fault = ""
-    for number, line in enumerate(chunk.lines, chunk.start + 1):
+    for number, line in enumerate(lines, start + 1):
         try:
             texts.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             fault = f"line {number}: not UTF-8: {error.reason} at byte {error.start + 1}"
             break
     if found := translator.unusable(texts):
-        return texts[: found[0]], f"line {chunk.start + found[0] + 1}: {found[1]}"
+        return texts[: found[0]], f"line {start + found[0] + 1}: {found[1]}"
     return texts, fault
 
 
@@ -322,14 +320,7 @@ class Output:
 
 
 class TranslationProgress:
-    """How far it is, on standard error: a bar on a terminal, a line every half minute elsewhere; a context manager.
-
-    Args:
-        file: the input.
-        to_stdout: whether translations go to standard output; lines on the same terminal would tear a bar apart.
-        done: lines that were done before.
-        quiet: print nothing.
-    """
+    """How far it is, on standard error: a bar on a terminal, a line every half minute elsewhere; a context manager."""
 
     def __init__(self, file: IO[bytes], to_stdout: bool, done: int, *, quiet: bool) -> None:
         self._file, self._first, self._quiet = file, done, quiet
@@ -337,6 +328,7 @@ class TranslationProgress:
         self._size = 0  # bytes of a regular file; 0 for what has no end yet
         with contextlib.suppress(OSError, ValueError):
             self._size = os.fstat(file.fileno()).st_size if file.seekable() else 0
+        # Lines of output on the same terminal would tear the bar apart.
         shown = not quiet and not (to_stdout and sys.stdout.isatty())
         columns = ("{task.fields[lines]}", BAR, "left", TIME_LEFT)
         self._bar = ProgressBar(columns, self._size or None, shown=shown, lines="")

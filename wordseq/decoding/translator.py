@@ -55,7 +55,7 @@ class Hypothesis:
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Draw at random instead of searching; see `decoding.make_sampler`."""
+    """Draw at random instead of searching; see `search.make_sampler`."""
 
     temperature: float = 1.0
     top_k: int = 0
@@ -71,7 +71,7 @@ class Translator:
         src: source tokenizer and vocabulary.
         tgt: target tokenizer and vocabulary.
         config: settings of the run.
-        tgt_per_src: target tokens a source token in the training data, ends of sentence included.
+        tgt_per_src: target tokens per source token in the training data, ends of sentence included.
     """
 
     def __init__(self, model: Seq2Seq, src: TextCodec, tgt: TextCodec, config: Config, tgt_per_src: float) -> None:
@@ -88,7 +88,7 @@ class Translator:
         Args:
             run: the folder.
             checkpoint: "best" or "last".
-            precision: number format of the products, see `products`; empty: the run's `decode.precision`.
+            precision: number format of the products, see `matmul`; empty: the run's `decode.precision`.
 
         Raises:
             UserError: not a run, or a file of it is missing or damaged.
@@ -115,7 +115,7 @@ class Translator:
         Args:
             texts: one sentence each, as written.
             decode: instead of the run's settings.
-            nbest: at most so many a text; no more than `decode.beam_size`.
+            nbest: the most for each text; no more than `decode.beam_size`.
             sampling: draw at random; the beam is not used then.
 
         Raises:
@@ -228,7 +228,7 @@ class Translator:
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
-        """The most tokens of the output for a source of so many, both with their end."""
+        """The most tokens of the output for a source of `src_tokens`, both with their end."""
         limit = int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
         return min(limit, src_tokens) if self.config.model.kind == "same_length" else limit
 

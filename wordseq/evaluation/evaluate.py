@@ -15,6 +15,7 @@ from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
+    bleu_tokenizer,
     by_length,
     check_lengths,
     length_ratio,
@@ -218,7 +219,7 @@ def evaluate_run(
         command=command,
     )
     hyps = [hypothesis.text for hypothesis in found]
-    tokenize = tokenize or ("none" if translator.config.data.pretokenized else "13a")
+    tokenize = tokenize or bleu_tokenizer(translator.config.data.pretokenized)
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )

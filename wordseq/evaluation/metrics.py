@@ -31,6 +31,11 @@ LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, No
 _HIGHEST = MappingProxyType({"bleu": 100.0, "chrf": 100.0, "ter": math.inf})
 
 
+def bleu_tokenizer(pretokenized: bool) -> str:
+    """SacreBLEU's default tokenizer, or the one that splits at spaces alone, for text that is tokenized already."""
+    return "none" if pretokenized else "13a"
+
+
 @dataclass(frozen=True)
 class Score:
     """One metric over a test set.

@@ -38,7 +38,7 @@ class TrainingProgress:
         self._bar.__exit__()
 
     def step(self, progress: Progress, entry: dict[str, Any] | None) -> None:
-        """See `training.Reporter`."""
+        """See `loop.Reporter`."""
         rates = entry and f"loss {entry['loss']:.3f}  {entry['tokens_per_second']:,} tokens/s"
         if self._bar:
             self._rates = rates or self._rates
@@ -52,7 +52,7 @@ class TrainingProgress:
             self._say(f"epoch {progress.epoch}  update {progress.step}  {rates}  {left}")
 
     def validation(self, progress: Progress, found: Validation, best: bool) -> None:
-        """See `training.Reporter`."""
+        """See `loop.Reporter`."""
         mark = "  best so far" if best else f"  best was {progress.best_bleu:.2f} at update {progress.best_step}"
         self.line(
             f"epoch {progress.epoch}  update {progress.step}  dev BLEU {found.bleu:.2f}  dev loss {found.loss:.3f}"
@@ -62,7 +62,7 @@ class TrainingProgress:
             self.line(f"  source     {source}\n  reference  {reference}\n  hypothesis {hypothesis}")
 
     def note(self, text: str) -> None:
-        """See `training.Reporter`."""
+        """See `loop.Reporter`."""
         self.line(text)
 
     def line(self, text: str) -> None:

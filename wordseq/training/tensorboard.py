@@ -44,7 +44,7 @@ class Board:
 
     Args:
         run: where they go.
-        reporter: is told everything too.
+        reporter: called with everything too.
     """
 
     def __init__(self, run: Run, reporter: Reporter) -> None:
@@ -53,7 +53,7 @@ class Board:
         self._start = 0.0
 
     def step(self, progress: Progress, entry: dict[str, Any] | None) -> None:
-        """See `training.Reporter`."""
+        """See `loop.Reporter`."""
         self.reporter.step(progress, entry)
         if self._writer is None:
             self._open(progress)
@@ -61,7 +61,7 @@ class Board:
             self._write(self._scalars(entry))
 
     def validation(self, progress: Progress, found: Validation, best: bool) -> None:
-        """See `training.Reporter`."""
+        """See `loop.Reporter`."""
         self.reporter.validation(progress, found, best)
         if self._writer is None:
             self._open(progress)
@@ -72,11 +72,11 @@ class Board:
             self._write([_samples(found, progress.step, self._start + progress.seconds)])
 
     def note(self, text: str) -> None:
-        """See `training.Reporter`."""
+        """See `loop.Reporter`."""
         self.reporter.note(text)
 
     def _open(self, progress: Progress) -> None:
-        """Begin a file with all that metrics.jsonl has, and with the samples before this update; it replaces the others."""
+        """Start a file with all that metrics.jsonl has, and with the samples before this update; it replaces the others."""
         folder = self.run.folder / FOLDER
         folder.mkdir(exist_ok=True)
         old = sorted(folder.glob(FILES))

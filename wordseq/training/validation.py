@@ -5,25 +5,25 @@ import dataclasses
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.evaluate import reference_nats
-from wordseq.evaluation.metrics import bleu
+from wordseq.evaluation.metrics import bleu, bleu_tokenizer
 from wordseq.training.loop import Validation
 
-SAMPLES = 2
+SHOWN_SAMPLES = 2
 """Dev translations shown at each validation."""
 
 
 class Validator:
-    """Looks at the dev set: BLEU of greedy translations, loss of the first references, a few samples."""
+    """Validates on the dev split: BLEU of greedy translations, loss of the first references, a few samples."""
 
     def __init__(self, translator: Translator, dev: HeldOut) -> None:
         self.translator, self.dev = translator, dev
         self.greedy = dataclasses.replace(translator.config.decode, beam_size=1, copy_unknown=False)
 
     def __call__(self) -> Validation:
-        """See `training.Validation`."""
+        """See `loop.Validation`."""
         hyps = [found[0].text for found in self.translator.translate(self.dev.sources, self.greedy)]
         nats, tokens = reference_nats(self.translator, self.dev)
-        shown = [i * len(hyps) // SAMPLES for i in range(min(SAMPLES, len(hyps)))]
+        shown = [i * len(hyps) // SHOWN_SAMPLES for i in range(min(SHOWN_SAMPLES, len(hyps)))]
         samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]
-        tokenize = "none" if self.translator.config.data.pretokenized else "13a"
+        tokenize = bleu_tokenizer(self.translator.config.data.pretokenized)
         return Validation(bleu(hyps, self.dev.references, tokenize=tokenize), nats / tokens, samples)

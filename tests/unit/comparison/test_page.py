@@ -15,7 +15,8 @@ from wordseq.cli.main import main
 from wordseq.comparison.attention import END, Alignment, chosen_sentences
 from wordseq.comparison.compare import compare
 from wordseq.comparison.page import html as page
-from wordseq.comparison.page.html import marked_differences, render_page, scores_by_unknown
+from wordseq.comparison.page.html import render_page, scores_by_unknown
+from wordseq.comparison.page.markup import marked_differences
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import bleu

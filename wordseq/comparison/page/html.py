@@ -3,7 +3,6 @@
 All text that comes from users, corpora or models is escaped, and the page's own policy forbids scripts and the network.
 """
 
-import difflib
 import functools
 import importlib.resources
 import importlib.util
@@ -15,26 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.comparison.attention import Alignment, chosen_sentences
-from wordseq.comparison.page.plots import (
-    draw_curves,
-    draw_heat_map,
-    draw_intervals,
-    draw_lengths,
-    figure,
-    html_text,
-)
+from wordseq.comparison.page import plots
+from wordseq.comparison.page.markup import html_text, marked_differences, user_text
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.comparison.tables import ABOUT_SEEDS, SETTINGS_TITLE, Table, comparison_notes, comparison_tables
 from wordseq.config.load import to_toml
-from wordseq.evaluation.metrics import DEFAULT_SEED, bleu, by_length, with_whole_unk
+from wordseq.evaluation.metrics import DEFAULT_SEED, bleu, bleu_tokenizer, by_length, with_whole_unk
 from wordseq.evaluation.tables import METRICS, NOTHING, number, one_line, signatures
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import JOINER
 
 SHOWN_SENTENCES = 20
 """Sentences shown with all translations."""
-
-INSTALL = "python -m pip install 'wordseq[report]'"
 
 
 def check_page_file(path: Path) -> None:
@@ -69,7 +60,8 @@ def render_page(
 
 def _check_matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None:
-        raise UserError(f"the HTML page needs matplotlib, which is not installed: {INSTALL}")
+        install = "python -m pip install 'wordseq[report]'"
+        raise UserError(f"the HTML page needs matplotlib, which is not installed: {install}")
 
 
 class _Page:
@@ -82,7 +74,7 @@ class _Page:
         self.rows: Sequence[Mapping[str, Any]] = result["rows"]
         self.names = [row["name"] for row in self.rows]
         self.test = runs[0].test
-        self.tokenize = "none" if all(run.config.data.pretokenized for run in runs) else "13a"
+        self.tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
         self.numbers = itertools.count(1)  # for the ids of pictures and tables
 
     def html(self) -> str:
@@ -149,13 +141,14 @@ class _Page:
         if not any(dev):
             return "<p>No log of the training was found.</p>"
         minutes = [[{**entry, "minutes": entry["seconds"] / 60} for entry in entries] for entries in dev]
+        updates, score, loss = ("step", "updates"), ("bleu", "dev BLEU"), ("loss", "nats/token")
         parts = [
-            self._curve("Dev BLEU over training time", minutes, ("minutes", "minutes"), ("bleu", "dev BLEU")),
-            self._curve("Dev BLEU over updates", dev, ("step", "updates"), ("bleu", "dev BLEU")),
-            self._curve("Dev loss over updates", dev, ("step", "updates"), ("loss", "nats/token")),
+            self._curve("Dev BLEU over training time", minutes, ("minutes", "minutes"), score),
+            self._curve("Dev BLEU over updates", dev, updates, score),
+            self._curve("Dev loss over updates", dev, updates, loss),
         ]
         if any(train):
-            parts.append(self._curve("Training loss over updates", train, ("step", "updates"), ("loss", "nats/token")))
+            parts.append(self._curve("Training loss over updates", train, updates, loss))
         rows: list[tuple[str, ...]] = [
             (name, str(len(entries)), f"{best['bleu']:.2f}", f"{best['step']:,}", f"{entries[-1]['seconds'] / 60:.1f}")
             for name, entries in zip(self.names, dev, strict=True)
@@ -172,21 +165,21 @@ class _Page:
         return self._figure(
             title,
             f"A line a run: {y[1]} against {x[1]}.",
-            lambda axes: draw_curves(axes, self.names, curves, (x[1], y[1]), log=y[0] == "loss"),
+            lambda axes: plots.draw_curves(axes, self.names, curves, (x[1], y[1]), log=y[0] == "loss"),
         )
 
     def _scores(self) -> str:
-        plots = "".join(
+        intervals = "".join(
             self._figure(
                 f"{self.rows[0][key]['name']} with 95 % intervals",
                 "; ".join(f"{row['name']} {row[key]['score']:.1f}" for row in self.rows) + ".",
-                functools.partial(draw_intervals, rows=self.rows, key=key),
+                functools.partial(plots.draw_intervals, rows=self.rows, key=key),
                 (5.2, 1.2 + 0.35 * len(self.rows)),
             )
             for key in METRICS
         )
         found = [table for table in comparison_tables(self.result) if table[0] != SETTINGS_TITLE]
-        return f'<div class="plots">{plots}</div>' + "".join(map(self._table, found))
+        return f'<div class="plots">{intervals}</div>' + "".join(map(self._table, found))
 
     def _kinds(self) -> str:
         found = [
@@ -202,7 +195,7 @@ class _Page:
         plot = self._figure(
             title,
             "BLEU of each run for each length of the source; the figures are in the table below.",
-            lambda axes: draw_lengths(axes, self.names, buckets, series),
+            lambda axes: plots.draw_lengths(axes, self.names, buckets, series),
         )
         return (
             f'<div class="plots">{plot}</div>'
@@ -217,8 +210,8 @@ class _Page:
         rows = [
             [
                 str(i + 1),
-                _user(self.test.sources[i]),
-                "<br>".join(map(_user, self.test.references[i])),
+                user_text(self.test.sources[i]),
+                "<br>".join(map(user_text, self.test.references[i])),
                 *(marked_differences(run.hyps[i], self.test.references[i]) for run in self.runs),
             ]
             for i in chosen
@@ -239,7 +232,7 @@ class _Page:
                 if run.folder in self.looks
             ]
             if maps:
-                source = _user(self.test.sources[i])
+                source = user_text(self.test.sources[i])
                 parts.append(f'<h3>Line {i + 1}: {source}</h3><div class="plots">{"".join(maps)}</div>')
         without = [name for run, name in named if run.folder not in self.looks]
         if without:
@@ -260,7 +253,7 @@ class _Page:
             f"Attention of {name}",
             "A row a token of the translation, a column a token of the source, brighter for more weight; "
             "the list below names the strongest of each row.",
-            lambda axes: draw_heat_map(axes, src, tgt, found.weights),
+            lambda axes: plots.draw_heat_map(axes, src, tgt, found.weights),
             (min(1.6 + 0.3 * len(src), 11), min(1.2 + 0.26 * len(tgt), 11)),
         )
         table = self._table((f"Strongest attention of {name}", ("Token", "looked at", "weight"), strongest))
@@ -323,7 +316,7 @@ class _Page:
     def _figure(
         self, title: str, description: str, draw: Callable[[Any], None], size: tuple[float, float] = (5.2, 3.4)
     ) -> str:
-        return figure(f"f{next(self.numbers)}-", title, description, draw, size)
+        return plots.figure(f"f{next(self.numbers)}-", title, description, draw, size)
 
     def _table(self, table: Table) -> str:
         title, header, rows = table
@@ -365,26 +358,3 @@ def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize:
             for name, run, found in zip(names, runs, lacks, strict=True)
         ],
     )
-
-
-def marked_differences(hyp: str, references: Sequence[str]) -> str:
-    """The translation as HTML with its differences from the nearest reference marked."""
-    words = one_line(hyp).split()
-    choices = [one_line(reference).split() for reference in references]
-    matchers = [difflib.SequenceMatcher(None, choice, words, autojunk=False) for choice in choices]
-    wanted, nearest = max(zip(choices, matchers, strict=True), key=lambda pair: pair[1].ratio())
-    parts = []
-    for kind, i1, i2, j1, j2 in nearest.get_opcodes():
-        if kind == "equal":
-            parts.append(html_text(" ".join(words[j1:j2])))
-            continue
-        if i2 > i1:
-            parts.append(f"<del>{html_text(' '.join(wanted[i1:i2]))}</del>")
-        if j2 > j1:
-            parts.append(f"<ins>{html_text(' '.join(words[j1:j2]))}</ins>")
-    return f'<span dir="auto">{" ".join(parts)}</span>' if parts else '<span class="empty">(empty)</span>'
-
-
-def _user(value: str) -> str:
-    """Text of a corpus or a model, in its own writing direction."""
-    return f'<span dir="auto">{html_text(value)}</span>'

@@ -1,12 +1,12 @@
 """Plots of the page: matplotlib figures as inline SVG. matplotlib (extra `report`) is imported when the first one is drawn."""
 
-import html
 import io
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from wordseq.comparison.page.markup import html_text
 from wordseq.evaluation.tables import one_line
 
 CURVE_POINTS = 400
@@ -21,11 +21,6 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _COLOURS = ("#3b82d6", "#d9722e", "#2f9e68", "#b45bcf", "#c2a000", "#d64f6f", "#1fa3b5", "#8a8a8a")
 
 _LINES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P", "X", "*")
-
-
-def html_text(value: str) -> str:
-    """Text as HTML shows it, on one line, controls and turns of the writing direction made visible."""
-    return html.escape(one_line(value), quote=True)
 
 
 def figure(
