@@ -115,8 +115,7 @@ class Scan:
     def _functions(self, fused: bool) -> tuple[Any, Any]:
         """What lies between two products, and its gradient."""
         if fused:
-            kind: Any = type(self.cell)
-            return _fused(kind, self.cell.units, self.cell.precision)
+            return _fused(type(self.cell), self.cell.units, self.cell.precision)
         return self.between.advance, self.between.gradient
 
     def __call__(
@@ -142,7 +141,8 @@ class Scan:
 
         @tf.custom_gradient
         def run(projected_tbg: tf.Tensor, *rest: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
-            first, weights, kernel = _cut(rest, len(state), len(kernels))
+            end = len(rest) - len(kernels)
+            first, weights, kernel = rest[: len(state)], rest[len(state) : end], rest[end:]
             kernel_hg = tf.cast(kernel[0], self.kind) if kernel else None
             given = _Given(kernel_hg, weights, mask_tb[:, :, None], keep_bh)
             states, fed, kept = self._forward(projected_tbg, first, given, fused)
@@ -221,12 +221,6 @@ class Scan:
         )
         _, d_first, d_fed_bh, d_weights, d_gates = tf.while_loop(lambda t, *_: t >= 0, body, start)
         return d_gates, (d_first[0] + self.between.feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
-
-
-def _cut(tensors: Sequence[tf.Tensor], head: int, tail: int) -> tuple[State, State, State]:
-    """The first `head`, those between, and the last `tail` tensors."""
-    end = len(tensors) - tail
-    return tuple(tensors[:head]), tuple(tensors[head:end]), tuple(tensors[end:])
 
 
 def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:

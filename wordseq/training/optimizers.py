@@ -131,12 +131,12 @@ def _groups(sizes: Sequence[int]) -> list[list[int]]:
 
 def total(shares: Sequence[Sequence[Gradient]]) -> list[tf.Tensor]:
     """The gradient of each weight, of what several parts of a batch add to it."""
-    return [_add(parts) for parts in zip(*shares, strict=True)]
-
-
-def _add(parts: Sequence[Gradient]) -> tf.Tensor:
-    """One weight's gradient. Rows of an embedding are brought together before they become a whole matrix."""
-    if isinstance(parts[0], tf.IndexedSlices):
-        values, indices = (tf.concat([getattr(part, name) for part in parts], 0) for name in ("values", "indices"))
-        return tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0])
-    return tf.add_n([tf.convert_to_tensor(part) for part in parts])
+    sums = []
+    for parts in zip(*shares, strict=True):
+        if isinstance(parts[0], tf.IndexedSlices):
+            # Rows of an embedding are brought together before they become a complete matrix.
+            values, indices = (tf.concat([getattr(part, name) for part in parts], 0) for name in ("values", "indices"))
+            sums.append(tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0]))
+        else:
+            sums.append(tf.add_n([tf.convert_to_tensor(part) for part in parts]))
+    return sums
