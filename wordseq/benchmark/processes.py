@@ -92,7 +92,7 @@ class Measurement:
         """
         found: dict[Key, dict[str, Answers]] = {key: {} for key in keys}
         number = len(self.task.sentences)
-        with self._peak_worker() as peak_worker:
+        with self._start("wordseq.benchmark.peak", {}) as peak_worker:
             with self._started(keys) as workers:
                 self._in_turn(found, "training", workers, self._updates, lambda: self._peak(peak_worker))
                 for key, worker in workers.items():
@@ -129,7 +129,7 @@ class Measurement:
         Raises:
             UserError: wordseq fails.
         """
-        with self._peak_worker() as peak_worker, self._worker(key, PARTS_MODULE) as worker:
+        with self._start("wordseq.benchmark.peak", {}) as peak_worker, self._worker(key, PARTS_MODULE) as worker:
             found = []
             searches: dict[int, list[dict[str, float]]] = {beam_size: [] for beam_size in BEAMS["wordseq"]}
             for block in range(self.settings.blocks + 1):
@@ -204,9 +204,6 @@ class Measurement:
             "run": str(self.settings.run.resolve()) if self.settings.run and key.cell == self.run_cell else "",
         }
         return self._start(module or SYSTEMS[key.system], options, self.settings.torch if key.system == "torch" else "")
-
-    def _peak_worker(self) -> Worker:
-        return self._start("wordseq.benchmark.peak", {})
 
     def _peak(self, worker: Worker) -> None:
         for precision, best in self.peaks.items():

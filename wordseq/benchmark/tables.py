@@ -33,8 +33,8 @@ def bench_table(result: Mapping[str, Any]) -> str:
         "",
         _table(_NAMES, result["rows"]),
         "",
-        *map(_ratio, result["ratios"]),
-        "",
+        *(_ratio(ratio) for ratio in result["ratios"]),
+        *([""] if result["ratios"] else []),
         *_foot(result),
     ]
     return "\n".join(lines) + "\n"

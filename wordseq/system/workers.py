@@ -139,12 +139,14 @@ class Worker:
         self.close(kill=kind is not None)
 
     def _ended(self) -> WorkerError:
-        reason, printed = f"exit code {self._process.wait()}", b""
+        code, printed = self._process.wait(), b""
         if self._errors:
             self._errors.seek(0)
             printed = self._errors.read()
         lines = [line.strip() for line in printed.decode("utf-8", "replace").splitlines() if line.strip()]
-        return WorkerError(f"{self.module}: stopped while asked to {self._action}", [reason, *lines][-1])
+        # Python ends with 1 after an error, which is the last line. Before a signal it may be anything.
+        reason = lines[-1] if lines and code == 1 else ": ".join([f"exit code {code}", *lines[-1:]])
+        return WorkerError(f"{self.module}: stopped while asked to {self._action}", reason)
 
 
 def serve(actions: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:

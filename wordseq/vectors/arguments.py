@@ -14,8 +14,12 @@ def positive(name: str, value: Any) -> int:
     Raises:
         ValueError: it is none.
     """
-    number = _integer(value)
-    if number is None or number < 1:
+    try:
+        # Python's and NumPy's integers; no truth values.
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
     return number
 
@@ -27,10 +31,13 @@ def depths(value: Any) -> tuple[int, int]:
         ValueError: neither a positive integer nor a pair of them.
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    numbers = [_integer(number) for number in pair]
-    if len(pair) != 2 or any(number is None or number < 1 for number in numbers):
-        raise ValueError(f"depth must be an integer of 1 or more, or a pair (encoder, decoder) of them, got {value!r}")
-    return positive("depth", pair[0]), positive("depth", pair[1])
+    try:
+        encoder, decoder = (positive("depth", number) for number in pair)
+    except ValueError:
+        raise ValueError(
+            f"depth must be an integer of 1 or more, or a pair (encoder, decoder) of them, got {value!r}"
+        ) from None
+    return encoder, decoder
 
 
 def rate(name: str, value: Any) -> float:
@@ -96,16 +103,6 @@ def check_shape_for(shape: Shape, *, stateful: bool, unroll: bool) -> None:
         raise ValueError(
             "unroll=True needs the number of input steps: give input_length, input_shape or batch_input_shape"
         )
-
-
-def _integer(value: Any) -> int | None:
-    """Python's and NumPy's integers; no truth values."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
 
 
 def _entries(name: str, shape: Any, parts: tuple[str, ...]) -> Sequence[Any]:

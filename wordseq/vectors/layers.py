@@ -265,11 +265,7 @@ def unfold(
     _, _, arrays = tf.while_loop(
         lambda t, *_: t < length, body, (tf.constant(1), carry, arrays), maximum_iterations=length - 1
     )
-    return tuple(_batch_first(array.stack()) for array in arrays)
-
-
-def _batch_first(rows_tbx: tf.Tensor) -> tf.Tensor:
-    return tf.transpose(rows_tbx, [1, 0, 2])
+    return tuple(tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
 
 
 def _arguments(layer: keras.layers.Layer, *names: str) -> dict[str, Any]:
