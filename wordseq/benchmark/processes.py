@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from wordseq.batches.batching import plan_epoch
-from wordseq.benchmark.settings import PARTS_MODULE, SYSTEMS, BenchSettings
+from wordseq.benchmark.settings import PARTS_MODULE, PEAK_MODULE, SYSTEMS, BenchSettings
 from wordseq.benchmark.workload import BenchTask, save
 from wordseq.config.schema import ModelConfig
 from wordseq.system.workers import Worker, WorkerError
@@ -92,13 +92,14 @@ class Measurement:
         """
         found: dict[Key, dict[str, Answers]] = {key: {} for key in keys}
         number = len(self.task.sentences)
-        with self._start("wordseq.benchmark.peak", {}) as peak_worker:
+        with self._start(PEAK_MODULE, {}) as peak_worker:
             with self._started(keys) as workers:
                 self._in_turn(found, "training", workers, self._updates, lambda: self._peak(peak_worker))
                 for key, worker in workers.items():
                     if key not in self.failed:
-                        found[key]["status"] = [worker.ask("status")]
-                        self.versions |= found[key]["status"][0]["versions"]
+                        found[key]["status"] = self._ask(key, worker, {"action": "status"})
+                        for status in found[key]["status"]:
+                            self.versions |= status["versions"]
                 for beam_size, name in ((1, "greedy"), (5, "beam5")):
                     able = {key: worker for key, worker in workers.items() if beam_size in BEAMS[key.system]}
                     sizes = {"count": number, "beam_size": beam_size, "batch_size": self.settings.batch_size}
@@ -129,7 +130,7 @@ class Measurement:
         Raises:
             UserError: wordseq fails.
         """
-        with self._start("wordseq.benchmark.peak", {}) as peak_worker, self._worker(key, PARTS_MODULE) as worker:
+        with self._start(PEAK_MODULE, {}) as peak_worker, self._worker(key, PARTS_MODULE) as worker:
             found = []
             searches: dict[int, list[dict[str, float]]] = {beam_size: [] for beam_size in BEAMS["wordseq"]}
             for block in range(self.settings.blocks + 1):

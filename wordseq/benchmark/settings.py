@@ -14,7 +14,7 @@ SYSTEMS: Mapping[str, str] = MappingProxyType(
 )
 """Name of a system -> module of its child process."""
 
-PARTS_MODULE = "wordseq.benchmark.parts"
+PARTS_MODULE, PEAK_MODULE = "wordseq.benchmark.parts", "wordseq.benchmark.peak"
 
 GATES: Mapping[str, int] = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
 """Cells that can be measured -> matrices an input is multiplied with."""

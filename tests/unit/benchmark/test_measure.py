@@ -270,6 +270,7 @@ def failing(tmp_path, monkeypatch):
     (tmp_path / "failing_system.py").write_text(FAILING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(processes, "SYSTEMS", dict.fromkeys(SYSTEMS, "failing_system"))
+    monkeypatch.setattr(processes, "PEAK_MODULE", "failing_system")
     monkeypatch.setattr(
         processes.Measurement, "_peak", lambda self, worker: self.peaks.update(float32=1.0, bfloat16=2.0)
     )
