@@ -1,7 +1,12 @@
-"""Settings of all tests: no start-up messages of TensorFlow, no time limit an example (the first one compiles)."""
+"""Settings of all tests: no start-up messages of TensorFlow, no time limit per example (the first one compiles)."""
 
+import fcntl
+import json
+
+import pytest
 from hypothesis import settings
 
+from tests.runs import TinyRun, train_tiny
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -9,3 +14,18 @@ import_tensorflow()
 
 settings.register_profile("wordseq", deadline=None)
 settings.load_profile("wordseq")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> TinyRun:
+    """A run of 5 updates on 200 pairs, trained by the command line, once for all workers. To read or to copy."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "tiny"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = folder / "said.json"
+        if not said.exists():
+            said.write_text(json.dumps(train_tiny(folder)), encoding="utf-8")
+        code, out, err = json.loads(said.read_text(encoding="utf-8"))
+    return TinyRun(folder / "run", folder / "pairs.tsv", code, out, err)

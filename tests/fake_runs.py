@@ -1,21 +1,24 @@
 """Run folders without a training: for tests of what reads them, which need no TensorFlow."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import random
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.reference.corpus import train_codec
 from wordseq.config.load import load_config, to_toml
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
+from wordseq.evaluation import significance
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.metrics import rectangular
 from wordseq.runs.reading import checksum
@@ -62,6 +65,14 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
     if hyps is not None:
         score(folder, config, test, hyps)
     return folder
+
+
+@contextlib.contextmanager
+def few_draws() -> Iterator[None]:
+    """Paired tests of 20 resamples and 50 trials: where no p-value is looked at, the thousands take most of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(significance, "PAIRED_DRAWS", {"bs": 20, "ar": 50})
+        yield
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:

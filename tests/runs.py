@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -76,6 +76,23 @@ def wordseq(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProc
     """Run the command line to its end."""
     options = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 300, **options}
     return subprocess.run(command(*arguments), env=environment(), check=False, **options)
+
+
+class TinyRun(NamedTuple):
+    """See the fixture `tiny_run`."""
+
+    folder: Path
+    pairs: Path
+    code: int
+    """What `wordseq train` ended with, and printed."""
+    out: str
+    err: str
+
+
+def train_tiny(folder: Path) -> tuple[int, str, str]:
+    """Train the run `folder / "run"`; exit code, standard output, standard error."""
+    done = wordseq(*train_arguments(folder / "run", settings(write_pairs(folder / "pairs.tsv"))))
+    return done.returncode, done.stdout, done.stderr
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:

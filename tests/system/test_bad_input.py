@@ -1,36 +1,31 @@
 """Mistakes that users make: one clear line, exit code 2, nothing half-written, what was good before still good."""
 
-import contextlib
 import errno
+import io
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.runs import command, environment, files_of, settings, train_arguments, without_notes, wordseq, write_pairs
+from tests.runs import files_of, settings, train_arguments, without_notes, wordseq
 from wordseq.cli.main import main
 from wordseq.training import run as training_run
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    """A trained run and its data."""
-    folder = tmp_path_factory.mktemp("good")
-    write_pairs(folder / "pairs.tsv")
-    with contextlib.chdir(folder):
-        assert main(train("train.max_steps=1", folder="run")) == 0
-    return folder
-
-
 @pytest.fixture
-def place(good, tmp_path, monkeypatch):
-    """A folder of one's own with a copy of the good run and its data, and some texts."""
+def place(tiny_run, tmp_path, monkeypatch):
+    """A folder of one's own with a copy of a good run and of its data, and some texts."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
+    for path in (tiny_run.folder, tiny_run.folder.with_name(training_run.PREPARED_FOLDER)):
+        shutil.copytree(path, tmp_path / path.name, ignore=shutil.ignore_patterns("eval"))
+    shutil.copy2(tiny_run.pairs, tmp_path)
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace(str(tiny_run.pairs), "pairs.tsv"), encoding="utf-8")
     (tmp_path / "text.txt").write_text("Hello.\nYes.\n")
     return tmp_path
 
@@ -238,6 +233,12 @@ def test_a_bad_line_ends_a_translation_after_the_lines_before_it(place, complain
         assert (place / f"{name}.out").read_bytes().count(b"\n") == lines
 
 
+def test_standard_input_that_is_not_utf8_is_named(place, complaint, monkeypatch):
+    given = io.TextIOWrapper(io.BytesIO(b"Yes.\ncaf\xe9\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", given)
+    assert_one_line(complaint("translate", "run"), "standard input, line 2: not UTF-8")
+
+
 def test_a_record_that_cannot_be_written_is_named(place, complaint):
     err = complaint("eval", "run", "--record", "no/record.json")
     assert_one_line(err, "no/record.json: No such file")
@@ -332,7 +333,7 @@ def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys,
     for name in names:
         how(place / "run" / name)
     best = (place / "run" / "best.npz").read_bytes()
-    assert_one_line(complaint(*train("train.max_steps=2", folder="run")), f"run/{names[0]}", *names[1:])
+    assert_one_line(complaint(*train("train.max_steps=6", folder="run")), f"run/{names[0]}", *names[1:])
     assert (place / "run" / "best.npz").read_bytes() == best
     assert main(["translate", "run", "--input", "text.txt"]) == 0
     assert capsys.readouterr().out.count("\n") == 2
@@ -341,7 +342,7 @@ def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys,
 @pytest.mark.parametrize("content", ["{}", "[]", '{"coverage": {"src": 3}}'])
 def test_data_figures_damaged_where_it_goes_on_are_named(place, complaint, content):
     (place / "run" / "data.json").write_text(content)
-    assert_one_line(complaint(*train("train.max_steps=2", folder="run")), "run/data.json: damaged")
+    assert_one_line(complaint(*train("train.max_steps=6", folder="run")), "run/data.json: damaged")
 
 
 def test_a_run_not_trained_yet_says_so(place, complaint):
@@ -366,7 +367,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_good(place, complaint, capsys,
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         assert_one_line(
-            complaint(*train("train.max_steps=2", folder=folder)), f"{folder}/", "No space left", "same command"
+            complaint(*train("train.max_steps=6", folder=folder)), f"{folder}/", "No space left", "same command"
         )
     assert {name: files_of(place / "run")[name] for name in before} == before
     assert not [path for path in place.rglob(".*") if path.is_file() and path.name != ".begun"]
@@ -388,6 +389,7 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True, timeout=20)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_goes_on(place, tiny_disk, complaint, capsys):
     """Room for the fixed part and the best checkpoint, not for the last one beside them."""
     err = complaint(*train("train.max_steps=2", folder=tiny_disk / "run"))
@@ -416,6 +418,7 @@ def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
 # --- odd, but no mistakes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sets",
     [
@@ -439,17 +442,3 @@ def test_a_process_says_one_line_and_ends_with_2(place):
     done = wordseq("translate", "nowhere", cwd=place, input="")
     assert (done.returncode, done.stdout) == (2, "")
     assert_one_line(done.stderr, "nowhere: no such run folder")
-
-
-def test_standard_input_that_is_not_utf8_is_named(place):
-    done = subprocess.run(
-        command("translate", "run"),
-        input=b"Yes.\ncaf\xe9\n",
-        env=environment(),
-        cwd=place,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    assert (done.returncode, done.stdout.count(b"\n")) == (2, 1)
-    assert_one_line(done.stderr.decode(), "standard input, line 2: not UTF-8")

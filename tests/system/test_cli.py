@@ -5,23 +5,16 @@ import os
 import pty
 import re
 import resource
+import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
-from tests.runs import (
-    ROOT,
-    command,
-    environment,
-    settings,
-    some_pairs,
-    train_arguments,
-    without_notes,
-    wordseq,
-    write_pairs,
-)
+from tests.runs import ROOT, command, environment, some_pairs, without_notes, wordseq
 from wordseq.cli import main as cli
 
 TEXTS = [pair.src for pair in some_pairs()[500:506]]
@@ -32,11 +25,9 @@ EVAL_KEYS = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run trained by the command line: its folder, and the finished process."""
-    folder = tmp_path_factory.mktemp("cli")
-    pairs = write_pairs(folder / "pairs.tsv")
-    return folder / "run", wordseq(*train_arguments(folder / "run", settings(pairs)))
+def trained(tiny_run, tmp_path_factory):
+    """The folder of a trained run."""
+    return shutil.copytree(tiny_run.folder, tmp_path_factory.mktemp("cli") / "run")
 
 
 @pytest.fixture
@@ -101,12 +92,10 @@ def children_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def test_the_installed_command_is_this_one():
-    installed = Path(sys.executable).with_name("wordseq")
-    if not installed.exists():
-        pytest.skip("not installed")
-    done = subprocess.run([installed, "--version"], capture_output=True, text=True, timeout=60, check=True)
-    assert re.fullmatch(r"wordseq \d+\.\d+\.\d+\S*\n", done.stdout)
+def test_the_command_that_is_installed_is_main():
+    """As pyproject.toml has it; what is installed at the moment may be of another time."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert {name: EntryPoint(name, scripts[name], "").load() for name in scripts} == {"wordseq": cli.main}
 
 
 def test_every_setting_is_listed(main):
@@ -152,15 +141,13 @@ def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
 # --- train
 
 
-def test_train_ends_with_a_held_out_bleu_and_no_noise(trained):
-    folder, done = trained
-    assert done.returncode == 0
-    assert done.stderr == ""
-    assert re.search(r"^finished: 5 updates done \(train\.max_steps\)", done.stdout, re.MULTILINE)
-    last = done.stdout.splitlines()[-1]
-    score = json.loads((folder / "eval" / "test.json").read_text())["bleu"]["score"]
-    assert last == f"held-out test BLEU {score:.2f}  ({folder / 'eval' / 'test.txt'})"
-    assert "|tok:13a|" in done.stdout
+def test_train_ends_with_a_held_out_bleu_and_no_noise(tiny_run):
+    assert (tiny_run.code, tiny_run.err) == (0, "")
+    assert re.search(r"^finished: 5 updates done \(train\.max_steps\)", tiny_run.out, re.MULTILINE)
+    last = tiny_run.out.splitlines()[-1]
+    score = json.loads((tiny_run.folder / "eval" / "test.json").read_text())["bleu"]["score"]
+    assert last == f"held-out test BLEU {score:.2f}  ({tiny_run.folder / 'eval' / 'test.txt'})"
+    assert "|tok:13a|" in tiny_run.out
 
 
 def test_train_without_a_run_folder_says_so(main):
@@ -170,11 +157,10 @@ def test_train_without_a_run_folder_says_so(main):
 # --- eval
 
 
-def test_eval_prints_json_with_every_key(trained, tmp_path):
-    done = wordseq("eval", trained[0], "--json", "--beam", "2", "--record", tmp_path / "record.json")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    found = json.loads(done.stdout)
+def test_eval_prints_json_with_every_key(trained, tmp_path, main):
+    code, out, err = main("eval", trained, "--json", "--beam", "2", "--record", tmp_path / "record.json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
     assert found.keys() >= EVAL_KEYS
     for metric in ("bleu", "chrf", "ter"):
         assert found[metric].keys() >= {"score", "signature", "ci95"}
@@ -203,18 +189,18 @@ def test_the_saved_texts_score_the_same_with_sacrebleu_itself(trained, tmp_path,
         texts = [pair.src if shift is None else pair.tgt for pair in some_pairs()[(shift or 0) : 40 + (shift or 0)]]
         (tmp_path / name).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     arguments = ["--src", tmp_path / "src", "--ref", tmp_path / "one", "--ref", tmp_path / "two"]
-    code, out, err = main("eval", trained[0], *arguments, "--tokenize", "none", "--lowercase", "--json")
+    code, out, err = main("eval", trained, *arguments, "--tokenize", "none", "--lowercase", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["sentences"], found["references"]) == (40, 80)
     assert found["bleu"]["signature"].startswith("nrefs:2|")
     assert "|case:lc|" in found["bleu"]["signature"]
     assert "|tok:none|" in found["bleu"]["signature"]
-    folder = trained[0] / "eval"
+    folder = trained / "eval"
     score = sacrebleu(folder / "src.hyp", tmp_path / "one", tmp_path / "two", options=["-tok", "none", "-lc"])
     assert score == pytest.approx(found["bleu"]["score"], abs=1e-6)
     # And the run's own test split, as `wordseq eval` saved it.
-    main("eval", trained[0])
+    main("eval", trained)
     saved = json.loads((folder / "test.json").read_text())
     assert sacrebleu(folder / "test.hyp", *sorted(folder.glob("test.ref*"))) == pytest.approx(
         saved["bleu"]["score"], abs=1e-6
@@ -222,19 +208,19 @@ def test_the_saved_texts_score_the_same_with_sacrebleu_itself(trained, tmp_path,
 
 
 def test_eval_without_json_is_a_table(trained, main):
-    code, out, _ = main("eval", trained[0])
+    code, out, _ = main("eval", trained)
     assert code == 0
     assert re.search(r"^BLEU +\d", out, re.MULTILINE)
     assert "sentences a second" in out
 
 
 def test_describe_is_json_or_a_table(trained, main):
-    _, out, _ = main("describe", trained[0], "--json")
+    _, out, _ = main("describe", trained, "--json")
     found = json.loads(out)
     assert found.keys() >= {"parameters", "layers", "settings", "step", "weights_sha256"}
     assert found["layers"][0]["shapes"] == {"embeddings": [found["layers"][0]["parameters"] // 8, 8]}
-    _, table, _ = main("describe", trained[0], "--svg", trained[0].parent / "models.svg")
-    assert (trained[0].parent / "models.svg").read_text(encoding="utf-8").startswith("<svg ")
+    _, table, _ = main("describe", trained, "--svg", trained.parent / "models.svg")
+    assert (trained.parent / "models.svg").read_text(encoding="utf-8").startswith("<svg ")
     assert f"{found['parameters']:,}" in table
     assert found["weights_sha256"] in table
 
@@ -245,17 +231,17 @@ def test_describe_is_json_or_a_table(trained, main):
 def test_embed_writes_a_vector_a_line_as_an_array_or_as_numbers(trained, source, tmp_path, main):
     import numpy as np
 
-    code, out, _ = main("embed", trained[0], "--input", source, "--output", tmp_path / "v.npy")
+    code, out, _ = main("embed", trained, "--input", source, "--output", tmp_path / "v.npy")
     assert (code, out) == (0, "")
     vectors = np.load(tmp_path / "v.npy", allow_pickle=False)
     assert (vectors.shape, vectors.dtype) == ((7, 16), np.float32)
-    _, out, _ = main("embed", trained[0], "--input", source)
+    _, out, _ = main("embed", trained, "--input", source)
     assert np.array_equal(np.loadtxt(out.splitlines(), dtype=np.float32), vectors)
 
 
 def test_embed_names_a_bad_line_and_leaves_no_half_a_file(trained, tmp_path, main):
     (tmp_path / "in").write_bytes(b"one\nca\xe9\n")
-    code, _, err = main("embed", trained[0], "--input", tmp_path / "in", "--output", tmp_path / "v.npy")
+    code, _, err = main("embed", trained, "--input", tmp_path / "in", "--output", tmp_path / "v.npy")
     assert code == 2
     assert f"{tmp_path / 'in'}, line 2: not UTF-8" in err
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -266,7 +252,7 @@ def test_embed_names_a_bad_line_and_leaves_no_half_a_file(trained, tmp_path, mai
 
 def test_a_pipe_gives_a_line_for_a_line_and_notes_unknown_words(trained):
     given = f"{TEXTS[0]}\n\n  \r\nZork, {'q' * 5000} 👍🏻!\n{TEXTS[1]}"  # without an end of line at the end
-    done = wordseq("translate", trained[0], input=given)
+    done = wordseq("translate", trained, input=given)
     assert done.returncode == 0
     assert done.stdout.count("\n") == 5
     lines = done.stdout.split("\n")
@@ -278,8 +264,8 @@ def test_a_pipe_gives_a_line_for_a_line_and_notes_unknown_words(trained):
 
 
 def test_a_file_goes_to_a_file_with_the_same_lines(trained, source, tmp_path, main):
-    _, printed, _ = main("translate", trained[0], "--input", source)
-    code, out, _ = main("translate", trained[0], "--input", source, "--output", tmp_path / "out.txt")
+    _, printed, _ = main("translate", trained, "--input", source)
+    code, out, _ = main("translate", trained, "--input", source, "--output", tmp_path / "out.txt")
     assert (code, out) == (0, "")
     assert (tmp_path / "out.txt").read_text(encoding="utf-8") == printed
     assert printed.split("\n")[3] == ""
@@ -288,8 +274,8 @@ def test_a_file_goes_to_a_file_with_the_same_lines(trained, source, tmp_path, ma
 
 
 def test_n_best_lines_have_score_tab_text(trained, source, main):
-    _, best, _ = main("translate", trained[0], "--input", source, "--beam", "3")
-    code, out, _ = main("translate", trained[0], "--input", source, "--nbest", "3")
+    _, best, _ = main("translate", trained, "--input", source, "--beam", "3")
+    code, out, _ = main("translate", trained, "--input", source, "--nbest", "3")
     lines = [line.split("\t") for line in out.split("\n")[:-1]]
     assert code == 0
     assert len(lines) == 7 * 3
@@ -299,7 +285,7 @@ def test_n_best_lines_have_score_tab_text(trained, source, main):
 
 def test_samples_follow_their_seed(trained, source, main):
     def draw(*more):
-        return main("translate", trained[0], "--input", source, "--sample", "--top-k", "20", *more)[1]
+        return main("translate", trained, "--input", source, "--sample", "--top-k", "20", *more)[1]
 
     assert draw("--seed", "3") == draw("--seed", "3") != draw("--seed", "4")
 
@@ -309,7 +295,7 @@ def test_a_device_is_written_to_not_replaced(trained, source, tmp_path, main):
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        code, _, _ = main("translate", trained[0], "--input", source, "--output", pipe)
+        code, _, _ = main("translate", trained, "--input", source, "--output", pipe)
         assert code == 0
         assert os.read(reader, 100_000).count(b"\n") == 7
     finally:
@@ -320,7 +306,7 @@ def test_a_device_is_written_to_not_replaced(trained, source, tmp_path, main):
 def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
     long = tmp_path / "long.txt"
     long.write_text("".join(f"{text}\n" for text in TEXTS) * 2000, encoding="utf-8")
-    words = command("translate", trained[0], "--input", long)
+    words = command("translate", trained, "--input", long)
     with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline()
         process.stdout.close()
@@ -331,7 +317,7 @@ def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
 
 def test_on_a_terminal_it_says_what_to_type_and_answers_each_line_at_once(trained):
     ours, theirs = pty.openpty()
-    words = command("translate", trained[0])
+    words = command("translate", trained)
     with subprocess.Popen(
         words, env=environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.fake_runs import fake_run, some_test, with_errors
+from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from tests.runs import ROOT, environment
 from wordseq.cli.main import _parser, _planned
 from wordseq.comparison.compare import compare
@@ -21,6 +21,12 @@ SWEPT = [
     for line in path.read_text(encoding="utf-8").splitlines()
     if line.startswith("# wordseq sweep")
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_draws():
+    with few_draws():
+        yield
 
 
 def check(project, options=("--check",)):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.fake_runs import fake_run, score, some_test, with_errors, write_checkpoint
+from tests.fake_runs import fake_run, few_draws, score, some_test, with_errors, write_checkpoint
 from tests.runs import environment
 from wordseq.cli.main import main
 from wordseq.comparison.compare import compare, run_names, train_speed
@@ -52,6 +52,12 @@ def folders(tmp_path_factory, held_out):
         fake_run(base / name, held_out, with_errors(held_out, share, k))
         for k, (name, share) in enumerate(errors.items())
     ]
+
+
+@pytest.fixture(name="few_draws")
+def _few_draws():
+    with few_draws():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +106,9 @@ def test_a_much_worse_run_differs_and_a_slightly_worse_one_does_not(result):
 
 
 def test_two_copies_of_a_run_are_equal_where_sacrebleu_calls_them_different(folders):
-    runs = [read_run(folders[0])] * 2
+    result = compare([read_run(folders[0])] * 2)
     for key in SACREBLEU_NAMES:
-        row = compare(runs)["rows"][1][key]
+        row = result["rows"][1][key]
         assert (row["difference"], row["p_bootstrap"], row["p_randomisation"]) == (0, 1, 1)
     copy = folders[0].parent / "copy"
     copy.mkdir(exist_ok=True)
@@ -112,6 +118,7 @@ def test_two_copies_of_a_run_are_equal_where_sacrebleu_calls_them_different(fold
     assert theirs[1]["BLEU"]["p_value"] < 0.001
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     hyps = read_run(folders[0]).hyps
     changed = ["boat boat", *hyps[1:3], "a a a a", *hyps[4:]]
@@ -256,6 +263,7 @@ def test_entries_of_the_log_that_lack_a_figure_are_passed_over(folders, tmp_path
     assert found == [*read_run(folders[0]).log, *([] if key in needed else [entry])]
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, tmp_path):
     settings = (
         ("train.seed=1", "train.shards=1"),
@@ -274,6 +282,7 @@ def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, 
     assert len(record["combinations"]) == 1
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_path):
     hyps = [with_errors(held_out, 0.2, k) for k in (1, 2)]
     runs = [fake_run(tmp_path / str(k), held_out, hyps[k], f"train.seed={k}") for k in (0, 1)]
@@ -290,6 +299,7 @@ def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_pat
     assert not is_scored(runs[1])
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_an_unknown_word_in_the_output_is_one_wrong_token(tmp_path):
     test = HeldOut(["a b c d e f g h"], [["one two three four five six seven eight"]])
     texts = ["one two three four <unk> six seven eight", "one two three four other six seven eight"]
@@ -330,6 +340,7 @@ def test_cost(folders, result, held_out):
     assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_machines_of_training_are_named_where_they_are_known(folders, held_out, tmp_path):
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1)) for name in "abc"]
     assert "Trained on" not in comparison_markdown(compare(list(map(read_run, runs))))
@@ -340,6 +351,7 @@ def test_machines_of_training_are_named_where_they_are_known(folders, held_out, 
     assert "Trained on: Z80, 1 core.\n" in comparison_markdown(compare([read_run(runs[0])]))
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
     sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
@@ -355,6 +367,7 @@ def test_speed_is_tokens_over_seconds_without_the_first_log_line():
     assert train_speed([]) is None
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
     variants = {"1": ["train.seed=1"], "2": ["train.seed=2"], "3": ["train.seed=3"], "again": ["train.seed=3"]}
     variants["other"] = ["train.seed=4", "model.dropout=0.1"]
@@ -386,6 +399,7 @@ def test_the_table_escapes_names(held_out, tmp_path):
     assert "Difference to" not in table
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_command_prints_a_table_or_json(folders, capsys):
     words = ["compare", *map(str, folders[:2])]
     assert main(words) == 0

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.fake_runs import fake_run, some_test, with_errors
+from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from tests.runs import environment
 from wordseq.cli.main import main
 from wordseq.comparison.attention import END, Alignment, chosen_sentences
@@ -79,6 +79,12 @@ def looks_of(run):
         src, tgt = ([*text.split(), END] for text in (run.test.sources[i], run.hyps[i]))
         found.append(Alignment(src, tgt, [[1.0] + [0.0] * (len(src) - 1)] * len(tgt)))
     return {run.folder: found}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_draws():
+    with few_draws():
+        yield
 
 
 @pytest.fixture(scope="module")

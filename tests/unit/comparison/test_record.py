@@ -3,11 +3,17 @@ import statistics
 
 import pytest
 
-from tests.fake_runs import fake_run, some_test, with_errors
+from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from wordseq.cli.main import main
 from wordseq.comparison.compare import compare
 from wordseq.comparison.record import FIGURES, combinations_table, comparison_record
 from wordseq.comparison.scored_runs import read_run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_draws():
+    with few_draws():
+        yield
 
 
 @pytest.fixture(scope="module")
