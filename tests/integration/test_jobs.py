@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.reference.corpus import load_corpus
-from tests.runs import entries, files_of, settings, write_pairs
+from tests.runs import entries, files_of, settings
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.stream import translate_lines
@@ -35,16 +35,16 @@ from wordseq.training.validation import Validator
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    return write_pairs(tmp_path_factory.mktemp("data") / "pairs.tsv")
+def pairs(tiny_run):
+    return tiny_run.pairs
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, pairs):
+def trained(tmp_path_factory, tiny_run):
     """A run that has done its 5 updates, and what was said."""
-    folder, said = tmp_path_factory.mktemp("jobs") / "run", []
-    train_run(load_config(None, settings(pairs)), folder, say=said.append)
-    return Run(folder), said
+    folder = tmp_path_factory.mktemp("jobs") / "run"
+    shutil.copytree(tiny_run.folder, folder, ignore=shutil.ignore_patterns("eval"))
+    return Run(folder), tiny_run.out.splitlines()
 
 
 @pytest.fixture
@@ -125,20 +125,24 @@ def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
     }
 
 
-def test_limits_may_change_when_a_run_goes_on(copied, pairs):
-    progress = quiet_train(copied.folder, pairs, "train.max_steps=7", "train.patience=9", "train.max_epochs=30")
-    assert progress.step == 7
-    assert copied.config.train.max_steps == 7
-    assert [entry["step"] for entry in entries(copied.folder) if entry["kind"] == "train"] == list(range(1, 8))
+@pytest.fixture(scope="module")
+def longer(trained, pairs, tmp_path_factory):
+    """The run, gone on to 7 updates."""
+    run = Run(shutil.copytree(trained[0].folder, tmp_path_factory.mktemp("longer") / "run"))
+    assert quiet_train(run.folder, pairs, "train.max_steps=7", "train.patience=9", "train.max_epochs=30").step == 7
+    return run
 
 
-def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, pairs, tmp_path):
-    plain = Run(shutil.copytree(copied.folder, tmp_path / "plain"))
+def test_limits_may_change_when_a_run_goes_on(longer):
+    assert longer.config.train.max_steps == 7
+    assert [entry["step"] for entry in entries(longer.folder) if entry["kind"] == "train"] == list(range(1, 8))
+
+
+def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, longer, pairs):
     quiet_train(copied.folder, pairs, "train.max_steps=7", "train.tensorboard=true")
-    quiet_train(plain.folder, pairs, "train.max_steps=7")
-    assert entries(copied.folder) == entries(plain.folder)
-    assert sha256_of(copied.load("last")[0]) == sha256_of(plain.load("last")[0])
-    assert not (plain.folder / "tensorboard").exists()
+    assert entries(copied.folder) == entries(longer.folder)
+    assert sha256_of(copied.load("last")[0]) == sha256_of(longer.load("last")[0])
+    assert not (longer.folder / "tensorboard").exists()
     (path,) = (copied.folder / "tensorboard").iterdir()
     shown = [(event.step, value.tag) for event in read_events(path) for value in event.summary.value]
     assert [step for step, tag in shown if tag == "loss/train"] == list(range(1, 8))

@@ -439,6 +439,3 @@ def test_a_process_says_one_line_and_ends_with_2(place):
     done = wordseq(*train("model.cell=transformer"), cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert_one_line(done.stderr, "model.cell = 'transformer'")
-    done = wordseq("translate", "nowhere", cwd=place, input="")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert_one_line(done.stderr, "nowhere: no such run folder")

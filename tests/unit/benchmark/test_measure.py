@@ -231,10 +231,13 @@ def test_torch_decodes_to_the_limits_and_learns(tmp_path):
     assert peer.translate(5, 1, 3) == (5, int((task.limits - 1).sum()))
 
 
-def test_a_worker_that_stops_is_an_error_that_says_why(tmp_path):
+def test_a_worker_that_stops_is_an_error_that_says_why(tmp_path, monkeypatch):
+    serving = "from wordseq.benchmark.worker import serve_system\ndef main(options): serve_system(None, options)\n"
+    (tmp_path / "a_system.py").write_text(serving)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     options = {"threads": 0, "task": str(tmp_path / "none.npz")}
     message = r"stopped while asked to train: FileNotFoundError.*none\.npz"
-    with Worker(SYSTEMS["wordseq"], options, keep_errors=True) as worker, pytest.raises(UserError, match=message):
+    with Worker("a_system", options, keep_errors=True) as worker, pytest.raises(UserError, match=message):
         worker.ask("train", first=0, steps=1)
 
 
