@@ -120,9 +120,9 @@ def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
     progress = quiet_train(copied.folder, pairs)
     after = files_of(copied.folder)
     assert progress.step == 5
-    assert {name: after[name] for name in after if name != "last.npz"} == {
-        name: before[name] for name in before if name != "last.npz"
-    }
+    for name in ("last.npz", "memory.json"):  # Both speak of this process, too.
+        del before[name], after[name]
+    assert after == before
 
 
 @pytest.fixture(scope="module")
@@ -374,7 +374,7 @@ BAD_HELD_OUT = [
 @pytest.mark.parametrize("content", ["[]", "{}", '{"test": 3}', '{"test": {"sources": []}}', "null", *BAD_HELD_OUT])
 def test_a_damaged_held_out_file_is_named(copied, content):
     (copied.folder / "held_out.json").write_text(content)
-    with pytest.raises(UserError, match=r"held_out\.json: damaged: no test split"):
+    with pytest.raises(UserError, match=r"held_out\.json: damaged: (no test split|expected an object)"):
         read_held_out(copied.folder, "test")
 
 
