@@ -22,27 +22,27 @@ from pathlib import Path
 from typing import Any, Self
 
 from wordseq.batches.id_store import IdStore
-from wordseq.batches.shards import SIDES, make_segments
+from wordseq.batches.shards import SIDES, make_shards
 from wordseq.batches.table import Table, store_paths
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
-from wordseq.data.download import Say
 from wordseq.data.readers.lines import BadLines, digest_of, is_stream
 from wordseq.data.sources import Origin, find_origin
 from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
 from wordseq.system.locks import try_lock
+from wordseq.system.progress import Say
 from wordseq.text.vocab import TextCodec, coverage
 
 PREPARED_FOLDER = ".prepared"
 """Name of a cache: a folder beside run folders, shared by all runs on the same data."""
 
 SAY_EVERY = 1_000_000
-"""A line for people after so many lines of text."""
+"""Lines of text between two lines for people."""
 
 ABANDONED_SECONDS = 60
-"""A temporary folder that nobody has locked for so long was left by a process that was killed."""
+"""A temporary folder of this age that nobody has locked was left by a process that was killed."""
 
 _VERSION = 2
 """Raised when the same text and settings would give other ids, or the files change."""
@@ -161,7 +161,7 @@ def _cached(folder: Path, name: str) -> Prepared | None:
 
 @contextlib.contextmanager
 def _naming(cache: Path) -> Iterator[None]:
-    """Errors of the system name the cache where they name nothing, or a file in it, which nobody knows."""
+    """Errors of the system that name nothing, or a file in the cache, name the cache."""
     try:
         yield
     except OSError as error:
@@ -224,13 +224,13 @@ def _write(
     scratch = folder / "scratch"
     scratch.mkdir()
     counts, bad = Counts(), BadLines(data.on_bad_line)
-    segments = []
-    for segment, found in make_segments(origin.rows(bad), data, not origin.is_split, scratch):
+    shards = []
+    for shard, found in make_shards(origin.rows(bad), data, not origin.is_split, scratch):
         if (counts.lines + found.lines) // SAY_EVERY > counts.lines // SAY_EVERY:
             say(f"preparing: {counts.lines + found.lines:,} lines read")
         counts.add(found)
-        segments.append((segment, found.kept))
-    table = Table(scratch, segments, data)
+        shards.append((shard, found.kept))
+    table = Table(scratch, shards, data)
     if origin.is_split:
         finish(counts, bad, counts.kept, str(origin.files["train_src"]))
         held_out, given = read_given(data, origin)

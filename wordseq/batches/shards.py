@@ -1,10 +1,11 @@
-"""Segments: some ten thousand lines of a corpus at a time, cleaned, hashed and cut into words, as files in a scratch folder.
+"""Shards: tens of thousands of lines of a corpus at a time, cleaned, hashed and cut into words, as files in a scratch folder.
 
-Every segment stands for itself, so that memory does not grow with the corpus and several processes can share the work.
-What only the whole corpus can tell (duplicates, which sources are held out, the vocabulary) is left to `table`.
+Every shard is made by itself, so that memory does not grow with the corpus and several processes can share the work.
+What depends on the complete corpus (duplicates, which sources are held out, the vocabulary) is left to `table`.
 """
 
 import dataclasses
+import functools
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,16 +26,16 @@ from wordseq.system.platform import processors
 from wordseq.system.workers import Worker, WorkerError, serve
 from wordseq.text.tokenizers import Tokenizer, train_tokenizer
 
-SEGMENT_PAIRS = 50_000
+SHARD_PAIRS = 50_000
 
-SEGMENT_CHARS = 2**25
-"""A segment ends when it has so many pairs or characters."""
+SHARD_CHARS = 2**25
+"""A shard ends when it has this many pairs or characters."""
 
 WORD_PARTS = 64
-"""The words of a segment lie in so many parts, by hash, so that the words of a part of all segments fit into memory."""
+"""The words of a shard are in 64 parts, by hash, so that the words of one part of all shards fit into memory."""
 
 MAX_WORKERS = 8
-"""One process reads for all: at about eight it becomes what the others wait for."""
+"""One process reads for all others; with about eight of them they wait for it."""
 
 SIDES = ("src", "tgt")
 
@@ -42,8 +43,8 @@ Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Segment:
-    """The files of one segment.
+class Shard:
+    """The files of one shard.
 
     K.src.txt and K.tgt.txt hold the cleaned sentences, a line each; K.npz, by name, a row a pair: "pair", the four words
     of its digest; "source", "key" and "draw", the first words of those of its source, its group and its place in a draw.
@@ -74,7 +75,7 @@ class Segment:
             return file.read(end - start).decode().split("\n")[:-1]
 
     def make(self, rows: Iterable[Row], data: DataConfig, distinct: bool) -> Counts:
-        """Write the files; the counts of what was read, dropped and kept. `distinct`: keep a pair once a segment."""
+        """Write the files; the counts of what was read, dropped and kept. `distinct`: keep a pair once a shard."""
         counts = Counts()
         pairs = list(clean(rows, data, counts, set() if distinct else None))
         counts.kept = len(pairs)
@@ -112,45 +113,35 @@ class Segment:
 
 
 def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
-    """The distinct words of texts, and the texts as their numbers; see `Segment`.
+    """The distinct words of texts, and the texts as their numbers; see `Shard`.
 
     Tokens never depend on what stands beyond a space, so each piece between spaces is cut once only.
     """
     numbers: dict[str, int] = {}
-    pieces = _Pieces(numbers, tokenizer)
+
+    @functools.cache
+    def cut(piece: str) -> tuple[int, ...]:
+        return tuple(numbers.setdefault(word, len(numbers)) for word in tokenizer.tokenize(piece))
+
     ids: list[int] = []
     ends = []
     for text in texts:
         for piece in text.split(" "):
-            ids += pieces[piece]
+            ids += cut(piece)
         ends.append(len(ids))
-    parts = [zlib.crc32(word.encode()) % WORD_PARTS for word in numbers]
-    order = np.argsort(np.array(parts, np.int64), kind="stable")
+    parts = np.array([zlib.crc32(word.encode()) % WORD_PARTS for word in numbers], np.int64)
+    order = np.argsort(parts, kind="stable")
     words = list(numbers)
     words = [words[k] for k in order]
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    firsts = np.searchsorted(np.array(parts, np.int64)[order], np.arange(WORD_PARTS + 1))
+    firsts = np.searchsorted(parts[order], np.arange(WORD_PARTS + 1))
     starts = np.concatenate([[0], np.cumsum([len(word.encode()) + 1 for word in words])]).astype(np.int64)
     return words, {
         "ids": rank[np.array(ids, np.int64)],
         "ends": np.array(ends, np.int64),
         "parts": np.stack([firsts, starts[firsts]]),
     }
-
-
-class _Pieces(dict[str, tuple[int, ...]]):
-    """The numbers of the words of each piece of text between spaces; new words get the next numbers."""
-
-    def __init__(self, numbers: dict[str, int], tokenizer: Tokenizer) -> None:
-        super().__init__()
-        self._numbers, self._tokenizer = numbers, tokenizer
-
-    def __missing__(self, piece: str) -> tuple[int, ...]:
-        numbers = self._numbers
-        found = tuple(numbers.setdefault(word, len(numbers)) for word in self._tokenizer.tokenize(piece))
-        self[piece] = found
-        return found
 
 
 def _hashes(pairs: Sequence[Pair], data: DataConfig) -> dict[str, npt.NDArray[Any]]:
@@ -169,10 +160,8 @@ def _words(digests: Iterable[bytes]) -> Hashes:
     return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
-def make_segments(
-    rows: Iterable[Row], data: DataConfig, distinct: bool, folder: Path
-) -> Iterator[tuple[Segment, Counts]]:
-    """Segments of all rows, in order, each with its counts; by several processes if there are many rows.
+def make_shards(rows: Iterable[Row], data: DataConfig, distinct: bool, folder: Path) -> Iterator[tuple[Shard, Counts]]:
+    """Shards of all rows, in order, each with its counts; by several processes if there are many rows.
 
     Raises:
         UserError: a process was killed.
@@ -180,11 +169,11 @@ def make_segments(
     blocks = _blocks(rows)
     first = list(itertools.islice(blocks, 2))
     workers = min(processors(), MAX_WORKERS)
-    tasks = ((Segment(folder, number), block) for number, block in enumerate(itertools.chain(first, blocks)))
+    tasks = ((Shard(folder, number), block) for number, block in enumerate(itertools.chain(first, blocks)))
     if len(first) < 2 or workers == 1:
         del first
-        for segment, block in tasks:
-            yield segment, segment.make(block, data, distinct)
+        for shard, block in tasks:
+            yield shard, shard.make(block, data, distinct)
         return
     del first
     options = {"folder": str(folder.resolve()), "data": dataclasses.asdict(data), "distinct": distinct}
@@ -204,30 +193,28 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     for row in rows:
         block.append(row)
         chars += len(row.src) + len(row.tgt)
-        if len(block) == SEGMENT_PAIRS or chars >= SEGMENT_CHARS:
+        if len(block) == SHARD_PAIRS or chars >= SHARD_CHARS:
             yield block
             block, chars = [], 0
     if block:
         yield block
 
 
-def _in_turn(
-    workers: Sequence[Worker], tasks: Iterable[tuple[Segment, Sequence[Row]]]
-) -> Iterator[tuple[Segment, Counts]]:
-    """A process gets its next segment when it has given back the one before."""
-    waiting: list[tuple[Segment, Worker]] = []
-    for worker, (segment, rows) in zip(itertools.cycle(workers), tasks, strict=False):
+def _in_turn(workers: Sequence[Worker], tasks: Iterable[tuple[Shard, Sequence[Row]]]) -> Iterator[tuple[Shard, Counts]]:
+    """A process gets its next shard when it has given back the one before."""
+    waiting: list[tuple[Shard, Worker]] = []
+    for worker, (shard, rows) in zip(itertools.cycle(workers), tasks, strict=False):
         if len(waiting) == len(workers):
             first, oldest = waiting.pop(0)
             yield first, Counts.from_dict(oldest.answer())
-        segment.write_rows(rows)
-        worker.tell("make", number=segment.number)
-        waiting.append((segment, worker))
-    for segment, worker in waiting:
-        yield segment, Counts.from_dict(worker.answer())
+        shard.write_rows(rows)
+        worker.tell("make", number=shard.number)
+        waiting.append((shard, worker))
+    for shard, worker in waiting:
+        yield shard, Counts.from_dict(worker.answer())
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Make the segments whose numbers are asked for, in a process of its own."""
+    """Make the shards whose numbers are asked for, in a process of its own."""
     folder, data = Path(options["folder"]), DataConfig(**options["data"])
-    serve({"make": lambda number: vars(Segment(folder, number).make_from_files(data, options["distinct"]))})
+    serve({"make": lambda number: vars(Shard(folder, number).make_from_files(data, options["distinct"]))})

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
-from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Segment
+from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Shard
 from wordseq.config.schema import DataConfig
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
@@ -30,19 +30,19 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Table:
-    """All segments as one table, and which of its pairs are used for training: at first all.
+    """All shards as one table, and which of its pairs are used for training: at first all.
 
     Its columns are files, which the system keeps in memory as long as there is room.
 
     Args:
-        scratch: the folder of the segments; files are added to it.
-        segments: each with its number of pairs.
+        scratch: the folder of the shards; files are added to it.
+        shards: each with its number of pairs.
         data: settings, see `DataConfig`.
     """
 
-    def __init__(self, scratch: Path, segments: Sequence[tuple[Segment, int]], data: DataConfig) -> None:
-        self._scratch, self._segments, self._data = scratch, segments, data
-        self._use = np.ones(sum(rows for _, rows in segments), np.bool_)
+    def __init__(self, scratch: Path, shards: Sequence[tuple[Shard, int]], data: DataConfig) -> None:
+        self._scratch, self._shards, self._data = scratch, shards, data
+        self._use = np.ones(sum(rows for _, rows in shards), np.bool_)
         self._made = itertools.count()
 
     @property
@@ -97,10 +97,10 @@ class Table:
         references = {text for part in held_out.values() for texts in part.references for text in texts}
         targets: set[str] = set()
         total = 0
-        for segment, place in self._slices():
-            with segment.arrays() as arrays:
+        for shard, place in self._slices():
+            with shard.arrays() as arrays:
                 total += _sum_of_digests(arrays["pair"][self._use[place]])
-            targets |= references.intersection(itertools.compress(segment.texts("tgt"), self._use[place].tolist()))
+            targets |= references.intersection(itertools.compress(shard.texts("tgt"), self._use[place].tolist()))
         wanted = {group_key(source) for part in held_out.values() for source in part.sources}
         hashes = {key: np.uint64(int.from_bytes(key_digest(key, self._data.seed)[:8])) for key in wanted}
         shared = {
@@ -138,13 +138,13 @@ class Table:
         tokens = unknown = 0
         with ArrayFile(flat_path, np.int32) as flat, ArrayFile(offsets_path, np.int64) as offsets:
             offsets.append(np.zeros(1))
-            for segment, place in self._slices():
+            for shard, place in self._slices():
                 if by_word:
-                    with segment.arrays() as arrays:
+                    with shard.arrays() as arrays:
                         numbers, lengths = _chosen(arrays[f"{side}.ids"], arrays[f"{side}.ends"], self._use[place])
-                    ids = np.array(codec.vocab.to_ids(segment.words(side)), np.int32)[numbers]
+                    ids = np.array(codec.vocab.to_ids(shard.words(side)), np.int32)[numbers]
                 else:
-                    texts = itertools.compress(segment.texts(side), self._use[place].tolist())
+                    texts = itertools.compress(shard.texts(side), self._use[place].tolist())
                     store = IdStore.of([codec.to_ids(text) for text in texts])
                     ids, lengths = store.flat, store.lengths
                 flat.append(ids)
@@ -153,12 +153,12 @@ class Table:
                 unknown += int(np.count_nonzero(ids == UNK_ID))
         return {"tokens": tokens, "unknown": unknown, "share": 1 - unknown / tokens if tokens else 1.0}
 
-    def _slices(self) -> Iterator[tuple[Segment, slice]]:
-        """The segments with their places in the table."""
+    def _slices(self) -> Iterator[tuple[Shard, slice]]:
+        """The shards with their places in the table."""
         end = 0
-        for segment, rows in self._segments:
+        for shard, rows in self._shards:
             end += rows
-            yield segment, slice(end - rows, end)
+            yield shard, slice(end - rows, end)
 
     def _column(self, name: str, use: Mask | None = None) -> Hashes:
         """A column of hashes, of all pairs or those in `use`, as an array of its own in a file.
@@ -174,8 +174,8 @@ class Table:
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, column.nbytes)
         end = 0
-        for segment, place in self._slices():
-            with segment.arrays() as arrays:
+        for shard, place in self._slices():
+            with shard.arrays() as arrays:
                 values = arrays[name]
             values = values if values.ndim == 1 else values[:, 0]
             values = values if use is None else values[use[place]]
@@ -185,25 +185,25 @@ class Table:
 
     def _texts(self, use: Mask, side: str) -> Iterator[str]:
         """The sentences of a side of the pairs in `use`."""
-        for segment, place in self._slices():
-            yield from itertools.compress(segment.texts(side), use[place].tolist())
+        for shard, place in self._slices():
+            yield from itertools.compress(shard.texts(side), use[place].tolist())
 
     def _word_counts(self, side: str) -> Iterator[tuple[str, int]]:
         """The distinct words of the pairs in use, each with its number, a part of them in memory at a time."""
         places = []
-        for segment, place in self._slices():
-            with segment.arrays() as arrays:
+        for shard, place in self._slices():
+            with shard.arrays() as arrays:
                 ids, ends, parts = (arrays[f"{side}.{name}"] for name in ("ids", "ends", "parts"))
             numbers = _chosen(ids, ends, self._use[place])[0]
-            path = self._scratch / f"{segment.number}.{side}.counts.npy"
+            path = self._scratch / f"{shard.number}.{side}.counts.npy"
             np.save(path, np.bincount(numbers, minlength=int(parts[0, -1])).astype(np.int32), allow_pickle=False)
-            places.append((segment, path, parts))
+            places.append((shard, path, parts))
         for part in range(WORD_PARTS):
             total: Counter[str] = Counter()
-            for segment, path, parts in places:
+            for shard, path, parts in places:
                 (first, end), (start, stop) = parts[:, part : part + 2].tolist()
                 counts = np.load(path, mmap_mode="r", allow_pickle=False)[first:end].tolist()
-                for word, number in zip(segment.words_of_part(side, start, stop), counts, strict=True):
+                for word, number in zip(shard.words_of_part(side, start, stop), counts, strict=True):
                     total[word] += number
             # Words of held-out sentences alone were counted 0 times.
             yield from ((word, number) for word, number in total.items() if number)

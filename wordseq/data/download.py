@@ -1,30 +1,24 @@
-"""One file over HTTP: time-outs, retries, limits. What arrives is whole, or nothing is kept."""
+"""One file over HTTP: time-outs, retries, limits. What arrives is complete, or an error."""
 
-import contextlib
 import http.client
-import os
 import socket
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from pathlib import Path
 from typing import IO
 
 from wordseq.system.errors import UserError
-from wordseq.system.progress import BAR, ProgressBar
+from wordseq.system.progress import BAR, ProgressBar, Say
 
 # Some servers, www.manythings.org among them, refuse what does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (compatible; wordseq)"
 
-CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
 
-TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-Say = Callable[[str], None]
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class Limits:
     """How long to try and how much to accept.
 
     Attributes:
-        timeout: seconds to connect, and between two pieces of data.
+        timeout: seconds to connect, and between two parts of the data.
         attempts: how often a transient fault (time-out, cut connection, status 5xx) is tried in all.
         wait: seconds before the second attempt; doubled before each further one.
         max_bytes: the largest download accepted, in bytes.
@@ -54,9 +48,9 @@ class _TransientError(Exception):
 
 
 def fetch(url: str, say: Say, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The content behind `url`, whole, in memory.
+    """The complete content behind `url`, in memory.
 
-    Progress goes to stderr when that is a terminal; `say` hears of every new attempt.
+    Progress goes to stderr when that is a terminal; `say` is called with a line before every new attempt.
 
     Raises:
         UserError: the server refuses, the content is too large, or a transient fault outlasted `limits.attempts`.
@@ -73,27 +67,6 @@ def fetch(url: str, say: Say, limits: Limits = DEFAULT_LIMITS) -> bytes:
     raise UserError(
         f"{url}: {fault}; gave up after {limits.attempts} attempts; --mirror FOLDER works without a network"
     )
-
-
-def store(path: Path, content: bytes) -> None:
-    """Writes a file so that it is whole or absent, whatever interrupts.
-
-    Raises:
-        UserError: the folder cannot be made or written to.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -117,7 +90,7 @@ def _attempt(url: str, limits: Limits) -> bytes:
             return _body(url, response, limits)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code in TRANSIENT_STATUS:
+        if error.code in _TRANSIENT_STATUS:
             raise _TransientError(f"the server answers {error.code} {error.reason}") from None
         raise UserError(f"{url}: the server answers {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
@@ -146,7 +119,7 @@ def _body(url: str, response: http.client.HTTPResponse, limits: Limits) -> bytes
     content = bytearray()
     name, of_all = url.rpartition("/")[2], f" of {total / 1e6:.1f}" if total else ""
     with ProgressBar(("{task.fields[size]}", BAR), total, size=name) as bar:
-        while chunk := response.read(CHUNK_BYTES):
+        while chunk := response.read(_CHUNK_BYTES):
             content += chunk
             if len(content) > limits.max_bytes:
                 raise UserError(f"{url}: more than the {limits.max_bytes:,} bytes allowed")

@@ -1,7 +1,7 @@
 """Named public corpora: address, licence, attribution, checksum; downloaded, or taken from a mirror folder.
 
 A corpus lies in `FOLDER/NAME/`: its text, `LICENSE-and-attribution.txt`, and `SHA256SUMS`, which is written last and
-says that all the rest is whole (`sha256sum -c SHA256SUMS` checks it too).
+says that all the rest is complete (`sha256sum -c SHA256SUMS` checks it too).
 """
 
 import gzip
@@ -18,8 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from wordseq.data.download import DEFAULT_LIMITS, Limits, Say, fetch, store
+from wordseq.data.download import DEFAULT_LIMITS, Limits, fetch
 from wordseq.system.errors import UserError
+from wordseq.system.files import write_atomically
+from wordseq.system.progress import Say
 
 DEFAULT_FOLDER = Path("data")
 
@@ -174,13 +176,13 @@ def get(
     say: Say = print,
     limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, Path]:
-    """Makes sure that the corpus lies whole in `folder/NAME/` and says its licence.
+    """Makes sure that the complete corpus is in `folder/NAME/`, and prints its licence.
 
     Args:
         dataset: see `find_dataset`.
         folder: where corpora live.
         mirror: a folder to take it from instead of the network; None: the variable WORDSEQ_MIRROR, when set.
-        say: hears licence, attribution and what is being fetched, a line at a time.
+        say: called with licence, attribution and what is fetched, a line at a time.
         limits: of a download.
 
     Returns:
@@ -188,6 +190,7 @@ def get(
 
     Raises:
         UserError: a file is missing in the mirror, cannot be downloaded, or is not what was published.
+        OSError: the folder cannot be written.
     """
     home = folder / dataset.name
     say(f"{dataset.name}: {dataset.description}")
@@ -207,10 +210,11 @@ def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: L
     for file in dataset.files:
         saved |= _contents(file, mirror, say, limits)
     saved[LICENCE_FILE] = _licence_text(dataset).encode()
+    home.mkdir(parents=True, exist_ok=True)
     for name, content in saved.items():
-        store(home / name, content)
+        write_atomically(home / name, content)
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in saved.items())
-    store(home / SUMS_FILE, sums.encode())
+    write_atomically(home / SUMS_FILE, sums.encode())
     say(f"{dataset.name}: stored in {home}")
 
 

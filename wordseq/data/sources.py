@@ -1,7 +1,7 @@
 """Where sentence pairs come from: a corpus by its name, one file, or files that are split already."""
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,10 @@ from wordseq.data.pairs import Pair, Row
 from wordseq.data.public import DATASETS, OPEN_NAMES, find_dataset, get
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.parallel import read_parallel
-from wordseq.data.readers.tsv import read_pairs
+from wordseq.data.readers.tsv import read_tsv
 from wordseq.data.synthetic import SYNTHETIC, make
 from wordseq.system.errors import UserError
-
-GROUPED = "grouped by source, drawn by hash"
-
-GIVEN = "as given"
+from wordseq.system.progress import Say
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,15 @@ class Origin:
         if self.is_split:
             return read_parallel(self.files["train_src"], self.files["train_tgt"], bad)
         if self.files:
-            return read_pairs(self.files["path"], bad)
+            return read_tsv(self.files["path"], bad)
         return (Row(number, *pair) for number, pair in enumerate(self.pairs, 1))
 
     def method(self, data: DataConfig) -> dict[str, Any]:
         """How it is split, for split.json."""
         if self.is_split:
-            return {"method": GIVEN, "seed": data.seed, "dev_size": None, "test_size": None}
-        return {"method": GROUPED, "seed": data.seed, "dev_size": data.dev_size, "test_size": data.test_size}
+            return {"method": "as given", "seed": data.seed, "dev_size": None, "test_size": None}
+        sizes = {"dev_size": data.dev_size, "test_size": data.test_size}
+        return {"method": "grouped by source, drawn by hash", "seed": data.seed, **sizes}
 
 
 def check_source(data: DataConfig) -> None:
@@ -72,7 +70,7 @@ def check_source(data: DataConfig) -> None:
 def find_origin(
     data: DataConfig,
     mirror: Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> Origin:
     """Where the pairs that `data` names come from: synthetic, public (fetched when it is not there), or files.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines
-from wordseq.data.readers.tsv import read_pairs
+from wordseq.data.readers.tsv import read_tsv
 from wordseq.system.errors import UserError
 
 PHRASEBOOK = Path(__file__).with_name("phrasebook.tsv.gz")
@@ -33,7 +33,7 @@ class Synthetic(NamedTuple):
 
 def phrasebook() -> list[Pair]:
     """23,773 pairs, English to French; the translations of a sentence follow each other. The grammar: data/phrasebook."""
-    return [Pair(row.src, row.tgt) for row in read_pairs(PHRASEBOOK, BadLines("stop"))]
+    return [Pair(row.src, row.tgt) for row in read_tsv(PHRASEBOOK, BadLines("stop"))]
 
 
 def copy(seed: int = 1) -> list[Pair]:

@@ -1,8 +1,11 @@
-"""Progress bars on a terminal; elsewhere nothing is drawn."""
+"""Progress bars on a terminal; elsewhere nothing is drawn. Lines for people go to a `Say`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
+
+Say = Callable[[str], None]
+"""Called with a line for people; usually `print`."""
 
 BAR, TIME_LEFT = "<bar>", "<time left>"
 """Columns of a bar that are no text."""

@@ -3,7 +3,7 @@
 import dataclasses
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,13 @@ from wordseq.runs.reading import MEMORY_FILE
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
+from wordseq.system.progress import Say
 from wordseq.text.vocab import TextCodec
 from wordseq.training import tensorboard
 from wordseq.training.distributed import ALONE, Team
 from wordseq.training.loop import Progress, Reporter, train
 from wordseq.training.progress import TrainingProgress
 from wordseq.training.validation import Validator
-
-Say = Callable[[str], None]
 
 LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "save_minutes", "tensorboard")
 """Settings of [train] that may change when a run is continued: when to stop or save, what to show, not what to compute."""

@@ -21,7 +21,7 @@ from tests.strategies import normalised_text
 from wordseq.batches import prepare, shards, table
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared, prepare_corpus
-from wordseq.batches.shards import WORD_PARTS, Segment, number_words
+from wordseq.batches.shards import WORD_PARTS, Shard, number_words
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
@@ -42,9 +42,9 @@ def mute(_: str) -> None:
 
 
 @pytest.fixture
-def small_segments(monkeypatch):
+def small_shards(monkeypatch):
     """Everything happens that happens to millions of pairs."""
-    monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
+    monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "MAX_WORKERS", 1)
     monkeypatch.setattr(table, "BUCKET", 50)
 
@@ -100,13 +100,13 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     ],
     ids=str,
 )
-def test_a_file_prepared_in_pieces_is_the_corpus_in_memory(file, tmp_path, small_segments, changed):
+def test_a_file_prepared_in_pieces_is_the_corpus_in_memory(file, tmp_path, small_shards, changed):
     found = assert_same(dataclasses.replace(SMALL, path=str(file), **changed), tmp_path / "cache")
     assert found.split["counts"]["parts"]["pairs"]["duplicates"] > 0
 
 
 def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
+    monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "processors", lambda: 3)
     assert_same(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
 
@@ -116,7 +116,7 @@ def test_a_corpus_that_wordseq_makes(tmp_path, name):
     assert_same(DataConfig(corpus=name, min_freq=1, max_pairs=5_000), tmp_path / "cache")
 
 
-def test_given_splits_keep_duplicates_and_order(tmp_path, small_segments):
+def test_given_splits_keep_duplicates_and_order(tmp_path, small_shards):
     pairs = [*some_pairs()[:200], *some_pairs()[:100]]
     for key in SPLIT_FILES:
         lines = [getattr(pair, key[-3:]) for pair in (pairs if "train" in key else pairs[40:60])]
@@ -141,7 +141,7 @@ def test_any_text_gives_the_same(tmp_path_factory, pairs, size):
     lines = [f"{src}\t{tgt}" for src, tgt in pairs] + [f"cow {i}\tvache {i}" for i in range(5)]
     (folder / "pairs.tsv").write_bytes("".join(f"{line}\n" for line in lines).encode())
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(shards, "SEGMENT_PAIRS", size)
+        patched.setattr(shards, "SHARD_PAIRS", size)
         patched.setattr(shards, "MAX_WORKERS", 1)
         data = DataConfig(path=str(folder / "pairs.tsv"), dev_size=1, test_size=1, min_freq=1)
         assert_same(data, folder / "cache")
@@ -193,7 +193,7 @@ def test_words_are_numbered_and_parted():
         (None, {}),
     ],
 )
-def test_mistakes_are_told_alike_and_leave_nothing(tmp_path, small_segments, content, changed):
+def test_mistakes_are_told_alike_and_leave_nothing(tmp_path, small_shards, content, changed):
     path = tmp_path / "pairs.tsv"
     if content is not None:
         path.write_bytes(content)
@@ -246,7 +246,7 @@ def test_a_damaged_cache_is_made_anew(file, tmp_path, name, content):
     assert mended.read_bytes() != content
 
 
-def test_ids_follow_the_vocabulary_of_a_run_that_was_begun(file, tmp_path, small_segments):
+def test_ids_follow_the_vocabulary_of_a_run_that_was_begun(file, tmp_path, small_shards):
     data = dataclasses.replace(SMALL, path=str(file))
     usual = prepare_corpus(data, tmp_path / "cache")
     assert prepare_corpus(data, tmp_path / "cache", usual.codecs).stores[0].flat is not None
@@ -307,7 +307,7 @@ def test_a_pipe_is_read_once_and_leaves_nothing_behind(file, tmp_path):
 
 
 def test_a_lost_helper_is_an_error_of_one_line(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SEGMENT_PAIRS", 70)
+    monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "processors", lambda: 2)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UserError, match=r"a process that prepared the data was lost \(exit code 1\)"):
@@ -321,12 +321,12 @@ def test_a_packed_file_is_prepared_too(file, tmp_path):
     assert_same(dataclasses.replace(SMALL, path=str(packed)), tmp_path / "cache")
 
 
-def test_a_process_makes_a_segment_of_what_was_read(tmp_path):
-    Segment(tmp_path, 3).write_rows([shards.Row(9, "a\rb c.", "d"), shards.Row(10, "", "e")])
+def test_a_process_makes_a_shard_of_what_was_read(tmp_path):
+    Shard(tmp_path, 3).write_rows([shards.Row(9, "a\rb c.", "d"), shards.Row(10, "", "e")])
     with Worker("wordseq.batches.shards", {"folder": str(tmp_path), "data": {}, "distinct": True}) as worker:
         assert worker.ask("make", number=3)["kept"] == 1
         with pytest.raises(FileNotFoundError) as error:
             worker.ask("make", number=4)
     assert error.value.filename == str(tmp_path / "4.src.raw")
-    assert Segment(tmp_path, 3).texts("src") == ["a b c."]
-    assert Pair(*(Segment(tmp_path, 3).texts(side)[0] for side in ("src", "tgt"))) == Pair("a b c.", "d")
+    assert Shard(tmp_path, 3).texts("src") == ["a b c."]
+    assert Pair(*(Shard(tmp_path, 3).texts(side)[0] for side in ("src", "tgt"))) == Pair("a b c.", "d")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wordseq.data.download import USER_AGENT, Limits, fetch, store
+from wordseq.data.download import USER_AGENT, Limits, fetch
 from wordseq.data.public import Dataset, RemoteFile, get
 from wordseq.system.errors import UserError
 
@@ -162,20 +162,23 @@ def test_progress_is_shown_on_a_terminal_only(
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()], ids=["disk full", "Ctrl-C"])
-def test_nothing_half_written_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+def test_nothing_half_written_is_left_of_a_corpus(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
-    path = tmp_path / "text.txt"
-    store(path, b"before")
+    file = RemoteFile("path", "text.txt", server.url, "text.txt")
+    dataset = Dataset("made-up", "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
+    server.acts = [whole()]
 
     def fail(_: int) -> None:
         raise interruption
 
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(UserError if isinstance(interruption, OSError) else KeyboardInterrupt):
-        store(path, b"after")
-    assert [found.name for found in tmp_path.iterdir()] == ["text.txt"]
-    assert path.read_bytes() == b"before"
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", fail)
+        with pytest.raises(type(interruption)):
+            get(dataset, tmp_path, None, lambda _: None, QUICK)
+    assert not list((tmp_path / "made-up").iterdir())
+    server.acts = [whole()]
+    assert get(dataset, tmp_path, None, lambda _: None, QUICK)["path"].read_bytes() == BODY
 
 
 def test_a_corpus_from_a_server_is_all_there_or_not_at_all(server: FaultyServer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from wordseq.data.pairs import Row
 from wordseq.data.readers.lines import BadLines, read_sentences
 from wordseq.data.readers.parallel import read_parallel
-from wordseq.data.readers.tsv import read_pairs
+from wordseq.data.readers.tsv import read_tsv
 from wordseq.system.errors import UserError
 
 TEXT = "A cow sings.\tUne vache chante.\nA cat.\tUn chat à moi.\n"
@@ -32,7 +32,7 @@ def archive(folder: Path, *members: str) -> Path:
 
 
 def pairs(path: Path, on_bad_line: str = "stop") -> list[Row]:
-    return list(read_pairs(path, BadLines(on_bad_line)))
+    return list(read_tsv(path, BadLines(on_bad_line)))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_bad_line_is_named_or_left_out(tmp_path: Path, line: bytes, said: str)
     with pytest.raises(UserError, match=rf"pairs\.tsv:{said}.*1 bad line in all"):
         pairs(path)
     bad = BadLines("skip")
-    assert [row.number for row in read_pairs(path, bad)] == [1, 2, 4]
+    assert [row.number for row in read_tsv(path, bad)] == [1, 2, 4]
     assert bad.number == 1
 
 

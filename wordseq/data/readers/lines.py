@@ -1,4 +1,4 @@
-"""Lines and sentence pairs from files: .tsv, .txt or parallel files, plain, .gz or inside a .zip.
+"""Lines from files: plain, .gz or inside a .zip. What a line holds, the other readers know.
 
 Only LF and CR LF end a line. Every fault names file and line.
 """
@@ -21,7 +21,7 @@ from wordseq.system.errors import UserError
 SHOWN_BAD_LINES = 3
 
 MAX_LINE_BYTES = 2**26
-"""A longer line is no sentence; a file without line ends, or a packed one of nothing but zeros, shall not fill the memory."""
+"""A longer line is no sentence; a file without line ends, or a packed one of nothing but zeros, must not fill the memory."""
 
 
 class BadLines:
@@ -29,24 +29,25 @@ class BadLines:
 
     def __init__(self, on_bad_line: str):
         """`on_bad_line` is the setting data.on_bad_line, "stop" or "skip"."""
-        self._number = self._last = 0
+        self.number = 0
+        """How many there were so far; a line that is bad in both of two parallel files is one."""
+        self._last = 0
         self._stop = on_bad_line == "stop"
         self._first: list[str] = []
 
-    @property
-    def number(self) -> int:
-        """How many there were so far; a line that is bad in both of two parallel files is one."""
-        return self._number
-
     def add(self, path: Path, line: int, reason: str) -> None:
         """Notes that `line` (from 1) of `path` cannot be used; lines come in their order."""
-        self._number += line != self._last
+        self.number += line != self._last
         self._last = line
         if len(self._first) < SHOWN_BAD_LINES:
             self._first.append(f"{path}:{line}: {reason}")
 
     def check(self) -> None:
-        """Raises a UserError with their number and the first three, if there are any and they are to stop the run."""
+        """Check that there are none, if they stop the run.
+
+        Raises:
+            UserError: there are some; with their number and the first three.
+        """
         if self.number and self._stop:
             lines = "bad line" if self.number == 1 else "bad lines"
             more = "; ..." if self.number > len(self._first) else ""
@@ -57,11 +58,11 @@ class BadLines:
 
 
 def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
-    """The lines of a UTF-8 file without their ends; None for a line that is not UTF-8, which `bad` is told of.
+    """The lines of a UTF-8 file without their ends; None for a line that is not UTF-8.
 
     Args:
         path: plain, .gz, an archive .zip with one text member, or ARCHIVE.zip/MEMBER.
-        bad: told of the lines that are not UTF-8.
+        bad: gets the lines that are not UTF-8.
 
     Raises:
         UserError: no such file, a folder, empty, damaged, UTF-16, or a line of more than `MAX_LINE_BYTES`.
@@ -95,7 +96,7 @@ def read_sentences(path: Path) -> list[str]:
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file as it lies there, packed or not, in hex; of a member's whole archive.
+    """The SHA-256 of a file as it lies there, packed or not, in hex; for a member of an archive that of the archive.
 
     Raises:
         UserError: it cannot be read.

@@ -7,7 +7,7 @@ from wordseq.data.pairs import Row
 from wordseq.data.readers.lines import BadLines, read_lines
 
 
-def read_pairs(path: Path, bad: BadLines) -> Iterator[Row]:
+def read_tsv(path: Path, bad: BadLines) -> Iterator[Row]:
     """The pairs of a file with two columns separated by a TAB; a third column (attribution) is left out.
 
     A blank line is a pair of empty sentences.
