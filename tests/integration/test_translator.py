@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import wordseq
 from tests.reference.corpus import train_codec
+from tests.closeness import close
 from tests.runs import FAST_CELLS, SOME_CELLS, environment, some_pairs
 from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
 from wordseq.decoding.translator import Sampling, Translator
@@ -82,7 +83,7 @@ def test_batch_size_and_order_change_no_beam(cell, attention):
     reordered = translator.translate(texts[::-1], dataclasses.replace(decode, batch_size=7), nbest=4)[::-1]
     for ours, others in zip(expected, reordered, strict=True):
         assert [found.text for found in ours] == [found.text for found in others]
-        np.testing.assert_allclose([found.score for found in ours], [found.score for found in others], rtol=1e-4)
+        close([found.score for found in ours], [found.score for found in others])
 
 
 def test_repeated_texts_get_the_same_translation_each(plain):
@@ -139,9 +140,9 @@ def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(cell, attention):
     assert (found.shape, found.dtype) == ((41, 24), np.float32)
     for batch_size in (1, 7):
         translator.config = dataclasses.replace(translator.config, decode=DecodeConfig(batch_size=batch_size))
-        np.testing.assert_allclose(translator.embed(texts[::-1])[::-1], found, atol=1e-5)
+        close(translator.embed(texts[::-1])[::-1], found)
     for row in (0, 7, 40):
-        np.testing.assert_allclose(translator.embed([texts[row]])[0], found[row], atol=1e-5)
+        close(translator.embed([texts[row]])[0], found[row])
     assert len(np.unique(found.round(4), axis=0)) == 41
 
 
@@ -155,7 +156,7 @@ def test_equal_texts_have_equal_vectors_and_no_text_has_none(plain):
 def test_a_vector_is_the_mean_of_the_encoders_outputs_at_real_positions(plain):
     ids = plain.src.to_ids(prepare(SENTENCES[0], False))
     memory = plain.encoder(np.array([[*ids, EOS_ID, PAD_ID, PAD_ID]], np.int32))[0].memory_bsh.numpy()
-    np.testing.assert_allclose(plain.embed(SENTENCES[:1])[0], memory[0, : len(ids) + 1].mean(0), atol=1e-5)
+    close(plain.embed(SENTENCES[:1])[0], memory[0, : len(ids) + 1].mean(0))
 
 
 # --- encoder and decoder apart

@@ -382,11 +382,11 @@ def tiny_disk(tmp_path):
     disk.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
     try:
-        subprocess.run(words, check=True, capture_output=True, timeout=20)
+        subprocess.run(words, check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no file system can be mounted here: {error}")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True, timeout=20)
+    subprocess.run(["umount", str(disk)], check=True, timeout=60)
 
 
 @pytest.mark.slow
@@ -398,7 +398,7 @@ def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_goes_on(p
     )
     left = {path.name for path in (tiny_disk / "run").iterdir()}
     assert not [name for name in left if name.startswith(".") and name != ".begun"]
-    subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True, timeout=20)
+    subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True, timeout=60)
     assert main(train("train.max_steps=2", folder=tiny_disk / "run")) == 0
     assert "held-out test BLEU" in capsys.readouterr().out
 

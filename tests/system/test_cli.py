@@ -1,10 +1,10 @@
 """The command line as its users meet it: real processes, pipes, files, a terminal."""
 
+import ast
 import json
 import os
 import pty
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -63,33 +63,24 @@ def source(tmp_path):
         (["train", "--list-settings"], "model.hidden_size = 512"),
     ],
 )
-def test_what_needs_no_model_starts_at_once_without_tensorflow(arguments, shown):
-    heavy = ("tensorflow", "keras", "sentencepiece", "sacrebleu", "matplotlib", "pandas")
+def test_what_needs_no_model_imports_nothing_that_takes_long(arguments, shown):
     program = (
-        "import sys; from wordseq.cli.main import main\n"
+        "import sys; before = {*sys.modules, *sys.stdlib_module_names}; from wordseq.cli.main import main\n"
         "try: code = main(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
-        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr); sys.exit(code)"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} - before), file=sys.stderr); sys.exit(code)"
     )
-    before = children_seconds()
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0
     assert shown in done.stdout
-    assert done.stderr == "[]\n"
-    assert children_seconds() - before < 0.5
-
-
-def children_seconds():
-    """Seconds of work of all ended child processes; unlike time on the clock the same on a busy machine."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    assert set(ast.literal_eval(done.stderr)) <= {"numpy", "wordseq"}
 
 
 def test_the_command_that_is_installed_is_main():
@@ -126,7 +117,7 @@ def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     finally:
@@ -176,7 +167,7 @@ def sacrebleu(hyp, *refs, options=()):
         [sys.executable, "-m", "sacrebleu", *map(str, refs), "-i", str(hyp), "-m", "bleu", "-w", "8", *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     found = json.loads(done.stdout)
@@ -339,7 +330,7 @@ def test_the_sources_are_where_the_processes_found_them():
         cwd=os.sep,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert Path(done.stdout.strip()).parents[1] == ROOT

@@ -40,7 +40,7 @@ def start():
     signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
-        process.wait(30)
+        process.wait(60)
         process.stderr.close()
 
 
@@ -60,7 +60,7 @@ def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(star
     while all(process.poll() is None for process in pair) and time.monotonic() < end:
         time.sleep(0.01)
     trains, refused = sorted(pair, key=lambda process: process.poll() is not None)
-    assert refused.wait(10) == 2
+    assert refused.wait(60) == 2
     assert refused.stderr.read() == (
         f"wordseq: error: {run}: process {trains.pid} is training into it; wait, stop it, or choose another --run\n"
     )
@@ -70,7 +70,7 @@ def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(star
         assert (done.returncode, without_notes(done.stderr)) == (0, ""), words
     assert trains.poll() is None
     trains.send_signal(signal.SIGTERM)
-    assert trains.wait(60) == 130
+    assert trains.wait(300) == 130
 
 
 def catches_sigterm(process):
@@ -88,7 +88,7 @@ def test_stopped_before_it_trains_it_says_so_in_a_line(start, tmp_path, seed):
     wait_for(process, lambda: catches_sigterm(process))
     time.sleep(chance.random() * 6)
     process.send_signal((signal.SIGINT, signal.SIGTERM)[seed % 2])
-    error = process.communicate(timeout=120)[1]
+    error = process.communicate(timeout=300)[1]
     saved = f"stopped; saved in {run}: the same command continues\n"
     assert (process.returncode, error) in ((130, "wordseq: error: interrupted\n"), (130, saved))
     assert not list(tmp_path.glob(".prepared/.aside-*"))

@@ -30,7 +30,7 @@ def make(project):
     def run(*arguments, **variables):
         env = {key: value for key, value in os.environ.items() if key not in NAMES} | variables
         words = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", *arguments]
-        done = subprocess.run(words, cwd=project, env=env, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(words, cwd=project, env=env, capture_output=True, text=True, timeout=300, check=True)
         assert done.stderr == ""
         return [shlex.split(line) for line in done.stdout.splitlines()]
 
@@ -143,7 +143,7 @@ def test_check_runs_style_types_and_import_order(make):
 
 def test_help_names_every_target(make, project):
     done = subprocess.run(
-        ["make", "--no-print-directory", "help"], cwd=project, capture_output=True, text=True, timeout=60, check=True
+        ["make", "--no-print-directory", "help"], cwd=project, capture_output=True, text=True, timeout=300, check=True
     )
     phony = next(line for line in (project / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
     shown = {line.split()[0] for line in done.stdout.splitlines()}
@@ -162,7 +162,7 @@ def test_the_environment_is_made_first_and_only_when_something_changed(project):
 
     def planned():
         words = ["make", "-n", "train"]
-        return subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=300, check=True).stdout
 
     assert planned().index("-e '.[dev]'") < planned().index("wordseq train")
     (project / ".venv").mkdir()

@@ -32,7 +32,7 @@ def _few_draws():
 def check(project, options=("--check",)):
     command = [sys.executable, "experiments/tables.py", *options]
     return subprocess.run(
-        command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=project, env=environment(), capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from tests.closeness import close
 from wordseq.batches.batching import make_batch, plan_epoch
 from wordseq.benchmark import measure, processes
 from wordseq.benchmark.measure import measure_growth, measure_parts, measure_speed
@@ -128,7 +129,7 @@ def test_the_parts_of_a_step_one_after_the_other_are_the_step():
     attended_bkh = parts._attention(given._replace(states=((tf.reshape(hidden_nh, [2, 2, -1]),),)), nothing)
     logits_bkv = parts._vocabulary(given._replace(states=((attended_bkh,),)), nothing)
     expected_bkv, _ = model.decoder_step(given.last_ids_bk, memory, states)
-    np.testing.assert_allclose(logits_bkv, expected_bkv, rtol=1e-5, atol=1e-6)
+    close(logits_bkv, expected_bkv)
 
 
 def test_flop_of_a_step_counted_by_hand():

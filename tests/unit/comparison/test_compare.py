@@ -451,6 +451,6 @@ def test_nothing_heavy_is_imported_before_it_is_needed(folders):
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib')))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", code], env=environment(), capture_output=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr

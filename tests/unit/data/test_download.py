@@ -1,8 +1,8 @@
 """Faults of a network, played by a server on this machine."""
 
+import dataclasses
 import http.server
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from wordseq.data.download import USER_AGENT, Limits, fetch
 from wordseq.data.public import Dataset, RemoteFile, get
 from wordseq.system.errors import UserError
 
-QUICK = Limits(timeout=0.2, attempts=3, wait=0.01, max_bytes=10_000, max_unpacked=20_000)
+QUICK = Limits(timeout=60, attempts=3, wait=0.01, max_bytes=10_000, max_unpacked=20_000)
+IMPATIENT = dataclasses.replace(QUICK, timeout=1, attempts=2)
 BODY = b"a line of text\n" * 20
 
 Act = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -43,10 +44,12 @@ class FaultyServer:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("WORDSEQ_MIRROR", raising=False)
+    SERVER_ENDS.clear()
     faulty = FaultyServer()
     thread = threading.Thread(target=faulty.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield faulty
+    SERVER_ENDS.set()
     faulty.server.shutdown()
     faulty.server.server_close()
 
@@ -75,8 +78,11 @@ def status(code: int) -> Act:
     return lambda handler: handler.send_error(code)
 
 
+SERVER_ENDS = threading.Event()
+
+
 def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
-    time.sleep(2 * QUICK.timeout)
+    SERVER_ENDS.wait()
 
 
 def hang_up(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -113,16 +119,17 @@ def test_a_whole_file_comes_at_once_and_the_client_looks_like_a_browser(server: 
 )
 def test_a_transient_fault_is_tried_again_then_reported(server: FaultyServer, fault: Act, said: str) -> None:
     heard: list[str] = []
+    limits = IMPATIENT if fault is silent else QUICK
     server.acts = [fault, whole()]
-    assert fetch(server.url, heard.append, QUICK) == BODY
+    assert fetch(server.url, heard.append, limits) == BODY
     assert len(heard) == 1
     assert said in heard[0].lower() or said in heard[0]
 
     server.acts, server.agents = [fault], []
-    with pytest.raises(UserError, match="gave up after 3 attempts") as error:
-        fetch(server.url, heard.append, QUICK)
+    with pytest.raises(UserError, match=f"gave up after {limits.attempts} attempts") as error:
+        fetch(server.url, heard.append, limits)
     assert server.url in str(error.value)
-    assert len(server.agents) == QUICK.attempts
+    assert len(server.agents) == limits.attempts
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from tests.runs import FAST_CELLS
 from tests.unit.models.test_seq2seq import SRC, SRC_SIZE, TGT, make_model
 from wordseq.batches.batching import pad
@@ -59,7 +60,7 @@ def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_
         src = IdStore.of([SOURCES[b] for b in rows])
         tgt = IdStore.of([_words(found.ids_bkt[b, k]) for b in rows])
         nats = Scorer(model).nats(src, tgt)
-        np.testing.assert_allclose(nats, -found.log_probs_bk.numpy()[rows, k], rtol=1e-5)
+        close(nats, -found.log_probs_bk.numpy()[rows, k])
 
 
 def test_a_batch_costs_what_its_pairs_cost_one_at_a_time():
@@ -68,10 +69,10 @@ def test_a_batch_costs_what_its_pairs_cost_one_at_a_time():
     together = scorer.nats(src, tgt)
     assert (together > 0).all()
     for batch_size in (1, 2):
-        np.testing.assert_allclose(scorer.nats(src, tgt, batch_size), together, rtol=1e-5)
+        close(scorer.nats(src, tgt, batch_size), together)
     order = [2, 0, 1]
     shuffled = scorer.nats(IdStore.of([SRC[b] for b in order]), IdStore.of([TGT[b] for b in order]))
-    np.testing.assert_allclose(shuffled, together[order], rtol=1e-5)
+    close(shuffled, together[order])
 
 
 def test_cost_by_hand(eager):
@@ -95,9 +96,9 @@ def test_alignments_have_a_row_a_target_token_and_a_column_a_source_token(eager,
     together = scorer.alignments(src, tgt)
     for row, weights_ts in enumerate(together):
         assert weights_ts.shape == (len(TGT[row]) + 1, len(SRC[row]) + 1)
-        np.testing.assert_allclose(weights_ts.sum(1), 1, atol=1e-5)
+        close(weights_ts.sum(1), 1)
     for row, weights_ts in enumerate(scorer.alignments(src, tgt, batch_size=1)):
-        np.testing.assert_allclose(weights_ts, together[row], atol=1e-5)
+        close(weights_ts, together[row])
 
 
 def test_without_attention_there_are_no_alignments():

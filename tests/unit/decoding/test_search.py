@@ -7,6 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.closeness import close
 from wordseq.decoding.search import Found, beam_search, choose_best, decode_one, length_penalty, make_sampler
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
@@ -165,7 +166,7 @@ def test_a_beam_of_one_is_greedy(seed, limits, alpha):
     greedy, beam = _greedy(tree, limits), _beam(tree, limits, 1, alpha)
     for b in range(len(limits)):
         assert _tokens(beam.ids_bkt[b, 0]) == _tokens(greedy.ids_bkt[b, 0])
-    np.testing.assert_allclose(beam.log_probs_bk, greedy.log_probs_bk, rtol=1e-6)
+    close(beam.log_probs_bk, greedy.log_probs_bk, 2e-6)
 
 
 def test_a_beam_of_two_finds_what_greedy_misses():
@@ -205,15 +206,15 @@ def test_the_length_penalty_can_turn_the_order():
     without, with_penalty = _beam(tree, [4], 2, 0.0), _beam(tree, [4], 2, 1.0)
     assert [_tokens(ids) for ids in without.ids_bkt[0]] == [short, long]
     assert [_tokens(ids) for ids in with_penalty.ids_bkt[0]] == [long, short]
-    np.testing.assert_allclose(without.scores_bk[0], [math.log(0.3), math.log(0.25)], rtol=1e-5)
-    np.testing.assert_allclose(with_penalty.scores_bk[0], [math.log(0.25) / 1.5, math.log(0.3) / (7 / 6)], rtol=1e-5)
-    np.testing.assert_allclose(with_penalty.log_probs_bk[0], [math.log(0.25), math.log(0.3)], rtol=1e-5)
+    close(without.scores_bk[0], [math.log(0.3), math.log(0.25)])
+    close(with_penalty.scores_bk[0], [math.log(0.25) / 1.5, math.log(0.3) / (7 / 6)])
+    close(with_penalty.log_probs_bk[0], [math.log(0.25), math.log(0.3)])
 
 
 def test_length_penalty_by_hand():
-    np.testing.assert_allclose(length_penalty(tf.constant([1, 7, 13]), 1.0), [1, 2, 3])
-    np.testing.assert_allclose(length_penalty(tf.constant([1, 7, 13]), 0.5), [1, 2**0.5, 3**0.5], rtol=1e-6)
-    np.testing.assert_allclose(length_penalty(tf.constant([1, 7, 13]), 0.0), [1, 1, 1])
+    close(length_penalty(tf.constant([1, 7, 13]), 1.0), [1, 2, 3])
+    close(length_penalty(tf.constant([1, 7, 13]), 0.5), [1, 2**0.5, 3**0.5], 2e-6)
+    close(length_penalty(tf.constant([1, 7, 13]), 0.0), [1, 1, 1])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
@@ -228,7 +229,7 @@ def test_a_beam_as_wide_as_the_tree_finds_every_sentence(limit, alpha):
         scores = {tuple(s): tree.total(0, s) / ((5 + len(s)) / 6) ** alpha for s in sentences}
         best = sorted(scores, key=lambda sentence: -scores[sentence])
         assert [tuple(_tokens(ids)) for ids in found.ids_bkt[0, : len(best)]] == best
-        np.testing.assert_allclose(found.scores_bk[0, : len(best)], [scores[s] for s in best], rtol=1e-5)
+        close(found.scores_bk[0, : len(best)], [scores[s] for s in best])
         # There are no more.
         assert np.isneginf(found.scores_bk[0, len(best) :]).all()
         assert np.isneginf(found.log_probs_bk[0, len(best) :]).all()
@@ -243,7 +244,7 @@ def test_beam_search_equals_plain_python(seed, limits, size, alpha):
         expected = tree.beam(b, limit, size, alpha)
         real = np.isfinite(found.scores_bk[b])
         assert [_tokens(ids) for ids in found.ids_bkt[b][real]] == [tokens for _, tokens in expected]
-        np.testing.assert_allclose(found.scores_bk[b][real], [score for score, _ in expected], rtol=1e-4)
+        close(found.scores_bk[b][real], [score for score, _ in expected])
 
 
 @settings(max_examples=20)
@@ -278,7 +279,7 @@ def test_a_sentence_alone_or_with_others_in_any_order_gives_the_same(seed, limit
         alone = [_greedy(tree.of(b), [limit]), _beam(tree.of(b), [limit], size)]
         for one, all_, other in zip(alone, together, again, strict=True):
             row = order.index(b)
-            np.testing.assert_allclose(one.scores_bk[0], all_.scores_bk[b], rtol=1e-6)
+            close(one.scores_bk[0], all_.scores_bk[b], 2e-6)
             np.testing.assert_array_equal(all_.scores_bk[b], other.scores_bk[row])
             for k in range(one.ids_bkt.shape[1]):
                 if np.isfinite(one.scores_bk[0, k]):
@@ -302,7 +303,7 @@ def test_search_can_be_compiled():
     limits_b = tf.constant([4, 3])
     for search, beam in ((_greedy, ()), (_beam, (3,))):
         for a, b in zip(search(tree, limits_b, *beam), tf.function(search)(tree, limits_b, *beam), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-6)
+            close(a, b, 2e-6)
 
 
 # Sampling

@@ -192,8 +192,11 @@ from wordseq.decoding import stream
 from tests.unit.decoding.test_stream import Mirror
 
 class Slow(Mirror):
+    chunks = 0
+
     def __call__(self, texts):
-        time.sleep(0.02)
+        Slow.chunks += 1
+        time.sleep(3600 if Slow.chunks > int(sys.argv[3]) else 0.02)
         return super().__call__(texts)
 
 stream.CHUNK_LINES = 50
@@ -206,13 +209,15 @@ def test_a_translation_killed_again_and_again_ends_whole(tmp_path):
     words = [sys.executable, "-c", PROGRAM, tmp_path / "in", tmp_path / "out"]
     kills = 0
     for _ in range(3):
-        with subprocess.Popen(words, env=environment()) as process:
+        # Of 100 chunks it translates 20 and waits: however late the kill comes, it is not done.
+        with subprocess.Popen([*words, "20"], env=environment()) as process:
             before = size = os.path.getsize(tmp_path / "out") if kills else 0
             while process.poll() is None and size < before + 3000:
                 size = os.path.getsize(tmp_path / "out") if (tmp_path / "out").exists() else 0
+                time.sleep(0.001)
             process.kill()
         kills += process.returncode == -9
     assert kills == 3
-    subprocess.run(words, env=environment(), check=True, timeout=300)
+    subprocess.run([*words, "100"], env=environment(), check=True, timeout=300)
     lines = (tmp_path / "out").read_text().splitlines()
     assert lines == [f"{f'line {number}'[::-1]} 50" for number in range(5000)]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from tests.unit.models.test_cells import randomise
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import ATTENTIONS, make_attention
@@ -63,9 +64,9 @@ def test_weights_and_contexts_equal_the_formula(name):
         for t in range(4):
             scores = np.exp([SCORES[name](np.float64(query_bth[b, t]), m, weights) for m in real_sh])
             expected = scores / scores.sum()
-            np.testing.assert_allclose(weights_bts[b, t, :length], expected, atol=1e-5)
+            close(weights_bts[b, t, :length], expected)
             np.testing.assert_array_equal(weights_bts[b, t, length:], 0)
-            np.testing.assert_allclose(context_bth[b, t], expected @ real_sh, atol=1e-5)
+            close(context_bth[b, t], expected @ real_sh)
 
 
 def test_general_starts_out_as_dot():
@@ -92,7 +93,7 @@ def test_padded_memory_has_no_say_and_no_gradient(name):
         assert not d_memory.numpy()[~MASK_BS].any()
         found.append((context_bth, d_query))
     for a, b in zip(*found, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        close(a, b, 2e-6)
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -115,5 +116,5 @@ def test_bfloat16_weights_still_sum_to_one(name):
         found.append(attention(query_bth, attention.keys(memory_bsh), memory_bsh, tf.constant(MASK_BS)))
     for context_bth, weights_bts in found:
         assert context_bth.dtype.name == weights_bts.dtype.name == "float32"
-        np.testing.assert_allclose(np.sum(weights_bts, -1), 1, atol=1e-6)
+        close(np.sum(weights_bts, -1), 1, 2e-6)
     assert 0 < np.abs(found[0][1] - found[1][1]).max() < 0.2

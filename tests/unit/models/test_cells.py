@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from tests.reference.cells import REFERENCES, STATE_PARTS
 from wordseq.config import schema
 from wordseq.models.cells import CELLS, make_cell
@@ -72,7 +73,7 @@ def test_steps_equal_the_reference(name, inputs, seed):
         inputs = np.float64(inputs_bi)
         expected = [REFERENCES[name](weights_of(cell), inputs[b], expected[b], 1.0) for b in range(BATCH)]
         for k, part in enumerate(state):
-            np.testing.assert_allclose(part, [after[k] for after in expected], atol=1e-5)
+            close(part, [after[k] for after in expected])
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -84,7 +85,7 @@ def test_projection_of_a_sequence_is_that_of_its_positions(name, inputs):
     together = cell.project(inputs_bti).numpy()
     assert together.shape == (BATCH, 4, cell.gates * UNITS)
     for t in range(4):
-        np.testing.assert_allclose(together[:, t], cell.project(inputs_bti[:, t]), atol=1e-6)
+        close(together[:, t], cell.project(inputs_bti[:, t]), 2e-6)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -92,7 +93,7 @@ def test_first_weights(name):
     for weight in _cell(name).trainable_variables:
         value = weight.numpy()
         if weight.name == "recurrent_kernel":
-            np.testing.assert_allclose(value @ value.T, np.eye(UNITS), atol=1e-5)
+            close(value @ value.T, np.eye(UNITS))
         elif weight.name == "bias" and name in FIRST_BIAS:
             np.testing.assert_array_equal(value, np.repeat(FIRST_BIAS[name], UNITS))
         elif weight.name.endswith("bias"):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from tests.reference.cells import REFERENCES, STATE_PARTS, run
 from tests.runs import SOME_CELLS
 from tests.unit.models.test_cells import randomise, weights_of
@@ -68,9 +69,9 @@ def test_sequence_equals_the_reference(name, reverse):
     outputs_bth, last = layer(inputs_bti, MASK_BT, state)
     expected, expected_last = _expected(name, layer.cell, inputs_bti, state, reverse)
     for b, length in enumerate(LENGTHS):
-        np.testing.assert_allclose(outputs_bth[b, :length], expected[b], atol=1e-5)
+        close(outputs_bth[b, :length], expected[b])
         for part, expected_part in zip(last, expected_last[b], strict=True):
-            np.testing.assert_allclose(part[b], expected_part, atol=1e-5)
+            close(part[b], expected_part)
 
 
 @KERAS_CELLS
@@ -120,7 +121,7 @@ def test_compiled_equals_eager(name):
     shapes = [tf.TensorSpec([None, None, INPUTS]), tf.TensorSpec([None, None], tf.bool)]
     compiled = tf.function(both, input_signature=shapes)
     for a, b in zip(compiled(_inputs(), MASK_BT), both(tf.constant(_inputs()), tf.constant(MASK_BT)), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        close(a, b)
 
 
 @EVERY_CELL
@@ -130,9 +131,9 @@ def test_step_by_step_equals_the_sequence(name):
     outputs_bth, last = layer(inputs_bti, np.ones_like(MASK_BT), state)
     for t in range(max(LENGTHS)):
         state = layer.step(tf.constant(inputs_bti[:, t]), state)
-        np.testing.assert_allclose(state[0], outputs_bth[:, t], atol=1e-6)
+        close(state[0], outputs_bth[:, t], 2e-6)
     for part, expected in zip(state, last, strict=True):
-        np.testing.assert_allclose(part, expected, atol=1e-6)
+        close(part, expected, 2e-6)
 
 
 # Gradient of the scan
@@ -252,7 +253,7 @@ def test_a_batch_gives_what_its_sentences_give_one_at_a_time(name, reverse):
         first = tuple(part[b : b + 1] for part in state)
         alone, gradients = results(inputs_bti[b : b + 1, :length], tf.ones([1, length], tf.bool), first)
         for a, c in zip(together, alone, strict=True):
-            np.testing.assert_allclose(a[b, :length] if len(a.shape) == 3 else a[b], c[0], atol=1e-5)
+            close(a[b, :length] if len(a.shape) == 3 else a[b], c[0])
         total = [a + c for a, c in zip(total, gradients, strict=True)]
     for a, c in zip(summed, total, strict=True):
         assert _relative_error(a, c) < 1e-5
@@ -305,9 +306,9 @@ def test_both_directions_are_joined(name):
     ahead, ahead_last = _expected(name, layer.ahead.cell, inputs_bti, zero)
     back, back_last = _expected(name, layer.back.cell, inputs_bti, zero, reverse=True)
     for b, length in enumerate(LENGTHS):
-        np.testing.assert_allclose(outputs_bth[b, :length], np.concatenate([ahead[b], back[b]], -1), atol=1e-5)
+        close(outputs_bth[b, :length], np.concatenate([ahead[b], back[b]], -1))
         for k, part in enumerate(last):
-            np.testing.assert_allclose(part[b], np.concatenate([ahead_last[b][k], back_last[b][k]]), atol=1e-5)
+            close(part[b], np.concatenate([ahead_last[b][k], back_last[b][k]]))
 
 
 @LONG
@@ -321,16 +322,16 @@ def test_a_stack_feeds_each_layer_with_the_one_below(name):
     for layer, first, found in zip(stack.layers, states, last, strict=True):
         below_bti, state = layer(below_bti, MASK_BT, first)
         for a, b in zip(state, found, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-6)
-    np.testing.assert_allclose(outputs_bth, below_bti, atol=1e-6)
+            close(a, b, 2e-6)
+    close(outputs_bth, below_bti, 2e-6)
 
     outputs_bth, last = stack(inputs_bti, np.ones_like(MASK_BT), states)
     for t in range(max(LENGTHS)):
         output_bh, states = stack.step(tf.constant(inputs_bti[:, t]), states)
         np.testing.assert_array_equal(output_bh, states[-1][0])
-        np.testing.assert_allclose(output_bh, outputs_bth[:, t], atol=1e-5)
+        close(output_bh, outputs_bth[:, t])
     for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(last), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        close(a, b)
 
 
 def test_a_bidirectional_stack_reads_both_directions_in_every_layer():
@@ -340,8 +341,8 @@ def test_a_bidirectional_stack_reads_both_directions_in_every_layer():
     for layer, found in zip(stack.layers, last, strict=True):
         assert isinstance(layer, Bidirectional)
         below_bti, state = layer(below_bti, MASK_BT)
-        np.testing.assert_allclose(state[0], found[0], atol=1e-6)
-    np.testing.assert_allclose(outputs_bth, below_bti, atol=1e-6)
+        close(state[0], found[0], 2e-6)
+    close(outputs_bth, below_bti, 2e-6)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -354,9 +355,9 @@ def test_a_residual_stack_adds_the_input_of_each_layer_but_the_first(bidirection
         above_bth, state = layer(sum_bth, MASK_BT)
         sum_bth += above_bth
         states.append(state)
-    np.testing.assert_allclose(outputs_bth, sum_bth, atol=1e-6)
+    close(outputs_bth, sum_bth, 2e-6)
     for a, b in zip(tf.nest.flatten(last), tf.nest.flatten(states), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        close(a, b, 2e-6)
 
 
 @LONG
@@ -367,7 +368,7 @@ def test_step_by_step_equals_the_sequence_in_a_residual_stack(name):
     assert np.abs(outputs_bth - plain(inputs_bti, np.ones_like(MASK_BT), states)[0]).max() > 0.1
     for t in range(max(LENGTHS)):
         output_bh, states = stack.step(tf.constant(inputs_bti[:, t]), states)
-        np.testing.assert_allclose(output_bh, outputs_bth[:, t], atol=1e-5)
+        close(output_bh, outputs_bth[:, t])
 
 
 def test_dropout_of_a_residual_stack_leaves_what_is_added():
@@ -376,7 +377,7 @@ def test_dropout_of_a_residual_stack_leaves_what_is_added():
         weight.assign(tf.zeros_like(weight))
     # The second layer gives 0 whatever it reads, so the output is the first's, undropped.
     outputs_bth, _ = stack(_inputs(), MASK_BT, training=True)
-    np.testing.assert_allclose(outputs_bth, stack.layers[0](_inputs(), MASK_BT)[0], atol=1e-6)
+    close(outputs_bth, stack.layers[0](_inputs(), MASK_BT)[0], 2e-6)
 
 
 def test_layers_and_directions_start_from_different_weights():
@@ -407,10 +408,10 @@ def test_recurrent_dropout_drops_the_same_units_at_every_step():
     assert len({tuple(row) for row in dropped_bh}) > 1, "all sentences drop the same units"
     for t in range(1, max(LENGTHS)):
         expected_bh = np.tanh(bias + np.where(dropped_bh, 0, 2) * outputs_bth[:, t - 1])
-        np.testing.assert_allclose(outputs_bth[:, t], expected_bh, atol=1e-6)
+        close(outputs_bth[:, t], expected_bh, 2e-6)
 
     inference_bth = layer(inputs_bti, mask_bt)[0].numpy()
-    np.testing.assert_allclose(inference_bth[:, 1], np.tanh(bias + inference_bth[:, 0]), atol=1e-6)
+    close(inference_bth[:, 1], np.tanh(bias + inference_bth[:, 0]), 2e-6)
     again_bth = layer(inputs_bti, mask_bt, training=True)[0].numpy()
     assert np.abs(again_bth - outputs_bth).max() > 0.01, "the draw never changes"
 
@@ -432,8 +433,8 @@ def test_steps_with_drawn_dropout_equal_the_sequence_in_training(name):
     states, drops = [layer.cell.zero_state(batch) for layer in stepped.layers], stepped.draw(batch, steps)
     for t in range(steps):
         output_bh, states = stepped.step(inputs_bti[:, t], states, drops.at(t))
-        np.testing.assert_allclose(output_bh, outputs_bth[:, t], atol=1e-5)
+        close(output_bh, outputs_bth[:, t])
     for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(last), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        close(a, b)
     plain_bh, _ = stepped.step(inputs_bti[:, 0], [layer.cell.zero_state(batch) for layer in stepped.layers])
     assert np.abs(plain_bh - outputs_bth[:, 0]).max() > 1e-2

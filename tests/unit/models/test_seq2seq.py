@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from tests.runs import SOME_CELLS
 from tests.unit.models.test_cells import FIRST_BIAS, randomise
 from wordseq.batches.batching import mask, pad
@@ -94,7 +95,7 @@ def assert_steps_equal_one_pass(model):
     for t in range(tgt_ids_bt.shape[1]):
         logits_bkv, states = model.decoder_step(tgt_ids_bt[:, t : t + 1], memory, states)
         real_b = mask(tgt_ids_bt[:, t]).numpy()
-        np.testing.assert_allclose(logits_bkv[:, 0].numpy()[real_b], forced_btv[:, t][real_b], atol=1e-5)
+        close(logits_bkv[:, 0].numpy()[real_b], forced_btv[:, t][real_b])
     other_btv = model((_ids([[6], [4, 4, 7], [5, 9]]), tgt_ids_bt)).numpy()
     assert np.abs(other_btv - forced_btv)[:, 0].max() > 1e-3, "the source has no say"
 
@@ -129,9 +130,9 @@ def assert_hypotheses_apart(model):
         logits_bkv, states = model.decoder_step(ids, memory, states)
         for k in range(3):
             logits_b1v, apart[k] = model.decoder_step(ids[:, k : k + 1], memory, apart[k])
-            np.testing.assert_allclose(logits_bkv[:, k], logits_b1v[:, 0], atol=1e-5)
+            close(logits_bkv[:, k], logits_b1v[:, 0])
             for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(apart[k]), strict=True):
-                np.testing.assert_allclose(a[:, k], b[:, 0], atol=1e-5)
+                close(a[:, k], b[:, 0])
 
 
 # Padding
@@ -156,11 +157,11 @@ def assert_batch_equals_sentences(model):
     summed = {path: np.zeros_like(gradient) for path, gradient in together.items()}
     for b, (src, tgt) in enumerate(zip(SRC[:2], TGT[:2], strict=True)):
         alone = _ids([src]), _ids([tgt], bos=True)
-        np.testing.assert_allclose(together_btv[b, : len(tgt) + 2], model(alone)[0], atol=1e-5)
+        close(together_btv[b, : len(tgt) + 2], model(alone)[0])
         for path, gradient in _gradients(model, *alone).items():
             summed[path] += gradient
     for path, gradient in together.items():
-        np.testing.assert_allclose(gradient, summed[path], atol=1e-5 * max(1, np.abs(gradient).max()), err_msg=path)
+        close(gradient, summed[path], err_msg=path)
 
 
 @pytest.mark.parametrize("cell", SOME_CELLS)
@@ -192,7 +193,7 @@ def test_attention_looks_at_real_positions_only(attention):
     model = make_model(attention=attention)
     memory, states = model.encode(_ids(SRC))
     _, weights_bts = model.decode(_ids(TGT, bos=True), memory, states)
-    np.testing.assert_allclose(np.sum(weights_bts, -1), 1, atol=1e-6)
+    close(np.sum(weights_bts, -1), 1, 2e-6)
     for weights_ts, src in zip(weights_bts.numpy(), SRC, strict=True):
         assert (weights_ts[:, : len(src) + 1] > 0).all()
         np.testing.assert_array_equal(weights_ts[:, len(src) + 1 :], 0)
@@ -247,7 +248,7 @@ def test_recurrent_kernels_start_orthogonal_and_forget_gates_open(cell):
     kernels = [v.numpy() for v in model.trainable_variables if v.name == "recurrent_kernel"]
     assert len(kernels) == (2 * 2 + 2 if CELLS[cell].recurrent else 0)
     for kernel in kernels:
-        np.testing.assert_allclose(kernel @ kernel.T, np.eye(len(kernel)), atol=1e-5)
+        close(kernel @ kernel.T, np.eye(len(kernel)))
     for variable in model.trainable_variables:
         if variable.name == "bias":
             expected = np.zeros(variable.shape)
@@ -271,7 +272,7 @@ def test_tied_embeddings_share_one_matrix():
     assert apart.count_params() - tied.count_params() == 8 * TGT_SIZE
     hidden_nh = tf.constant(np.random.default_rng(0).normal(size=(2, 8)), tf.float32)
     matrix = tied.tgt_embed.embeddings.numpy()
-    np.testing.assert_allclose(tied.logits(hidden_nh), hidden_nh.numpy() @ matrix.T, atol=1e-5)
+    close(tied.logits(hidden_nh), hidden_nh.numpy() @ matrix.T)
     # Steps and gradients go through the same matrix.
     ids = _ids(SRC), _ids(TGT, bos=True)
     (gradient,) = (g for path, g in _gradients(tied, *ids).items() if "tgt_embed" in path)
@@ -279,7 +280,7 @@ def test_tied_embeddings_share_one_matrix():
     memory, states = tied.encode(ids[0])
     states = tf.nest.map_structure(lambda part: part[:, None], states)
     logits_bkv, _ = tied.decoder_step(ids[1][:, :1], memory, states)
-    np.testing.assert_allclose(logits_bkv[:, 0], tied(ids)[:, 0], atol=1e-5)
+    close(logits_bkv[:, 0], tied(ids)[:, 0])
 
 
 # Shapes of models
@@ -304,7 +305,7 @@ def test_encoder_and_decoder_of_different_depth(cell, encoder_layers, decoder_la
             if bridge == "dense":
                 kernel, bias = (v.numpy() for v in model.bridge.trainable_variables[2 * (k * len(top) + n) :][:2])
                 expected = np.tanh(expected @ kernel + bias)
-            np.testing.assert_allclose(part, expected, atol=1e-6)
+            close(part, expected, 2e-6)
     assert np.isfinite(model((src_ids_bs, _ids(TGT, bos=True)))).all()
 
 
@@ -346,7 +347,7 @@ def test_input_feeding_compiled_equals_eager():
         return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
 
     for gradient, (path, expected) in zip(compiled(*ids), _gradients(model, *ids).items(), strict=True):
-        np.testing.assert_allclose(gradient, expected, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=path)
+        close(gradient, expected, err_msg=path)
 
 
 def test_one_direction_does_not_see_what_comes_later_and_both_do():
@@ -367,7 +368,7 @@ def test_dropout_with_input_feeding_is_for_training_only():
     np.testing.assert_array_equal(model(ids), plain(ids))
     first, second = (model(ids, training=True).numpy() for _ in range(2))
     assert np.abs(first - second).max() > 1e-2, "the draw never changes"
-    np.testing.assert_allclose(plain(ids, training=True), plain(ids), atol=1e-5)
+    close(plain(ids, training=True), plain(ids))
 
 
 def test_dropout_is_for_training_only():
@@ -379,7 +380,7 @@ def test_dropout_is_for_training_only():
     for other in (first, second):
         assert np.abs(other - plain(ids).numpy()).max() > 1e-2
     assert np.abs(first - second).max() > 1e-2, "the draw never changes"
-    np.testing.assert_allclose(plain(ids, training=True), plain(ids), atol=1e-5)
+    close(plain(ids, training=True), plain(ids))
 
 
 def test_recurrent_dropout_is_for_training_only():

@@ -59,7 +59,7 @@ def test_a_pipe_or_device_is_written_to_not_replaced(tmp_path):
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
     write_atomically(pipe, b"content")
-    reader.join(20)
+    reader.join(60)
     assert got == [b"content"]
     assert pipe.is_fifo()
 

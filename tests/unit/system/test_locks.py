@@ -56,7 +56,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     with pytest.raises(UserError, match=f"process {number} is training into it"), locked(tmp_path):
         pass
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.wait(60)
     process.stdout.close()
     process.stdin.close()
     assert (tmp_path / LOCK_FILE).is_file()
@@ -79,7 +79,7 @@ def test_never_two_at_a_time_however_often_the_folder_comes_and_goes(tmp_path):
     """
     code = "\n".join(line[4:] for line in code.splitlines())
     processes = [python(code, tmp_path / "run", tmp_path / "inside") for _ in range(3)]
-    found = [process.communicate(timeout=120)[0] for process in processes]
+    found = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert all(int(number) > 0 for number in found)
 

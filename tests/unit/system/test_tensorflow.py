@@ -35,7 +35,7 @@ def python(tmp_path):
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "KERAS_"))}
         env = {**kept, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
         words = [sys.executable, "-c", textwrap.dedent(program)]
-        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     return run
 

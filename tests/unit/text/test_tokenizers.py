@@ -156,8 +156,8 @@ def test_long_lines_take_linear_time(part):
     start = time.perf_counter()
     tokens = WordTokenizer().tokenize(text)
     assert WordTokenizer().detokenize(tokens) == text
-    # 0.4 s is usual for the slowest; quadratic time would be minutes.
-    assert time.perf_counter() - start < 10
+    # 0.4 s is usual for the slowest; quadratic time would be many minutes.
+    assert time.perf_counter() - start < 60
 
 
 # SentencePiece

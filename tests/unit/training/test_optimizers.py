@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from wordseq.config.schema import TrainConfig
 from wordseq.training.optimizers import OPTIMIZERS, Updater, _groups, learning_rate
 
@@ -76,7 +77,7 @@ def test_clipping(clip_norm, share):
     # Plain descent with a step of 1 moves by the gradient itself.
     for variable, start, gradient in zip(variables, START, GRADIENTS, strict=True):
         moved = np.float32(start) - variable.numpy()
-        np.testing.assert_allclose(moved, share * np.float32(gradient), atol=1e-6)
+        close(moved, share * np.float32(gradient), 2e-6)
 
 
 @pytest.mark.parametrize("clip_norm", [1.0, 0.0])
@@ -119,7 +120,7 @@ def test_adam_equals_numpy():
             corrected = mean / (1 - 0.9**step), square / (1 - 0.999**step)
             values[k] -= 0.01 * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
         for variable, value in zip(variables, values, strict=True):
-            np.testing.assert_allclose(variable, value, rtol=1e-5)
+            close(variable, value)
 
 
 def test_shares_of_a_batch_are_added_and_divided_by_their_count():
@@ -130,7 +131,7 @@ def test_shares_of_a_batch_are_added_and_divided_by_their_count():
         shares = [_gradients(scale) for scale in (4.0, -1.0, 2.0)]
         assert float(parted.apply(shares, 5.0)) == pytest.approx(float(norm))
     for a, b in zip(variables, parted_variables, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
+        close(a, b, 2e-6)
 
 
 def test_rows_of_an_embedding_equal_the_whole_matrix():
@@ -147,7 +148,7 @@ def test_rows_of_an_embedding_equal_the_whole_matrix():
     norm = rows.apply([part(slice(0, 2)), part(slice(2, 3))])
     assert float(norm) == pytest.approx(float(whole.apply([[tf.constant(matrix), 2 * second]])))
     for a, b in zip(variables, whole_variables, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
+        close(a, b, 2e-6)
 
 
 def test_groups_hold_every_weight_once_and_are_about_as_large():
@@ -163,7 +164,7 @@ def test_adamw_decays_the_weights_beside_the_gradient():
     updater, variables = _updater(optimizer="adamw", learning_rate=0.1, weight_decay=0.5, clip_norm=0)
     updater.apply([_gradients(0.0)])
     for variable, start in zip(variables, START, strict=True):
-        np.testing.assert_allclose(variable, np.float32(start) * (1 - 0.1 * 0.5), rtol=1e-5)
+        close(variable, np.float32(start) * (1 - 0.1 * 0.5))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from tests.runs import entries
 from tests.unit.models.test_seq2seq import SRC, TGT, make_model
 from tests.unit.training.test_loop import SRC as MANY_SRC
@@ -133,7 +134,7 @@ def test_loss_and_gradients_are_those_of_feeding_one_by_one(settings, share):
     assert float(nats) == pytest.approx(expected, rel=1e-5)
     dense = map(tf.convert_to_tensor, found)
     for variable, ours, theirs in zip(model.trainable_variables, dense, gradients, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1, np.abs(theirs).max()), err_msg=variable.path)
+        close(ours, theirs, err_msg=variable.path)
 
 
 @pytest.mark.slow
@@ -143,9 +144,9 @@ def test_all_gold_by_the_slow_path_equals_the_fast_path(settings):
     for step in range(2):
         expected = fast.update(SRC_IDS, TGT_IDS)
         found = slow.update_fed(SRC_IDS, TGT_IDS, tf.constant(1.0), tf.constant([1, step]))
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        close(found, expected, 2e-6)
     for a, b in zip(fast.weights, slow.weights, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6, err_msg=a.path)
+        close(a.numpy(), b.numpy(), 2e-6, err_msg=a.path)
 
 
 # In training

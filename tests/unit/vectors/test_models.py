@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from wordseq.vectors import AttentionSeq2Seq, Seq2Seq, SimpleSeq2Seq
 from wordseq.vectors.layers import AttentionDecoder, FeedbackDecoder, LSTMStack, RealPositions
 
@@ -195,7 +196,7 @@ def test_simple_model_equals_a_stack_of_keras_layers(depth):
         stock.add(layers.LSTM(HIDDEN, return_sequences=True))
     stock.add(layers.Dense(OUTPUT))
     stock.set_weights(model.get_weights())
-    np.testing.assert_allclose(_run(model, X_BSI), _run(stock, X_BSI), atol=1e-5)
+    close(_run(model, X_BSI), _run(stock, X_BSI))
 
 
 @pytest.mark.parametrize("depth", [1, 2, (1, 3), (3, 2)])
@@ -203,7 +204,7 @@ def test_simple_model_equals_a_stack_of_keras_layers(depth):
 def test_full_model_equals_the_numpy_reference(depth, broadcast, inner, peek):
     arguments = {"depth": depth, "broadcast_state": broadcast, "inner_broadcast_state": inner, "peek": peek}
     model = _make(Seq2Seq, **arguments)
-    np.testing.assert_allclose(_run(model, X_BSI), _expected_seq2seq(model, X_BSI, **arguments), atol=1e-4)
+    close(_run(model, X_BSI), _expected_seq2seq(model, X_BSI, **arguments))
 
 
 @pytest.mark.parametrize("depth", [1, (2, 3)])
@@ -211,8 +212,8 @@ def test_full_model_equals_the_numpy_reference(depth, broadcast, inner, peek):
 def test_attention_model_equals_the_numpy_reference(depth, bidirectional):
     model = _make(AttentionSeq2Seq, depth=depth, bidirectional=bidirectional)
     outputs, weights = _expected_attention(model, X_BSI)
-    np.testing.assert_allclose(_run(model, X_BSI), outputs, atol=1e-4)
-    np.testing.assert_allclose(np.array(model.with_attention()(X_BSI)[1]), weights, atol=1e-5)
+    close(_run(model, X_BSI), outputs)
+    close(np.array(model.with_attention()(X_BSI)[1]), weights)
 
 
 @pytest.mark.parametrize("switch", ["broadcast_state", "inner_broadcast_state"])
@@ -242,7 +243,7 @@ def test_unrolled_equals_looped_and_so_does_the_gradient(kind):
             loss = tf.reduce_sum((outputs - Y_BTO) ** 2)
         found.append([outputs, *tape.gradient(loss, model.trainable_variables)])
     for looped, unrolled in zip(*found, strict=True):
-        np.testing.assert_allclose(looped, unrolled, rtol=1e-3, atol=1e-4)
+        close(looped, unrolled)
 
 
 @pytest.mark.parametrize("kind", [Seq2Seq, AttentionSeq2Seq])
@@ -257,13 +258,13 @@ def test_one_step_of_output(kind):
 def test_forced_with_its_own_output_a_model_gives_it_again(kind, arguments):
     free, forced = _make(kind, **arguments), _make(kind, teacher_force=True, **arguments)
     own_bto = _run(free, X_BSI)
-    np.testing.assert_allclose(_run(forced, X_BSI, own_bto, training=True), own_bto, atol=1e-5)
+    close(_run(forced, X_BSI, own_bto, training=True), own_bto)
 
 
 @pytest.mark.parametrize("kind", [Seq2Seq, AttentionSeq2Seq])
 def test_right_outputs_are_fed_in_training_alone_and_never_the_one_to_predict(kind):
     model = _make(kind, teacher_force=True)
-    np.testing.assert_allclose(_run(model, X_BSI, Y_BTO), _run(_make(kind), X_BSI), atol=1e-5)
+    close(_run(model, X_BSI, Y_BTO), _run(_make(kind), X_BSI))
     changed_bto = Y_BTO.copy()
     changed_bto[:, 2] += 5
     difference = np.abs(_run(model, X_BSI, Y_BTO, training=True) - _run(model, X_BSI, changed_bto, training=True)).max(
@@ -276,7 +277,7 @@ def test_right_outputs_are_fed_in_training_alone_and_never_the_one_to_predict(ki
 def test_forced_model_equals_the_numpy_reference():
     model = _make(Seq2Seq, teacher_force=True, depth=2)
     found = _run(model, X_BSI, Y_BTO, training=True)
-    np.testing.assert_allclose(found, _expected_seq2seq(model, X_BSI, truth_bto=Y_BTO), atol=1e-4)
+    close(found, _expected_seq2seq(model, X_BSI, truth_bto=Y_BTO))
 
 
 # --- state over batches ----------------------------------------------------------------------------------------------
@@ -290,10 +291,10 @@ def test_two_halves_read_in_turn_equal_the_whole(kind, arguments):
     stateful, whole = _make(kind, stateful=True, batch_size=BATCH, **arguments), _make(kind, **arguments)
     halves = X_BSI[:, : SOURCE // 2], X_BSI[:, SOURCE // 2 :]
     first = _run(stateful, halves[0])
-    np.testing.assert_allclose(_run(stateful, halves[1]), _run(whole, X_BSI), atol=1e-5)
+    close(_run(stateful, halves[1]), _run(whole, X_BSI))
     assert np.abs(_run(stateful, halves[0]) - first).max() > 1e-3
     stateful.reset_states()
-    np.testing.assert_allclose(_run(stateful, halves[0]), first, atol=1e-6)
+    close(_run(stateful, halves[0]), first, 2e-6)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -302,7 +303,7 @@ def test_stateful_attention_remembers_in_the_forward_direction(bidirectional):
     halves = X_BSI[:, : SOURCE // 2], X_BSI[:, SOURCE // 2 :]
     model(halves[0])
     memory = np.array(model.encoder(halves[1]))
-    np.testing.assert_allclose(memory, _read(model.encoder.cell, X_BSI)[0][:, SOURCE // 2 :], atol=1e-5)
+    close(memory, _read(model.encoder.cell, X_BSI)[0][:, SOURCE // 2 :])
     model.reset_states()
     once = _run(model, halves[0])
     model.reset_states()
@@ -324,7 +325,7 @@ def test_padding_changes_nothing(kind):
     masked = keras.Sequential([keras.Input((None, INPUT)), keras.layers.Masking(9.0), model])
     found = _run(masked, _padded(lengths))
     for b, length in enumerate(lengths):
-        np.testing.assert_allclose(found[b], _run(model, X_BSI[b : b + 1, :length])[0], atol=1e-5)
+        close(found[b], _run(model, X_BSI[b : b + 1, :length])[0])
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -334,7 +335,7 @@ def test_attention_weights_sum_to_one_over_real_positions(bidirectional):
     outputs, weights_bts = model.with_attention()(_padded(lengths), mask=np.arange(SOURCE) < lengths[:, None])
     assert weights_bts.shape == (BATCH, TARGET, SOURCE)
     for b, length in enumerate(lengths):
-        np.testing.assert_allclose(np.sum(weights_bts[b, :, :length], -1), 1, atol=1e-5)
+        close(np.sum(weights_bts[b, :, :length], -1), 1)
         np.testing.assert_array_equal(weights_bts[b, :, length:], 0)
     assert outputs.shape == (BATCH, TARGET, OUTPUT)
 
@@ -345,7 +346,7 @@ def test_attention_weights_sum_to_one_over_real_positions(bidirectional):
 @pytest.mark.parametrize("kind", MODELS)
 def test_dropout_is_between_layers_and_in_training_alone(kind):
     plain, dropping = _make(kind, depth=2), _make(kind, depth=2, dropout=0.5)
-    np.testing.assert_allclose(_run(dropping, X_BSI), _run(plain, X_BSI), atol=1e-6)
+    close(_run(dropping, X_BSI), _run(plain, X_BSI), 2e-6)
     assert np.abs(_run(dropping, X_BSI, training=True) - _run(plain, X_BSI)).max() > 1e-2
     cell = LSTMStack(HIDDEN, depth=2, dropout=0.5)
     vectors, states = _draw(64, INPUT), [np.zeros((64, HIDDEN), "float32")] * 4
@@ -432,7 +433,7 @@ def test_compiled_by_xla_training_is_the_same(kind, unroll):
         model.fit([X_BSI, Y_BTO] if kind is Seq2Seq else X_BSI, Y_BTO, verbose=0)
         found.append(model.get_weights())
     for plain, compiled in zip(*found, strict=True):
-        np.testing.assert_allclose(plain, compiled, atol=1e-5)
+        close(plain, compiled)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
