@@ -30,7 +30,7 @@ VARY ?=
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
-.PHONY: help train eval compare data bench test test-slow test-long check format constraints clean
+.PHONY: help train eval compare data bench test test-isa test-slow test-long check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ bench: $(READY) ## speed of training and decoding, against stock Keras and PyTor
 
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-isa: $(READY) ## tests of what is computed, as a processor without AVX-512 computes it
+	@XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" \
+	    tests/unit/models tests/unit/training tests/unit/decoding tests/unit/vectors
 
 test-slow: $(READY) ## whole trainings: the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system tests/integration -m "slow and not long"

@@ -10,10 +10,14 @@ from tests.runs import TinyRun, train_tiny
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
 
-import_tensorflow()
-
 settings.register_profile("wordseq", deadline=None)
 settings.load_profile("wordseq")
+
+
+def pytest_configure(config):
+    # With -n, the process that deals out the tests runs none.
+    if config.getoption("dist", "no") == "no":
+        import_tensorflow()
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ class Translator:
         self.model, self.src, self.tgt, self.config = model, src, tgt, config
         self.tgt_per_src = tgt_per_src
         self.scorer = Scorer(model)
-        self._searches: dict[tuple[Any, ...], Any] = {}
+        self._searches: dict[Any, Any] = {}
         self._compiling = threading.Lock()
 
     @classmethod
@@ -235,7 +235,8 @@ class Translator:
     def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, number: int) -> Found:
         ids_bs = pad(batch)
         limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
-        key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.astuple(sampling)
+        # The seed is an argument of the search: another one compiles nothing.
+        key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.replace(sampling, seed=0)
         with self._compiling:
             if key not in self._searches:
                 self._searches[key] = self._compile(decode, sampling)

@@ -181,6 +181,7 @@ class AttentionDecoder(_Decoder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.supports_masking = True
         self.query = keras.layers.Dense(self.hidden_dim, use_bias=False, name="query")
         self.keys = keras.layers.Dense(self.hidden_dim, name="keys")
 
@@ -215,6 +216,9 @@ class AttentionDecoder(_Decoder):
         first_bo = tf.zeros([tf.shape(memory_bsh)[0], self.output_dim], memory_bsh.dtype)
         outputs_bto, weights_bts = self._decode(first_bo, self._zero_states(memory_bsh), look, truth_bto, training)
         return outputs_bto, weights_bts
+
+    def compute_mask(self, *_: Any, **__: Any) -> None:
+        """All outputs are real, whatever was padded in the source."""
 
 
 @register

@@ -3,8 +3,9 @@ import pytest
 import tensorflow as tf
 
 from tests.closeness import close
+from tests.eager import eagerly
 from tests.runs import FAST_CELLS
-from tests.unit.models.test_seq2seq import SRC, SRC_SIZE, TGT, make_model
+from tests.unit.models.test_seq2seq import SRC, SRC_SIZE, TGT, fixed_model, make_model
 from wordseq.batches.batching import pad
 from wordseq.batches.id_store import IdStore
 from wordseq.decoding.forced import Scorer
@@ -19,13 +20,12 @@ LIMITS = [2, 5, 3, 6, 4, 1]
 
 @pytest.fixture
 def eager():
-    """Runs compiled functions as they stand: tracing costs more than these tests."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 def _search(model, beam_size: int):
+    """With a beam of this size; greedily for 0."""
     memory, states = model.encode(tf.constant(pad(SOURCES)))
     states = tf.nest.map_structure(lambda part: part[:, None], states)
 
@@ -33,7 +33,7 @@ def _search(model, beam_size: int):
         logits_bkv, state = model.decoder_step(last_ids_bk, memory, state)
         return tf.nn.log_softmax(logits_bkv), state
 
-    if beam_size == 1:
+    if beam_size == 0:
         return decode_one(step, states, tf.constant(LIMITS), memory=memory)
     return beam_search(step, states, tf.constant(LIMITS), beam_size, memory=memory)
 
@@ -51,16 +51,23 @@ CELLS_AND_ATTENTIONS = [
 
 
 @pytest.mark.parametrize(("cell", "attention"), [*CELLS_AND_ATTENTIONS, ("gru", "none")])
-@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("beam_size", [0, 3])
 def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_size):
-    model = make_model(cell=cell, attention=attention, decoder_layers=2)
+    model = fixed_model(cell=cell, attention=attention, decoder_layers=2)
     found = _search(model, beam_size)
-    for k in range(beam_size):
+    for k in range(beam_size or 1):
         rows = [b for b in range(len(SOURCES)) if np.isfinite(found.scores_bk[b, k])]
         src = IdStore.of([SOURCES[b] for b in rows])
         tgt = IdStore.of([_words(found.ids_bkt[b, k]) for b in rows])
         nats = Scorer(model).nats(src, tgt)
         close(nats, -found.log_probs_bk.numpy()[rows, k])
+
+
+def test_a_beam_of_one_is_greedy(eager):
+    model = fixed_model(cell="gru", attention="none", decoder_layers=2)
+    greedy, beam = _search(model, 0), _search(model, 1)
+    np.testing.assert_array_equal(beam.ids_bkt, greedy.ids_bkt)
+    close(beam.log_probs_bk, greedy.log_probs_bk)
 
 
 def test_a_batch_costs_what_its_pairs_cost_one_at_a_time():
@@ -91,7 +98,7 @@ def test_an_empty_target_costs_its_end(eager):
 
 @pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
 def test_alignments_have_a_row_a_target_token_and_a_column_a_source_token(eager, attention):
-    scorer = Scorer(make_model(attention=attention))
+    scorer = Scorer(fixed_model(attention=attention))
     src, tgt = IdStore.of(SRC), IdStore.of(TGT)
     together = scorer.alignments(src, tgt)
     for row, weights_ts in enumerate(together):

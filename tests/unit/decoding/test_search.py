@@ -122,7 +122,7 @@ def _beam(tree: Tree, limits, size: int, alpha: float = 1.0) -> Found:
 # Greedy
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_greedy_takes_the_most_probable_token_until_the_end(seed, limits):
     tree = Tree.draw(seed, 4, len(limits))
@@ -159,7 +159,7 @@ def test_padding_and_start_are_never_chosen():
 # Beam
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from([0.0, 1.0]))
 def test_a_beam_of_one_is_greedy(seed, limits, alpha):
     tree = Tree.draw(seed, 4, len(limits))
@@ -235,7 +235,7 @@ def test_a_beam_as_wide_as_the_tree_finds_every_sentence(limit, alpha):
         assert np.isneginf(found.log_probs_bk[0, len(best) :]).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=16)
 @given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 5), st.sampled_from([0.0, 0.6, 1.0]))
 def test_beam_search_equals_plain_python(seed, limits, size, alpha):
     tree = Tree.draw(seed, 4, len(limits), sharpness=1.0)
@@ -247,7 +247,7 @@ def test_beam_search_equals_plain_python(seed, limits, size, alpha):
         close(found.scores_bk[b][real], [score for score, _ in expected])
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(SEEDS, st.lists(st.integers(1, 4), min_size=2, max_size=3), st.integers(2, 5))
 def test_found_hypotheses_are_whole_sorted_and_distinct(seed, limits, size):
     tree = Tree.draw(seed, 4, len(limits))
@@ -266,7 +266,7 @@ def test_found_hypotheses_are_whole_sorted_and_distinct(seed, limits, size):
             assert scores_k[k] == pytest.approx(tree.total(b, tokens) / ((5 + len(tokens)) / 6), rel=1e-5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(SEEDS, st.lists(st.integers(1, 4), min_size=2, max_size=4), st.integers(1, 4), st.randoms())
 def test_a_sentence_alone_or_with_others_in_any_order_gives_the_same(seed, limits, size, random):
     tree = Tree.draw(seed, 4, len(limits))
@@ -280,7 +280,7 @@ def test_a_sentence_alone_or_with_others_in_any_order_gives_the_same(seed, limit
         for one, all_, other in zip(alone, together, again, strict=True):
             row = order.index(b)
             close(one.scores_bk[0], all_.scores_bk[b], 2e-6)
-            np.testing.assert_array_equal(all_.scores_bk[b], other.scores_bk[row])
+            close(other.scores_bk[row], all_.scores_bk[b], 2e-6)
             for k in range(one.ids_bkt.shape[1]):
                 if np.isfinite(one.scores_bk[0, k]):
                     assert _tokens(one.ids_bkt[0, k]) == _tokens(all_.ids_bkt[b, k]) == _tokens(other.ids_bkt[row, k])
@@ -351,8 +351,8 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p, kept):
     assert_near(_first_tokens(top_p=top_p), _of_the_most_probable(kept))
 
 
-@settings(max_examples=10)
-@given(SEEDS, st.sampled_from([{"temperature": 1e-4}, {"top_k": 1}, {"top_p": 1e-6}]))
+@settings(max_examples=5)
+@given(SEEDS, st.sampled_from([{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}]))
 def test_sampling_without_freedom_is_greedy(seed, sampling):
     tree = Tree.draw(seed, 4, 3)
     greedy, drawn = _greedy(tree, [4] * 3), _greedy(tree, [4] * 3, make_sampler(tf.constant([seed, 0]), **sampling))

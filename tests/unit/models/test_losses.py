@@ -14,7 +14,7 @@ KERNEL = RNG.normal(size=(UNITS, SIZE)).astype(np.float32)
 BIAS = RNG.normal(size=SIZE).astype(np.float32)
 TARGETS = RNG.integers(0, SIZE, TOKENS).astype(np.int32)
 LOGITS = np.float64(HIDDEN) @ KERNEL + BIAS
-SHARES = pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+SHARES = pytest.mark.parametrize("share", [0.0, 0.1])
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def _loss(share: float = 0.0, repeat: int = 1, **settings):
     )
 
 
-@pytest.mark.parametrize("size", [2, 9, 1000])
+@pytest.mark.parametrize("size", [2, 1000])
 def test_uniform_logits_cost_ln_v_a_token(size):
     targets_n = tf.constant([0, 1, 1, 0, size - 1])
     close(token_nats(tf.fill([5, size], 3.0), targets_n), [math.log(size)] * 5, 2e-6)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tests.closeness import close
 from tests.reference.cells import REFERENCES, STATE_PARTS, run
-from tests.runs import SOME_CELLS
+from tests.runs import FAST_CELLS, SOME_CELLS
 from tests.unit.models.test_cells import randomise, weights_of
 from wordseq.models.cells import CELLS, make_cell
 from wordseq.models.rnn import Bidirectional, Recurrence, Scan, Stack
@@ -18,6 +18,9 @@ KERAS = {
     "lstm": lambda **s: keras.layers.LSTM(UNITS, **s),
     "rnn": lambda **s: keras.layers.SimpleRNN(UNITS, **s),
 }
+CELLS_AND_WAYS = pytest.mark.parametrize(
+    ("name", "reverse"), [*((name, False) for name in CELLS), *((name, True) for name in FAST_CELLS)]
+)
 BOTH_WAYS = pytest.mark.parametrize("reverse", [False, True], ids=["ahead", "back"])
 EVERY_CELL = pytest.mark.parametrize("name", CELLS)
 LONG = pytest.mark.parametrize("name", SOME_CELLS)
@@ -61,8 +64,7 @@ def _relative_error(got, expected) -> float:
 # One direction
 
 
-@EVERY_CELL
-@BOTH_WAYS
+@CELLS_AND_WAYS
 def test_sequence_equals_the_reference(name, reverse):
     layer = _built(Recurrence(name, UNITS, reverse=reverse))
     inputs_bti, state = _inputs(), _state(name)
@@ -75,8 +77,7 @@ def test_sequence_equals_the_reference(name, reverse):
 
 
 @KERAS_CELLS
-@BOTH_WAYS
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize(("reverse", "training"), [(False, True), (True, False)], ids=["training", "back"])
 def test_outputs_states_and_gradients_equal_the_keras_layer(name, reverse, training):
     ours = _built(Recurrence(name, UNITS, reverse=reverse))
     theirs = KERAS[name](return_sequences=True, return_state=True, go_backwards=reverse)
@@ -231,8 +232,7 @@ def test_gradient_of_scan_equals_numerical_differences(name, dropped):
 # Padding
 
 
-@EVERY_CELL
-@BOTH_WAYS
+@CELLS_AND_WAYS
 def test_a_batch_gives_what_its_sentences_give_one_at_a_time(name, reverse):
     layer = _built(Recurrence(name, UNITS, reverse=reverse))
     inputs_bti, state = tf.constant(_inputs()), _state(name)
@@ -423,7 +423,7 @@ def test_a_stack_drops_between_layers_only():
         assert (np.abs(plain - trained).max() > 0.01) == drops
 
 
-@EVERY_CELL
+@LONG
 def test_steps_with_drawn_dropout_equal_the_sequence_in_training(name):
     settings = {"dropout": 0.5, "recurrent_dropout": 0.5, "residual": True, "seed": 3}
     whole, stepped = (_built(Stack(name, UNITS, 2, **settings)) for _ in range(2))

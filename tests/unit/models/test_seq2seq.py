@@ -1,5 +1,8 @@
 import dataclasses
+import functools
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.closeness import close
-from tests.runs import SOME_CELLS
+from tests.runs import FAST_CELLS, SOME_CELLS
 from tests.unit.models.test_cells import FIRST_BIAS, randomise
 from wordseq.batches.batching import mask, pad
 from wordseq.config.schema import ModelConfig
@@ -26,11 +29,30 @@ WIRINGS = [pair for pair in itertools.product(ATTENTIONS, BRIDGES) if pair != ("
 """Attention and bridge; without either, the decoder would see nothing of the source, and the settings forbid it."""
 
 
+def in_turn(cases: Sequence[Any]) -> list[Any]:
+    """Every cell with every case: each case with one of the fast cells, in turn; the other pairs are slow."""
+    width = len(BRIDGES)  # So that each attention and each bridge of WIRINGS meets each of the fast cells.
+    return [
+        pytest.param(cell, *case, marks=[pytest.mark.slow] * (cell != FAST_CELLS[(n + n // width) % len(FAST_CELLS)]))
+        for n, case in enumerate(cases)
+        for cell in CELLS
+    ]
+
+
+EACH_ATTENTION = pytest.mark.parametrize(("cell", "attention"), in_turn([(name,) for name in ATTENTIONS]))
+
+
 def make_model(seed: int = 1, **settings) -> Seq2Seq:
     """A small model with random weights, biases too."""
     model = Seq2Seq(dataclasses.replace(SMALL, **settings), SRC_SIZE, TGT_SIZE, seed=seed)
     randomise(model, seed)
     return model
+
+
+@functools.cache
+def fixed_model(**settings) -> Seq2Seq:
+    """`make_model` once for all tests; no test may change it."""
+    return make_model(**settings)
 
 
 def _ids(sequences, **settings) -> tf.Tensor:
@@ -71,18 +93,17 @@ GIVEN = [
 """Decoders that are given more than the last token."""
 
 
-@pytest.mark.parametrize("cell", SOME_CELLS)
-@pytest.mark.parametrize(("attention", "bridge"), WIRINGS)
+@pytest.mark.parametrize(("cell", "attention", "bridge"), in_turn(WIRINGS))
 def test_step_by_step_logits_equal_teacher_forced_logits(cell, attention, bridge):
     # One layer and two, in turn.
     layers = 1 + (WIRINGS.index((attention, bridge)) + list(CELLS).index(cell)) % 2
-    model = make_model(cell=cell, attention=attention, bridge=bridge, encoder_layers=layers, decoder_layers=layers)
+    model = fixed_model(cell=cell, attention=attention, bridge=bridge, encoder_layers=layers, decoder_layers=layers)
     assert_steps_equal_one_pass(model)
 
 
 @pytest.mark.parametrize("settings", GIVEN)
 def test_step_by_step_logits_equal_teacher_forced_logits_with_peek_and_input_feeding(settings):
-    assert_steps_equal_one_pass(make_model(**settings))
+    assert_steps_equal_one_pass(fixed_model(**settings))
 
 
 def assert_steps_equal_one_pass(model):
@@ -100,7 +121,9 @@ def assert_steps_equal_one_pass(model):
     assert np.abs(other_btv - forced_btv)[:, 0].max() > 1e-3, "the source has no say"
 
 
-@pytest.mark.parametrize("cell", SOME_CELLS)
+@pytest.mark.parametrize(
+    "cell", ["gru", *(pytest.param(cell, marks=pytest.mark.slow) for cell in CELLS if cell != "gru")]
+)
 def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cell):
     settings = {"encoder_layers": 2, "decoder_layers": 3}
     model, plain = (make_model(cell=cell, residual=residual, **settings) for residual in (True, False))
@@ -109,15 +132,14 @@ def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cel
     assert_steps_equal_one_pass(model)
 
 
-@pytest.mark.parametrize("cell", SOME_CELLS)
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@EACH_ATTENTION
 def test_hypotheses_of_a_sentence_do_not_touch_each_other(cell, attention):
-    assert_hypotheses_apart(make_model(cell=cell, attention=attention))
+    assert_hypotheses_apart(fixed_model(cell=cell, attention=attention))
 
 
 @pytest.mark.parametrize("settings", GIVEN)
 def test_hypotheses_do_not_touch_each_other_with_peek_and_input_feeding(settings):
-    assert_hypotheses_apart(make_model(**settings))
+    assert_hypotheses_apart(fixed_model(**settings))
 
 
 def assert_hypotheses_apart(model):
@@ -138,15 +160,17 @@ def assert_hypotheses_apart(model):
 # Padding
 
 
-@pytest.mark.parametrize("cell", SOME_CELLS)
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@EACH_ATTENTION
 def test_a_batch_gives_what_its_sentences_give_one_at_a_time(cell, attention):
-    assert_batch_equals_sentences(make_model(cell=cell, attention=attention))
+    assert_batch_equals_sentences(fixed_model(cell=cell, attention=attention))
 
 
-@pytest.mark.parametrize("settings", GIVEN)
+@pytest.mark.parametrize(
+    "settings",
+    [settings if n % 3 == 0 else pytest.param(settings, marks=pytest.mark.slow) for n, settings in enumerate(GIVEN)],
+)
 def test_padding_changes_nothing_with_peek_and_input_feeding(settings):
-    assert_batch_equals_sentences(make_model(**settings))
+    assert_batch_equals_sentences(fixed_model(**settings))
 
 
 def assert_batch_equals_sentences(model):
@@ -164,10 +188,9 @@ def assert_batch_equals_sentences(model):
         close(gradient, summed[path], err_msg=path)
 
 
-@pytest.mark.parametrize("cell", SOME_CELLS)
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@EACH_ATTENTION
 def test_padding_gets_no_gradient(cell, attention):
-    model = make_model(cell=cell, attention=attention)
+    model = fixed_model(cell=cell, attention=attention)
     # Two columns of padding more than the longest sentence needs.
     src_ids_bs, tgt_ids_bt = (tf.pad(ids, [[0, 0], [0, 2]]) for ids in (_ids(SRC), _ids(TGT, bos=True)))
     gradients = _gradients(model, src_ids_bs, tgt_ids_bt)
@@ -180,7 +203,7 @@ def test_padding_gets_no_gradient(cell, attention):
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_source_of_padding_only_gives_numbers(attention):
-    model = make_model(attention=attention)
+    model = fixed_model(attention=attention)
     src_ids_bs = tf.concat([_ids(SRC)[:2], tf.zeros([1, 4], tf.int32)], 0)
     tgt_ids_bt = _ids(TGT, bos=True)
     assert np.isfinite(model((src_ids_bs, tgt_ids_bt))).all()
@@ -190,7 +213,7 @@ def test_a_source_of_padding_only_gives_numbers(attention):
 
 @pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
 def test_attention_looks_at_real_positions_only(attention):
-    model = make_model(attention=attention)
+    model = fixed_model(attention=attention)
     memory, states = model.encode(_ids(SRC))
     _, weights_bts = model.decode(_ids(TGT, bos=True), memory, states)
     close(np.sum(weights_bts, -1), 1, 2e-6)
@@ -286,8 +309,7 @@ def test_tied_embeddings_share_one_matrix():
 # Shapes of models
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize(("cell", "encoder_layers", "decoder_layers"), [("gru", 1, 2), ("lstm", 1, 2), ("lstm", 2, 1)])
 @pytest.mark.parametrize("bridge", BRIDGES)
 def test_encoder_and_decoder_of_different_depth(cell, encoder_layers, decoder_layers, bridge):
     model = make_model(cell=cell, encoder_layers=encoder_layers, decoder_layers=decoder_layers, bridge=bridge)
@@ -310,17 +332,16 @@ def test_encoder_and_decoder_of_different_depth(cell, encoder_layers, decoder_la
 
 
 @pytest.mark.parametrize(("attention", "bridge"), WIRINGS)
-@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(1, 2), (2, 1)])
-def test_every_weight_is_trained(attention, bridge, encoder_layers, decoder_layers):
-    layers = {"encoder_layers": encoder_layers, "decoder_layers": decoder_layers}
-    model = make_model(cell="lstm", attention=attention, bridge=bridge, **layers)
+def test_every_weight_is_trained(attention, bridge):
+    deeper = ("encoder_layers", "decoder_layers")[WIRINGS.index((attention, bridge)) % 2]
+    model = make_model(cell="lstm", attention=attention, bridge=bridge, **{deeper: 2})
     for path, gradient in _gradients(model, _ids(SRC[:1]), _ids(TGT[:1], bos=True)).items():
         assert gradient.any(), path
 
 
 @pytest.mark.parametrize("settings", GIVEN)
 def test_every_weight_is_trained_with_peek_and_input_feeding(settings):
-    model = make_model(**settings)
+    model = fixed_model(**settings)
     for path, gradient in _gradients(model, _ids(SRC[:1]), _ids(TGT[:1], bos=True)).items():
         # Without bridge and attention, the encoder works through the context alone.
         assert gradient.any(), path
@@ -329,14 +350,14 @@ def test_every_weight_is_trained_with_peek_and_input_feeding(settings):
 @pytest.mark.parametrize("settings", GIVEN)
 def test_what_the_decoder_is_given_makes_its_first_matrix_wider(settings):
     plain = {key: value for key, value in settings.items() if key not in ("peek", "input_feeding")} | {"bridge": "copy"}
-    model, other = make_model(**settings), make_model(**plain)
+    model, other = fixed_model(**settings), fixed_model(**plain)
     more = settings.get("peek", False) + settings.get("input_feeding", False)
     widths = [m.decoder.layers[0].cell.kernel.shape[0] for m in (model, other)]
     assert widths[0] - widths[1] == 8 * more
 
 
 def test_input_feeding_compiled_equals_eager():
-    model = make_model(input_feeding=True, peek=True, attention="additive", decoder_layers=2)
+    model = make_model(input_feeding=True, peek=True, attention="additive", bidirectional=False)
     ids = _ids(SRC), _ids(TGT, bos=True)
     variables = [v.value for v in model.trainable_variables]
 
@@ -413,7 +434,7 @@ def test_bfloat16_logits_are_close_and_float32():
     assert 1e-6 < np.abs(a - b).max() < 0.05
 
 
-@pytest.mark.parametrize("input_feeding", [False, True])
+@pytest.mark.parametrize("input_feeding", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_compile_and_fit_learn_a_batch_by_heart(input_feeding):
     model = _start(cell="lstm", embed_dim=16, hidden_size=16, bidirectional=False, input_feeding=input_feeding)
     src_ids_bs, tgt_ids_bt = pad(SRC), pad(TGT, bos=True)

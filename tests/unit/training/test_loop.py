@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.eager import eagerly
 from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.runs import TIMES, entries
 from wordseq.batches.id_store import IdStore
@@ -29,7 +30,7 @@ PAIRS = 20
 SRC = IdStore.of([[4 + i % 5] * (1 + i % 2) for i in range(PAIRS)])
 TGT = IdStore.of([[4 + i % 3] * (1 + i % 2) for i in range(PAIRS)])
 BATCHES = 5
-PLAN = TrainConfig(batch_size=PAIRS // BATCHES, log_steps=1, max_epochs=3, patience=0, precision="float32")
+PLAN = TrainConfig(batch_size=PAIRS // BATCHES, log_steps=1, max_epochs=3, patience=0, precision="float32", shards=1)
 
 
 class Silent:
@@ -383,16 +384,20 @@ def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
     src, tgt = (
         IdStore.of([codec.to_ids(text) for text in texts]) for codec, texts in zip(WORDS, (TEXTS, TARGETS), strict=True)
     )
-    plan = TrainConfig(max_epochs=150, learning_rate=0.02, patience=0, log_steps=150, schedule="constant")
+    plan = TrainConfig(shards=1, max_epochs=150, learning_rate=0.02, patience=0, log_steps=150, schedule="constant")
     train(Run(tmp_path), model, src, tgt, dataclasses.replace(plan, validate_steps=150), Scripted(), Silent())
     translator = Translator(model, *WORDS, Config(model=config, decode=DecodeConfig()), 1.0)
-    assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
+    with eagerly():
+        assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
     assert translator(TEXTS) == TARGETS
 
 
 @pytest.fixture(scope="module")
 def real_runs(tmp_path_factory):
-    """Folders of an uninterrupted run, of one stopped in the middle of an epoch and continued, of one of another seed."""
+    """Folders of an uninterrupted run, of one stopped in the middle of an epoch and continued, of one of another seed.
+
+    Nothing is compiled here: `test_continued_equals_uninterrupted_for_each_cell` and tests/system do that.
+    """
     folder = tmp_path_factory.mktemp("real")
     model = dataclasses.replace(SMALL, dropout=0.3, recurrent_dropout=0.2, bridge="dense")
 
@@ -402,22 +407,23 @@ def real_runs(tmp_path_factory):
         weights = Seq2Seq(model, 9, 7, seed=seed)
         train(Run(folder / name), weights, SRC, TGT, config, Scripted(1.0), Silent())
 
-    once("whole", 1, 12)
-    once("parts", 1, 8)
-    first = entries(folder / "parts")
-    once("parts", 1, 12)
-    once("other", 2, 12)
+    with eagerly():
+        once("whole", 1, 9)
+        once("parts", 1, 8)
+        first = entries(folder / "parts")
+        once("parts", 1, 9)
+        once("other", 2, 3)
     return SimpleNamespace(folder=folder, first=first)
 
 
 def test_the_same_seed_gives_the_same_losses(real_runs):
     assert real_runs.first == entries(real_runs.folder / "whole")[: len(real_runs.first)]
-    assert len(real_runs.first) == 8 + 2
+    assert [entry["step"] for entry in real_runs.first] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
 
 
 def test_another_seed_gives_other_losses(real_runs):
     ours, others = (entries(real_runs.folder / name) for name in ("whole", "other"))
-    assert all(a["loss"] != b["loss"] for a, b in zip(ours, others, strict=True) if a["kind"] == "train")
+    assert [a["loss"] != b["loss"] for a, b in zip(ours[:3], others[:3], strict=True)] == [True] * 3
 
 
 def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs):
@@ -451,14 +457,14 @@ def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
     moments = {name for name in arrays if name.startswith("optimizer/") and name.endswith(("momentum", "velocity"))}
     assert sum(name.startswith("seeds/") for name in arrays) >= 6
     assert len(moments) == 2 * len(weights)
-    assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 12
+    assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 9
     assert Run(real_runs.folder / "whole").load(BEST)[0].keys() == weights
 
 
 # --- saving by the clock, kills and faults while saving
 
 
-OFTEN = replace(max_epochs=1, save_minutes=1e-9, validate_steps=3)
+OFTEN = replace(max_epochs=1, batch_size=7, save_minutes=1e-9, validate_steps=2)
 """Saves after every update."""
 
 
@@ -492,7 +498,7 @@ def test_how_often_it_saves_changes_nothing(tmp_path, counting):
 def test_killed_at_any_call_that_writes_it_ends_as_one_that_was_not(tmp_path, counting):
     with at_call(0, die) as calls:
         count(tmp_path / "whole", OFTEN)
-    assert calls.number > 50
+    assert calls.number > 30
     for number in range(1, calls.number + 1):
         folder = tmp_path / str(number)
 
@@ -505,12 +511,11 @@ def test_killed_at_any_call_that_writes_it_ends_as_one_that_was_not(tmp_path, co
         assert_equal_runs(folder, tmp_path / "whole")
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_path, counting, error):
+def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_path, counting):
     with at_call(0, die, TAKING) as calls:
         count(tmp_path / "whole", OFTEN)
     for number in range(1, calls.number + 1):
-        folder = tmp_path / str(number)
+        folder, error = tmp_path / str(number), (errno.ENOSPC, errno.EIO, errno.EROFS)[number % 3]
         with at_call(number, fail(error), TAKING), pytest.raises(OSError, match=os.strerror(error)) as raised:
             count(folder, OFTEN)
         assert raised.value.filename.startswith(str(folder))
@@ -523,14 +528,14 @@ def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_p
 
 def test_from_the_checkpoint_before_a_damaged_one_it_ends_the_same(tmp_path, counting):
     count(tmp_path / "whole", OFTEN)
-    counting.at = interrupt(4)
+    counting.at = interrupt(2)
     with pytest.raises(Stopped):
         count(tmp_path / "parts", OFTEN)
     counting.at = lambda now: None
     (tmp_path / "parts" / "last.npz").write_bytes(b"damage")
     reporter = Silent()
     count(tmp_path / "parts", OFTEN, reporter=reporter)
-    assert reporter.steps[0][0] in (4, 5)
+    assert reporter.steps[0][0] in (2, 3)
     assert [note.partition(" ")[0] for note in reporter.notes] == ["warning:", "going"]
     (tmp_path / "parts" / "damaged.npz").unlink()
     assert_equal_runs(tmp_path / "parts", tmp_path / "whole")

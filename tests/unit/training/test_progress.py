@@ -60,14 +60,17 @@ def test_log_entries_become_lines_only_where_there_is_no_bar(shown):
 
 
 @pytest.mark.parametrize(
-    ("limits", "left"),
-    [({"max_steps": 35}, 1.0), ({"max_steps": 999, "max_epochs": 2}, 0.5), ({"max_minutes": 1 / 3}, 0.2)],
+    ("limits", "left", "updates"),
+    [
+        ({"max_steps": 35}, 1.0, 35),
+        ({"max_steps": 999, "max_epochs": 2}, 0.5, 20),
+        ({"max_minutes": 1 / 3, "max_epochs": 9}, 0.2, 90),
+    ],
 )
-def test_the_time_left_is_to_whichever_limit_comes_first(shown, limits, left):
+def test_the_time_left_is_to_whichever_limit_comes_first(shown, limits, left, updates):
     with TrainingProgress(TrainConfig(**limits), 10, shown.say) as reporter:
         reporter.step(Progress(step=5, seconds=10.0), ENTRY)
-    if not shown.terminal:
-        assert f"at most {left} min left" in shown()
+    assert (f"5/{updates} updates" if shown.terminal else f"at most {left} min left") in shown()
 
 
 def test_the_bar_is_gone_after_an_error(shown):
