@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, make_shards
-from wordseq.batches.table import Table, store_paths
+from wordseq.batches.table import PairTable, store_paths
 from wordseq.config.schema import SPLIT_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
 from wordseq.data.readers.lines import BadLines, digest_of, is_stream
@@ -41,7 +41,7 @@ PREPARED_FOLDER = ".prepared"
 SAY_EVERY = 1_000_000
 """Lines of text between two lines for people."""
 
-ABANDONED_SECONDS = 60
+ABANDONED_CACHE_SECONDS = 60
 """A temporary folder of this age that nobody has locked was left by a process that was killed."""
 
 _VERSION = 2
@@ -193,7 +193,7 @@ def _temporary(cache: Path) -> Iterator[Path]:
 
 def _abandoned(folder: Path) -> bool:
     try:
-        if time.time() - folder.stat().st_mtime < ABANDONED_SECONDS:
+        if time.time() - folder.stat().st_mtime < ABANDONED_CACHE_SECONDS:
             return False
         with (folder / _LOCK_FILE).open("ab") as lock:
             return try_lock(lock.fileno())
@@ -230,7 +230,7 @@ def _write(
             say(f"preparing: {counts.lines + found.lines:,} lines read")
         counts.add(found)
         shards.append((shard, found.kept))
-    table = Table(scratch, shards, data)
+    table = PairTable(scratch, shards, data)
     if origin.is_split:
         finish(counts, bad, counts.kept, str(origin.files["train_src"]))
         held_out, given = read_given(data, origin)

@@ -29,7 +29,7 @@ BUCKET = 250_000
 Mask = npt.NDArray[np.bool_]
 
 
-class Table:
+class PairTable:
     """All shards as one table, and which of its pairs are used for training: at first all.
 
     Its columns are files, which the system keeps in memory as long as there is room.

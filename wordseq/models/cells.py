@@ -456,7 +456,7 @@ class MinLSTM(Cell):
         return (kept * state[0] + (1 - kept) * n,)
 
 
-CELLS: Mapping[str, type[Cell]] = MappingProxyType(
+CELL_TYPES: Mapping[str, type[Cell]] = MappingProxyType(
     {
         "gru": GRU,
         "lstm": LSTM,
@@ -478,6 +478,6 @@ def make_cell(name: str, units: int, precision: str = "float32", seed: int = 0) 
     Raises:
         ValueError: no such cell; the message lists the names.
     """
-    if name not in CELLS:
-        raise ValueError(f"unknown cell {name!r}; choose from {', '.join(sorted(CELLS))}")
-    return CELLS[name](units, precision=precision, seed=seed, name=name)
+    if name not in CELL_TYPES:
+        raise ValueError(f"unknown cell {name!r}; choose from {', '.join(sorted(CELL_TYPES))}")
+    return CELL_TYPES[name](units, precision=precision, seed=seed, name=name)

@@ -240,7 +240,7 @@ class Recurrence(keras.layers.Layer):
     """One layer in one direction.
 
     Args:
-        cell: name of the cell, see `cells.CELLS`.
+        cell: name of the cell, see `cells.CELL_TYPES`.
         units: size h of the output.
         reverse: read from the last position to the first; outputs stay in the order of the input.
         recurrent_dropout: share of the last output that is set to 0 before the recurrent product, the same units at all

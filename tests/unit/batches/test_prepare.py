@@ -287,7 +287,7 @@ def test_a_kill_leaves_nothing_that_counts_and_is_cleaned_up_later(file, tmp_pat
     data = dataclasses.replace(SMALL, path=str(file))
     prepare_corpus(data, cache)
     assert left.exists()  # young: somebody may be about to lock it
-    monkeypatch.setattr(prepare, "ABANDONED_SECONDS", -1)
+    monkeypatch.setattr(prepare, "ABANDONED_CACHE_SECONDS", -1)
     with prepare._temporary(cache) as working:
         prepare_corpus(dataclasses.replace(data, max_size=9), cache)
         assert working.exists()  # locked

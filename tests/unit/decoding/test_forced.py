@@ -11,7 +11,7 @@ from wordseq.batches.id_store import IdStore
 from wordseq.decoding.forced import Scorer
 from wordseq.decoding.search import beam_search, decode_one
 from wordseq.models.attention import ATTENTIONS
-from wordseq.models.cells import CELLS
+from wordseq.models.cells import CELL_TYPES
 from wordseq.text.vocab import EOS_ID
 
 SOURCES = [*SRC, [10, 9, 8, 7, 6], [5], [7, 7]]
@@ -46,7 +46,7 @@ def _words(ids_t) -> list[int]:
 
 CELLS_AND_ATTENTIONS = [
     pytest.param(cell, list(ATTENTIONS)[(n + 1) % len(ATTENTIONS)], marks=[pytest.mark.slow] * (cell not in FAST_CELLS))
-    for n, cell in enumerate(CELLS)
+    for n, cell in enumerate(CELL_TYPES)
 ]
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tests.closeness import close
 from tests.reference.cells import REFERENCES, STATE_PARTS
 from wordseq.config import schema
-from wordseq.models.cells import CELLS, make_cell
+from wordseq.models.cells import CELL_TYPES, make_cell
 
 INPUTS, UNITS, BATCH = 5, 8, 3
 FIRST_BIAS = {
@@ -41,9 +41,9 @@ def _draw(*shape: int, seed: int = 0) -> tf.Tensor:
 
 
 def test_every_cell_has_a_reference_and_can_be_chosen():
-    assert set(CELLS) == set(REFERENCES) == set(STATE_PARTS)
-    assert tuple(CELLS) == schema.CELLS
-    assert set(schema.ELEMENTWISE_CELLS) == {name for name, kind in CELLS.items() if not kind.recurrent}
+    assert set(CELL_TYPES) == set(REFERENCES) == set(STATE_PARTS)
+    assert tuple(CELL_TYPES) == schema.CELLS
+    assert set(schema.ELEMENTWISE_CELLS) == {name for name, kind in CELL_TYPES.items() if not kind.recurrent}
 
 
 def test_unknown_cell_is_an_error_that_lists_the_names():
@@ -51,15 +51,15 @@ def test_unknown_cell_is_an_error_that_lists_the_names():
         make_cell("lstmm", 8)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 def test_zero_state(name):
     state = _cell(name).zero_state(BATCH)
-    assert len(state) == STATE_PARTS[name] == CELLS[name].state_parts
+    assert len(state) == STATE_PARTS[name] == CELL_TYPES[name].state_parts
     for part in state:
         np.testing.assert_array_equal(part, np.zeros((BATCH, UNITS)))
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 @pytest.mark.parametrize("inputs", [INPUTS, UNITS])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_steps_equal_the_reference(name, inputs, seed):
@@ -76,7 +76,7 @@ def test_steps_equal_the_reference(name, inputs, seed):
             close(part, [after[k] for after in expected])
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 @pytest.mark.parametrize("inputs", [INPUTS, UNITS])
 def test_projection_of_a_sequence_is_that_of_its_positions(name, inputs):
     cell = _cell(name, inputs=inputs)
@@ -88,7 +88,7 @@ def test_projection_of_a_sequence_is_that_of_its_positions(name, inputs):
         close(together[:, t], cell.project(inputs_bti[:, t]), 2e-6)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 def test_first_weights(name):
     for weight in _cell(name).trainable_variables:
         value = weight.numpy()
@@ -102,7 +102,7 @@ def test_first_weights(name):
             assert (value == 1).all()
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 def test_only_recurrent_cells_have_a_recurrent_kernel(name):
     names = {weight.name for weight in _cell(name).trainable_variables}
     assert ("recurrent_kernel" in names) == (name not in schema.ELEMENTWISE_CELLS)
@@ -119,7 +119,7 @@ def test_a_minimal_lstm_with_closed_gates_gives_numbers():
     assert np.isfinite(h).all()
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 def test_seed_decides_the_first_weights(name):
     first, same, other = _cell(name, seed=1), _cell(name, seed=1), _cell(name, seed=2)
     for a, b, c in zip(*(cell.trainable_variables for cell in (first, same, other)), strict=True):
@@ -128,7 +128,7 @@ def test_seed_decides_the_first_weights(name):
             assert np.abs(a.numpy() - c.numpy()).max() > 0.01
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_TYPES)
 def test_bfloat16_is_close_to_float32_and_not_the_same(name):
     exact, rounded = _cell(name), _cell(name, precision="bfloat16")
     for cell in (exact, rounded):

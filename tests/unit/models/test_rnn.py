@@ -7,7 +7,7 @@ from tests.closeness import close
 from tests.reference.cells import REFERENCES, STATE_PARTS, run
 from tests.runs import FAST_CELLS, SOME_CELLS
 from tests.unit.models.test_cells import randomise, weights_of
-from wordseq.models.cells import CELLS, make_cell
+from wordseq.models.cells import CELL_TYPES, make_cell
 from wordseq.models.rnn import Bidirectional, Recurrence, Scan, Stack
 
 INPUTS, UNITS = 5, 8
@@ -19,10 +19,10 @@ KERAS = {
     "rnn": lambda **s: keras.layers.SimpleRNN(UNITS, **s),
 }
 CELLS_AND_WAYS = pytest.mark.parametrize(
-    ("name", "reverse"), [*((name, False) for name in CELLS), *((name, True) for name in FAST_CELLS)]
+    ("name", "reverse"), [*((name, False) for name in CELL_TYPES), *((name, True) for name in FAST_CELLS)]
 )
 BOTH_WAYS = pytest.mark.parametrize("reverse", [False, True], ids=["ahead", "back"])
-EVERY_CELL = pytest.mark.parametrize("name", CELLS)
+EVERY_CELL = pytest.mark.parametrize("name", CELL_TYPES)
 LONG = pytest.mark.parametrize("name", SOME_CELLS)
 KERAS_CELLS = pytest.mark.parametrize("name", KERAS)
 

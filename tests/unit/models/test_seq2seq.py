@@ -15,7 +15,7 @@ from tests.unit.models.test_cells import FIRST_BIAS, randomise
 from wordseq.batches.batching import mask, pad
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import ATTENTIONS
-from wordseq.models.cells import CELLS
+from wordseq.models.cells import CELL_TYPES
 from wordseq.models.losses import token_nats
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
@@ -35,7 +35,7 @@ def in_turn(cases: Sequence[Any]) -> list[Any]:
     return [
         pytest.param(cell, *case, marks=[pytest.mark.slow] * (cell != FAST_CELLS[(n + n // width) % len(FAST_CELLS)]))
         for n, case in enumerate(cases)
-        for cell in CELLS
+        for cell in CELL_TYPES
     ]
 
 
@@ -96,7 +96,7 @@ GIVEN = [
 @pytest.mark.parametrize(("cell", "attention", "bridge"), in_turn(WIRINGS))
 def test_step_by_step_logits_equal_teacher_forced_logits(cell, attention, bridge):
     # One layer and two, in turn.
-    layers = 1 + (WIRINGS.index((attention, bridge)) + list(CELLS).index(cell)) % 2
+    layers = 1 + (WIRINGS.index((attention, bridge)) + list(CELL_TYPES).index(cell)) % 2
     model = fixed_model(cell=cell, attention=attention, bridge=bridge, encoder_layers=layers, decoder_layers=layers)
     assert_steps_equal_one_pass(model)
 
@@ -122,7 +122,7 @@ def assert_steps_equal_one_pass(model):
 
 
 @pytest.mark.parametrize(
-    "cell", ["gru", *(pytest.param(cell, marks=pytest.mark.slow) for cell in CELLS if cell != "gru")]
+    "cell", ["gru", *(pytest.param(cell, marks=pytest.mark.slow) for cell in CELL_TYPES if cell != "gru")]
 )
 def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cell):
     settings = {"encoder_layers": 2, "decoder_layers": 3}
@@ -269,7 +269,7 @@ def test_no_two_matrices_start_alike(bidirectional):
 def test_recurrent_kernels_start_orthogonal_and_forget_gates_open(cell):
     model = _start(cell=cell, encoder_layers=2, decoder_layers=2)
     kernels = [v.numpy() for v in model.trainable_variables if v.name == "recurrent_kernel"]
-    assert len(kernels) == (2 * 2 + 2 if CELLS[cell].recurrent else 0)
+    assert len(kernels) == (2 * 2 + 2 if CELL_TYPES[cell].recurrent else 0)
     for kernel in kernels:
         close(kernel @ kernel.T, np.eye(len(kernel)))
     for variable in model.trainable_variables:
