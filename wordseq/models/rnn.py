@@ -115,7 +115,8 @@ class Scan:
     def _functions(self, fused: bool) -> tuple[Any, Any]:
         """What lies between two products, and its gradient."""
         if fused:
-            return _fused(type(self.cell), self.cell.units, self.cell.precision)
+            kind: Any = type(self.cell)  # A class can be hashed, but mypy looks at what its instances say.
+            return _fused(kind, self.cell.units, self.cell.precision)
         return self.between.advance, self.between.gradient
 
     def __call__(
