@@ -196,13 +196,14 @@ def get(
     say(f"{dataset.name}: {dataset.description}")
     say(f"licence: {dataset.licence}; attribution: {dataset.attribution}")
     if not _is_whole(dataset, home):
-        _fill(dataset, home, mirror or _mirror_from_environment(), say, limits)
+        _fill(
+            dataset,
+            home,
+            mirror or (Path(os.environ[MIRROR_VARIABLE]) if os.environ.get(MIRROR_VARIABLE) else None),
+            say,
+            limits,
+        )
     return {file.key: home / file.name for file in dataset.files}
-
-
-def _mirror_from_environment() -> Path | None:
-    value = os.environ.get(MIRROR_VARIABLE)
-    return Path(value) if value else None
 
 
 def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: Limits) -> None:

@@ -17,8 +17,8 @@ import regex
 LONG = 1000
 
 MOST_MARKS = 30
-"""Of combining marks in a row, so many are kept in a text of more than `LONG` characters, as in Unicode's Stream-Safe Text
-Format (UAX #15, 13): to sort a row of n marks takes n * n steps, which for a line of nothing else would be hours."""
+"""Combining marks in a row that are kept in a text of more than `LONG` characters, as in Unicode's Stream-Safe Text Format (UAX
+#15, 13). Sorting n marks in a row takes n * n steps: hours for a line of nothing else."""
 
 APOSTROPHE = "\u2019"
 
@@ -74,7 +74,7 @@ def normalise(text: str, counts: "Counter[str] | None" = None) -> str:
 
 
 def prepare(text: str, lowercase: bool, counts: "Counter[str] | None" = None) -> str:
-    """`normalise`, then lower case if wanted: what training, references and the input of a translation go through."""
+    """`normalise`, then lower case if asked for: for training text, references and the input of a translation."""
     text = normalise(text, counts)
     # Lower case can take a letter apart: the one of U+0130 is "i" and a combining dot.
     return unicodedata.normalize("NFC", text.lower()) if lowercase else text
@@ -86,7 +86,7 @@ def describe_counts(counts: Mapping[str, int]) -> str:
 
 
 def _calmed(text: str, counts: "Counter[str]") -> str:
-    """Without the marks that are too many, before and after composition: that can take a mark apart into two."""
+    """The text without surplus marks, removed before and after composition, which can split a mark into two."""
     # Characters that are removed later would let two rows of marks become one.
     shown = _ANY_REMOVED.sub("", text)
     if not _STORM.search(shown):

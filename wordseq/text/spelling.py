@@ -1,8 +1,8 @@
-"""What unknown words cost, letter by letter, so that bits a character can be compared between token levels.
+"""What unknown words cost, letter by letter, so that bits per character can be compared between token levels.
 
-A word model gives all words outside its vocabulary the probability of one token and does not say which of them stands there;
-a model of characters or pieces tells every letter. The text is told only when the word is spelled too (Mielke and Eisner 2019,
-"Spell Once, Summon Anywhere", where a recurrent model does it; letters drawn one by one do here, so nothing is trained).
+A word model gives all words outside its vocabulary the probability of one token and does not say which of them it is; a model
+of characters or subwords predicts every letter. To predict as much, a word model must spell the word too. In Mielke and Eisner
+(2019), "Spell Once, Summon Anywhere", a recurrent model does that; here letters are drawn one by one, so nothing is trained.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Text <-> tokens at character, word and subword level; `detokenize(tokenize(text)) == text` for normalised text.
 
-Normalised text is what `wordseq.data.cleaning` hands out: NFC, single plain spaces, none at the ends, no control characters.
+Normalised text (see `normalise`) is in NFC, with single plain spaces, none at the ends, without control characters.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ JOINER = "\uffed"
 """Marks the side on which a symbol touches its neighbour, as in OpenNMT: `l ￭'￭ homme`."""
 
 MAX_TRAINING_SENTENCES = 1_000_000
-"""SentencePiece learns from at most so many sentences; from more, a sample drawn with a fixed seed."""
+"""SentencePiece learns from at most this many sentences: of more it gets a sample, drawn with a fixed seed."""
 
 
 class Tokenizer(Protocol):
@@ -35,7 +35,7 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> bytes:
-        """What tells it from others of its level."""
+        """Equal only for tokenizers of a level that give the same tokens."""
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of one line of normalised text; none for an empty line. Tokens hold no space."""
@@ -64,7 +64,7 @@ def train_tokenizer(
         level: a name in `TOKENIZERS`.
         sentences: training text. The word level learns nothing and does not touch them; the other levels read them
             once, and keep a sample when there are more than `MAX_TRAINING_SENTENCES`.
-        subword_size: bpe and unigram: pieces in the vocabulary, with 256 bytes and the 4 special ids.
+        subword_size: bpe and unigram: size of the vocabulary, the 256 bytes and the 4 special ids included.
         pretokenized: word level: split at spaces only.
 
     Raises:
@@ -174,7 +174,7 @@ def _mark(match: "regex.Match[str]") -> str:
 
 
 # What SentencePiece would not give back: U+2581 is its space, it drops lines with U+2585, and cuts them at "<unk>".
-# No piece but a byte or a special one holds "<", so "<0x41>" in a text cannot be taken for a byte.
+# No token but a byte or a special one holds "<", so "<0x41>" in a text cannot be taken for a byte.
 _RESERVED = "\u2581\u2585<"
 
 _SPACE = "\u2581"
@@ -200,7 +200,7 @@ _FIXED_SETTINGS: Mapping[str, Any] = MappingProxyType(
         "max_sentence_length": 2**30,
         # Unigram depends on the number of threads.
         "num_threads": 1,
-        # A small text gives fewer pieces instead of an error.
+        # A small text gives fewer subwords instead of an error.
         "hard_vocab_limit": False,
         "minloglevel": 3,
     }
@@ -210,9 +210,9 @@ _MORE_THAN_UNICODE_HAS = 1_200_000
 
 
 class SentencePieceTokenizer:
-    """Characters, byte-pair encoding or unigram pieces; what was never seen in training is spelled in bytes.
+    """Characters, or subwords by byte-pair encoding or a unigram model; byte fallback for characters not seen in training.
 
-    A piece that begins a word starts with "▁", the space before it; at the beginning of a line there is none.
+    A token that begins a word starts with "▁", the space before it; at the beginning of a line there is none.
 
     Args:
         level: "char", "bpe" or "unigram".
@@ -243,11 +243,11 @@ class SentencePieceTokenizer:
         return _sha256(self._model).encode()
 
     def tokenize(self, text: str) -> list[str]:
-        """The pieces of the text; bytes look like "<0xC3>"."""
+        """The tokens of the text; bytes look like "<0xC3>"."""
         return self._processor.encode(_escape(text, _RESERVED), out_type=str)
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The pieces put together; bytes that are not UTF-8, or control characters, become U+FFFD."""
+        """The tokens put together; bytes that are not UTF-8, or control characters, become U+FFFD."""
         text = "".join(tokens)
         if "<0x" in text:
             text = _BYTES.sub(_from_bytes, text)
@@ -260,7 +260,7 @@ class SentencePieceTokenizer:
 
     @classmethod
     def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
-        """Learn from sentences; prints a line when the text is too small for `subword_size` pieces.
+        """Learn from sentences; prints a line when the text is too small for `subword_size` subwords.
 
         Raises:
             UserError: no text, or more characters than `subword_size` has room for.
@@ -273,7 +273,7 @@ class SentencePieceTokenizer:
         tokenizer = cls(level, _train_model(text, level, size))
         if level != "char" and len(tokenizer.pieces) < size:
             print(
-                f"data.subword_size = {size}, but the text gives only {len(tokenizer.pieces)} {level} pieces",
+                f"data.subword_size = {size}, but the text gives only {len(tokenizer.pieces)} {level} subwords",
                 file=sys.stderr,
             )
         return tokenizer
@@ -322,8 +322,8 @@ def _words_apart(sentences: Iterable[str]) -> list[str]:
     """Each distinct word once more, with a character after it that hardly any text holds.
 
     Unigram training considers only strings that are seen before two different characters. A word that a space always
-    follows, such as German "einem", would never become a piece, however frequent (google/sentencepiece#1047). On
-    Multi30k this makes German 4 % shorter in pieces.
+    follows, such as German "einem", would never become a subword, however frequent (google/sentencepiece#1047). On
+    Multi30k this makes German 4 % shorter in subwords.
     """
     return [f" {word}{_ESCAPE}" for word in dict.fromkeys(word for text in sentences for word in text.split(" "))]
 

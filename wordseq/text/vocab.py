@@ -109,7 +109,7 @@ def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_si
 
 
 def vocab_of_pieces(tokenizer: SentencePieceTokenizer) -> Vocab:
-    """The tokenizer's own pieces, each with its own id."""
+    """The tokenizer's own tokens, each with the id that it has there."""
     return Vocab(tokenizer.pieces[len(SPECIALS) :])
 
 

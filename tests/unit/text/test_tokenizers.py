@@ -208,7 +208,7 @@ def test_a_small_text_gives_fewer_pieces_and_says_so(level, capfd):
     assert 260 < len(tokenizer.pieces) < 8000
     output = capfd.readouterr()
     assert output.out == ""
-    assert output.err == f"data.subword_size = 8000, but the text gives only {len(tokenizer.pieces)} {level} pieces\n"
+    assert output.err == f"data.subword_size = 8000, but the text gives only {len(tokenizer.pieces)} {level} subwords\n"
 
 
 @pytest.mark.parametrize("level", PIECE_LEVELS)
