@@ -195,14 +195,10 @@ def get(
     home = folder / dataset.name
     say(f"{dataset.name}: {dataset.description}")
     say(f"licence: {dataset.licence}; attribution: {dataset.attribution}")
+    if mirror is None and (given := os.environ.get(MIRROR_VARIABLE)):
+        mirror = Path(given)
     if not _is_whole(dataset, home):
-        _fill(
-            dataset,
-            home,
-            mirror or (Path(os.environ[MIRROR_VARIABLE]) if os.environ.get(MIRROR_VARIABLE) else None),
-            say,
-            limits,
-        )
+        _fill(dataset, home, mirror, say, limits)
     return {file.key: home / file.name for file in dataset.files}
 
 
