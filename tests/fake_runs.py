@@ -2,11 +2,8 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import io
 import json
 import random
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from wordseq.data.splits import HeldOut
 from wordseq.evaluation import significance
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.metrics import rectangular
-from wordseq.runs.reading import checksum
+from wordseq.runs.checkpoint import checkpoint_bytes, read_header
 
 WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]
 
@@ -61,7 +58,7 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
     ]
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in log), encoding="utf-8")
     for name in ("best", "last"):
-        write_checkpoint(folder / f"{name}.npz", {"step": 4, "finished": "4 updates done"})
+        write_checkpoint(folder / f"{name}.safetensors", {"step": 4, "finished": "4 updates done"})
     if hyps is not None:
         score(folder, config, test, hyps)
     return folder
@@ -76,13 +73,8 @@ def few_draws() -> Iterator[None]:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """A checkpoint with 15 numbers; what it says of its content changes with the state."""
-    buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    np.savez(buffer, allow_pickle=False, **{"a/w": np.zeros((3, 4)), "a/b": np.zeros(3), "state.json": text})
-    with zipfile.ZipFile(buffer, "a") as archive:
-        archive.comment = hashlib.sha256(text).hexdigest().encode()
-    path.write_bytes(buffer.getvalue())
+    """A checkpoint with 15 numbers."""
+    path.write_bytes(checkpoint_bytes({"a/w": np.zeros((3, 4)), "a/b": np.zeros(3)}, state))
 
 
 def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str]) -> None:
@@ -95,5 +87,5 @@ def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str]) -> N
     (folder / "eval").mkdir(exist_ok=True)
     for name, lines in files.items():
         (folder / "eval" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    result |= {"beam_size": 1, "checkpoint": checksum(folder / "best.npz")}
+    result |= {"beam_size": 1, "checkpoint": read_header(folder / "best.safetensors").sha256}
     (folder / "eval" / "test.json").write_text(json.dumps(result), encoding="utf-8")

@@ -24,7 +24,6 @@ from wordseq.evaluation.records import record_of
 from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.describe import describe_run
 from wordseq.runs.folder import BEST, LAST, Run
-from wordseq.runs.reading import checksum, read_held_out
 from wordseq.runs.weights import arrays_of, by_path, load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit, machine, parts
@@ -62,8 +61,16 @@ def quiet_train(folder, pairs, *more):
 
 def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
     assert set(files_of(trained[0].folder)) == {
-        *("config.toml", "split.json", "data.json", "held_out.json", "metrics.jsonl", "best.npz", "last.npz"),
-        *("previous.npz", "memory.json"),
+        *(
+            "config.toml",
+            "split.json",
+            "data.json",
+            "held_out.json",
+            "metrics.jsonl",
+            "best.safetensors",
+            "last.safetensors",
+        ),
+        *("previous.safetensors", "memory.json"),
         *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab")),
     }
 
@@ -96,7 +103,7 @@ def test_vocabularies_come_from_training_data_alone(trained, pairs):
 def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(trained):
     run = trained[0]
     translator = Translator.load(run.folder)
-    dev = read_held_out(run.folder, "dev")
+    dev = run.held_out("dev")
     found = Validator(translator, dev)()
     assert found.bleu == bleu(translator(dev.sources), dev.references)
     nats, tokens = reference_nats(translator, dev)
@@ -109,7 +116,7 @@ def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(traine
 def test_the_saved_best_is_what_was_validated(trained):
     run = trained[0]
     last_look = [entry for entry in entries(run.folder) if entry["kind"] == "dev"][-1]
-    found = Validator(Translator.load(run.folder), read_held_out(run.folder, "dev"))()
+    found = Validator(Translator.load(run.folder), run.held_out("dev"))()
     assert last_look["best"]
     assert found.bleu == pytest.approx(last_look["bleu"])
     assert found.loss == pytest.approx(last_look["loss"])
@@ -120,7 +127,7 @@ def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
     progress = quiet_train(copied.folder, pairs)
     after = files_of(copied.folder)
     assert progress.step == 5
-    for name in ("last.npz", "memory.json"):  # Both speak of this process, too.
+    for name in ("last.safetensors", "memory.json"):  # Both speak of this process, too.
         del before[name], after[name]
     assert after == before
 
@@ -311,7 +318,7 @@ def test_whatever_fails_while_a_report_is_written_is_named_and_every_file_is_who
 
 def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     translator = Translator.load(trained[0].folder)
-    test = read_held_out(trained[0].folder, "test")
+    test = trained[0].held_out("test")
     tokens = [token for text in test.sources for token in translator.src.tokenizer.tokenize(text)]
     unknown = translator.src.vocab.unknown(tokens)
     assert evaluated["oov_rate"] == pytest.approx(len(unknown) / len(tokens))
@@ -321,7 +328,7 @@ def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     spelling = translator.tgt.spelling_bits(translator.tgt.tokenizer.tokenize(found[0]) for found in test.references)
     assert evaluated["spelling_bits_per_char"] == pytest.approx(spelling / chars)
     assert evaluated["bits_per_char"] == pytest.approx((nats / math.log(2) + spelling) / chars)
-    assert evaluated["checkpoint"] == checksum(trained[0].folder / "best.npz") != ""
+    assert evaluated["checkpoint"] == trained[0].header(BEST).sha256
     assert evaluated["sentences"] == 20
     assert evaluated["sentences_per_second"] == pytest.approx(20 / evaluated["seconds"])
 
@@ -375,7 +382,7 @@ BAD_HELD_OUT = [
 def test_a_damaged_held_out_file_is_named(copied, content):
     (copied.folder / "held_out.json").write_text(content)
     with pytest.raises(UserError, match=r"held_out\.json: damaged: (no test split|expected an object)"):
-        read_held_out(copied.folder, "test")
+        copied.held_out("test")
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"train": {}}', "3"])
@@ -400,7 +407,7 @@ def test_describe_counts_every_weight_of_the_best_checkpoint(trained):
 
 def test_a_record_holds_figures_and_no_sentences(trained, evaluated):
     text = json.dumps(record_of(trained[0], evaluated), ensure_ascii=False)
-    test = read_held_out(trained[0].folder, "test")
+    test = trained[0].held_out("test")
     assert not any(source in text for source in test.sources)
     assert describe_run(trained[0])["weights_sha256"] in text
 

@@ -408,8 +408,8 @@ def test_loading_refuses_weights_of_another_model(saved, tmp_path):
     for name, other in (("gru-word", "lstm-word"), ("gru-word", "gru-char")):
         run = tmp_path / f"{name}-{other}"
         shutil.copytree(saved / name, run)
-        shutil.copy(saved / other / "best.npz", run)
-        with pytest.raises(UserError, match=r"best\.npz: .* should have shape"):
+        shutil.copy(saved / other / "best.safetensors", run)
+        with pytest.raises(UserError, match=r"best\.safetensors: .* should have shape"):
             Translator.load(run)
 
 

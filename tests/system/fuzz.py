@@ -38,7 +38,6 @@ from wordseq.decoding.stream import translate_lines
 from wordseq.decoding.translator import Translator
 from wordseq.runs.describe import describe_run
 from wordseq.runs.folder import BEST, LAST, Run
-from wordseq.runs.reading import read_held_out
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import normalise
 from wordseq.text.tokenizers import load_tokenizer, train_tokenizer
@@ -183,35 +182,42 @@ def run_folder(case: Case) -> None:
     chance, run = case.chance, Run(case.folder / "run")
     shutil.copytree(case.run, run.folder)
     path = chance.choice([path for path in sorted(run.folder.iterdir()) if path.is_file()])
-    if path.suffix == ".npz" and chance.random() < 0.6:
-        path.write_bytes(lying_archive(case, path))
+    if path.suffix == ".safetensors" and chance.random() < 0.6:
+        path.write_bytes(lying_checkpoint(case, path.read_bytes()))
     else:
         path.write_bytes(case.damaged(path.read_bytes()))
     list(run.metrics())
     for look in (lambda: run.load(BEST), lambda: run.load(LAST), lambda: run.codecs, lambda: run.config):
         with contextlib.suppress(UserError):
             look()
-    for look in (lambda: read_held_out(run.folder, "test"), lambda: describe_run(run)):
+    for look in (lambda: run.held_out("test"), lambda: describe_run(run)):
         with contextlib.suppress(UserError):
             json.dumps(look(), default=dataclasses.asdict, ensure_ascii=False).encode()
     if chance.random() < 0.1:
         Translator.load(run.folder)(["A cow.", "", case.text()[:100]])[0].encode()
 
 
-def lying_archive(case: Case, path: Path) -> bytes:
-    """A checkpoint with packed members, or with headers of other shapes."""
-    chance, buffer = case.chance, io.BytesIO()
-    kind = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(buffer, "w", kind) as other:
-        for name in archive.namelist():
-            content = archive.read(name)
-            if chance.random() < 0.1:
-                shape = chance.choice((b"(99999999999,)", b"(-1,)", b"()", b"(2,2,2)", b"('a',)", b"(9999999,999999)"))
-                content = content.replace(content[content.find(b"(") : content.find(b")") + 1], shape, 1)
-            if chance.random() < 0.05:
-                content = chance.choice((case.damaged(content[:300]), b"", b"\0" * 50_000_000))
-            other.writestr(chance.choice((name, name, name, "../" + name)), content)
-    return buffer.getvalue()
+def lying_checkpoint(case: Case, content: bytes) -> bytes:
+    """A checkpoint whose header gives other sizes, shapes, places and kinds of arrays, or another length of itself."""
+    chance, size = case.chance, int.from_bytes(content[:8], "little")
+    header, arrays = json.loads(content[8 : 8 + size]), content[8 + size :]
+    for name in list(header):
+        if name == "__metadata__":
+            if chance.random() < 0.2:
+                header[name] = chance.choice(({}, None, {"wordseq": "[]"}, {"wordseq": case.text()}))
+            continue
+        if chance.random() < 0.1:
+            shapes = ([99999999999], [-1], [], [2, 2, 2], ["a"], [9999999, 999999], [2**63, 2**63], [0], [0, 2**62])
+            header[name]["shape"] = chance.choice(shapes)
+        if chance.random() < 0.05:
+            header[name]["data_offsets"] = chance.choice(([0, 0], [0, 2**62], [8, 0], [len(arrays), len(arrays)], []))
+        if chance.random() < 0.05:
+            header[name]["dtype"] = chance.choice(("F64", "BF16", "BOOL", "F8_E4M3", "O", "I8", ""))
+    text = json.dumps(header).encode()
+    length = len(text) if chance.random() < 0.9 else chance.choice((0, 1, len(text) - 1, 2**40, 2**63, 2**64 - 1))
+    if chance.random() < 0.1:
+        arrays = chance.choice((arrays[:-1], b"", arrays + b"\0" * 50_000_000))
+    return length.to_bytes(8, "little") + text + arrays
 
 
 TRANSLATORS: list[Translator] = []

@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np
+from safetensors.numpy import load_file
 
 from tests.faults import at_call, die
 from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
@@ -116,8 +116,7 @@ def result(run: Path) -> dict[str, object]:
     """All that two equal trainings have in common."""
     found: dict[str, object] = {"log": entries(run)}
     for name in ("best", "last"):
-        with np.load(run / f"{name}.npz", allow_pickle=False) as file:
-            found |= {f"{name} {key}": file[key].tobytes() for key in file.files if key != "state.json"}
+        found |= {f"{name} {key}": value.tobytes() for key, value in load_file(run / f"{name}.safetensors").items()}
     report = json.loads((run / "eval" / "test.json").read_text(encoding="utf-8"))
     found["scores"] = {key: value for key, value in report.items() if key not in NOT_COMPARED}
     found["translations"] = (run / "eval" / "test.hyp").read_bytes()

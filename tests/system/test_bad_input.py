@@ -299,7 +299,7 @@ def array_of_objects(path):
 
 
 DAMAGE = [
-    *(("best.npz", how) for how in (truncate, empty, remove, garble, list_instead, array_of_objects)),
+    *(("best.safetensors", how) for how in (truncate, empty, remove, garble, list_instead, array_of_objects)),
     *(
         (f"{side}.{kind}.json", how)
         for side, kind in (("src", "vocab"), ("tgt", "tokenizer"))
@@ -327,14 +327,18 @@ def test_a_damaged_test_split_is_named(place, complaint, how):
 
 @pytest.mark.parametrize(
     ("names", "how"),
-    [(["previous.npz", "last.npz"], truncate), (["previous.npz", "last.npz"], garble), (["split.json"], truncate)],
+    [
+        (["previous.safetensors", "last.safetensors"], truncate),
+        (["previous.safetensors", "last.safetensors"], garble),
+        (["split.json"], truncate),
+    ],
 )
 def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys, names, how):
     for name in names:
         how(place / "run" / name)
-    best = (place / "run" / "best.npz").read_bytes()
+    best = (place / "run" / "best.safetensors").read_bytes()
     assert_one_line(complaint(*train("train.max_steps=6", folder="run")), f"run/{names[0]}", *names[1:])
-    assert (place / "run" / "best.npz").read_bytes() == best
+    assert (place / "run" / "best.safetensors").read_bytes() == best
     assert main(["translate", "run", "--input", "text.txt"]) == 0
     assert capsys.readouterr().out.count("\n") == 2
 
@@ -346,10 +350,10 @@ def test_data_figures_damaged_where_it_goes_on_are_named(place, complaint, conte
 
 
 def test_a_run_not_trained_yet_says_so(place, complaint):
-    for name in ("best.npz", "last.npz"):
+    for name in ("best.safetensors", "last.safetensors"):
         (place / "run" / name).unlink()
     for words in (["translate", "run", "--input", "text.txt"], ["eval", "run"], ["describe", "run"]):
-        assert_one_line(complaint(*words), "run/best.npz: no such checkpoint; has the run been trained?")
+        assert_one_line(complaint(*words), "run/best.safetensors: no such checkpoint; has the run been trained?")
 
 
 # --- hard disks, memory

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.runs import entries, settings, train_arguments, wordseq, write_pairs
 from wordseq.system.tensorflow import import_tensorflow
@@ -22,8 +22,7 @@ MORE = ("train.max_steps=6", "train.validate_steps=2", "train.save_minutes=0.000
 def weights(run):
     found = {}
     for name in ("best", "last"):
-        with np.load(run / f"{name}.npz", allow_pickle=False) as file:
-            found |= {(name, key): file[key].tobytes() for key in file.files if key != "state.json"}
+        found |= {(name, key): value.tobytes() for key, value in load_file(run / f"{name}.safetensors").items()}
     return found
 
 
@@ -40,7 +39,7 @@ def assert_nothing_half_written(folder):
     assert not list(folder.rglob(".aside-*"))
     assert not [path for path in (folder / "run").rglob(".*") if path.name != ".begun"]
     assert run.begun or not run.folder.exists() or run.unfinished
-    for path in run.folder.glob("*.npz"):
+    for path in run.folder.glob("*.safetensors"):
         run.load(path.stem)
 
 
@@ -88,10 +87,10 @@ def test_a_full_disk(whole, tmp_path, share):
         subprocess.run(["umount", str(place)], check=False)
 
 
-OTHERS = ("best.npz", "held_out.json", "eval/test.json")
+OTHERS = ("best.safetensors", "held_out.json", "eval/test.json")
 
 
-@pytest.mark.parametrize("name", ["last.npz", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
+@pytest.mark.parametrize("name", ["last.safetensors", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
 def test_a_limit_to_the_size_of_files(whole, tmp_path, name):
     """As a quota: all that is smaller can be written."""
     run, pairs, _ = whole

@@ -64,7 +64,7 @@ def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(star
     assert refused.stderr.read() == (
         f"wordseq: error: {run}: process {trains.pid} is training into it; wait, stop it, or choose another --run\n"
     )
-    wait_for(trains, (run / "best.npz").is_file)
+    wait_for(trains, (run / "best.safetensors").is_file)
     for words in (["eval", run], ["describe", run], ["translate", run, "--input", run / "eval" / "test.src"]):
         done = wordseq(*words)
         assert (done.returncode, without_notes(done.stderr)) == (0, ""), words

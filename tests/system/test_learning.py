@@ -33,9 +33,8 @@ def strings_and_mirror_images(path: Path, seeds: int) -> tuple[str, ...]:
 
 def exact_share(run) -> float:
     """Of the outputs for unseen strings, how many are the mirror image."""
-    from wordseq.runs.reading import read_held_out
 
-    test = read_held_out(run.folder, "test")
+    test = run.held_out("test")
     assert len(test.sources) >= 1000
     hyps = (run.folder / "eval" / "test.hyp").read_text(encoding="utf-8").splitlines()
     right = [hyp == " ".join(reversed(src.split())) for src, hyp in zip(test.sources, hyps, strict=True)]

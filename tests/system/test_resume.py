@@ -6,10 +6,11 @@ import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
+from wordseq.runs.folder import LAST, Run
 
 pytestmark = pytest.mark.slow  # Trainings that are killed: more than a minute.
 
@@ -48,10 +49,8 @@ def disturbed(tmp_path_factory):
         wait_for_lines(process, folder / "parts", lines)
         process.send_signal(number)
         error = process.communicate(timeout=300)[1]
-        with np.load(folder / "parts" / "last.npz", allow_pickle=False) as file:
-            state = json.loads(file["state.json"].tobytes())
-        left.append((process.returncode, error, state))
-    (folder / "parts" / ".last.npz.k1ll3d00").write_bytes(b"what a kill in the middle of writing leaves")
+        left.append((process.returncode, error, Run(folder / "parts").header(LAST).state))
+    (folder / "parts" / ".last.safetensors.k1ll3d00").write_bytes(b"what a kill in the middle of writing leaves")
     last = start(folder / "parts", pairs)
     for process in (last, whole):
         error = process.communicate(timeout=300)[1]
@@ -84,11 +83,10 @@ def test_the_log_is_that_of_an_undisturbed_run(disturbed):
 
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_the_checkpoints_are_equal_bit_for_bit(disturbed, name):
-    parts, whole = (np.load(disturbed[0] / which / f"{name}.npz", allow_pickle=False) for which in ("parts", "whole"))
-    with parts, whole:
-        assert set(parts.files) == set(whole.files)
-        for key in set(whole.files) - {"state.json"}:
-            assert parts[key].tobytes() == whole[key].tobytes(), key
+    parts, whole = (load_file(disturbed[0] / which / f"{name}.safetensors") for which in ("parts", "whole"))
+    assert parts.keys() == whole.keys()
+    for key, value in whole.items():
+        assert parts[key].tobytes() == value.tobytes(), key
 
 
 def test_the_held_out_translations_are_the_same(disturbed):

@@ -9,9 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.runs import TIMES, command, entries, environment, settings, train_arguments, write_pairs
 from tests.runs import wordseq as run_wordseq
+from wordseq.runs.folder import LAST, Run
 
 pytestmark = pytest.mark.slow  # Eight starts of TensorFlow and as many compilations.
 
@@ -64,20 +66,19 @@ def wait_for_step(processes, run, step):
 
 
 def state_of(run):
-    with np.load(run / "last.npz", allow_pickle=False) as file:
-        return json.loads(file["state.json"].tobytes())
+    return Run(run).header(LAST).state
 
 
 def assert_close(ours, theirs):
     """Checkpoints: weights and moments within 1e-6, seeds of dropout and counts equal."""
     for name in ("best", "last"):
-        with np.load(ours / f"{name}.npz") as mine, np.load(theirs / f"{name}.npz") as other:
-            assert set(mine.files) == set(other.files)
-            for key in set(mine.files) - {"state.json"}:
-                if mine[key].dtype == np.float32:
-                    np.testing.assert_allclose(mine[key], other[key], atol=1e-6, rtol=0, err_msg=key)
-                else:
-                    np.testing.assert_array_equal(mine[key], other[key], err_msg=key)
+        mine, other = (load_file(run / f"{name}.safetensors") for run in (ours, theirs))
+        assert mine.keys() == other.keys()
+        for key, value in mine.items():
+            if value.dtype == np.float32:
+                np.testing.assert_allclose(value, other[key], atol=1e-6, rtol=0, err_msg=key)
+            else:
+                np.testing.assert_array_equal(value, other[key], err_msg=key)
     for mine, other in zip(entries(ours), entries(theirs), strict=True):
         assert rounded(mine) == rounded(other)
     states = [{key: value for key, value in state_of(run).items() if key not in TIMES} for run in (ours, theirs)]

@@ -14,8 +14,8 @@ from typing import Any
 from wordseq.benchmark.processes import Answers, Key, Measurement
 from wordseq.benchmark.settings import GATES, GROWTH, BenchSettings
 from wordseq.benchmark.workload import TGT_SIZE, BenchTask, flop_parts, head, model_config, search_flop, synthetic_task
-from wordseq.config.load import config_from_dict, read_toml
-from wordseq.config.schema import SECTIONS, ModelConfig
+from wordseq.config.schema import ModelConfig
+from wordseq.runs.folder import BEST, CONFIG_FILE, Run
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit, machine, processors
 
@@ -282,11 +282,11 @@ def _cell_of(run: Path) -> str:
     Raises:
         UserError: not a run, not trained, or with a cell that cannot be measured.
     """
-    for name in ("config.toml", "best.npz"):
-        if not (run / name).is_file():
-            raise UserError(f"--run {run}: not a trained run: it has no {name}")
-    values = {key: table for key, table in read_toml(run / "config.toml").items() if key in SECTIONS}
-    cell = config_from_dict(values, str(run / "config.toml")).model.cell
+    found = Run(run)
+    for path in (run / CONFIG_FILE, found.path_of(BEST)):
+        if not path.is_file():
+            raise UserError(f"--run {run}: not a trained run: it has no {path.name}")
+    cell = found.config.model.cell
     if cell not in GATES:
         raise UserError(f"--run {run}: model.cell = {cell!r} cannot be measured; choose a run of {', '.join(GATES)}")
     return cell

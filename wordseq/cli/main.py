@@ -393,7 +393,6 @@ def _add_describe(commands: Any) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    import_tensorflow()
     from wordseq.runs.describe import describe_run, draw_run
     from wordseq.runs.folder import Run
 

@@ -8,15 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from wordseq.config.load import config_from_dict, config_to_dict, read_toml
+from wordseq.config.load import config_from_dict, config_to_dict
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import rectangular
-from wordseq.runs.reading import checksum, is_number, read_lines_of, read_log, read_state, read_test
+from wordseq.runs.folder import BEST, EVAL_FOLDER, Run
 from wordseq.system.errors import UserError
-from wordseq.system.files import read_json
+from wordseq.system.files import is_number
 from wordseq.text.vocab import TextCodec
 
 _SHOWN_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
@@ -25,6 +23,7 @@ _SHOWN_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds"
 _FIGURES = ("sentences_per_second", "length_ratio", "perplexity", "bits_per_char", "unk_rate")
 """What is used of eval/test.json beside the scores, which are computed anew: numbers, or null where nothing was measured."""
 
+HYPS_FILE, SCORES_FILE = f"{EVAL_FOLDER}/test.hyp", f"{EVAL_FOLDER}/test.json"
 
 _SHOWN = 60
 
@@ -56,7 +55,7 @@ class ScoredRun:
     @cached_property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
         """Source and target tokenizer with vocabulary."""
-        return TextCodec.load(self.folder, "src"), TextCodec.load(self.folder, "tgt")
+        return Run(self.folder).codecs
 
     @cached_property
     def src_tokens(self) -> list[list[str]]:
@@ -71,28 +70,22 @@ class ScoredRun:
 
 def is_scored(folder: Path) -> bool:
     """Whether eval/ holds the scores of the run's best checkpoint on its test split, and nothing else."""
-    result, best = folder / "eval" / "test.json", folder / "best.npz"
-    if not best.is_file() or not result.is_file():
-        return False
+    run = Run.open(folder)
     try:
-        evaluation = _read_evaluation(result)
-        _as_decoded(Config(), evaluation, result)  # Whether what it says of decoding can be.
+        evaluation = _read_evaluation(run)
+        _as_decoded(Config(), evaluation, run)  # Whether its settings of decoding are possible.
+        if evaluation.get("checkpoint") != run.header(BEST).sha256:
+            return False
     except UserError:
         return False
-    if named := evaluation.get("checkpoint"):
-        current = named == checksum(best)
-    else:  # Scores of before this version do not name their checkpoint.
-        current = result.stat().st_mtime >= best.stat().st_mtime
-    if not current:
-        return False
-    test = read_test(folder)
+    test = run.held_out("test")
     columns = zip(*rectangular(test.references), strict=True)
     expected = {"test.src": test.sources} | {f"test.ref{k}": list(column) for k, column in enumerate(columns)}
-    saved = {path.name for path in result.parent.glob("test.ref*")}
+    saved = {path.name for path in (folder / EVAL_FOLDER).glob("test.ref*")}
     return (
-        saved == {name for name in expected if name != "test.src"}
-        and all(read_lines_of(result.parent / name) == lines for name, lines in expected.items())
-        and len(read_lines_of(result.parent / "test.hyp")) == len(test.sources)
+        saved == expected.keys() - {"test.src"}
+        and all(run.read_lines(f"{EVAL_FOLDER}/{name}") == lines for name, lines in expected.items())
+        and len(run.read_lines(HYPS_FILE)) == len(test.sources)
     )
 
 
@@ -102,47 +95,37 @@ def read_run(folder: Path) -> ScoredRun:
     Raises:
         UserError: a file is missing or damaged.
     """
-    test = read_test(folder)
-    hyps = [line.rstrip() for line in read_lines_of(folder / "eval" / "test.hyp")]
+    run = Run.open(folder)
+    test, hyps = run.held_out("test"), [line.rstrip() for line in run.read_lines(HYPS_FILE)]
     if len(hyps) != len(test.sources):
-        raise UserError(f"{folder / 'eval' / 'test.hyp'}: {len(hyps):,} lines, expected {len(test.sources):,}")
-    evaluation = _read_evaluation(folder / "eval" / "test.json")
-    config = config_from_dict(read_toml(folder / "config.toml"), str(folder / "config.toml"))
-    config = _as_decoded(config, evaluation, folder / "eval" / "test.json")
+        raise UserError(f"{folder / HYPS_FILE}: {len(hyps):,} lines, expected {len(test.sources):,}")
+    evaluation, best = _read_evaluation(run), run.header(BEST)
+    config = _as_decoded(run.config, evaluation, run)
     log = [
-        entry
-        for entry in read_log(folder)
-        if all(key in entry for key in _SHOWN_OF_KIND.get(str(entry.get("kind")), ()))
+        entry for entry in run.metrics() if all(key in entry for key in _SHOWN_OF_KIND.get(str(entry.get("kind")), ()))
     ]
-    return ScoredRun(folder, config, test, hyps, evaluation, log, *_checkpoint(folder / "best.npz"))
+    return ScoredRun(folder, config, test, hyps, evaluation, log, best.parameters, int(best.state.get("step", 0)))
 
 
-def _as_decoded(config: Config, evaluation: Mapping[str, Any], path: Path) -> Config:
-    """The run's settings with those that its translations were made with, as far as the evaluation tells."""
+def _as_decoded(config: Config, evaluation: Mapping[str, Any], run: Run) -> Config:
+    """The run's settings with those that its translations were made with, as far as the evaluation has them."""
     table = config_to_dict(config)
     table["decode"] |= {key: evaluation[key] for key in table["decode"] if key in evaluation}
-    return config_from_dict(table, str(path))
+    return config_from_dict(table, str(run.folder / SCORES_FILE))
 
 
-def _read_evaluation(path: Path) -> dict[str, Any]:
+def _read_evaluation(run: Run) -> dict[str, Any]:
     """What `wordseq eval` saved as JSON.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    found = read_json(path)
+    found = run.read_json(SCORES_FILE)
     for key in _FIGURES:
         value = found.get(key, "nothing")
         if value is not None and not is_number(value):
-            raise UserError(f"{path}: damaged: {key} is {value!r}, expected a number or null")
+            raise UserError(f"{run.folder / SCORES_FILE}: damaged: {key} is {value!r}, expected a number or null")
     return found
-
-
-def _checkpoint(path: Path) -> tuple[int, int]:
-    """Parameters, and updates, of a checkpoint."""
-    state = read_state(path)
-    with np.load(path, allow_pickle=False) as file:
-        return sum(int(file[name].size) for name in file.files if name != "state.json"), int(state.get("step", 0))
 
 
 def split_digest(test: HeldOut) -> str:
@@ -156,9 +139,9 @@ def check_same_test(folders: Sequence[Path]) -> None:
     Raises:
         UserError: the test splits differ; the message says between which runs, and how.
     """
-    first = read_test(folders[0])
+    first = Run.open(folders[0]).held_out("test")
     for folder in folders[1:]:
-        test = read_test(folder)
+        test = Run.open(folder).held_out("test")
         if split_digest(test) != split_digest(first):
             raise UserError(
                 "runs with different test sets cannot be compared: "

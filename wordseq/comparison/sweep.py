@@ -16,9 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from wordseq.config.load import config_from_dict, load_config, read_toml
+from wordseq.config.load import load_config
 from wordseq.config.schema import Config, DataConfig
-from wordseq.runs.reading import read_log, read_state
+from wordseq.runs.folder import BEST, LAST, Run
 from wordseq.system.errors import UserError
 
 MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
@@ -139,7 +139,7 @@ def _folder_for(folder: Path, wanted: Config) -> Path:
     """The run with these settings: of this name, or finished under another one beside it; else the next free name."""
     number = 1
     chosen = folder
-    while (chosen / "config.toml").is_file():
+    while Run(chosen).begun:
         if _same(chosen, wanted):
             return chosen
         number += 1
@@ -149,7 +149,7 @@ def _folder_for(folder: Path, wanted: Config) -> Path:
 
 def _finished_beside(folder: Path, wanted: Config) -> Path | None:
     for path in sorted(folder.parent.glob("*/config.toml")):
-        with contextlib.suppress(UserError):  # Not a run, or one of another version.
+        with contextlib.suppress(UserError):  # Not a run.
             if _same(path.parent, wanted) and is_finished(path.parent):
                 return path.parent
     return None
@@ -157,8 +157,7 @@ def _finished_beside(folder: Path, wanted: Config) -> Path | None:
 
 def _same(folder: Path, wanted: Config) -> bool:
     """Whether the run in a folder was begun with these settings."""
-    path = folder / "config.toml"
-    found = config_from_dict(read_toml(path), str(path))
+    found = Run(folder).config
     decided = {
         key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
     }
@@ -169,10 +168,9 @@ def _same(folder: Path, wanted: Config) -> bool:
 
 def is_finished(folder: Path) -> bool:
     """Whether a run's training came to its end; not if its last checkpoint is damaged, which training mends."""
-    if not ((folder / "last.npz").is_file() and (folder / "best.npz").is_file()):
-        return False
+    run = Run(folder)
     try:
-        return bool(read_state(folder / "last.npz").get("finished"))
+        return run.has(BEST) and bool(run.header(LAST).state.get("finished"))
     except UserError:
         return False
 
@@ -228,12 +226,12 @@ class Watch:
 
     def __init__(self, runs: Sequence[SweepRun], current: int) -> None:
         self.runs, self.current = runs, current
-        self.seen = len(read_log(runs[current].folder))
+        self.seen = len(list(Run(runs[current].folder).metrics()))
         self.spoke = time.monotonic()
 
     def news(self) -> str:
         """What the last validation gave, if there was one since the last call; after long silence, the last update."""
-        entries = read_log(self.runs[self.current].folder)
+        entries = list(Run(self.runs[self.current].folder).metrics())
         validations = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
         # Continuing a run drops the lines after its checkpoint.
         self.seen = len(entries)
@@ -272,7 +270,7 @@ def _expected(run: SweepRun) -> float | None:
     """Seconds that a run takes in all at its present pace, if nothing stops it before its last epoch or update."""
     if is_finished(run.folder):
         return _seconds(run.folder)
-    validations = [entry for entry in read_log(run.folder) if entry.get("kind") == "dev"]
+    validations = [entry for entry in Run(run.folder).metrics() if entry.get("kind") == "dev"]
     train = run.config.train
     if not validations:
         return train.max_minutes * 60 or None
@@ -287,7 +285,7 @@ def _expected(run: SweepRun) -> float | None:
 
 
 def _seconds(folder: Path) -> float:
-    return float(max((entry.get("seconds", 0.0) for entry in read_log(folder)), default=0.0))
+    return float(max((entry.get("seconds", 0.0) for entry in Run(folder).metrics()), default=0.0))
 
 
 def _train(run: SweepRun, config: Path | None, mirror: Path | None, look: Callable[[], None]) -> int:

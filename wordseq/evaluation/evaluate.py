@@ -25,7 +25,6 @@ from wordseq.evaluation.metrics import (
 )
 from wordseq.evaluation.tables import terminal_table
 from wordseq.runs.folder import BEST, Run
-from wordseq.runs.reading import checksum, read_held_out
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit
 from wordseq.text.normalise import prepare
@@ -193,9 +192,9 @@ def evaluate_run(
     Raises:
         UserError: the run is not trained, or damaged.
     """
-    held_out = held_out or read_held_out(run.folder, "test")
+    held_out = held_out or run.held_out("test")
     decode = decode or run.config.decode
-    of_checkpoint = checksum(run.folder / f"{BEST}.npz")
+    of_checkpoint = run.header(BEST).sha256
     translator = Translator.load(run.folder, precision=decode.precision)
     translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
     start = time.perf_counter()

@@ -73,7 +73,7 @@ def record_of(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: the run's best checkpoint is missing or damaged.
     """
-    progress = run.load(BEST)[1]
+    progress = run.header(BEST).state
     check_state(run, progress)
     times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
     seconds = max(times, default=progress["seconds"])

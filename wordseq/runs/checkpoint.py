@@ -1,57 +1,101 @@
-"""Checkpoints: named arrays and a JSON state in one file."""
+"""The file of a checkpoint: arrays and a JSON state in one safetensors file, with a SHA-256 of both."""
 
+import contextlib
 import hashlib
+import json
 import math
-import os
-import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import safe_open
+from safetensors.numpy import save
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+ENDING = ".safetensors"
 
-def read_arrays(path: Path) -> Arrays:
-    """The arrays of an archive, its file opened once: another may take its place meanwhile.
+METADATA_KEY = "wordseq"
+"""One key, because safetensors writes several in a random order, and equal checkpoints must be equal files."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself; reading it does not read the arrays.
+
+    Attributes:
+        state: what was saved beside the arrays.
+        sha256: of the arrays and the state.
+        shapes: of the arrays, in the order in which they were given.
+    """
+
+    state: dict[str, Any]
+    sha256: str
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all arrays."""
+        return sum(map(math.prod, self.shapes.values()))
+
+
+def checkpoint_bytes(arrays: Arrays, state: Mapping[str, Any]) -> bytes:
+    """The content of a checkpoint's file; the same for the same arrays and JSON-able state."""
+    about = {"state": state, "sha256": _checksum(arrays, state), "names": list(arrays)}
+    contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    return save(contiguous, {METADATA_KEY: json.dumps(about)})
+
+
+def read_header(path: Path) -> Header:
+    """The header of a checkpoint.
 
     Raises:
-        ValueError, ...: it is damaged.
+        OSError: the file is missing or cannot be read.
+        SafetensorError, ValueError, ...: it is damaged.
     """
-    with path.open("rb") as file:
-        with zipfile.ZipFile(file) as archive:
-            _check_sizes(archive, os.fstat(file.fileno()).st_size)
-            checksum = archive.comment
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as members:
-            arrays = {key: members[key] for key in members.files}
-    # The first runs had none.
-    if checksum and checksum != sha256_of(arrays).encode():
+    with _opened(path) as file:
+        return _header(file)
+
+
+def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and state of a checkpoint. If its file is replaced meanwhile, they are those of the file before.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        SafetensorError, ValueError, ...: it is damaged.
+    """
+    with _opened(path) as file:
+        header = _header(file)
+        arrays = {name: file.get_tensor(name) for name in header.shapes}
+    if header.sha256 != _checksum(arrays, header.state):
         raise ValueError("its content is not what was saved: another SHA-256")
-    return arrays
+    return arrays, header.state
 
 
-def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
-    """Check that no array takes more memory than the file has bytes, before any memory is taken.
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file, once its header fits its size."""
+    # safe_open reports a file that may not be read as missing.
+    path.open("rb").close()
+    with safe_open(path, framework="numpy") as file:
+        yield file
 
-    Raises:
-        ValueError: there are packed members, which `Run.save` never writes, or arrays larger than their members.
-    """
-    members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("it is packed; a checkpoint never is")
-    if sum(member.file_size for member in members) > size:
-        raise ValueError(f"it claims to hold more than its {size:,} bytes")
-    for member in members:
-        with archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, _, dtype = read[version](file)
-            if dtype.hasobject:
-                raise ValueError(f"{member.filename}: objects, which are read with allow_pickle alone; it is off")
-            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
-                raise ValueError(f"{member.filename}: shape {shape} does not fit its {member.file_size:,} bytes")
+
+def _header(file: Any) -> Header:
+    about = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+    if not isinstance(about, dict) or not isinstance(about.get("state"), dict):
+        raise TypeError("there is no state in its header")
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in about["names"]}
+    if shapes.keys() != set(file.keys()):
+        raise ValueError("its header does not name all its arrays")
+    return Header(about["state"], about["sha256"], shapes)
+
+
+def _checksum(arrays: Arrays, state: Mapping[str, Any]) -> str:
+    return sha256_of({**arrays, "state.json": np.frombuffer(json.dumps(state).encode(), np.uint8)})
 
 
 def sha256_of(arrays: Arrays) -> str:

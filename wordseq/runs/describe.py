@@ -39,8 +39,8 @@ def check_state(run: Run, state: dict[str, Any]) -> None:
     """Check the numbers of a checkpoint's state.
 
     Raises:
-        UserError: one is missing, or is not a number.
+        UserError: one is missing or not a number.
     """
     for key in ("step", "epoch", "seconds", "best_bleu"):
         if not isinstance(state.get(key), int | float):
-            raise UserError(f"{run.folder / BEST}.npz: damaged checkpoint: {key} = {state.get(key)!r} in its state")
+            raise UserError(f"{run.path_of(BEST)}: damaged checkpoint: {key} = {state.get(key)!r} in its state")

@@ -1,27 +1,27 @@
-"""One run folder: settings, tokenizers, checkpoints, log. Everything is written aside and renamed when it is whole."""
+"""The run folder: names and content of its files. Each is written to a temporary file and renamed when it is complete."""
 
 import contextlib
 import glob
-import io
 import json
 import os
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wordseq.config.load import config_from_dict, read_toml, to_toml
 from wordseq.config.schema import SECTIONS, Config
-from wordseq.runs.checkpoint import Arrays, read_arrays, sha256_of
+from wordseq.data.splits import HeldOut
+from wordseq.runs.checkpoint import ENDING, Arrays, Header, checkpoint_bytes, read_checkpoint, read_header
 from wordseq.system.errors import UserError
-from wordseq.system.files import ASIDE, naming, sync_folder, write_atomically
+from wordseq.system.files import ASIDE, is_number, naming, read_json, sync_folder, write_atomically, write_json
 from wordseq.system.locks import LOCK_FILE
 from wordseq.text.vocab import TextCodec
 
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
+
+MEMORY_FILE = "memory.json"
+"""Of the process that finished the training: `peak_bytes`, the most memory it held, `machine` and `wordseq`, the commit."""
 
 BEGUN_FILE, EVAL_FOLDER = ".begun", "eval"
 
@@ -29,10 +29,13 @@ BEST, LAST, PREVIOUS = "best", "last", "previous"
 
 PRETRAINED = "pretrained"
 
-DAMAGED_FILE = "damaged.npz"
+DAMAGED_FILE = f"damaged{ENDING}"
+
+LOGGED_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
+"""What is a number in an entry of the log, if it is there."""
 
 ABANDONED_SECONDS = 600
-"""A file aside that is older was left by a process that was killed."""
+"""A temporary file that is older was left by a process that was killed."""
 
 MOST_TGT_PER_SRC = 1e4
 """data.max_chars keeps every honest ratio below it."""
@@ -42,14 +45,12 @@ class Run:
     """A folder with all that a training made.
 
     config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
-    data.json (lengths and coverage), best.npz, last.npz and previous.npz, which was `last` before (checkpoints),
-    metrics.jsonl (a line a log entry), eval/.
+    held_out.json (dev and test), data.json (lengths and coverage), best.safetensors, last.safetensors and
+    previous.safetensors, which was `last` before (checkpoints; see `wordseq.runs.checkpoint`), metrics.jsonl (a line per log
+    entry), memory.json, eval/.
 
-    With model.pretrained_src or _tgt also pretrained.npz: the vectors of the vocabulary's words, so that the file they came
-    from is not needed again.
-
-    A checkpoint is one NumPy archive: arrays by name and a JSON text, no pickle; its parts carry checksums, and the comment
-    of the archive is the SHA-256 of all.
+    With model.pretrained_src or _tgt also pretrained.safetensors: the vectors of the vocabulary's words, so that the file
+    they came from is not needed again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,16 +58,17 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
-        """A run that was begun before.
+        """A run that was started before.
 
         Raises:
             UserError: the folder is missing or is not a run.
         """
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such run folder")
-        if not (folder / CONFIG_FILE).is_file():
+            raise UserError(f"{folder}: {'a file, expected a run folder' if folder.exists() else 'no such run folder'}")
+        run = cls(folder)
+        if not run.begun:
             raise UserError(f"{folder}: not a run folder: it has no {CONFIG_FILE}")
-        return cls(folder)
+        return run
 
     @property
     def begun(self) -> bool:
@@ -94,8 +96,7 @@ class Run:
         Raises:
             UserError: data.json is missing or damaged.
         """
-        found = self.read_json(DATA_FILE)
-        ratio = found.get("tgt_per_src") if isinstance(found, dict) else None
+        ratio = self.read_json(DATA_FILE).get("tgt_per_src")
         if not isinstance(ratio, float) or not 0 < ratio < MOST_TGT_PER_SRC:
             raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number above 0")
         return ratio
@@ -104,6 +105,14 @@ class Run:
     def codecs(self) -> tuple[TextCodec, TextCodec]:
         """Source and target tokenizer with vocabulary."""
         return TextCodec.load(self.folder, "src"), TextCodec.load(self.folder, "tgt")
+
+    def held_out(self, part: str) -> HeldOut:
+        """The part "dev" or "test" of the data.
+
+        Raises:
+            UserError: held_out.json is missing or damaged.
+        """
+        return HeldOut.load(self.folder, part)
 
     @property
     def unfinished(self) -> bool:
@@ -145,26 +154,28 @@ class Run:
         """Write config.toml."""
         self.write_text(CONFIG_FILE, to_toml(config))
 
+    def path_of(self, name: str) -> Path:
+        """The file of the checkpoint `name`."""
+        return self.folder / f"{name}{ENDING}"
+
     def has(self, name: str) -> bool:
         """Whether the checkpoint `name`, "best", "last" or "previous", was written."""
         return self.path_of(name).is_file()
 
     def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
         """Write the checkpoint `name`: arrays and a JSON-able state; what was `last` before becomes `previous`."""
-        buffer = io.BytesIO()
-        content = {**arrays, "state.json": np.frombuffer(json.dumps(state).encode(), np.uint8)}
-        np.savez(buffer, allow_pickle=False, **content)
-        with zipfile.ZipFile(buffer, "a") as archive:
-            archive.comment = sha256_of(content).encode()
-        self._sync_metrics()
-        keep = self.path_of(PREVIOUS) if name == LAST else None
-        write_atomically(self.path_of(name), buffer.getbuffer(), keep)
+        content = checkpoint_bytes(arrays, state)
+        log = self.folder / METRICS_FILE
+        if log.exists():
+            # A checkpoint is never on the disk before the log that leads to it.
+            with naming(log), log.open("ab") as file:
+                os.fsync(file.fileno())
+        write_atomically(self.path_of(name), content, self.path_of(PREVIOUS) if name == LAST else None)
 
-    def _why_not(self) -> str:
-        """Why there may be no checkpoint."""
-        if self.has(LAST):
-            return "the run was stopped before its first validation; `wordseq train` goes on with it"
-        return "has the run been trained?"
+    def header(self, name: str) -> Header:
+        """State, checksum and shapes of the checkpoint `name`, without its arrays; raises as `load`."""
+        with self._reading(name) as path:
+            return read_header(path)
 
     def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and state of the checkpoint `name`.
@@ -173,28 +184,45 @@ class Run:
             UserError: it is missing or damaged.
             PermissionError: it cannot be read.
         """
+        with self._reading(name) as path:
+            return read_checkpoint(path)
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """Errors of reading the checkpoint `name` name its file, and say what can be done."""
         path = self.path_of(name)
         try:
-            arrays = read_arrays(path)
-            state = json.loads(arrays.pop("state.json").tobytes())
-            if not isinstance(state, dict):
-                raise TypeError(f"its state is {state!r}")
+            yield path
         except FileNotFoundError:
-            raise UserError(f"{path}: no such checkpoint; {self._why_not()}") from None
+            stopped = "the run was stopped before its first validation; `wordseq train` resumes it"
+            why = stopped if self.has(LAST) else "has the run been trained?"
+            raise UserError(f"{path}: no such checkpoint; {why}") from None
         except (MemoryError, PermissionError):
             raise
-        except Exception as error:  # A damaged archive fails in a dozen ways, by the place of the damage.
-            raise UserError(f"{path}: damaged checkpoint: {error}{self._way_out(name)}") from None
-        return arrays, state
+        except Exception as error:  # A damaged file fails in a dozen ways, by the place of the damage.
+            # Some errors quote the damaged header, which may be long and have line breaks.
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: damaged checkpoint: {reason}{self._way_out(name)}") from None
+
+    def _way_out(self, name: str) -> str:
+        """What can be done about a damaged checkpoint."""
+        if name == BEST and self.has(LAST):
+            return "; put a copy of it back, or delete it and give the train command again: the newest weights take its place"
+        if name == PREVIOUS:
+            lost = "damaged too" if self.has(LAST) else "missing"
+            return f"; {LAST}{ENDING} is {lost}: put a copy back, or delete both to train from the beginning"
+        if name == LAST and not self.has(PREVIOUS):
+            return "; put a copy of it back, or delete it to train from the beginning"
+        return ""
 
     def load_newest(self, note: Callable[[str], None]) -> tuple[Arrays, dict[str, Any]] | None:
-        """Arrays and state of `last`; where it is damaged, of `previous`, which takes its place; None if neither was written.
+        """Arrays and state of `last`; if it is damaged, of `previous`, which takes its place; None if neither was written.
 
         Args:
-            note: hears of the damage.
+            note: is called with a warning about the damage.
 
         Raises:
-            UserError: both are damaged, or there is one only.
+            UserError: both are damaged, or there is only one and it is.
         """
         last, previous = self.path_of(LAST), self.path_of(PREVIOUS)
         if not (self.has(LAST) or self.has(PREVIOUS)):
@@ -214,24 +242,6 @@ class Run:
         note(f"warning: {reason}{kept}; going on from the checkpoint before it, of update {found[1].get('step')}")
         return found
 
-    def _way_out(self, name: str) -> str:
-        """What can be done about a damaged checkpoint."""
-        if name == BEST and self.has(LAST):
-            return "; put a copy of it back, or delete it and give the train command again: the newest weights take its place"
-        if name == PREVIOUS:
-            lost = "damaged too" if self.has(LAST) else "missing"
-            return f"; {LAST}.npz is {lost}: put a copy back, or delete both to train from the beginning"
-        if name == LAST and not self.has(PREVIOUS):
-            return "; put a copy of it back, or delete it to train from the beginning"
-        return ""
-
-    def _sync_metrics(self) -> None:
-        """A checkpoint is never on the disk before the log that leads to it."""
-        path = self.folder / METRICS_FILE
-        if path.exists():
-            with naming(path), path.open("ab") as file:
-                os.fsync(file.fileno())
-
     def append_metrics(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         path = self.folder / METRICS_FILE
@@ -246,16 +256,17 @@ class Run:
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The entries of metrics.jsonl; what is not an entry, or not whole, is passed over."""
+        """The entries of metrics.jsonl; what is not an entry, or not complete, is skipped."""
         path = self.folder / METRICS_FILE
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             with contextlib.suppress(ValueError, RecursionError):
                 entry = json.loads(line)
-                if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                is_entry = isinstance(entry, dict) and isinstance(entry.get("step"), int)
+                if is_entry and all(is_number(entry.get(key, 0)) for key in LOGGED_NUMBERS):
                     yield entry
 
     def remove_leftovers(self) -> None:
-        """Remove what killed processes had begun to write aside, and what says that the run is being begun.
+        """Remove the temporary files of killed processes, and what says that the run is being begun.
 
         In eval/ only what is old goes: others may be writing there.
         """
@@ -267,9 +278,9 @@ class Run:
                 if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                     path.unlink()
 
-    def write_json(self, name: str, value: Any) -> None:
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file into the folder; `name` may have a parent folder."""
-        self.write_text(name, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+        write_json(self._place(name), values)
 
     def write_lines(self, name: str, lines: Iterable[str]) -> None:
         """Write a text file, a line each."""
@@ -277,71 +288,31 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file into the folder; `name` may have a parent folder."""
+        write_atomically(self._place(name), text.encode())
+
+    def _place(self, name: str) -> Path:
         path = self.folder / name
         with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
+        return path
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str) -> dict[str, Any]:
         """What `write_json` wrote.
 
         Raises:
             UserError: the file is missing or damaged.
         """
-        path = self.folder / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: damaged: {error}") from None
+        return read_json(self.folder / name)
 
-    def path_of(self, name: str) -> Path:
-        """The file of the checkpoint `name`."""
-        return self.folder / f"{name}.npz"
+    def read_lines(self, name: str) -> list[str]:
+        """What `write_lines` wrote; nothing if the file is missing."""
+        path = self.folder / name
+        # Not splitlines, which splits at characters that are part of a text.
+        return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []
 
 
 def _asides(folder: Path) -> list[Path]:
-    """Files aside of those that a run has, or had when it was begun."""
+    """Temporary files of those that a run has, or had when it was begun."""
     known = {path.name for path in folder.glob("*")}
-    known |= {BEGUN_FILE, METRICS_FILE, *(f"{name}.npz" for name in (BEST, LAST, PREVIOUS))}
+    known |= {BEGUN_FILE, METRICS_FILE, *(f"{name}{ENDING}" for name in (BEST, LAST, PREVIOUS))}
     return [path for name in known for path in folder.glob(f".{glob.escape(name)}.{ASIDE}")]
-
-
-class Follower(Run):
-    """A run that another process writes: this one only keeps in mind what it has to read again."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._files: Mapping[str, Any] = {}
-        self._pretrained: Arrays = {}
-
-    @property
-    def begun(self) -> bool:
-        """Never: whatever lies in the folder is not this process's."""
-        return False
-
-    def begin(
-        self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
-    ) -> None:
-        """Keep the files and vectors."""
-        self._files, self._pretrained = files, pretrained or {}
-
-    def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
-        """The vectors that `begin` was given; no checkpoint is this process's."""
-        if name != PRETRAINED:
-            raise ValueError(f"{name}: the chief has it")
-        return self._pretrained, {}
-
-    def read_json(self, name: str) -> Any:
-        """One of the files that `begin` was given."""
-        return self._files[name]
-
-    def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def append_metrics(self, entry: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def write_text(self, name: str, text: str) -> None:
-        """Nothing."""

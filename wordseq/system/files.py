@@ -154,6 +154,11 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode())
 
 
+def is_number(value: object) -> bool:
+    """Whether a value read from JSON is a number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class ArrayFile:
     """A .npy file to whose end rows are added; a context manager. Its header is written at the end.
 

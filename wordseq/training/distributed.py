@@ -8,21 +8,24 @@ at the dev set; the others are told what it read or found.
 import json
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from wordseq.config.schema import Config
+from wordseq.runs.checkpoint import Arrays
+from wordseq.runs.folder import PRETRAINED, Run
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
 from wordseq.system.signals import handled
 from wordseq.system.tensorflow import stderr_aside
+from wordseq.text.vocab import TextCodec
 from wordseq.training.cluster import VARIABLE, Cluster
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 LOST = (
     tf.errors.UnavailableError,
@@ -196,3 +199,42 @@ def _culprit(cluster: Cluster, message: str) -> str:
         if task in cluster.tasks and task != cluster.tasks[cluster.rank]:
             return cluster.name(cluster.tasks.index(task))
     return " or ".join(cluster.others)
+
+
+class Follower(Run):
+    """A run that another process writes: this one only keeps in mind what it has to read again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._files: Mapping[str, Any] = {}
+        self._pretrained: Arrays = {}
+
+    @property
+    def begun(self) -> bool:
+        """Never: whatever lies in the folder is not this process's."""
+        return False
+
+    def begin(
+        self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
+    ) -> None:
+        """Keep the files and vectors."""
+        self._files, self._pretrained = files, pretrained or {}
+
+    def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
+        """The vectors that `begin` was given; no checkpoint is this process's."""
+        if name != PRETRAINED:
+            raise ValueError(f"{name}: the chief has it")
+        return self._pretrained, {}
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One of the files that `begin` was given."""
+        return dict(self._files[name])
+
+    def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def append_metrics(self, entry: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        """Nothing."""

@@ -204,7 +204,7 @@ def resume(run: Run, trainer: Trainer, note: Callable[[str], None]) -> Progress:
     try:
         progress = Progress(**state)
     except TypeError as error:
-        raise UserError(f"{run.folder / LAST}.npz: damaged checkpoint, or of another version: {error}") from None
+        raise UserError(f"{run.path_of(LAST)}: damaged checkpoint: {error}") from None
     trainer.restore(run, arrays)
     run.rewind_metrics(progress.step)
     return progress

@@ -22,15 +22,14 @@ from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import DATA_FILE, PRETRAINED, SPLIT_FILE, Follower, Run
-from wordseq.runs.reading import MEMORY_FILE
+from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PRETRAINED, SPLIT_FILE, Run
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say
 from wordseq.text.vocab import TextCodec
 from wordseq.training import tensorboard
-from wordseq.training.distributed import ALONE, Team
+from wordseq.training.distributed import ALONE, Follower, Team
 from wordseq.training.loop import Progress, Reporter, train
 from wordseq.training.progress import TrainingProgress
 from wordseq.training.validation import Validator
@@ -255,7 +254,7 @@ def _set_vectors(run: Run, model: Seq2Seq, sides: Iterable[str]) -> None:
             ids_n, vectors_ne = arrays[f"{side}.ids"], arrays[f"{side}.vectors"]
             model.set_vectors(side, ids_n, vectors_ne, freeze=model.config.freeze_pretrained)
         except Exception as error:  # Whatever does not fit: a missing array, an id or a size of another model.
-            raise UserError(f"{run.folder / PRETRAINED}.npz: damaged: {error}") from None
+            raise UserError(f"{run.path_of(PRETRAINED)}: damaged: {error}") from None
 
 
 def _describe_job(config: Config, model: Seq2Seq, stores: tuple[IdStore, ...]) -> str:

@@ -104,7 +104,7 @@ class Trainer:
         Raises:
             UserError: the arrays do not fit.
         """
-        assign(self.variables(), arrays, run.folder / f"{LAST}.npz")
+        assign(self.variables(), arrays, run.path_of(LAST))
 
     def variables(self) -> dict[str, keras.Variable]:
         """By names that are the same in every process; Keras numbers seeds and optimizers by how many were made before."""

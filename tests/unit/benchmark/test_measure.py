@@ -27,6 +27,8 @@ from wordseq.benchmark.workload import (
     synthetic_task,
     training_flop,
 )
+from wordseq.config.load import to_toml
+from wordseq.config.schema import Config, ModelConfig
 from wordseq.models.matmul import PRECISIONS
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
@@ -326,8 +328,8 @@ def test_an_interpreter_without_torch_is_an_error(tmp_path):
 
 
 def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
-    (tmp_path / "config.toml").write_text('[model]\ncell = "sru"\n')
-    (tmp_path / "best.npz").touch()
+    (tmp_path / "config.toml").write_text(to_toml(Config(model=ModelConfig(cell="sru"))))
+    (tmp_path / "best.safetensors").touch()
     with pytest.raises(UserError, match=r"model\.cell = 'sru' cannot be measured; choose a run of lstm, gru, rnn"):
         measure_speed(tiny_task(), replace(TINY, run=tmp_path), print)
 

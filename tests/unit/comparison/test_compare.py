@@ -162,7 +162,7 @@ def test_runs_with_other_test_sets_are_refused(folders, held_out, tmp_path, chan
     ("prepare", "message"),
     [
         (lambda folder: folder / "none", "none: no such run folder"),
-        (lambda folder: folder, "not a run folder: it has no held_out.json"),
+        (lambda folder: folder, r"not a run folder: it has no config\.toml"),
     ],
 )
 def test_what_is_no_run_is_refused(tmp_path, prepare, message):
@@ -183,9 +183,9 @@ def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(held_o
     assert calls == [folder]
     scored_runs([folder], evaluate)
     assert len(calls) == 1
-    write_checkpoint(folder / "best.npz", {"step": 5})
+    write_checkpoint(folder / "best.safetensors", {"step": 5})
     assert not is_scored(folder)
-    write_checkpoint(folder / "best.npz", {"step": 4, "finished": "4 updates done"})
+    write_checkpoint(folder / "best.safetensors", {"step": 4, "finished": "4 updates done"})
     assert is_scored(folder)
     for name in ("test.ref0", "test.src", "test.hyp"):
         kept = (folder / "eval" / name).read_text()
@@ -198,16 +198,22 @@ def test_a_run_is_scored_when_its_scores_are_missing_old_or_of_other_data(held_o
 
 def test_a_copied_run_is_scored_whatever_the_times_of_its_files(folders, tmp_path):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
-    os.utime(copy / "best.npz", (2e9, 2e9))
+    os.utime(copy / "best.safetensors", (2e9, 2e9))
     assert is_scored(copy)
 
 
-def test_scores_that_name_no_checkpoint_are_judged_by_time(folders, tmp_path):
+def test_scores_that_name_no_checkpoint_are_made_anew(folders, tmp_path):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
     change_json(copy / "eval" / "test.json", checkpoint=None)
-    for time, scored in ((1e9, True), (4e9, False)):
-        os.utime(copy / "best.npz", (time, time))
-        assert is_scored(copy) == scored
+    assert not is_scored(copy)
+
+
+def test_a_damaged_best_is_not_scored(folders, tmp_path):
+    copy = shutil.copytree(folders[0], tmp_path / "copy")
+    (copy / "best.safetensors").write_bytes(b"damaged")
+    assert not is_scored(copy)
+    with pytest.raises(UserError, match=r"best\.safetensors: damaged checkpoint"):
+        read_run(copy)
 
 
 def change_json(path, **changes):

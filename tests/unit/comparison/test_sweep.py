@@ -23,7 +23,7 @@ def pretend(cell, finished="done", **log):
     entry = {"kind": "dev", "step": 10, "epoch": 2, "bleu": 1.0, "seconds": 60.0} | log
     (cell.folder / "metrics.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
     for name in ("best", "last"):
-        write_checkpoint(cell.folder / f"{name}.npz", {"step": 10, "finished": finished})
+        write_checkpoint(cell.folder / f"{name}.safetensors", {"step": 10, "finished": finished})
 
 
 def trainings(monkeypatch, code):
@@ -113,7 +113,7 @@ def test_a_finished_run_is_taken_whatever_its_name(tmp_path):
     (tmp_path / "another").mkdir()
     (tmp_path / "another" / "config.toml").write_text("no settings", encoding="utf-8")
     assert planned(tmp_path)[0] == first
-    write_checkpoint(other / "last.npz", {"step": 10, "finished": "done"})
+    write_checkpoint(other / "last.safetensors", {"step": 10, "finished": "done"})
     (same,) = planned(tmp_path, levels=[], cells=[], seeds=1, vary=["model.cell=gru", "data.level=char"])
     assert same.folder == planned(tmp_path)[0].folder == other
     assert planned(tmp_path)[1].folder != other
@@ -123,7 +123,7 @@ def test_a_run_with_a_damaged_checkpoint_is_not_finished(tmp_path):
     cell = planned(tmp_path)[0]
     pretend(cell)
     assert is_finished(cell.folder)
-    (cell.folder / "last.npz").write_bytes(b"damaged")
+    (cell.folder / "last.safetensors").write_bytes(b"damaged")
     assert not is_finished(cell.folder)
 
 

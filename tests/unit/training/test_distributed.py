@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from wordseq.runs.folder import Follower
 from wordseq.system.errors import UserError
 from wordseq.training.cluster import Cluster
-from wordseq.training.distributed import ALONE, Team, join
+from wordseq.training.distributed import ALONE, Follower, Team, join
 
 CLUSTER = Cluster((("worker", 0), ("worker", 1), ("worker", 2)), ("a:1", "b:2", "c:3"), 0)
 

@@ -336,7 +336,7 @@ def test_killed_between_two_checkpoints_it_goes_on_from_the_last_one(tmp_path, c
 @pytest.mark.parametrize("config", [replace(max_steps=7), PLAN, replace(patience=2, max_epochs=9)])
 def test_a_finished_run_given_again_changes_nothing(tmp_path, counting, config):
     first = count(tmp_path, config, Scripted(5))
-    before = {name: (tmp_path / name).read_bytes() for name in ("best.npz", "metrics.jsonl")}
+    before = {name: (tmp_path / name).read_bytes() for name in ("best.safetensors", "metrics.jsonl")}
     validate = Scripted(99)
     again = count(tmp_path, config, validate)
     assert validate.calls == 0
@@ -365,7 +365,7 @@ def test_a_limit_lowered_below_where_it_stands_stops_at_once_after_a_first_look(
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, counting):
     count(tmp_path, replace(max_steps=2))
     Run(tmp_path).save(LAST, {"updates": np.array(1)}, {"step": 1, "colour": "red"})
-    with pytest.raises(UserError, match=r"last\.npz: damaged checkpoint"):
+    with pytest.raises(UserError, match=r"last\.safetensors: damaged checkpoint"):
         count(tmp_path)
 
 
@@ -520,7 +520,7 @@ def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_p
             count(folder, OFTEN)
         assert raised.value.filename.startswith(str(folder))
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-        for path in folder.glob("*.npz"):
+        for path in folder.glob("*.safetensors"):
             Run(folder).load(path.stem)
         count(folder, OFTEN)
         assert_equal_runs(folder, tmp_path / "whole")
@@ -532,17 +532,17 @@ def test_from_the_checkpoint_before_a_damaged_one_it_ends_the_same(tmp_path, cou
     with pytest.raises(Stopped):
         count(tmp_path / "parts", OFTEN)
     counting.at = lambda now: None
-    (tmp_path / "parts" / "last.npz").write_bytes(b"damage")
+    (tmp_path / "parts" / "last.safetensors").write_bytes(b"damage")
     reporter = Silent()
     count(tmp_path / "parts", OFTEN, reporter=reporter)
     assert reporter.steps[0][0] in (2, 3)
     assert [note.partition(" ")[0] for note in reporter.notes] == ["warning:", "going"]
-    (tmp_path / "parts" / "damaged.npz").unlink()
+    (tmp_path / "parts" / "damaged.safetensors").unlink()
     assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_a_deleted_best_is_replaced_by_the_newest(tmp_path, counting):
     count(tmp_path, replace(max_epochs=3), Scripted(9, 8, 7))
-    (tmp_path / "best.npz").unlink()
+    (tmp_path / "best.safetensors").unlink()
     count(tmp_path, replace(max_epochs=3), Scripted(7))
     assert saved_at(tmp_path, BEST) == 15

@@ -16,7 +16,6 @@ from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig,
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import Run
-from wordseq.runs.reading import read_held_out
 from wordseq.system.tensorflow import import_tensorflow
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import EOS_ID, SPECIALS, TextCodec, Vocab
@@ -63,7 +62,7 @@ class Ours:
             run = Run.open(Path(self.options["run"]))
             return (
                 Translator.load(run.folder, precision=self.options["precision"]),
-                read_held_out(run.folder, "test").sources,
+                run.held_out("test").sources,
                 {},
             )
         config = Config(data=DataConfig(pretokenized=True))
