@@ -200,7 +200,7 @@ def test_options_of_bench_that_would_not_be_minded_are_refused(complaint, instea
         (["translate", "run", "--input", "text.txt", "--output", "pairs.tsv/out"], ["pairs.tsv/out: Not a directory"]),
         (["translate", "run", "--input", "nope", "--output", "out"], ["nope: No such file"]),
         (["translate", "nowhere"], ["nowhere: no such run folder"]),
-        (["translate", "pairs.tsv"], ["pairs.tsv: no such run folder"]),
+        (["translate", "pairs.tsv"], ["pairs.tsv: a file, expected a run folder"]),
         (["translate", "."], [".: not a run folder", "config.toml"]),
         (["describe", "nowhere"], ["nowhere: no such run folder"]),
         (["eval", "nowhere"], ["nowhere: no such run folder"]),
@@ -295,7 +295,8 @@ def table_instead(path):
 
 
 def array_of_objects(path):
-    np.savez(path, x=np.array([{}], dtype=object))
+    with path.open("wb") as file:
+        np.savez(file, x=np.array([{}], dtype=object))
 
 
 DAMAGE = [
