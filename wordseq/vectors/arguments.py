@@ -8,7 +8,7 @@ Shape = tuple[int | None, int | None, int]
 """Batch size and length of the input, None where any will do, and the size of one vector."""
 
 
-def positive(name: str, value: Any) -> int:
+def positive_integer(name: str, value: Any) -> int:
     """`value` as an int of 1 or more.
 
     Raises:
@@ -32,7 +32,7 @@ def depths(value: Any) -> tuple[int, int]:
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     try:
-        encoder, decoder = (positive("depth", number) for number in pair)
+        encoder, decoder = (positive_integer("depth", number) for number in pair)
     except ValueError:
         raise ValueError(
             f"depth must be an integer of 1 or more, or a pair (encoder, decoder) of them, got {value!r}"
@@ -116,7 +116,7 @@ def _entries(name: str, shape: Any, parts: tuple[str, ...]) -> Sequence[Any]:
 
 def _agreed(name: str, *values: Any) -> int | None:
     """The one size that is given, however often."""
-    sizes = {positive(name, value) for value in values if value is not None}
+    sizes = {positive_integer(name, value) for value in values if value is not None}
     if len(sizes) > 1:
         raise ValueError(f"{name} is given as {' and as '.join(map(str, sorted(sizes)))}; give it once")
     return sizes.pop() if sizes else None

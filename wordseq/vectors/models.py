@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from wordseq.vectors.arguments import Shape, check_shape_for, depths, positive, rate, source_shape, switches
+from wordseq.vectors.arguments import Shape, check_shape_for, depths, positive_integer, rate, source_shape, switches
 from wordseq.vectors.layers import AttentionDecoder, FeedbackDecoder, LSTMStack, RealPositions, register
 
 Size = int | None
@@ -250,10 +250,10 @@ class _Plan:
         Raises:
             ValueError: one is wrong.
         """
-        self.output_dim = positive("output_dim", arguments["output_dim"])
-        self.output_length = positive("output_length", arguments["output_length"])
+        self.output_dim = positive_integer("output_dim", arguments["output_dim"])
+        self.output_length = positive_integer("output_length", arguments["output_length"])
         hidden_dim = arguments["hidden_dim"]
-        self.hidden_dim = self.output_dim if hidden_dim is None else positive("hidden_dim", hidden_dim)
+        self.hidden_dim = self.output_dim if hidden_dim is None else positive_integer("hidden_dim", hidden_dim)
         self.depth = depths(arguments["depth"])
         self.dropout = rate("dropout", arguments["dropout"])
         self.unroll, self.stateful = arguments["unroll"], arguments["stateful"]
