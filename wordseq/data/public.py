@@ -197,7 +197,7 @@ def get(
     say(f"licence: {dataset.licence}; attribution: {dataset.attribution}")
     if mirror is None and (given := os.environ.get(MIRROR_VARIABLE)):
         mirror = Path(given)
-    if not _is_whole(dataset, home):
+    if not _is_complete(dataset, home):
         _fill(dataset, home, mirror, say, limits)
     return {file.key: home / file.name for file in dataset.files}
 
@@ -250,7 +250,7 @@ def _unpack(where: str, packed: bytes, file: RemoteFile, limit: int) -> dict[str
             with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
                 return {file.name: _read_limited(where, stream, limit)}
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{where}: not a whole archive: {error}") from None
+        raise UserError(f"{where}: not a complete archive: {error}") from None
     return {file.name: packed}
 
 
@@ -274,7 +274,7 @@ def _read_limited(where: str, stream: IO[bytes] | gzip.GzipFile, limit: int) -> 
     return content
 
 
-def _is_whole(dataset: Dataset, home: Path) -> bool:
+def _is_complete(dataset: Dataset, home: Path) -> bool:
     """Whether every file is there and has the checksum noted when it was stored (and the published one, if any)."""
     try:
         lines = (home / SUMS_FILE).read_text(encoding="utf-8").splitlines()

@@ -144,7 +144,7 @@ def audit(
 
 
 def sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
-    """Of so many groups, how many go into the test and into the dev split.
+    """Number of groups in the test and in the dev split, of `groups` in all.
 
     Raises:
         UserError: a part would be empty.

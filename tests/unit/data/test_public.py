@@ -121,9 +121,9 @@ def test_a_missing_file_in_the_mirror_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"<html>no zip</html>", "not a whole archive"),
-        (zipped(**{"fra.txt": PAIRS * 100})[:-30], "not a whole archive"),
-        (zipped(**{"fra.txt": PAIRS}).replace(b"PK\x01\x02", b"PK\x09\x02"), "not a whole archive"),
+        (b"<html>no zip</html>", "not a complete archive"),
+        (zipped(**{"fra.txt": PAIRS * 100})[:-30], "not a complete archive"),
+        (zipped(**{"fra.txt": PAIRS}).replace(b"PK\x01\x02", b"PK\x09\x02"), "not a complete archive"),
         (zipped(**{"../fra.txt": PAIRS}), "no member fra.txt"),
         (zipped(**{"fra.txt": b"x" * 5_000}), "unpacks to more than the 4,000 bytes"),
     ],
@@ -140,7 +140,7 @@ def test_a_faulty_archive_is_refused_and_nothing_is_left(tmp_path: Path, content
 def test_a_member_of_a_damaged_archive_fails_its_checksum(tmp_path: Path) -> None:
     content = bytearray(zipped(**{"fra.txt": os.urandom(1_000)}))
     content[200] ^= 0xFF
-    with pytest.raises(UserError, match="not a whole archive"):
+    with pytest.raises(UserError, match="not a complete archive"):
         get(tatoeba(), tmp_path / "data", mirror_with(tmp_path, bytes(content)), mute)
 
 
