@@ -12,17 +12,28 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wordseq.benchmark.tables import bench_table, grow_table, parts_table
-from wordseq.comparison.record import COMPARISON, combinations_table
-from wordseq.evaluation.records import read_records, results_table
+from wordseq.comparison.record import COMPARISON
+from wordseq.comparison.tables import WHOLE_UNK, has_unk, spread
+from wordseq.evaluation.records import RECORD_FORMAT
+from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number, signatures
+from wordseq.system.errors import UserError
+from wordseq.system.files import read_json
 
 HERE = Path(__file__).resolve().parent
 PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "docs" / "speed.md")
 MARKS = re.compile(r"(<!-- (\w+): written by experiments/tables\.py -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+
+RESULTS_HEADER = ("Experiment", "Level", "Cell", "BLEU", "chrF", "TER", "Parameters", "Minutes", "Sentences/s")
+
+# Title, and the cell of a combination.
+_Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+
+TITLES = {"data.level": "Level", "model.cell": "Cell"}
 
 
 def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -52,6 +63,119 @@ def with_tables(page: str, tables: Mapping[str, str]) -> str:
         return match[1] + (f"\n{table}\n" if table else "") + match[3]
 
     return MARKS.sub(written, page)
+
+
+def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Records from their files, in the order given.
+
+    Raises:
+        UserError: a file is missing, not JSON, or not a record of this version.
+    """
+    records = []
+    for path in paths:
+        record = read_json(path)
+        if record.get("format") != RECORD_FORMAT:
+            raise UserError(
+                f"{path}: format is {record.get('format')!r}, but a result of this version has {RECORD_FORMAT}"
+            )
+        records.append(record)
+    return records
+
+
+def results_table(records: Iterable[Mapping[str, Any]]) -> str:
+    """Records as one Markdown table, in the order given, with the signatures as footnotes.
+
+    Behind ± is half the width of the 95 % bootstrap interval; scores with the same footnote can be compared.
+    """
+    notes: dict[str, int] = {}
+    rows = []
+    for record in records:
+        note = notes.setdefault("; ".join(f"{name} `{found}`" for name, found in signatures(record)), len(notes) + 1)
+        scores = [
+            f"{score['score']:.1f} ± {(score['ci95'][1] - score['ci95'][0]) / 2:.1f}"
+            for score in (record[key] for key in METRICS)
+        ]
+        rows.append(
+            (
+                *(escape_markdown(record[key]) for key in ("experiment", "level", "cell")),
+                f"{scores[0]}<sup>{note}</sup>",
+                *scores[1:],
+                f"{record['parameters']:,}",
+                f"{record['train']['minutes']:.1f}",
+                number(record["sentences_per_second"], ",.0f"),
+            )
+        )
+    footnotes = [f"<sup>{k}</sup> {note}" for note, k in notes.items()]
+    return "\n\n".join([markdown_table(RESULTS_HEADER, rows), *footnotes]) + "\n"
+
+
+def combinations_table(record: Mapping[str, Any]) -> str:
+    """A comparison's record as Markdown: one row a combination, seeds averaged, and what a reader must know."""
+    columns = _columns(record)
+    rows = [[cell(row) for _, cell in columns] for row in record["combinations"]]
+    return f"{markdown_table([title for title, _ in columns], rows)}\n\n{' '.join(_notes(record))}\n"
+
+
+def _columns(record: Mapping[str, Any]) -> list[_Column]:
+    combinations, rows = record["combinations"], record["rows"]
+    scores = {row["name"]: row["bleu"]["score"] for row in rows}
+    columns: list[_Column] = [
+        *(
+            (TITLES.get(key, f"`{key}`"), lambda row, key=key: _setting(row["values"][key]))
+            for key in combinations[0]["values"]
+        ),
+        _mean("BLEU", "bleu", ".1f"),
+    ]
+    if any(len(row["runs"]) > 1 for row in combinations):
+        columns.append(("BLEU by seed", lambda row: ", ".join(f"{scores[name]:.1f}" for name in row["runs"])))
+    columns.append(("95 % interval, sentences", lambda row: "{:.1f} to {:.1f}".format(*row["bleu"]["ci95"])))
+    if has_unk(rows):
+        columns.append(_mean(escape_markdown(WHOLE_UNK), "bleu_whole_unk", ".1f"))
+    # Tokens of one level are not those of another.
+    levels = any(key.endswith("level") for key in record["varied"])
+    if levels:
+        columns += [
+            _mean("chrF2", "chrf", ".1f"),
+            _mean("TER", "ter", ".1f"),
+            _mean("Bits/char", "bits_per_char", ".3f"),
+        ]
+    unit, speed = ("chars", "characters") if levels else ("tokens", "tokens")
+    return [
+        *columns,
+        ("Parameters", lambda row: number(row["parameters"]["mean"], ",.0f")),
+        _mean(f"Training {speed}/s", f"train_{unit}_per_second", ",.0f"),
+        _mean("Translating sentences/s", "sentences_per_second", ",.0f"),
+        _mean("Training minutes", "train_minutes", ".1f"),
+    ]
+
+
+def _mean(title: str, key: str, form: str) -> _Column:
+    return title, lambda row: spread(row[key], form)
+
+
+def _setting(value: Any) -> str:
+    return escape_markdown(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _notes(record: Mapping[str, Any]) -> list[str]:
+    seeds = sorted({len(row["seeds"]) for row in record["combinations"]})
+    lines = [f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds."] if seeds[-1] > 1 else []
+    averages = ", the runs' bounds averaged; what a seed does is not in them" if seeds[-1] > 1 else ""
+    found = dict.fromkeys(row["bleu"]["signature"] for row in record["combinations"])
+    places, versions = (dict.fromkeys(row[key] for row in record["rows"]) for key in ("machine", "trained_by"))
+    machine, compared = record["machine"], f"by wordseq {record['commit']}"
+    if None in places:
+        where = f"Compared on {machine['cpu']}, {machine['cores']} cores, {compared}"
+    else:
+        by = "" if None in versions else f" by wordseq {' and '.join(versions)}"
+        where = f"Trained on {' and '.join(places)}{by}; compared {compared}"
+    return [
+        *lines,
+        f"Intervals: 95 %, bootstrap over the {record['test']['sentences']:,} test sentences{averages};",
+        f"BLEU {', '.join(f'`{signature}`' for signature in found)}.",
+        f"{escape_markdown(where)};",
+        f"`{record['command']}`",
+    ]
 
 
 def main() -> int:

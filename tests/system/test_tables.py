@@ -8,11 +8,12 @@ import sys
 
 import pytest
 
+from experiments.tables import combinations_table
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from tests.runs import ROOT, environment
 from wordseq.cli.main import _parser, _planned
 from wordseq.comparison.compare import compare
-from wordseq.comparison.record import combinations_table, comparison_record
+from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import read_run
 
 SWEPT = [

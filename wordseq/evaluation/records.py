@@ -1,19 +1,17 @@
-"""The small records of evaluations that git tracks, one file a run, and their table.
+"""The small records of evaluations that git tracks, one file for each run.
 
 They hold settings, scores and cost, and what produced them; never a sentence of the corpus, whose licence may not allow that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from wordseq.config.load import config_to_dict
-from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number, signatures
+from wordseq.evaluation.tables import METRICS
 from wordseq.runs.describe import check_state, describe_run
 from wordseq.runs.folder import BEST, Run
-from wordseq.system.errors import UserError
-from wordseq.system.files import read_json
 from wordseq.system.platform import machine
 
 RECORD_FORMAT = 1
@@ -36,35 +34,6 @@ EVALUATION_KEYS = (
 )
 
 DESCRIBE_KEYS = ("parameters", "step", "weights_sha256")
-
-RESULTS_HEADER = ("Experiment", "Level", "Cell", "BLEU", "chrF", "TER", "Parameters", "Minutes", "Sentences/s")
-
-
-def results_table(records: Iterable[Mapping[str, Any]]) -> str:
-    """Records as one Markdown table, in the order given, with the signatures as footnotes.
-
-    Behind ± is half the width of the 95 % bootstrap interval; scores with the same footnote can be compared.
-    """
-    notes: dict[str, int] = {}
-    rows = []
-    for record in records:
-        note = notes.setdefault("; ".join(f"{name} `{found}`" for name, found in signatures(record)), len(notes) + 1)
-        scores = [
-            f"{score['score']:.1f} ± {(score['ci95'][1] - score['ci95'][0]) / 2:.1f}"
-            for score in (record[key] for key in METRICS)
-        ]
-        rows.append(
-            (
-                *(escape_markdown(record[key]) for key in ("experiment", "level", "cell")),
-                f"{scores[0]}<sup>{note}</sup>",
-                *scores[1:],
-                f"{record['parameters']:,}",
-                f"{record['train']['minutes']:.1f}",
-                number(record["sentences_per_second"], ",.0f"),
-            )
-        )
-    footnotes = [f"<sup>{k}</sup> {note}" for note, k in notes.items()]
-    return "\n\n".join([markdown_table(RESULTS_HEADER, rows), *footnotes]) + "\n"
 
 
 def record_of(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,23 +80,6 @@ def result_record(
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Records from their files, in the order given.
-
-    Raises:
-        UserError: a file is missing, not JSON, or not a record of this version.
-    """
-    records = []
-    for path in paths:
-        record = read_json(path)
-        if record.get("format") != RECORD_FORMAT:
-            raise UserError(
-                f"{path}: format is {record.get('format')!r}, but a result of this version has {RECORD_FORMAT}"
-            )
-        records.append(record)
-    return records
 
 
 def level_name(data: Mapping[str, Any]) -> str:

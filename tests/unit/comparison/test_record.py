@@ -3,10 +3,11 @@ import statistics
 
 import pytest
 
+from experiments.tables import combinations_table
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from wordseq.cli.main import main
 from wordseq.comparison.compare import compare
-from wordseq.comparison.record import FIGURES, combinations_table, comparison_record
+from wordseq.comparison.record import FIGURES, comparison_record
 from wordseq.comparison.scored_runs import read_run
 
 

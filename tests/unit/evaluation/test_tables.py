@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.tables import RESULTS_HEADER, read_records, results_table
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Config
 from wordseq.evaluation import records
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
-from wordseq.evaluation.records import RESULTS_HEADER, read_records, result_record, results_table
+from wordseq.evaluation.records import result_record
 from wordseq.evaluation.tables import escape_markdown, examples, terminal_table
 from wordseq.system.errors import UserError
 
