@@ -13,9 +13,11 @@ LEVEL ?=
 CELL ?=
 # More settings, e.g. SET="train.max_epochs=3 model.dropout=0.1".
 SET ?=
-# Options of `wordseq bench`.
+# Options of `wordseq train` and `wordseq bench`, e.g. TRAIN=--tensorboard.
+TRAIN ?=
 BENCH ?=
-CONFIG ?= $(firstword $(wildcard experiments/$(DATA).toml))
+PRESET := $(if $(wildcard wordseq/config/presets/$(DATA).toml),$(DATA))
+CONFIG ?= $(firstword $(PRESET) $(wildcard experiments/$(DATA).toml))
 RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$(CELL))
 IS_FILE = $(or $(wildcard $(DATA)),$(findstring /,$(DATA)),$(filter %.tsv %.txt %.gz %.zip,$(DATA)))
 SOURCE = $(if $(CONFIG),,--set data.$(if $(IS_FILE),path,corpus)=$(DATA))
@@ -36,7 +38,7 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 train: $(READY) ## train a run and score it: CELL=gru LEVEL=char DATA=tatoeba-fra-eng RUN=runs/mine SET="key=value ..."
-	@$(BIN)/wordseq train $(CONFIG) --run $(RUN) $(SETTINGS)
+	@$(BIN)/wordseq train $(CONFIG) --run $(RUN) $(SETTINGS) $(TRAIN)
 
 eval: $(READY) ## BLEU report of a run's held-out test split: RUN=runs/mine; without any variable, of the newest run
 	@$(BIN)/wordseq eval $(EVAL_RUN)

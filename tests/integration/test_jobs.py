@@ -52,8 +52,8 @@ def copied(trained, tmp_path):
     return Run(tmp_path / "run")
 
 
-def quiet_train(folder, pairs, *more):
-    return train_run(load_config(None, settings(pairs, *more)), folder, say=lambda line: None)
+def quiet_train(folder, pairs, *more, **options):
+    return train_run(load_config(None, settings(pairs, *more)), folder, say=lambda line: None, **options)
 
 
 # --- training
@@ -146,7 +146,7 @@ def test_limits_may_change_when_a_run_goes_on(longer):
 
 
 def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, longer, pairs):
-    quiet_train(copied.folder, pairs, "train.max_steps=7", "train.tensorboard=true")
+    quiet_train(copied.folder, pairs, "train.max_steps=7", tensorboard=True)
     assert entries(copied.folder) == entries(longer.folder)
     assert sha256_of(copied.load("last")[0]) == sha256_of(longer.load("last")[0])
     assert not (longer.folder / "tensorboard").exists()

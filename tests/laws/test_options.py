@@ -384,10 +384,18 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
     assert (found.model.embed_dim, found.model.hidden_size, found.train.seed) == (5, 6, 9)
     assert Run(Path("new")).load(BEST)[0]["seq2seq/output/kernel"].shape[0] == 6
     call("train", code=2)
-    listed = call("train", "--list-settings")
+    listed = call("train", "--list-settings", "all")
     for section, kind in SECTIONS.items():
         for field in dataclasses.fields(kind):
             assert f"{section}.{field.name} = {json.dumps(field.default)}\n" in listed
+
+
+@law("train --tensorboard")
+def test_files_for_tensorboard_are_written_if_asked_for(call):
+    assert not Path("alpha/tensorboard").exists()
+    call("train", "--run", "board", "--tensorboard", *sets(*SETTINGS))
+    assert list(Path("board/tensorboard").iterdir())
+    assert Run(Path("board")).config == Run(Path("alpha")).config
 
 
 # --- sweep

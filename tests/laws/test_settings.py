@@ -139,7 +139,6 @@ def outcome(*settings: str) -> dict[str, Any]:
         "reason": progress.finished,
         "parts": parts,
         "saves": saves.count(LAST),
-        "files": sorted(path.name for path in folder.iterdir()),
     }
 
 
@@ -226,7 +225,6 @@ TRAIN = {
     "patience": Law("2", "updates, reason", "first loss", FROZEN, {"updates": 3}),
     "save_minutes": Law("1e-9", "saves", EVERYTHING, LONG),
     "log_steps": Law("3", "steps", "weights, looks, updates", LONG, {"steps": [3, 6]}),
-    "tensorboard": Law("true", "files", EVERYTHING),
 }
 DECODE = {
     "beam_size": Law("4", "texts, scores", "batches"),

@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT
 from wordseq.config.schema import CELLS
 
 pytestmark = pytest.mark.slow
 
 
-def train_and_evaluate(folder, path: Path | None, *settings):
+def train_and_evaluate(folder, preset: str | None, *settings):
     """What `wordseq train` does; the run and its result on the test split."""
     from wordseq.config.load import load_config
     from wordseq.evaluation.evaluate import evaluate_run
     from wordseq.runs.folder import Run
     from wordseq.training.run import train_run
 
-    train_run(load_config(path, settings), folder)
+    train_run(load_config(preset, settings), folder)
     run = Run.open(folder)
     return run, evaluate_run(run)
 
@@ -73,9 +72,9 @@ def test_strings_are_turned_back_to_front_through_one_state_alone(tmp_path, cell
     assert exact_share(run) >= 0.99
 
 
-def test_the_phrasebook_experiment_reaches_its_score(tmp_path):
-    """The settings of experiments/phrasebook.toml as they are: two minutes on two free cores, twice that on busy ones."""
-    run, result = train_and_evaluate(tmp_path / "run", ROOT / "experiments" / "phrasebook.toml")
+def test_the_phrasebook_preset_reaches_its_score(tmp_path):
+    """The preset `phrasebook` as it is: two minutes on two free cores, twice that on busy ones."""
+    run, result = train_and_evaluate(tmp_path / "run", "phrasebook")
     bleus = [entry["bleu"] for entry in run.metrics() if entry["kind"] == "dev"]
     assert bleus[-1] > bleus[0]
     assert result["bleu"]["score"] >= 90

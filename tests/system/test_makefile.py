@@ -8,11 +8,25 @@ import subprocess
 import pytest
 
 from tests.runs import ROOT
-from wordseq.cli.main import _parser
+from wordseq.cli.main import make_parser
 from wordseq.config.load import load_config
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
-NAMES = {"RUN", "DATA", "LEVEL", "CELL", "SET", "CONFIG", "VENV", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+NAMES = {
+    "RUN",
+    "DATA",
+    "LEVEL",
+    "CELL",
+    "SET",
+    "TRAIN",
+    "PRESET",
+    "CONFIG",
+    "VENV",
+    "PYTHON",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+}
 
 
 @pytest.fixture
@@ -20,6 +34,7 @@ def project(tmp_path):
     """A folder with what the Makefile looks at."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    shutil.copytree(ROOT / "wordseq" / "config" / "presets", tmp_path / "wordseq" / "config" / "presets")
     return tmp_path
 
 
@@ -42,21 +57,23 @@ def train(*words):
 
 
 def test_train_alone_is_the_phrasebook(make):
-    assert make("train") == train("experiments/phrasebook.toml", "--run", "runs/phrasebook")
+    assert make("train") == train("phrasebook", "--run", "runs/phrasebook")
 
 
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ("CELL=lstm", "experiments/phrasebook.toml --run runs/phrasebook-lstm --set model.cell=lstm"),
-        ("LEVEL=char", "experiments/phrasebook.toml --run runs/phrasebook-char --set data.level=char"),
+        ("CELL=lstm", "phrasebook --run runs/phrasebook-lstm --set model.cell=lstm"),
+        ("LEVEL=char", "phrasebook --run runs/phrasebook-char --set data.level=char"),
         (
             "LEVEL=bpe CELL=gru",
-            "experiments/phrasebook.toml --run runs/phrasebook-bpe-gru --set data.level=bpe --set model.cell=gru",
+            "phrasebook --run runs/phrasebook-bpe-gru --set data.level=bpe --set model.cell=gru",
         ),
-        ("RUN=runs/mine", "experiments/phrasebook.toml --run runs/mine"),
-        ("DATA=tatoeba-fra-eng", "experiments/tatoeba-fra-eng.toml --run runs/tatoeba-fra-eng"),
+        ("RUN=runs/mine", "phrasebook --run runs/mine"),
+        ("DATA=tatoeba-fra-eng", "tatoeba-fra-eng --run runs/tatoeba-fra-eng"),
+        ("DATA=tatoeba-small", "experiments/tatoeba-small.toml --run runs/tatoeba-small"),
         ("DATA=copy", "--run runs/copy --set data.corpus=copy"),
+        ("DATA=copy TRAIN=--tensorboard", "--run runs/copy --set data.corpus=copy --tensorboard"),
         ("DATA=opus-fr-br", "--run runs/opus-fr-br --set data.corpus=opus-fr-br"),
         ("DATA=texts/pairs.tsv", "--run runs/pairs --set data.path=texts/pairs.tsv"),
         (
@@ -74,7 +91,7 @@ def test_variables_become_settings(project, make, variables, words):
 def test_set_may_hold_several_settings(make):
     found = make("train", "SET=train.max_epochs=3 model.dropout=0.1")
     expected = ("--set", "train.max_epochs=3", "--set", "model.dropout=0.1")
-    assert found == train("experiments/phrasebook.toml", "--run", "runs/phrasebook", *expected)
+    assert found == train("phrasebook", "--run", "runs/phrasebook", *expected)
 
 
 def test_variables_may_come_from_the_environment(make):
@@ -88,7 +105,7 @@ def test_the_command_line_takes_what_make_gives(make, variables, monkeypatch):
     """The words are those of `wordseq train`, and the settings are settings."""
     monkeypatch.chdir(ROOT)
     ((_, *words),) = make("train", *variables.split())
-    options = _parser().parse_args(words)
+    options = make_parser().parse_args(words)
     config = load_config(options.config, options.set)
     assert str(options.run).startswith("runs/")
     assert config.data.corpus == ("reverse" if "reverse" in variables else "phrasebook")
@@ -113,7 +130,7 @@ def test_eval_alone_is_of_the_newest_run(project, make):
 
 def test_compare_is_a_sweep(make):
     sweep = [".venv/bin/wordseq", "sweep"]
-    expected = [*sweep, *["experiments/phrasebook.toml", "--name", "phrasebook", "--levels"], "char word"]
+    expected = [*sweep, *["phrasebook", "--name", "phrasebook", "--levels"], "char word"]
     expected += ["--cells", "gru", "--seeds", "2", "--set", "train.max_epochs=3", "--set", "model.dropout=0.1"]
     variables = ["LEVELS=char word", "CELLS=gru", "SEEDS=2", "SET=train.max_epochs=3 model.dropout=0.1"]
     assert make("compare", "DATA=phrasebook", *variables) == [expected]

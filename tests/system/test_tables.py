@@ -5,13 +5,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from experiments.tables import combinations_table
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from tests.runs import ROOT, environment
-from wordseq.cli.main import _parser, _planned
+from wordseq.cli.commands.sweep import planned
+from wordseq.cli.main import make_parser
 from wordseq.comparison.compare import compare
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import read_run
@@ -88,16 +90,16 @@ def test_a_record_that_no_page_shows_is_an_error(tmp_path):
 
 def test_comparisons_are_there():
     assert len(SWEPT) >= 4
-    records = [_parser().parse_args(shlex.split(command)[1:]).record for _, command in SWEPT]
+    records = [make_parser().parse_args(shlex.split(command)[1:]).record for _, command in SWEPT]
     assert len(set(records)) == len(records)
 
 
 @pytest.mark.parametrize(("path", "command"), SWEPT, ids=lambda value: getattr(value, "stem", ""))
 def test_a_command_in_a_files_head_is_a_sweep_that_can_begin(path, command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    options = _parser().parse_args(shlex.split(command)[1:])
-    assert options.config.resolve() == path
+    options = make_parser().parse_args(shlex.split(command)[1:])
+    assert Path(options.config).resolve() == path
     assert options.record.parent.as_posix() == "experiments/results"
     assert options.record.suffix == ".json"
     assert options.folder.parent.as_posix() == "runs"
-    assert len(_planned(options)) > 1
+    assert len(planned(options)) > 1

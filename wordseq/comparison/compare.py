@@ -9,13 +9,13 @@ Every score, interval and p-value is what sacreBLEU's command line gives for the
 import itertools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wordseq.comparison.scored_runs import ScoredRun, split_digest
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Config, TrainConfig
+from wordseq.config.schema import Config, without_chance
 from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
     Score,
@@ -32,10 +32,6 @@ from wordseq.runs.folder import MEMORY_FILE, Run
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
 
-CHANCE = ("seed", "shards", "tensorboard")
-"""Settings of `train` in which two samples of the same may differ: the parts of a batch change what is drawn for dropout, and
-how sums are rounded."""
-
 
 def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT_SEED) -> dict[str, Any]:
     """Scores, paired tests against the first run, and cost; ready for JSON.
@@ -49,9 +45,9 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
         `rows`, one a run: `run`, `name`, `level`, `cell`, `beam_size`, `bleu`, `chrf`, `ter` (each as
         `metrics.Score`, with `difference` to the first run, `p_bootstrap`, `p_randomisation`, None in the first
         row), `different` (sentences translated otherwise than by the first run), `seed_only` (whether it differs from
-        the first run in train.seed and in nothing but `CHANCE`), `bleu_whole_unk` (BLEU where an unknown word in the
+        the first run in train.seed only, see `Changes.CHANCE`), `bleu_whole_unk` (BLEU where an unknown word in the
         output is one token, as it was to the model), and the figures of `run_cost`;
-        `seeds`, groups of runs that differ in `CHANCE` only, with `averaged` scores and figures; `settings` that differ,
+        `seeds`, groups of runs that differ by chance only, with `averaged` scores and figures; `settings` that differ,
         by key; `test` (`sentences`, `references`, `sha256`); `paired_signatures`; `seed`, `commit`, `command`.
     """
     test = runs[0].test
@@ -84,7 +80,7 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
                 "beam_size": run.evaluation.get("beam_size"),
                 **{key: metric(k, key, scores[key]) for key in METRICS},
                 "seed_only": run.config.train.seed != runs[0].config.train.seed
-                and _without_chance(run.config) == _without_chance(runs[0].config),
+                and without_chance(run.config) == without_chance(runs[0].config),
                 "bleu_whole_unk": bleu(with_whole_unk(run.hyps), test.references, tokenize=tokenize),
                 "different": sum(a != b for a, b in zip(run.hyps, runs[0].hyps, strict=True)),
                 **run_cost(run),
@@ -184,16 +180,12 @@ def differing_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
 def by_settings(
     runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Config, dict[int, Mapping[str, Any]]]]:
-    """The rows of runs that differ in `CHANCE` only, together: settings without it, and rows by seed."""
+    """The rows of runs that differ by chance only, together: settings without chance, and rows by seed."""
     groups: dict[Config, dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
         # A second copy of a run is no second sample.
-        groups.setdefault(_without_chance(run.config), {}).setdefault(run.config.train.seed, row)
+        groups.setdefault(without_chance(run.config), {}).setdefault(run.config.train.seed, row)
     return list(groups.items())
-
-
-def _without_chance(config: Config) -> Config:
-    return replace(config, train=replace(config.train, **{key: getattr(TrainConfig, key) for key in CHANCE}))
 
 
 def averaged(values: Sequence[float | None]) -> dict[str, float | None]:

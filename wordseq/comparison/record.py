@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wordseq.comparison.compare import CHANCE, averaged, by_settings
+from wordseq.comparison.compare import averaged, by_settings
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Config
+from wordseq.config.schema import Changes, Config, keys_that_change
 from wordseq.evaluation.records import RECORD_FORMAT
 from wordseq.evaluation.tables import METRICS
 from wordseq.system.platform import machine
@@ -38,13 +38,13 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         name: of the experiment.
 
     Returns:
-        `format`, `kind`, `experiment`; `varied`, the settings that differ, without `CHANCE`; `combinations`, one for
-        all runs that differ in `CHANCE` only: `values` of those settings, `seeds`, `runs`, and of each score and of
+        `format`, `kind`, `experiment`; `varied`, the settings that differ, without those of chance; `combinations`, one for
+        all runs that differ by chance only: `values` of those settings, `seeds`, `runs`, and of each score and of
         each of `FIGURES` `mean` and standard `deviation` (None for one seed), of scores also `ci95`, the runs'
         bootstrap bounds averaged; `settings` of the first run; and `rows` (without `run`), `test`, `seed`, `command`,
         `commit` of the comparison, `machine` (this one), `date` (UTC, ISO 8601).
     """
-    varied = [key for key in result["settings"] if key.removeprefix("train.") not in CHANCE]
+    varied = [key for key in result["settings"] if key not in keys_that_change(Changes.CHANCE)]
     found = by_settings(runs, result["rows"])
     return {
         "format": RECORD_FORMAT,

@@ -11,18 +11,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from wordseq.config.load import load_config
-from wordseq.config.schema import Config, DataConfig
+from wordseq.config.schema import Changes, Config, DataConfig, by_key, keys_that_change
 from wordseq.runs.folder import BEST, LAST, Run
 from wordseq.system.errors import UserError
-
-MACHINE_DECIDES: Mapping[str, Any] = MappingProxyType({"precision": "auto", "shards": 0})
-"""Settings of [train] with the value that leaves them to the machine; a run's own settings have what it decided."""
 
 POLL_SECONDS = 1.0
 
@@ -60,7 +55,7 @@ class Interrupted(Exception):
 
 
 def plan_sweep(
-    config: Path | None,
+    config: str | Path | None,
     folder: Path,
     name: str,
     *,
@@ -77,7 +72,7 @@ def plan_sweep(
     ...-2, ...-3.
 
     Args:
-        config: settings file; None: the defaults.
+        config: a preset's name or a settings file; None: the defaults.
         folder: for the runs.
         name: of the data.
         levels: values of data.level; empty: the one of the settings.
@@ -157,13 +152,9 @@ def _finished_beside(folder: Path, wanted: Config) -> Path | None:
 
 def _same(folder: Path, wanted: Config) -> bool:
     """Whether the run in a folder was begun with these settings."""
-    found = Run(folder).config
-    decided = {
-        key: getattr(found.train, key) for key, open_ in MACHINE_DECIDES.items() if getattr(wanted.train, key) == open_
-    }
-    decided["tensorboard"] = found.train.tensorboard
-    wanted = dataclasses.replace(wanted, train=dataclasses.replace(wanted.train, **decided))
-    return found == wanted
+    found, asked, usual = map(by_key, (Run(folder).config, wanted, Config()))
+    left_to_the_machine = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}
+    return all(found[key] == value for key, value in asked.items() if key not in left_to_the_machine)
 
 
 def is_finished(folder: Path) -> bool:
@@ -176,13 +167,13 @@ def is_finished(folder: Path) -> bool:
 
 
 def sweep(
-    runs: Sequence[SweepRun], config: Path | None, mirror: Path | None, say: Callable[[str], None]
+    runs: Sequence[SweepRun], config: str | Path | None, mirror: Path | None, say: Callable[[str], None]
 ) -> list[SweepRun]:
     """Train what is not finished; returns the runs that are, in the order of `runs`.
 
     Args:
         runs: from `plan_sweep`.
-        config: settings file of all.
+        config: preset or settings file of all.
         mirror: where public corpora come from.
         say: called with each line of progress.
 
@@ -288,7 +279,7 @@ def _seconds(folder: Path) -> float:
     return float(max((entry.get("seconds", 0.0) for entry in Run(folder).metrics()), default=0.0))
 
 
-def _train(run: SweepRun, config: Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
+def _train(run: SweepRun, config: str | Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
     """Train a run in a child process; its exit code. `look` is called again and again meanwhile.
 
     Raises:
@@ -314,7 +305,7 @@ def _train(run: SweepRun, config: Path | None, mirror: Path | None, look: Callab
     return int(child.returncode)
 
 
-def _command(run: SweepRun, config: Path | None, mirror: Path | None) -> list[str]:
+def _command(run: SweepRun, config: str | Path | None, mirror: Path | None) -> list[str]:
     words = [sys.executable, "-m", "wordseq", "train", *([str(config)] if config else []), "--run", str(run.folder)]
     words += [word for setting in run.settings for word in ("--set", setting)]
     return [*words, *(["--mirror", str(mirror)] if mirror else [])]

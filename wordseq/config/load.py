@@ -1,10 +1,10 @@
-"""Settings: frozen dataclasses, read from one TOML file and `--set key=value`, checked once where they enter."""
+"""Settings from one TOML file and `--set key=value`, checked once where they enter; and back to TOML."""
 
 import dataclasses
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +16,78 @@ from wordseq.config.schema import (
     SOURCES,
     SPLIT_FILES,
     Config,
+    DataConfig,
     ModelConfig,
     TrainConfig,
 )
 from wordseq.system.errors import UserError
 
+PRESETS = Path(__file__).parent / "presets"
+"""Recommended settings of corpora, NAME.toml."""
 
-def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
-    """Settings from a TOML file (or the defaults), then `key=value` overrides, checked.
+
+def load_config(settings: str | Path | None, overrides: Iterable[str] = ()) -> Config:
+    """Settings from a file (or the defaults), then `key=value` overrides, checked.
+
+    Args:
+        settings: the name of a preset, or the path of a TOML file; None: the defaults.
+        overrides: `section.key=value`; the last one of a key wins.
 
     Raises:
-        UserError: no such file, not TOML, an unknown key, a value of the wrong type or out of range.
+        UserError: no such preset or file, not TOML, an unknown key, a value of the wrong type or out of range.
     """
-    values = read_toml(path) if path else {}
-    where = str(path) if path else "settings"
-    overrides = list(overrides)
-    values = _without_other_kinds(values, overrides, where)
-    for text in overrides:
-        key, _, value = text.partition("=")
-        section, dot, name = key.strip().partition(".")
-        if not (dot and _):
-            raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
-        parsed = _checked(f"{section}.{name}", _parse(value.strip()), _field(section, name, "--set"), "--set")
-        table = _table(section, values.get(section, {}), where)
-        if name in SOURCES:
-            # Another source of the data takes the place of the file's.
-            others = SOURCES if name in SPLIT_FILES else {*SOURCES, *SPLIT_FILES}
-            table = {key: kept for key, kept in table.items() if key not in others}
-        values = {**values, section: {**table, name: parsed}}
-    return config_from_dict(values, where)
+    tables = read_toml(_settings_file(str(settings))) if settings else {}
+    where = str(settings) if settings else "settings"
+    # model.kind first: what a kind lacks is dropped from the file, but is an error on the command line.
+    for section, name, value in sorted(map(_override, overrides), key=lambda override: override[1] != "kind"):
+        replaced = _replaced_by(name, value)
+        kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
+        tables[section] = {**kept, name: value}
+    return config_from_dict(tables, where)
 
 
-def _without_other_kinds(values: dict[str, Any], overrides: Iterable[str], where: str) -> dict[str, Any]:
-    """Where an override chooses `model.kind`, what the file says of parts that this kind lacks goes with the file's kind."""
-    for text in overrides:
-        key, _, value = text.partition("=")
-        if key.strip() == "model.kind" and "model" in values:
-            fixed = KIND_SETTINGS.get(str(_parse(value.strip())), {})
-            table = _table("model", values["model"], where)
-            values = {**values, "model": {name: kept for name, kept in table.items() if name not in fixed}}
-    return values
+def presets() -> list[str]:
+    """The names of the presets."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def _settings_file(settings: str) -> Path:
+    """The file of a preset, or the file of this path.
+
+    Raises:
+        UserError: what looks like a preset's name is none.
+    """
+    names, path = presets(), Path(settings)
+    if settings in names:
+        return PRESETS / f"{settings}.toml"
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
+        close = difflib.get_close_matches(settings, names, n=1)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        raise UserError(f"unknown preset {settings!r}; {guess}presets: {', '.join(names)}; or name a .toml file")
+    return path
+
+
+def _override(text: str) -> tuple[str, str, Any]:
+    """Section, name and value of `section.name=value`; the value is TOML where it is TOML, else text."""
+    key, equals, value = text.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (dot and equals):
+        raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
+    value = value.strip()
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError, KeyError):
+        parsed = value
+    return section, name, _checked(section, name, parsed, "--set")
+
+
+def _replaced_by(name: str, value: Any) -> Iterable[str]:
+    """The keys of a file that go when this one is overridden: parts that a kind lacks, other sources of data."""
+    if name == "kind":
+        return KIND_SETTINGS.get(value, {})
+    if name in SOURCES:
+        return SOURCES if name in SPLIT_FILES else {*SOURCES, *SPLIT_FILES}
+    return ()
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -81,11 +113,20 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
         UserError: see `load_config`.
     """
     sections = {}
-    for section, table in values.items():
+    for section, given in values.items():
         if section not in SECTIONS:
             raise UserError(f"{where}: unknown section [{section}]{_guess(section, SECTIONS)}")
-        sections[section] = _section(section, _table(section, table, where), where)
-    return _check_together(Config(**sections), where)
+        table = _table(section, given, where)
+        # What a kind of model decides need not be given.
+        decided = KIND_SETTINGS.get(str(table.get("kind")), {}) if section == "model" else {}
+        checked = {name: _checked(section, name, value, where) for name, value in {**decided, **table}.items()}
+        sections[section] = SECTIONS[section](**checked)
+    config = Config(**sections)
+    for conflict in (*_data_conflicts(config.data), *_model_conflicts(config.model), *_train_conflicts(config)):
+        raise UserError(f"{where}: {conflict}")
+    if not any(getattr(config.data, key) for key in SOURCES):
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus="phrasebook"))
+    return config
 
 
 def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
@@ -110,40 +151,14 @@ def _toml_value(value: bool | int | float | str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _parse(value: str) -> Any:
-    """A value of `--set`: TOML where it is TOML, else text."""
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError, KeyError):
-        return value
-
-
 def _table(section: str, table: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(table, Mapping):
         raise UserError(f"{where}: {section} must be a table of settings, got {table!r}")
     return table
 
 
-def _section(section: str, table: Mapping[str, Any], where: str) -> Any:
-    if section == "model":
-        # What has no say in this kind of model need not be said.
-        table = {**KIND_SETTINGS.get(str(table.get("kind")), {}), **table}
-    checked = {
-        name: _checked(f"{section}.{name}", value, _field(section, name, where), where) for name, value in table.items()
-    }
-    return SECTIONS[section](**checked)
-
-
-def _field(section: str, name: str, where: str) -> "dataclasses.Field[Any]":
-    if section not in SECTIONS:
-        raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{_guess(section, SECTIONS)}")
-    fields = {field.name: field for field in dataclasses.fields(SECTIONS[section])}
-    if name not in fields:
-        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, fields, f'{section}.')}")
-    return fields[name]
-
-
 def _guess(name: str, names: Iterable[str], before: str = "") -> str:
+    """The names that are close to an unknown one, or all."""
     close = difflib.get_close_matches(name, list(names), n=2)
     if not close:
         return f"; choose from {', '.join(names)}"
@@ -152,9 +167,16 @@ def _guess(name: str, names: Iterable[str], before: str = "") -> str:
     return f"; did you mean {' or '.join(as_close)}?"
 
 
-def _checked(key: str, value: Any, field: "dataclasses.Field[Any]", where: str) -> Any:
-    value = _typed(key, value, field.type, where)
-    choices, low, high = (field.metadata[name] for name in ("choices", "minimum", "maximum"))
+def _checked(section: str, name: str, value: Any, where: str) -> Any:
+    """A value of a setting, if the setting exists and may have it."""
+    if section not in SECTIONS:
+        raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{_guess(section, SECTIONS)}")
+    fields = {field.name: field for field in dataclasses.fields(SECTIONS[section])}
+    if name not in fields:
+        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, fields, f'{section}.')}")
+    key = f"{section}.{name}"
+    value = _typed(key, value, fields[name].type, where)
+    choices, low, high = (fields[name].metadata[part] for part in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
         raise UserError(f"{where}: {key} = {value!r}; choose from {', '.join(map(repr, choices))}")
     # Written so that NaN fails too.
@@ -179,90 +201,70 @@ def _typed(key: str, value: Any, kind: Any, where: str) -> Any:
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def _check_together(config: Config, where: str) -> Config:
-    data, model = config.data, config.model
+def _data_conflicts(data: DataConfig) -> Iterator[str]:
+    """What does not go together in [data]."""
     named = [key for key in SOURCES if getattr(data, key)]
     if len(named) > 1:
-        raise UserError(f"{where}: data.{' and data.'.join(named)} exclude each other; give one")
-    if not named:
-        return _check_together(dataclasses.replace(config, data=dataclasses.replace(data, corpus="phrasebook")), where)
+        yield f"data.{' and data.'.join(named)} exclude each other; give one"
     given = [f"data.{key}" for key in SPLIT_FILES if getattr(data, key)]
     missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
     if given and missing:
-        raise UserError(f"{where}: {given[0]} is given, so {', '.join(missing)} must be too")
+        yield f"{given[0]} is given, so {', '.join(missing)} must be too"
     if data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
-        raise UserError(
-            f"{where}: data.pretokenized = true splits at spaces, so data.level must be 'word' on both sides"
-        )
-    _check_model(model, where)
-    _check_feeding(config, where)
-    return config
+        yield "data.pretokenized = true splits at spaces, so data.level must be 'word' for source and target"
 
 
-def _check_model(model: ModelConfig, where: str) -> None:
+def _model_conflicts(model: ModelConfig) -> Iterator[str]:
+    """What does not go together in [model]."""
     for key, value in KIND_SETTINGS.get(model.kind, {}).items():
-        got = getattr(model, key)
-        if got != value:
-            raise UserError(
-                f"{where}: model.kind = {model.kind!r} goes with model.{key} = {_toml_value(value)} only, "
-                f"got {_toml_value(got)}"
-            )
+        if (got := getattr(model, key)) != value:
+            yield f"model.kind = {model.kind!r} needs model.{key} = {_toml_value(value)}, got {_toml_value(got)}"
     if model.input_feeding and model.attention == "none":
-        raise UserError(
-            f"{where}: model.input_feeding feeds what attention found; model.attention = 'none' finds nothing"
-        )
+        yield "model.input_feeding needs attention; model.attention is 'none'"
     sees_source = model.attention != "none" or model.peek or model.kind != "encoder_decoder"
     if not sees_source and model.bridge == "zero":
-        raise UserError(
-            f"{where}: with model.attention = 'none' and model.bridge = 'zero' the decoder would see nothing of the source "
-            "unless model.peek is true"
+        yield (
+            "with model.attention = 'none' and model.bridge = 'zero' the decoder sees nothing of the source; "
+            "change one of them or set model.peek"
         )
     if model.bidirectional and model.hidden_size % 2:
-        raise UserError(
-            f"{where}: model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
-        )
+        yield f"model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
     if model.recurrent_dropout and model.cell in ELEMENTWISE_CELLS:
-        raise UserError(
-            f"{where}: model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
+        yield (
+            f"model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
             "which has no recurrent product"
         )
-    _check_pretrained(model, where)
+    if model.freeze_pretrained and not (model.pretrained_src or model.pretrained_tgt):
+        yield "model.freeze_pretrained needs model.pretrained_src or model.pretrained_tgt"
+    if model.freeze_pretrained and model.pretrained_tgt and model.tie_embeddings:
+        yield (
+            "model.tie_embeddings makes target vectors output weights, which must be trained: "
+            "model.freeze_pretrained cannot keep them"
+        )
     if model.tie_embeddings and model.embed_dim != model.hidden_size:
-        raise UserError(
-            f"{where}: model.tie_embeddings needs model.embed_dim = model.hidden_size, "
+        yield (
+            "model.tie_embeddings needs model.embed_dim = model.hidden_size, "
             f"got {model.embed_dim} and {model.hidden_size}"
         )
 
 
-def _check_pretrained(model: ModelConfig, where: str) -> None:
-    if model.freeze_pretrained and not (model.pretrained_src or model.pretrained_tgt):
-        raise UserError(
-            f"{where}: model.freeze_pretrained = true freezes nothing without model.pretrained_src or model.pretrained_tgt"
-        )
-    if model.freeze_pretrained and model.pretrained_tgt and model.tie_embeddings:
-        raise UserError(
-            f"{where}: model.tie_embeddings makes target vectors output weights, which must be trained: "
-            "model.freeze_pretrained cannot keep them"
-        )
-
-
-def _check_feeding(config: Config, where: str) -> None:
+def _train_conflicts(config: Config) -> Iterator[str]:
+    """What does not go together in [train], or with the kind of model."""
     kind, train = config.model.kind, config.train
     if kind != "encoder_decoder" and train.teacher_forcing < 1:
-        raise UserError(
-            f"{where}: model.kind = {kind!r} is fed no tokens, so train.teacher_forcing must be 1.0, "
-            f"got {train.teacher_forcing}"
+        yield (
+            f"model.kind = {kind!r} is fed no tokens, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
         )
     if train.teacher_forcing_schedule != "constant" and train.teacher_forcing == 1:
-        raise UserError(
-            f"{where}: train.teacher_forcing_schedule = {train.teacher_forcing_schedule!r} falls from 1 to "
+        yield (
+            f"train.teacher_forcing_schedule = {train.teacher_forcing_schedule!r} falls from 1 to "
             "train.teacher_forcing, which must be below 1"
         )
     if (
         train.teacher_forcing_schedule == "constant"
         and train.teacher_forcing_decay != TrainConfig.teacher_forcing_decay
     ):
-        raise UserError(
-            f"{where}: train.teacher_forcing_decay = {train.teacher_forcing_decay:g} is of a share that falls; "
-            "with train.teacher_forcing_schedule = 'constant' it does not"
+        yield (
+            "train.teacher_forcing_decay has no effect with schedule 'constant'; "
+            "set train.teacher_forcing_schedule or remove it"
         )

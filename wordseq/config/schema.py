@@ -1,6 +1,7 @@
-"""Settings: frozen dataclasses; each setting knows its meaning, unit, and what is allowed."""
+"""Settings: frozen dataclasses; each setting knows its meaning, its unit, what is allowed and when it may change."""
 
 import dataclasses
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +15,9 @@ MOST = 2**31 - 1
 """The largest whole number that a setting may have: TensorFlow counts with 32 bits."""
 
 WIDEST, DEEPEST = 2**16, 64
-"""Sizes beyond which a setting is a slip of the pen."""
+"""The largest width and number of layers of a model."""
+
+NUMBER_FORMATS = ("float32", "bfloat16", "auto")
 
 CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
 
@@ -46,6 +49,18 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
 
 
+class Changes(enum.Flag):
+    """Where a setting may differ from that of a run, and the run is still the one that is meant."""
+
+    NEVER = 0
+    LIMIT = enum.auto()
+    """When a run resumes: it decides when to stop or save, not what is computed."""
+    CHANCE = enum.auto()
+    """Between two samples of the same: it decides what is drawn at random, or how sums are rounded."""
+    MACHINE = enum.auto()
+    """Its default leaves it to the machine; the config.toml of a run has what the machine decided."""
+
+
 def setting(
     default: Any,
     doc: str,
@@ -53,11 +68,22 @@ def setting(
     choices: Sequence[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    changes: Changes = Changes.NEVER,
+    expert: bool = False,
 ) -> Any:
-    """A field of a settings dataclass: its default, one line that says what it is and in what unit, what is allowed."""
-    return dataclasses.field(
-        default=default, metadata={"doc": doc, "choices": choices, "minimum": minimum, "maximum": maximum}
-    )
+    """A field of a settings dataclass.
+
+    Args:
+        default: its value where none is given.
+        doc: one line: what it is, and its unit.
+        choices: the values allowed; empty: any.
+        minimum: the smallest number allowed.
+        maximum: the largest number allowed.
+        changes: where it may differ from that of a run.
+        expert: whether only the complete list of settings shows it.
+    """
+    allowed = {"choices": choices, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata={"doc": doc, **allowed, "changes": changes, "expert": expert})
 
 
 @dataclass(frozen=True)
@@ -66,22 +92,24 @@ class DataConfig:
 
     corpus: str = setting("", "name of a synthetic or public corpus (`wordseq data list`)")
     path: str = setting("", "one file of tab-separated pairs: .tsv, .txt, .gz, .zip or ARCHIVE.zip/MEMBER")
-    train_src: str = setting("", "already split data: training sources, a sentence a line, plain or .gz")
+    train_src: str = setting("", "data split already: training sources, one sentence per line, plain or .gz")
     train_tgt: str = setting("", "training targets, line by line with train_src")
     dev_src: str = setting("", "dev sources")
     dev_tgt: str = setting("", "dev targets")
     test_src: str = setting("", "test sources")
     test_tgt: str = setting("", "test targets")
     swap: bool = setting(False, "exchange source and target")
-    level: str = setting("word", "tokens of both sides", choices=LEVELS)
-    src_level: str = setting("", "tokens of the source side; empty: data.level", choices=("", *LEVELS))
-    tgt_level: str = setting("", "tokens of the target side; empty: data.level", choices=("", *LEVELS))
+    level: str = setting("word", "tokens of source and target", choices=LEVELS)
+    src_level: str = setting("", "tokens of the source; empty: data.level", choices=("", *LEVELS))
+    tgt_level: str = setting("", "tokens of the target; empty: data.level", choices=("", *LEVELS))
     min_freq: int = setting(2, "word level: words seen less often in training become <unk>", minimum=1)
-    max_size: int = setting(0, "word level: at most so many words in a vocabulary; 0: no limit", minimum=0)
-    subword_size: int = setting(8000, "bpe and unigram level: pieces in a vocabulary", minimum=300)
+    max_size: int = setting(0, "word level: most words in a vocabulary; 0: no limit", minimum=0)
+    subword_size: int = setting(8000, "bpe and unigram level: subwords in a vocabulary", minimum=300)
     pretokenized: bool = setting(False, "word level: the text is tokenized already, split at spaces only")
-    lowercase: bool = setting(False, "lower-case both sides, references included")
-    max_chars: int = setting(1000, "pairs with a longer side are dropped and counted, in characters", minimum=1)
+    lowercase: bool = setting(False, "lower-case source, target and references")
+    max_chars: int = setting(
+        1000, "pairs whose source or target has more characters are dropped and counted", minimum=1
+    )
     on_bad_line: str = setting(
         "stop", "bad lines, and empty sentences in given dev and test files", choices=("stop", "skip")
     )
@@ -154,15 +182,15 @@ class ModelConfig:
 class TrainConfig:
     """The training loop."""
 
-    seed: int = setting(1, "seed of initialisation, order and dropout", minimum=0)
-    max_epochs: int = setting(20, "stop after so many passes over the training pairs", minimum=1)
-    max_steps: int = setting(0, "stop after so many updates; 0: no limit", minimum=0)
-    max_minutes: float = setting(0.0, "stop after so many minutes of training; 0: no limit", minimum=0)
-    batch_tokens: int = setting(0, "target tokens a batch, padding included; 0: train.batch_size counts", minimum=0)
-    batch_size: int = setting(128, "sentence pairs a batch, when train.batch_tokens is 0", minimum=1)
+    seed: int = setting(1, "seed of initialisation, order and dropout", minimum=0, changes=Changes.CHANCE)
+    max_epochs: int = setting(20, "most epochs, passes over the training pairs", minimum=1, changes=Changes.LIMIT)
+    max_steps: int = setting(0, "most updates; 0: no limit", minimum=0, changes=Changes.LIMIT)
+    max_minutes: float = setting(0.0, "most minutes of training; 0: no limit", minimum=0, changes=Changes.LIMIT)
+    batch_tokens: int = setting(0, "target tokens per batch, padding included; 0: train.batch_size counts", minimum=0)
+    batch_size: int = setting(128, "sentence pairs per batch, when train.batch_tokens is 0", minimum=1)
     optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd", "rmsprop", "adadelta"))
     learning_rate: float = setting(1e-3, "step size at its highest", minimum=0)
-    weight_decay: float = setting(0.0, "adamw: decoupled decay a step", minimum=0)
+    weight_decay: float = setting(0.0, "adamw: decoupled decay per update", minimum=0)
     schedule: str = setting(
         "plateau", "how the step size falls", choices=("constant", "plateau", "inverse_sqrt", "exponential")
     )
@@ -172,9 +200,18 @@ class TrainConfig:
     clip_norm: float = setting(1.0, "largest norm of the gradient; 0: no clipping", minimum=0)
     label_smoothing: float = setting(0.0, "share of probability spread over the vocabulary", minimum=0, maximum=0.9)
     precision: str = setting(
-        "auto", "number format of the large products; auto: by the CPU", choices=("float32", "bfloat16", "auto")
+        "auto",
+        "number format of the large products; auto: by the CPU",
+        choices=NUMBER_FORMATS,
+        changes=Changes.MACHINE,
     )
-    shards: int = setting(0, "parts of a batch computed side by side; 0: by the number of processors", minimum=0)
+    shards: int = setting(
+        0,
+        "parts of a batch computed in parallel; 0: by the number of processors",
+        minimum=0,
+        changes=Changes.CHANCE | Changes.MACHINE,
+        expert=True,
+    )
     teacher_forcing: float = setting(
         1.0,
         "share of gold tokens fed to the decoder, drawn for each token; the others are its own greedy predictions",
@@ -188,13 +225,18 @@ class TrainConfig:
         choices=("constant", "linear", "exponential", "inverse_sigmoid"),
     )
     teacher_forcing_decay: float = setting(1000.0, "k of that schedule, in updates", minimum=1)
-    validate_steps: int = setting(0, "validate every so many updates; 0: after every epoch", minimum=0)
-    patience: int = setting(4, "stop after so many validations without a better dev BLEU; 0: never", minimum=0)
-    save_minutes: float = setting(
-        10.0, "save every so many minutes of training, besides at every validation; 0: then only", minimum=0
+    validate_steps: int = setting(0, "updates between validations; 0: one after each epoch", minimum=0)
+    patience: int = setting(
+        4, "stop after this number of validations without a better dev BLEU; 0: never", minimum=0, changes=Changes.LIMIT
     )
-    log_steps: int = setting(100, "a line in metrics.jsonl every so many updates", minimum=1)
-    tensorboard: bool = setting(False, "losses, dev BLEU, step size and sample translations go to RUN/tensorboard too")
+    save_minutes: float = setting(
+        10.0,
+        "minutes between checkpoints, besides that of each validation; 0: no others",
+        minimum=0,
+        changes=Changes.LIMIT,
+        expert=True,
+    )
+    log_steps: int = setting(100, "updates between training lines in metrics.jsonl", minimum=1, expert=True)
 
 
 @dataclass(frozen=True)
@@ -205,16 +247,16 @@ class DecodeConfig:
     length_penalty: float = setting(1.0, "alpha of Wu et al. 2016, equation 14; 0: none", minimum=0)
     max_len_ratio: float = setting(
         2.0,
-        "longest output: so many times what training data lead to expect of the source's length",
+        "longest output: this times the target length that the training data predict for the source",
         minimum=0,
         maximum=1000,
     )
-    max_len_extra: int = setting(20, "and so many tokens more", minimum=1, maximum=100_000)
+    max_len_extra: int = setting(20, "tokens added to that limit", minimum=1, maximum=100_000)
     batch_size: int = setting(128, "sentences decoded together", minimum=1)
     precision: str = setting(
         "float32",
         "number format of the large products: bfloat16 is faster, and may break near ties; auto: by the CPU",
-        choices=("float32", "bfloat16", "auto"),
+        choices=NUMBER_FORMATS,
     )
     copy_unknown: bool = setting(False, "replace <unk> by the source word with the highest attention")
 
@@ -230,3 +272,30 @@ class Config:
 
 
 SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
+
+
+def keys_that_change(changes: Changes) -> tuple[str, ...]:
+    """The settings that may change in this way, as `section.key`."""
+    return tuple(
+        f"{section}.{field.name}"
+        for section, kind in SECTIONS.items()
+        for field in dataclasses.fields(kind)
+        if changes in field.metadata["changes"]
+    )
+
+
+def by_key(config: Config) -> dict[str, Any]:
+    """All values by `section.key`."""
+    return {
+        f"{section}.{key}": value
+        for section, table in dataclasses.asdict(config).items()
+        for key, value in table.items()
+    }
+
+
+def without_chance(config: Config) -> Config:
+    """The settings with what chance decides at its default: the same for two samples of the same."""
+    sections = {section: getattr(config, section) for section in SECTIONS}
+    for section, _, name in (key.partition(".") for key in keys_that_change(Changes.CHANCE)):
+        sections[section] = dataclasses.replace(sections[section], **{name: getattr(SECTIONS[section], name)})
+    return Config(**sections)

@@ -12,8 +12,7 @@ import numpy as np
 from wordseq.batches.batching import EpochPlan, padding_share, plan_epoch
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
-from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Config
+from wordseq.config.schema import Changes, Config, by_key, keys_that_change
 from wordseq.data.cleaning import describe
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
@@ -28,23 +27,34 @@ from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say
 from wordseq.text.vocab import TextCodec
-from wordseq.training import tensorboard
 from wordseq.training.distributed import ALONE, Follower, Team
 from wordseq.training.loop import Progress, Reporter, train
 from wordseq.training.progress import TrainingProgress
+from wordseq.training.tensorboard import Board, how_to_look
 from wordseq.training.validation import Validator
-
-LIMITS = ("max_epochs", "max_steps", "max_minutes", "patience", "save_minutes", "tensorboard")
-"""Settings of [train] that may change when a run is continued: when to stop or save, what to show, not what to compute."""
 
 
 def train_run(
-    config: Config, folder: Path, mirror: Path | None = None, say: Say = print, team: Team = ALONE
+    config: Config,
+    folder: Path,
+    mirror: Path | None = None,
+    say: Say = print,
+    team: Team = ALONE,
+    *,
+    tensorboard: bool = False,
 ) -> Progress:
     """Train into `folder`, from where it stopped if it holds the same run.
 
     All processes of a team call this; the chief's folder is the run, and that of the others is only the place beside which
     they prepare their data: it may be the same folder, or one on a disk of their own.
+
+    Args:
+        config: the settings.
+        folder: of the run.
+        mirror: a folder to take public corpora from.
+        say: called with each line of progress.
+        team: the processes that train together.
+        tensorboard: whether to write the figures for TensorBoard too.
 
     Raises:
         UserError: the settings, the data or the folder cannot be used, or another process trains into it.
@@ -62,10 +72,10 @@ def train_run(
         return _train(run, config, mirror, say, team)
     with locked(folder):
         _check_folder(run, config)  # Another process may have begun it in between.
-        return _train(run, config, mirror, say, team)
+        return _train(run, config, mirror, say, team, tensorboard)
 
 
-def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) -> Progress:
+def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, tensorboard: bool = False) -> Progress:
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     for line in describe(corpus.split):
@@ -85,9 +95,9 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team) 
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
         told: Reporter = reporter
-        if config.train.tensorboard and team.chief:
-            say(tensorboard.how_to_look(run.folder))
-            told = tensorboard.Board(run, reporter)
+        if tensorboard:
+            say(how_to_look(run.folder))
+            told = Board(run, reporter)
         validator = Validator(translator, corpus.dev)
         progress = train(run, model, stores[0], stores[1], config.train, validator, told, team)
     run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
@@ -100,8 +110,7 @@ def _resolved(config: Config, team: Team) -> Config:
     Raises:
         UserError: a process of the team has other settings, or the parts of a batch cannot be dealt out evenly.
     """
-    sections = {name: table for name, table in config_to_dict(config).items() if name != "data"}
-    team.check_equal({f"{name}.{key}": table[key] for name, table in sections.items() for key in table}, "settings")
+    team.check_equal({key: value for key, value in by_key(config).items() if not key.startswith("data.")}, "settings")
     train = config.train
     precision, shards = team.chiefs([resolve_precision(train.precision), train.shards or team.parts])
     if shards % team.replicas:
@@ -161,14 +170,13 @@ def _check_place(run: Run) -> None:
 
 
 def _check_same(run: Run, config: Config) -> None:
-    before, now = config_to_dict(run.config), config_to_dict(config)
-    for section, table in now.items():
-        for key, value in table.items():
-            if before[section][key] != value and not (section == "train" and key in LIMITS):
-                raise UserError(
-                    f"{run.folder}: was begun with {section}.{key} = {before[section][key]!r}, now it is {value!r}; "
-                    f"choose another --run, or keep the setting (only train.{', train.'.join(LIMITS)} may change)"
-                )
+    before, limits = by_key(run.config), keys_that_change(Changes.LIMIT)
+    for key, value in by_key(config).items():
+        if before[key] != value and key not in limits:
+            raise UserError(
+                f"{run.folder}: was begun with {key} = {before[key]!r}, now it is {value!r}; "
+                f"choose another --run, or keep the setting (only {', '.join(limits)} may change)"
+            )
 
 
 def _begin(run: Run, config: Config, corpus: Prepared) -> None:

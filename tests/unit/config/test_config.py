@@ -7,17 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wordseq.config.load import config_from_dict, config_to_dict, load_config, to_toml
+from wordseq.config.load import PRESETS, config_from_dict, config_to_dict, load_config, presets, to_toml
 from wordseq.config.schema import (
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
     LEVELS,
     SECTIONS,
     SPLIT_FILES,
+    Changes,
     Config,
     DataConfig,
     ModelConfig,
+    by_key,
+    keys_that_change,
+    without_chance,
 )
+from wordseq.data.sources import check_source
 from wordseq.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -204,8 +209,8 @@ def test_every_split_file_is_asked_for(key):
     ("values", "message"),
     [
         ({"data": {"pretokenized": True, "level": "bpe"}}, "data.pretokenized = true splits at spaces"),
-        ({"data": {"pretokenized": True, "tgt_level": "char"}}, "data.level must be 'word' on both sides"),
-        ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder would see nothing of the source"),
+        ({"data": {"pretokenized": True, "tgt_level": "char"}}, "data.level must be 'word' for source and target"),
+        ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder sees nothing of the source"),
         ({"model": {"hidden_size": 7}}, "model.hidden_size = 7 must be even when model.bidirectional is true"),
         ({"model": {"tie_embeddings": True, "embed_dim": 8, "hidden_size": 16}}, "got 8 and 16"),
         *(
@@ -215,14 +220,17 @@ def test_every_split_file_is_asked_for(key):
             )
             for cell in ELEMENTWISE_CELLS
         ),
-        ({"model": {"input_feeding": True, "attention": "none"}}, "model.attention = 'none' finds nothing"),
+        (
+            {"model": {"input_feeding": True, "attention": "none"}},
+            "model.input_feeding needs attention; model.attention is 'none'",
+        ),
         (
             {"model": {"kind": "repeat_vector", "attention": "dot"}},
-            'model.kind = \'repeat_vector\' goes with model.attention = "none" only, got "dot"',
+            'model.kind = \'repeat_vector\' needs model.attention = "none", got "dot"',
         ),
         (
             {"model": {"kind": "same_length", "decoder_layers": 2}},
-            "model.kind = 'same_length' goes with model.decoder_layers = 1 only, got 2",
+            "model.kind = 'same_length' needs model.decoder_layers = 1, got 2",
         ),
         (
             {"model": {"kind": "same_length"}, "train": {"teacher_forcing": 0.5}},
@@ -234,8 +242,8 @@ def test_every_split_file_is_asked_for(key):
         ),
         (
             {"train": {"teacher_forcing": 0.5, "teacher_forcing_decay": 50}},
-            "train.teacher_forcing_decay = 50 is of a share that falls; with "
-            "train.teacher_forcing_schedule = 'constant' it does not",
+            "train.teacher_forcing_decay has no effect with schedule 'constant'; "
+            "set train.teacher_forcing_schedule or remove it",
         ),
     ],
 )
@@ -507,13 +515,15 @@ def test_peek_shows_the_source_without_attention_and_bridge():
     assert model.peek
 
 
-# Experiments
+# Presets and experiments
 
 EXPERIMENTS = sorted((ROOT / "experiments").glob("**/*.toml"))
 
 
-def test_there_are_experiments():
+def test_there_are_experiments_and_presets():
     assert EXPERIMENTS
+    assert {"phrasebook", "multi30k-de-en"} <= set(presets())
+    assert not {path.stem for path in EXPERIMENTS} & set(presets())
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -523,3 +533,53 @@ def test_every_experiment_loads(path):
     # It is headed by the command that runs it.
     head = path.read_text(encoding="utf-8").splitlines()[:10]
     assert any(line.startswith("#") and path.name in line for line in head), head
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_loads_by_its_name_from_any_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(name)
+    assert config == load_config(PRESETS / f"{name}.toml") != load_config(None)
+    check_source(config.data)
+    head = (PRESETS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+    assert head == f"# wordseq train {name} --run runs/{name}"
+
+
+def test_a_file_may_have_any_name_but_a_presets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "phrasebook", "other.toml"):
+        (tmp_path / name).write_text("[model]\nembed_dim = 3\n")
+    for name in ("mine", "./phrasebook", "other.toml"):
+        assert load_config(name).model.embed_dim == 3
+    assert load_config("phrasebook").model.embed_dim == load_config(PRESETS / "phrasebook.toml").model.embed_dim
+
+
+def test_an_unknown_preset_names_all_and_the_closest():
+    with pytest.raises(UserError) as error:
+        load_config("multi30k-deen")
+    assert str(error.value).startswith("unknown preset 'multi30k-deen'; did you mean 'multi30k-de-en'? presets: ")
+    assert all(name in str(error.value) for name in presets())
+
+
+# When settings may change
+
+
+def test_each_setting_says_when_it_may_change():
+    """By hand: a setting that is marked by mistake continues another run, or averages runs that differ."""
+    assert set(keys_that_change(Changes.LIMIT)) == {
+        *("train.max_epochs", "train.max_steps", "train.max_minutes", "train.patience", "train.save_minutes"),
+    }
+    assert set(keys_that_change(Changes.CHANCE)) == {"train.seed", "train.shards"}
+    assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards"}
+
+
+def test_without_chance_two_samples_of_the_same_are_equal():
+    one, other = (load_config(None, [*sets, "model.cell=lstm"]) for sets in (["train.seed=3"], ["train.shards=7"]))
+    assert without_chance(one) == without_chance(other) == load_config(None, ["model.cell=lstm"])
+    assert without_chance(load_config(None, ["data.seed=2"])) != load_config(None)
+
+
+def test_settings_by_key():
+    found = by_key(load_config(None, ["model.cell=lstm"]))
+    assert found["model.cell"] == "lstm"
+    assert list(found) == [f"{section}.{field.name}" for section, field in _fields()]

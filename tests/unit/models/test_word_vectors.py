@@ -126,10 +126,10 @@ def test_files_that_are_no_use_are_refused(tmp_path, content, complaint):
 @pytest.mark.parametrize(
     ("sets", "complaint"),
     [
-        (["freeze_pretrained=true"], "freezes nothing"),
+        (["freeze_pretrained=true"], "model.freeze_pretrained needs model.pretrained_src or"),
         (["freeze_pretrained=true", "pretrained_tgt=v", "tie_embeddings=true", "embed_dim=512"], "must be trained"),
-        (["pretrained_tgt=v", "kind=same_length"], 'goes with model.pretrained_tgt = "" only'),
-        (["pretrained_tgt=v", "kind=repeat_vector"], 'goes with model.pretrained_tgt = "" only'),
+        (["pretrained_tgt=v", "kind=same_length"], 'needs model.pretrained_tgt = ""'),
+        (["pretrained_tgt=v", "kind=repeat_vector"], 'needs model.pretrained_tgt = ""'),
     ],
 )
 def test_settings_that_exclude_each_other(sets, complaint):

@@ -1,0 +1,1 @@
+"""The commands, one a file: `add` puts its parser among the others."""

@@ -1,0 +1,86 @@
+"""`wordseq bench`: measure the speed of training and decoding on this machine."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from wordseq.benchmark.settings import (
+    GATES,
+    GROWTH,
+    GROWTH_SETTINGS,
+    PARTS_SETTINGS,
+    QUICK,
+    QUICK_SIZES,
+    SYSTEMS,
+    BenchSettings,
+)
+from wordseq.cli.commands.compare import check_record
+from wordseq.cli.options import add_command, add_json, add_mirror, positive
+from wordseq.system.errors import UserError
+from wordseq.system.files import write_atomically
+
+
+def add(commands: Any) -> None:
+    """Add `bench` to the commands."""
+    parser = add_command(commands, "bench", _bench, "measure the speed of training and decoding on this machine")
+    parser.add_argument("--cells", nargs="+", choices=tuple(GATES), help=f"default: {' '.join(BenchSettings.cells)}")
+    parser.add_argument("--precisions", nargs="+", choices=BenchSettings.precisions, help="of training; default: all")
+    parser.add_argument("--systems", nargs="+", choices=tuple(SYSTEMS), help="default: all that are installed")
+    parser.add_argument(
+        "--torch", metavar="PYTHON", help="an interpreter that has PyTorch; default: this one, if it has"
+    )
+    parser.add_argument("--run", type=Path, metavar="RUN", help="a trained run, for the decoding figures of its cell")
+    parser.add_argument("--blocks", type=positive, metavar="N", help="timed blocks per system")
+    parser.add_argument("--steps", type=positive, metavar="N", help="updates per block")
+    parser.add_argument("--threads", type=positive, metavar="N", help="processor cores; default: all")
+    parser.add_argument(
+        "--quick", action="store_true", help="try everything out in two minutes; the figures mean little"
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--grow", choices=tuple(GROWTH), help="how training's speed and memory change with one size")
+    instead.add_argument("--parts", action="store_true", help="where the time of a training step goes")
+    add_json(parser)
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures as JSON")
+    add_mirror(parser)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    check_record(options.record)
+    from wordseq.benchmark.measure import measure_growth, measure_parts, measure_speed
+    from wordseq.benchmark.tables import bench_table, grow_table, parts_table
+    from wordseq.benchmark.workload import reference_task
+
+    for name in ("systems", "torch", "run"):
+        if (options.grow or options.parts) and getattr(options, name):
+            raise UserError(f"--{name} does not go with --grow and --parts, which measure wordseq alone, untrained")
+    settings = _settings(options)
+    if options.grow:
+        result, table = measure_growth(options.grow, settings, _note), grow_table
+    elif options.parts:
+        result, table = measure_parts(reference_task(options.mirror, _note), settings, _note), parts_table
+    else:
+        result, table = measure_speed(reference_task(options.mirror, _note), settings, _note), bench_table
+    result["command"] = options.command_line
+    if options.record:
+        write_atomically(options.record, (json.dumps(result, indent=1) + "\n").encode())
+    print(json.dumps(result, indent=1) if options.json else table(result), end="\n" if options.json else "")
+
+
+def _settings(options: argparse.Namespace) -> BenchSettings:
+    """The usual sizes, with what was given in their place."""
+    usual = GROWTH_SETTINGS if options.grow else PARTS_SETTINGS if options.parts else BenchSettings()
+    if options.quick:
+        usual = replace(usual, **{name: getattr(QUICK, name) for name in QUICK_SIZES})
+    given = ("cells", "precisions", "systems", "torch", "run", "blocks", "steps", "threads")
+    asked: dict[str, Any] = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
+    for name in ("cells", "precisions", "systems"):
+        if name in asked:
+            asked[name] = tuple(dict.fromkeys(asked[name]))
+    return replace(usual, **asked)
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,43 @@
+"""`wordseq data`: list the corpora, or fetch one."""
+
+import argparse
+from typing import Any
+
+from wordseq.cli.options import add_command, add_mirror
+from wordseq.system.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Add `data` to the commands."""
+    parser = add_command(commands, "data", _list, "list the corpora, or fetch one")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    add_command(actions, "list", _list, "the corpora that data.corpus may name")
+    get = add_command(actions, "get", _get, "fetch a public corpus into data/NAME")
+    get.add_argument("name", metavar="NAME", help="see `wordseq data list`")
+    add_mirror(get)
+
+
+def _list(_: argparse.Namespace) -> None:
+    from wordseq.data.public import DATASETS, OPEN_NAMES
+    from wordseq.data.synthetic import SYNTHETIC
+
+    rows = [(name, task.description, "made here") for name, task in SYNTHETIC.items()]
+    rows += [(name, dataset.description, dataset.licence) for name, dataset in DATASETS.items()]
+    width = max(len(name) for name, _, _ in rows)
+    for name, description, licence in rows:
+        print(f"{name:{width}}  {description} ({licence})")
+    print(f"and {OPEN_NAMES}")
+
+
+def _get(options: argparse.Namespace) -> None:
+    from wordseq.data.public import DEFAULT_FOLDER, find_dataset, get
+    from wordseq.data.synthetic import SYNTHETIC
+
+    if options.name in SYNTHETIC:
+        print(f"{options.name} is made by wordseq itself: nothing to fetch")
+        return
+    dataset = find_dataset(options.name)
+    if dataset is None:
+        raise UserError(f"unknown corpus {options.name!r}; `wordseq data list` names them")
+    for path in get(dataset, DEFAULT_FOLDER, options.mirror).values():
+        print(path)

@@ -1,0 +1,38 @@
+"""`wordseq describe`: layers, parameters and settings of a run."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from wordseq.cli.options import add_command, add_json, add_run
+from wordseq.system.files import write_atomically
+
+
+def add(commands: Any) -> None:
+    """Add `describe` to the commands."""
+    parser = add_command(commands, "describe", _describe, "layers, parameters and settings of a run")
+    add_run(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="draw the model as trained, its encoder and a step of its decoder"
+    )
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from wordseq.runs.describe import describe_run, draw_run
+    from wordseq.runs.folder import Run
+
+    run = Run.open(options.run)
+    found = describe_run(run)
+    if options.svg:
+        write_atomically(options.svg, draw_run(run, found).encode())
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return
+    width = max(len(layer["name"]) for layer in found["layers"])
+    for layer in found["layers"]:
+        shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in layer["shapes"].items())
+        print(f"{layer['name']:{width}} {layer['parameters']:>12,}  {shapes}")
+    print(f"{'all':{width}} {found['parameters']:>12,}")
+    print(f"best at update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")

@@ -1,0 +1,30 @@
+"""`wordseq embed`: the encoder's vector for each line of text."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from wordseq.cli.options import add_command, add_input, add_run
+from wordseq.system.tensorflow import import_tensorflow
+
+
+def add(commands: Any) -> None:
+    """Add `embed` to the commands."""
+    parser = add_command(commands, "embed", _embed, "the encoder's vector for each line of text")
+    add_run(parser)
+    add_input(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE.npy",
+        help="a NumPy file, float32 [lines, hidden]; default: standard output, one line of numbers per vector",
+    )
+
+
+def _embed(options: argparse.Namespace) -> None:
+    import_tensorflow()
+    from wordseq.decoding.stream import embed_file
+    from wordseq.decoding.translator import Translator
+
+    translator = Translator.load(options.run)
+    embed_file(translator, translator.embed, options.input, options.output)

@@ -1,0 +1,57 @@
+"""`wordseq eval`: score a run on its held-out test split, or on files."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings
+from wordseq.system.errors import UserError
+from wordseq.system.files import write_atomically
+from wordseq.system.tensorflow import import_tensorflow
+
+
+def add(commands: Any) -> None:
+    """Add `eval` to the commands."""
+    parser = add_command(commands, "eval", _eval, "score a run on its held-out test split, or on files")
+    add_run(parser)
+    parser.add_argument(
+        "--src", type=Path, metavar="FILE", help="sources instead of the test split, one sentence per line"
+    )
+    parser.add_argument(
+        "--ref", type=Path, action="append", default=[], metavar="FILE", help="references of --src; repeatable"
+    )
+    add_decode(parser)
+    parser.add_argument(
+        "--tokenize", default="", choices=("13a", "char", "intl", "none", "zh"), help="sacreBLEU's tokenizer"
+    )
+    parser.add_argument("--lowercase", action="store_true", help="score without case")
+    add_json(parser)
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures, without sentences, as JSON")
+
+
+def _eval(options: argparse.Namespace) -> None:
+    if bool(options.src) != bool(options.ref):
+        raise UserError("--src and --ref go together")
+    import_tensorflow()
+    from wordseq.evaluation.evaluate import evaluate_run, read_files
+    from wordseq.evaluation.records import record_of
+    from wordseq.evaluation.tables import examples, terminal_table
+    from wordseq.runs.folder import Run
+
+    run = Run.open(options.run)
+    held_out = read_files(run, options.src, options.ref) if options.src else None
+    result = evaluate_run(
+        run,
+        held_out,
+        options.src.name if options.src else "test",
+        decode=decode_settings(run.config.decode, options),
+        tokenize=options.tokenize,
+        lowercase=options.lowercase,
+        command=options.command_line,
+    )
+    if options.record:
+        write_atomically(options.record, (json.dumps(record_of(run, result), indent=1) + "\n").encode())
+    print(
+        json.dumps(result, ensure_ascii=False, indent=1) if options.json else terminal_table(result) + examples(result)
+    )

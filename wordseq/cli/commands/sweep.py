@@ -1,0 +1,119 @@
+"""`wordseq sweep`: train every level, cell and seed, or any settings, then compare the runs."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wordseq.cli.commands.compare import (
+    add_outputs,
+    check_outputs,
+    compared,
+    print_comparison,
+    write_page,
+    write_record,
+)
+from wordseq.cli.options import add_command, add_config, add_mirror, positive
+from wordseq.config.load import load_config
+from wordseq.system.errors import UserError
+
+if TYPE_CHECKING:
+    from wordseq.comparison.sweep import SweepRun
+
+
+def add(commands: Any) -> None:
+    """Add `sweep` to the commands."""
+    parser = add_command(
+        commands, "sweep", _sweep, "train every level, cell and seed, or any settings, then compare the runs"
+    )
+    add_config(parser, "`wordseq train --list-settings all`")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs; default: runs/compare"
+    )
+    parser.add_argument("--name", default="", help="of the data, in the runs' names; default: that of the settings")
+    parser.add_argument(
+        "--levels", type=_listed, default=[], metavar="LIST", help='values of data.level, e.g. "char word"'
+    )
+    parser.add_argument(
+        "--cells", type=_listed, default=[], metavar="LIST", help='values of model.cell, e.g. "lstm gru"'
+    )
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=LIST",
+        help="values of any setting, e.g. model.attention=none,dot; repeatable",
+    )
+    parser.add_argument(
+        "--seeds", type=positive, default=1, metavar="N", help="runs with different train.seed of each; default: 1"
+    )
+    add_outputs(parser)
+    add_mirror(parser)
+
+
+def _listed(text: str) -> list[str]:
+    """Values with commas or spaces between them."""
+    values = text.replace(",", " ").split()
+    if not values:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names nothing; leave the option out to keep the settings' own value"
+        )
+    return values
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from wordseq.comparison.sweep import Interrupted, sweep
+
+    check_outputs(options)
+    runs = planned(options)
+    try:
+        # Only the tables go to standard output.
+        finished = sweep(runs, options.config, options.mirror, lambda line: print(line, file=sys.stderr, flush=True))
+    except Interrupted:
+        return _failed("interrupted; the current training was saved: the same command continues", 130)
+    if not finished:
+        raise UserError("no run of the sweep could be trained")
+    scored, result = compared(options, [run.folder for run in finished])
+    failed = len(runs) - len(finished)
+    if options.record and not failed:
+        write_record(options.record, scored, result)
+    print_comparison(options, result)
+    if options.html:
+        write_page(options.html, scored, result)
+    if failed:
+        unwritten = f"; {options.record} was not written" if options.record else ""
+        return _failed(f"{failed} of {len(runs)} runs failed; see above{unwritten}", 1)
+    return 0
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"wordseq: error: {message}", file=sys.stderr)
+    return code
+
+
+def planned(options: argparse.Namespace) -> list["SweepRun"]:
+    """The runs that a sweep was asked for.
+
+    Raises:
+        UserError: a setting or a name cannot be, or the data are missing.
+    """
+    from wordseq.comparison.sweep import data_name, plan_sweep
+    from wordseq.data.sources import check_source
+
+    if any(sign in options.name for sign in ("/", os.sep)):
+        raise UserError(f"--name {options.name!r}: a name, not a path; --folder says where the runs go")
+    if options.folder.exists() and not options.folder.is_dir():
+        raise UserError(f"--folder {options.folder}: a file, expected a folder")
+    data = load_config(options.config, options.set).data
+    check_source(data)
+    return plan_sweep(
+        options.config,
+        options.folder,
+        options.name or data_name(data),
+        levels=options.levels,
+        cells=options.cells,
+        seeds=options.seeds,
+        settings=options.set,
+        vary=options.vary,
+    )

@@ -1,0 +1,92 @@
+"""`wordseq train`: train a run, or continue it, then score its held-out test split."""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from wordseq.cli.options import add_command, add_config, add_mirror
+from wordseq.config.load import load_config
+from wordseq.config.schema import SECTIONS
+from wordseq.system.errors import UserError
+from wordseq.system.tensorflow import import_tensorflow
+from wordseq.training.cluster import VARIABLE, read_cluster
+
+
+def add(commands: Any) -> None:
+    """Add `train` to the commands."""
+    parser = add_command(commands, "train", _train, "train a run, or continue it, then score its held-out test split")
+    add_config(parser, "those of the run, if it exists, else --list-settings all")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write losses, dev BLEU, step size and sample translations to DIR/tensorboard too",
+    )
+    parser.add_argument(
+        "--list-settings",
+        nargs="?",
+        choices=("usual", "all"),
+        const="usual",
+        help="print the settings with their defaults, and stop; all: those for experts too",
+    )
+    add_mirror(parser)
+
+
+def _train(options: argparse.Namespace) -> int | None:
+    if options.list_settings:
+        print(_settings(experts=options.list_settings == "all"))
+        return 0
+    if options.run is None:
+        raise UserError("train needs --run DIR, the folder to train into")
+    saved = options.run / "config.toml"
+    config = load_config(options.config or (saved if saved.is_file() else None), options.set)
+    cluster = read_cluster(os.environ.get(VARIABLE))
+    import_tensorflow(start=cluster is None)
+    from wordseq.evaluation.evaluate import evaluate_run
+    from wordseq.evaluation.tables import terminal_table
+    from wordseq.runs.folder import Run
+    from wordseq.training.distributed import join
+    from wordseq.training.loop import Stopped
+    from wordseq.training.run import train_run
+
+    team = join(cluster, _say)
+    chief = "" if team.chief else f" by {team.name(0)}"
+    try:
+        with team.watched():
+            progress = train_run(config, options.run, options.mirror, _say, team, tensorboard=options.tensorboard)
+    except Stopped:
+        same = "the same command continues" if team.processes == 1 else "the same commands continue"
+        print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)
+        return 130
+    print(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+    if not team.chief:
+        print(f"the run is written and scored{chief}")
+        return 0
+    result = evaluate_run(Run.open(options.run), command=options.command_line)
+    print(terminal_table(result))
+    print(f"held-out test BLEU {result['bleu']['score']:.2f}  ({options.run / 'eval' / 'test.txt'})")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _settings(experts: bool) -> str:
+    """The settings: key, default, meaning and what is allowed."""
+    lines, hidden = [], 0
+    for section, kind in SECTIONS.items():
+        for field in fields(kind):
+            if field.metadata["expert"] and not experts:
+                hidden += 1
+                continue
+            choices = field.metadata["choices"]
+            allowed = f" ({', '.join(map(repr, choices))})" if choices else ""
+            lines.append(f"{section}.{field.name} = {json.dumps(field.default)}\n    {field.metadata['doc']}{allowed}")
+    if hidden:
+        lines.append(f"{hidden} more for experts: wordseq train --list-settings all")
+    return "\n".join(lines)
