@@ -146,6 +146,15 @@ def test_a_settings_file_that_cannot_be(place, complaint, content, parts):
     assert not (place / "new").exists()
 
 
+@pytest.mark.parametrize("words", [["train", "phrasebok", "--run", "new"], ["sweep", "phrasebok", "--folder", "new"]])
+def test_a_preset_that_is_none_is_named_with_all_there_are(place, complaint, words):
+    err = complaint(*words)
+    assert_one_line(
+        err, "unknown preset 'phrasebok'; did you mean 'phrasebook'?", "addition, multi30k-de-en, phrasebook"
+    )
+    assert not (place / "new").exists()
+
+
 # --- arguments
 
 
@@ -155,6 +164,10 @@ def test_a_settings_file_that_cannot_be(place, complaint, content, parts):
         (["translate", "run", "--beam", "0"], ["--beam", "'0' must be a whole number from 1"]),
         (["translate", "run", "--beam", "many"], ["--beam", "'many' must be a whole number"]),
         (["translate", "run", "--nbest", "-1"], ["--nbest", "from 1"]),
+        (["translate", "run", "--length-penalty", "-0.1"], ["--length-penalty", "'-0.1' must be a number from 0"]),
+        (["translate", "run", "--length-penalty", "inf"], ["--length-penalty", "'inf' must be a number from 0"]),
+        (["eval", "run", "--max-len-ratio", "1001"], ["--max-len-ratio", "must be a number from 0 to 1000"]),
+        (["eval", "run", "--max-len-extra", "0"], ["--max-len-extra", "must be a whole number from 1 to 100000"]),
         (["translate", "run", "--top-k", str(2**40)], ["--top-k", "to 2147483647"]),
         (["translate", "run", "--seed", str(2**40)], ["--seed", "to 2147483647"]),
         (["translate", "run", "--temperature", "0"], ["--temperature", "from 0.001"]),

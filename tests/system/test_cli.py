@@ -168,6 +168,26 @@ def test_eval_prints_json_with_every_key(trained, tmp_path, main):
     assert json.loads((tmp_path / "record.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "key"),
+    [
+        ("--beam", 3, "beam_size"),
+        ("--length-penalty", 0.0, "length_penalty"),
+        ("--max-len-ratio", 0.0, "max_len_ratio"),
+        ("--max-len-extra", 3, "max_len_extra"),
+        ("--precision", "float32", "precision"),
+    ],
+)
+def test_eval_notes_how_it_searched(trained, main, option, value, key):
+    _, usual, _ = main("eval", trained[0], "--json")
+    _, given, _ = main("eval", trained[0], "--json", option, value)
+    search = ("beam_size", "length_penalty", "max_len_ratio", "max_len_extra", "copy_unknown", "precision")
+    assert {name: json.loads(given)[name] for name in search} == {
+        **{name: json.loads(usual)[name] for name in search},
+        key: value,
+    }
+
+
 def sacrebleu(hyp, *refs, options=()):
     done = subprocess.run(
         [sys.executable, "-m", "sacrebleu", *map(str, refs), "-i", str(hyp), "-m", "bleu", "-w", "8", *options],
@@ -278,6 +298,28 @@ def test_n_best_lines_have_score_tab_text(trained, source, main):
     assert len(lines) == 7 * 3
     assert all(len(columns) == 2 and float(columns[0]) <= 0 for columns in lines)
     assert [columns[1] for columns in lines[::3]] == best.split("\n")[:-1]
+
+
+def test_a_length_limit_cuts_translations_and_without_a_penalty_scores_are_log_probabilities(trained, source, main):
+    """A model that has hardly learned goes on to the limit; its start does not depend on where the limit is."""
+    import wordseq
+
+    def lines(*options):
+        return main("translate", trained[0], "--input", source, *options)[1].split("\n")[:-1]
+
+    tokens = wordseq.Translator.load(trained[0]).tgt.tokenizer.tokenize
+    short, longer = (lines("--max-len-ratio", "0", "--max-len-extra", n) for n in ("2", "4"))
+    assert [len(tokens(line)) for line in short] == [1, 1, 1, 0, 1, 1, 1]
+    assert [len(tokens(line)) for line in longer] == [3, 3, 3, 0, 3, 3, 3]
+    assert short != longer
+    half, none = (
+        [
+            float(line.split("\t")[0])
+            for line in lines("--max-len-ratio", "0", "--length-penalty", alpha, "--nbest", "2")
+        ]
+        for alpha in ("0.5", "0")
+    )
+    assert none[0] < half[0] < 0
 
 
 def test_samples_follow_their_seed(trained, source, main):

@@ -3,12 +3,20 @@
 import argparse
 import dataclasses
 import math
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from wordseq.config.load import presets
 from wordseq.config.schema import MOST, NUMBER_FORMATS, DecodeConfig
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Help whose lines do not break within a name such as multi30k-de-en."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def add_command(
@@ -22,7 +30,9 @@ def add_command(
         run: what it does; returns the exit code, None for 0.
         summary: one line of help.
     """
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary, allow_abbrev=False, formatter_class=HelpFormatter
+    )
     parser.set_defaults(run_command=run)
     return parser
 

@@ -1,0 +1,63 @@
+"""The package as it is installed elsewhere: everything it needs is in the wheel."""
+
+import os
+import shutil
+import subprocess
+import sysconfig
+import venv
+
+import pytest
+
+from tests.runs import ROOT, environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The `bin` of an environment that has the wheel, and what the wheel depends on from here."""
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy: building leaves files beside the sources, and takes what an earlier build left.
+    shutil.copytree(ROOT / "wordseq", folder / "clone" / "wordseq", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "clone")
+    venv.create(folder / "venv", with_pip=True)
+    bin_folder = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    pip = [bin_folder / "python", "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, folder / "clone"], check=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", wheel], check=True, timeout=300)
+    shutil.rmtree(folder / "clone")
+    # Not the .pth files there, which would lead to the clone.
+    (site,) = (folder / "venv").rglob("site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return bin_folder
+
+
+@pytest.fixture
+def run(installed, tmp_path):
+    """Runs a program of that environment from a folder of its own; gives its standard output."""
+
+    def call(program, *arguments, **options):
+        env = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
+        words = [installed / program, *arguments]
+        done = subprocess.run(
+            words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600, check=False, **options
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call
+
+
+def test_an_installed_wheel_trains_the_phrasebook_and_translates(installed, run):
+    origin = run("python", "-c", "import wordseq; print(wordseq.__file__)")
+    assert origin.startswith(str(installed.parent))
+    small = ("--set", "train.max_steps=4", "--set", "model.hidden_size=16", "--set", "data.test_size=20")
+    assert "held-out test BLEU" in run("wordseq", "train", "phrasebook", "--run", "mine", *small)
+    assert run("wordseq", "translate", "mine", input="Hello.\nI am hungry.\n").count("\n") == 2
+
+
+def test_an_installed_wheel_has_the_presets_and_its_version(run):
+    assert "multi30k-de-en" in run("wordseq", "train", "--help")
+    assert run("wordseq", "--version").startswith("wordseq 0.")
