@@ -139,6 +139,7 @@ def outcome(*settings: str) -> dict[str, Any]:
         "reason": progress.finished,
         "parts": parts,
         "saves": saves.count(LAST),
+        "files": sorted(path.name for path in folder.iterdir()),
     }
 
 
