@@ -83,7 +83,7 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
 
     def add(option: str, name: str, metavar: str, kind: type) -> None:
         low, high, doc = (fields[name][part] for part in ("minimum", "maximum", "doc"))
-        parser.add_argument(option, dest=name, type=number(kind, low, high), metavar=metavar, help=doc)
+        parser.add_argument(option, dest=name, type=number_between(kind, low, high), metavar=metavar, help=doc)
 
     add("--beam", "beam_size", "N", int)
     add("--length-penalty", "length_penalty", "A", float)
@@ -99,7 +99,7 @@ def decode_settings(decode: DecodeConfig, options: argparse.Namespace) -> Decode
     return dataclasses.replace(decode, **{name: value for name, value in given.items() if value is not None})
 
 
-def number(kind: type, lowest: float, highest: float | None = None) -> Callable[[str], Any]:
+def number_between(kind: type, lowest: float, highest: float | None = None) -> Callable[[str], Any]:
     """The type of an argument: a number within bounds, a whole one that TensorFlow can hold if `kind` is int."""
     most = MOST if highest is None and kind is int else highest
     up_to = "" if most is None else f" to {most:.10g}"
@@ -117,5 +117,5 @@ def number(kind: type, lowest: float, highest: float | None = None) -> Callable[
     return parse
 
 
-positive = number(int, 1)
+positive = number_between(int, 1)
 """The type of a count."""

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_decode, add_input, add_run, decode_settings, number, positive
+from wordseq.cli.options import add_command, add_decode, add_input, add_run, decode_settings, number_between, positive
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--sample", action="store_true", help="draw at random instead of searching")
     parser.add_argument(
         "--temperature",
-        type=number(float, 1e-3, 1e3),
+        type=number_between(float, 1e-3, 1e3),
         default=1.0,
         metavar="T",
         help="with --sample: below 1 sharpens the distribution, above 1 flattens it",
@@ -41,12 +41,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--top-p",
-        type=number(float, 1e-6, 1.0),
+        type=number_between(float, 1e-6, 1.0),
         default=1.0,
         metavar="P",
         help="with --sample: draw from the most probable tokens that together have probability P",
     )
-    parser.add_argument("--seed", type=number(int, 0), default=1, help="with --sample")
+    parser.add_argument("--seed", type=number_between(int, 0), default=1, help="with --sample")
 
 
 def _translate(options: argparse.Namespace) -> None:
