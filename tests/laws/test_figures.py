@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
 from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
@@ -124,7 +125,7 @@ def test_an_update_counts_real_tokens_and_their_nats_and_follows_the_mean_gradie
     assert found_nats == pytest.approx(nats, rel=1e-5)
     assert found_norm == pytest.approx(norm_of(gradients), rel=1e-4)
     for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
-        np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-4, atol=1e-6)
+        close(new, old - 0.5 * gradient)
 
 
 @pytest.mark.slow
@@ -144,7 +145,7 @@ def test_clipping_shortens_the_step_and_not_the_norm_that_is_told():
     trainer.updater.set_learning_rate(0.5)
     assert float(trainer.update(*batch())[2]) == pytest.approx(norm, rel=1e-4)
     for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
-        np.testing.assert_allclose(new, old - 0.5 * gradient / 4, rtol=1e-4, atol=1e-6)
+        close(new, old - 0.5 * gradient / 4)
 
 
 def test_label_smoothing_changes_what_is_minimised_and_not_the_nats_that_are_told():
@@ -154,7 +155,7 @@ def test_label_smoothing_changes_what_is_minimised_and_not_the_nats_that_are_tol
     trainer.updater.set_learning_rate(0.5)
     assert float(trainer.update(*batch())[0]) == pytest.approx(nats, rel=1e-5)
     for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
-        np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-4, atol=1e-6)
+        close(new, old - 0.5 * gradient)
 
 
 def test_an_update_fed_gold_alone_is_an_update():
@@ -167,7 +168,7 @@ def test_an_update_fed_gold_alone_is_an_update():
         figures = (trainer.update_fed if fed else trainer.update)(*batch(), *more)
         found.append([*(float(figure) for figure in figures), *weights_of(model)])
     for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+        close(one, other)
 
 
 # --- the log of a training
@@ -218,7 +219,7 @@ def test_the_logged_step_size_is_the_one_that_moved_the_weights_and_the_norm_tha
         assert (entry["step"], entry["learning_rate"]) == (step, pytest.approx(rate))
         assert entry["gradient_norm"] == pytest.approx(norm_of(gradients), rel=1e-4)
         for before, new, gradient in zip(old, weights_of(model), gradients, strict=True):
-            np.testing.assert_allclose(new, before - rate * gradient, rtol=1e-4, atol=1e-6)
+            close(new, before - rate * gradient)
         old, gradients = weights_of(model), mean_gradient(model) if step < 2 else []
 
 

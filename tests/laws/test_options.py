@@ -20,6 +20,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from tests.closeness import close
 from tests.laws.conftest import sharpen, tiny_pairs, write_tsv
 from wordseq.cli.main import main
 from wordseq.config.load import load_config
@@ -313,7 +314,7 @@ def test_vectors_are_of_the_run_and_the_lines_that_are_named(call, monkeypatch):
     assert np.array_equal(np.load("v.npy"), found)
     assert call("embed", "beta", "--input", "in.txt") != printed
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{TEXTS[0]}\n".encode())))
-    np.testing.assert_allclose(np.loadtxt([call("embed", "alpha")]), found[0], rtol=1e-4, atol=1e-6)
+    close(np.loadtxt([call("embed", "alpha")]), found[0])
 
 
 @law("describe run", "describe --json", "describe --svg")

@@ -80,14 +80,16 @@ def assert_close(ours, theirs):
             else:
                 np.testing.assert_array_equal(value, other[key], err_msg=key)
     for mine, other in zip(entries(ours), entries(theirs), strict=True):
-        assert rounded(mine) == rounded(other)
+        assert_alike(mine, other)
     states = [{key: value for key, value in state_of(run).items() if key not in TIMES} for run in (ours, theirs)]
-    assert rounded(states[0]) == rounded(states[1])
+    assert_alike(*states)
 
 
-def rounded(figures):
-    """To 5 digits; everything else as it is."""
-    return {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in figures.items()}
+def assert_alike(mine, other):
+    """Figures up to rounding; everything else as it is."""
+    assert mine.keys() == other.keys()
+    for key, value in mine.items():
+        assert value == (pytest.approx(other[key], rel=1e-5) if isinstance(value, float) else other[key]), key
 
 
 @pytest.fixture(scope="module")

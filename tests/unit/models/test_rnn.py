@@ -216,7 +216,8 @@ def test_gradient_of_scan_equals_numerical_differences(name, dropped):
         weights = {v.name: array for v, array in zip(variables, arrays[1 + len(state) :], strict=True)}
         return _loss_of_reference(name, weights, arrays[0], arrays[1 : 1 + len(state)], keep_bh, shares)
 
-    assert float(loss) == pytest.approx(reference(), rel=1e-5)
+    # A sum of some forty terms of size 1 and either sign: what is left may be much smaller than they are.
+    assert float(loss) == pytest.approx(reference(), rel=1e-5, abs=1e-5)
     for array, gradient in zip(arrays, gradients, strict=True):
         numerical = np.zeros_like(array)
         for index in np.ndindex(array.shape):
