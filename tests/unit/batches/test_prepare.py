@@ -111,7 +111,7 @@ def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
     assert_same(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
 
 
-@pytest.mark.parametrize("name", ["phrasebook", "addition"])
+@pytest.mark.parametrize("name", ["phrasebook", pytest.param("addition", marks=pytest.mark.slow)])
 def test_a_corpus_that_wordseq_makes(tmp_path, name):
     assert_same(DataConfig(corpus=name, min_freq=1, max_pairs=5_000), tmp_path / "cache")
 
