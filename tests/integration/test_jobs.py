@@ -438,6 +438,7 @@ def rows_of(run, name, side, words):
     return arrays[f"seq2seq/{side}_embed/embeddings"][vocab.to_ids(words)]
 
 
+@pytest.mark.slow  # Two trainings.
 def test_vectors_of_a_file_are_kept_or_tuned_and_the_run_needs_the_file_no_more(tmp_path, pairs):
     rng = np.random.default_rng(1)
     vectors = {word: rng.normal(size=8).astype(np.float32) for word in ("the", "is", "le", "est")}
