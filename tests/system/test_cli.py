@@ -179,8 +179,8 @@ def test_eval_prints_json_with_every_key(trained, tmp_path, main):
     ],
 )
 def test_eval_notes_how_it_searched(trained, main, option, value, key):
-    _, usual, _ = main("eval", trained[0], "--json")
-    _, given, _ = main("eval", trained[0], "--json", option, value)
+    _, usual, _ = main("eval", trained, "--json")
+    _, given, _ = main("eval", trained, "--json", option, value)
     search = ("beam_size", "length_penalty", "max_len_ratio", "max_len_extra", "copy_unknown", "precision")
     assert {name: json.loads(given)[name] for name in search} == {
         **{name: json.loads(usual)[name] for name in search},
@@ -305,9 +305,9 @@ def test_a_length_limit_cuts_translations_and_without_a_penalty_scores_are_log_p
     import wordseq
 
     def lines(*options):
-        return main("translate", trained[0], "--input", source, *options)[1].split("\n")[:-1]
+        return main("translate", trained, "--input", source, *options)[1].split("\n")[:-1]
 
-    tokens = wordseq.Translator.load(trained[0]).tgt.tokenizer.tokenize
+    tokens = wordseq.Translator.load(trained).tgt.tokenizer.tokenize
     short, longer = (lines("--max-len-ratio", "0", "--max-len-extra", n) for n in ("2", "4"))
     assert [len(tokens(line)) for line in short] == [1, 1, 1, 0, 1, 1, 1]
     assert [len(tokens(line)) for line in longer] == [3, 3, 3, 0, 3, 3, 3]
