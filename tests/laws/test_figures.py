@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
+import time
 from types import SimpleNamespace
 
 import keras
@@ -221,6 +223,15 @@ def test_the_logged_step_size_is_the_one_that_moved_the_weights_and_the_norm_tha
         for before, new, gradient in zip(old, weights_of(model), gradients, strict=True):
             close(new, before - rate * gradient)
         old, gradients = weights_of(model), mean_gradient(model) if step < 2 else []
+
+
+def test_max_minutes_are_minutes_of_training(tmp_path, monkeypatch):
+    # An update takes 20 seconds: the clock is read before and after it.
+    clock = itertools.count(0, 20)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    config = dataclasses.replace(PLAIN, max_minutes=1.0, max_epochs=9, validate_steps=99)
+    progress = train(Run(tmp_path), new_model(cell="sru"), SRC, TGT, config, looks((0, 1.0)), Unseen())
+    assert progress.step == 3
 
 
 # --- which weights are kept
