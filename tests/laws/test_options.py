@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from tests.closeness import close
+from tests.fake_runs import few_draws
 from tests.laws.conftest import sharpen, tiny_pairs, write_tsv
 from wordseq.cli.main import main
 from wordseq.config.load import load_config
@@ -331,6 +332,13 @@ def test_a_description_is_of_the_best_weights_of_the_run(call):
 # --- compare, report
 
 
+@pytest.fixture(name="few_draws")
+def _few_draws():
+    with few_draws():
+        yield
+
+
+@pytest.mark.usefixtures("few_draws")
 @law("compare run", "compare --json", "compare --record", "compare --html", "report run", "report --html")
 def test_a_comparison_is_of_the_runs_in_their_order_as_table_json_record_and_page(call):
     table = call("compare", "alpha", "beta")
@@ -464,6 +472,7 @@ def test_a_sweep_trains_what_its_options_ask_for(call, children):
     assert words[1] == "--run"
 
 
+@pytest.mark.usefixtures("few_draws")
 @law("sweep --json", "sweep --record", "sweep --html")
 def test_a_sweep_ends_with_the_comparison_of_its_runs(call, children):
     words = ("sweep", "alpha/config.toml", "--folder", "swept", "--seeds", "2")
