@@ -298,7 +298,9 @@ def test_scores_are_of_the_tokens_and_the_case_that_were_asked_for(evaluate, tra
 def test_a_record_of_an_evaluation_has_its_figures(evaluate):
     found = evaluate("--record", "record.json", "--beam", "2")
     record = json.loads(Path("record.json").read_text())
-    assert record["bleu"] == found["bleu"]
+    both = record.keys() & found.keys()
+    assert both > {"bleu", "chrf", "ter", "command", "sentences_per_second", "length_ratio"}
+    assert {key: record[key] for key in both} == {key: found[key] for key in both}
     assert record["experiment"] == "alpha"
     assert record["step"] == 3
 
