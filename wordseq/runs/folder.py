@@ -239,7 +239,7 @@ class Run:
             kept = f" (it is now {DAMAGED_FILE}, which may be deleted)"
         os.replace(previous, last)
         sync_folder(self.folder)
-        note(f"warning: {reason}{kept}; going on from the checkpoint before it, of update {found[1].get('step')}")
+        note(f"warning: {reason}{kept}; continuing from the checkpoint before it, of update {found[1].get('step')}")
         return found
 
     def append_metrics(self, entry: Mapping[str, Any]) -> None:

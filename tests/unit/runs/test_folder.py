@@ -218,7 +218,7 @@ def test_the_one_before_takes_the_place_of_a_damaged_last(run, damage):
     damage(run.folder / "last.safetensors")
     damaged = files_of(run.folder).get("last.safetensors")
     assert run.load_newest(notes.append)[1] == {"step": 1}
-    assert re.search(r"last\.safetensors: .*; going on from the checkpoint before it, of update 1\Z", notes[0])
+    assert re.search(r"last\.safetensors: .*; continuing from the checkpoint before it, of update 1\Z", notes[0])
     after = files_of(run.folder)
     assert after["last.safetensors"] == before["previous.safetensors"]
     assert after.get("damaged.safetensors") == damaged
