@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.batches.id_store import Ids, IdStore, Rows
+from wordseq.config.schema import TrainConfig
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
 
 POOL_BATCHES = 100
@@ -77,9 +78,7 @@ class EpochPlan(Sequence[Rows]):
         return self._order[self._starts[batch] : self._starts[batch + 1]].astype(np.int64)
 
 
-def plan_epoch(
-    src: IdStore, tgt: IdStore, *, seed: int, epoch: int, batch_size: int = 0, batch_tokens: int = 0
-) -> EpochPlan:
+def plan_epoch(src: IdStore, tgt: IdStore, train: TrainConfig, epoch: int) -> EpochPlan:
     """Which pairs go into which batch of an epoch; every pair goes into exactly one.
 
     Sentences are drawn in random order, sorted by length within pools, cut into batches; the batches are shuffled. The plan
@@ -88,23 +87,22 @@ def plan_epoch(
     Args:
         src: source ids.
         tgt: target ids.
-        seed: seed of the run.
+        train: `seed`; `batch_size`, pairs a batch, when `batch_tokens` is 0; `batch_tokens`, the largest number of target
+            positions a batch, padding and EOS included; a longer sentence stands alone.
         epoch: counted from 1.
-        batch_size: pairs a batch, when batch_tokens is 0.
-        batch_tokens: largest number of target positions a batch, padding and EOS included; a longer sentence stands alone.
     """
-    rng = np.random.default_rng([seed, epoch])
+    rng = np.random.default_rng([train.seed, epoch])
     order = np.arange(len(src), dtype=np.int32 if len(src) < 2**31 else np.int64)
     rng.shuffle(order)
     mean = max(1.0, len(tgt.flat) / max(1, len(tgt)) + 1)
-    pool = POOL_BATCHES * (batch_size if not batch_tokens else max(1, int(batch_tokens / mean)))
+    pool = POOL_BATCHES * (max(1, int(train.batch_tokens / mean)) if train.batch_tokens else train.batch_size)
     starts = [np.zeros(1, np.int64)]
     for start in range(0, len(order), pool):
         rows = order[start : start + pool].astype(np.int64)
         lengths = tgt.lengths_of(rows)
         by_length = np.lexsort((src.lengths_of(rows), lengths))
         order[start : start + pool] = rows[by_length]
-        starts.append(start + np.array(_ends(lengths[by_length] + 1, batch_size, batch_tokens), np.int64))
+        starts.append(start + np.array(_ends(lengths[by_length] + 1, train.batch_size, train.batch_tokens), np.int64))
     every = np.concatenate(starts)
     return EpochPlan(order, every, rng.permutation(len(every) - 1))
 

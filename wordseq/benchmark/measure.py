@@ -21,11 +21,12 @@ from wordseq.system.platform import commit, machine, processors
 
 _Say = Callable[[str], None]
 
-_NO_MODELS: Mapping[str, ModelConfig] = MappingProxyType({})
-
 
 def measure_speed(
-    task: BenchTask, settings: BenchSettings, say: _Say = print, models: Mapping[str, ModelConfig] = _NO_MODELS
+    task: BenchTask,
+    settings: BenchSettings,
+    say: _Say = print,
+    models: Mapping[str, ModelConfig] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Training and decoding speed of all systems, in turn, block by block; medians over the blocks.
 
@@ -256,14 +257,13 @@ def _grown(what: str, value: int, cell: str) -> tuple[BenchTask, ModelConfig, in
 
 def _available(settings: BenchSettings) -> tuple[list[str], list[str]]:
     """The systems that can be started, and a note on each that cannot."""
-    if "torch" not in settings.systems:
-        return list(settings.systems), []
-    if settings.torch:
+    systems = list(settings.systems)
+    if "torch" in systems and settings.torch:
         _check_torch(settings.torch)
-    elif importlib.util.find_spec("torch") is None:
-        rest = [system for system in settings.systems if system != "torch"]
-        return rest, ["PyTorch is not installed: left out (extra `bench`, or --torch PYTHON)"]
-    return list(settings.systems), []
+    elif "torch" in systems and importlib.util.find_spec("torch") is None:
+        systems.remove("torch")
+        return systems, ["PyTorch is not installed: left out (extra `bench`, or --torch PYTHON)"]
+    return systems, []
 
 
 def _check_torch(python: str) -> None:
@@ -293,11 +293,10 @@ def _cell_of(run: Path) -> str:
 
 
 def _notes(settings: BenchSettings, run_cell: str) -> list[str]:
-    forced = "outputs of models that are not trained are forced to the length that training pairs lead to expect"
-    decoding = [f"wordseq with {run_cell} decodes the test split of a trained run" if run_cell else "", forced]
     threads = f"{settings.threads} processor cores" if settings.threads else "all processor cores"
     return [
-        *(note for note in decoding if note),
+        *([f"wordseq with {run_cell} decodes the test split of a trained run"] if run_cell else []),
+        "outputs of models that are not trained are forced to the length that training pairs lead to expect",
         "each decodes in the format of its row",
         f"{threads}; medians over {settings.blocks} blocks of {settings.steps} updates, batches of {settings.batch_size}",
     ]

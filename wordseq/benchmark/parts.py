@@ -12,6 +12,7 @@ from wordseq.batches.batching import make_batch, mask, pad
 from wordseq.benchmark.systems.wordseq import Ours, endless
 from wordseq.benchmark.worker import BatchPlan, serve_system, split
 from wordseq.decoding.search import beam_search, decode_one
+from wordseq.models.attention import DotAttention
 from wordseq.models.losses import cross_entropy
 from wordseq.models.matmul import cast_once
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
@@ -79,7 +80,8 @@ class SearchParts:
         def run() -> tf.Tensor:
             memory, states = self._begun()
             last_ids_bk = tf.ones([tf.shape(self.src_ids_bs)[0], self.beam_size], tf.int32)
-            given = SearchStep(last_ids_bk, memory, tf.nest.map_structure(self._for_each_hypothesis, states))
+            states = tf.nest.map_structure(lambda part: tf.repeat(part, self.beam_size, axis=1), states)
+            given = SearchStep(last_ids_bk, memory, states)
 
             def body(t: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 return t + 1, total + tf.reshape(part(given, 1e-6 * tf.cast(t, tf.float32)), [-1])[0]
@@ -96,9 +98,6 @@ class SearchParts:
         memory = Memory(ones_bsh, ones_bsh, tf.fill([batch, length], True))
         return memory, ((tf.ones([batch, 1, units]),) * self.model.encoder_state_parts,)
 
-    def _for_each_hypothesis(self, part: tf.Tensor) -> tf.Tensor:
-        return tf.repeat(part, self.beam_size, axis=1)
-
     def _cells(self, given: SearchStep, tiny: tf.Tensor) -> tf.Tensor:
         """Embedding and recurrent cell."""
         vectors_ne = self.model.tgt_embed(tf.reshape(given.last_ids_bk, [-1])) + tiny
@@ -107,9 +106,7 @@ class SearchParts:
 
     def _attention(self, given: SearchStep, tiny: tf.Tensor) -> tf.Tensor:
         """Scores, context, and the combination layer."""
-        attention, combine = self.model.attention, self.model.combine
-        if attention is None or combine is None:
-            raise ValueError("the reference model has attention")
+        attention, combine = _attention_of(self.model)
         hidden_bkh = given.states[-1][0] + tiny
         context_bkh, _ = attention(hidden_bkh, given.memory.keys_bsh, given.memory.memory_bsh, given.memory.mask_bs)
         return tf.tanh(combine(tf.concat([hidden_bkh, context_bkh], -1)))
@@ -181,91 +178,81 @@ class Parts(Ours):
     @cached_property
     def _steps(self) -> Mapping[str, _Step]:
         trainer = self._trainer
-        kinds = (self._embeddings, self._encoder, self._decoder, self._attention, self._vocabulary)
-        steps: dict[str, _Step] = {kind.__name__.strip("_"): _compiled(_sharded(kind)) for kind in kinds}
+        names = ("embeddings", "encoder", "decoder", "attention", "vocabulary")
+        steps: dict[str, _Step] = {name: _compiled(self._sharded(name)) for name in names}
         gradients = [tf.ones(weight.shape) for weight in trainer.weights]
         steps["update"] = _compiled(lambda *_: trainer.updater.apply([gradients]))
         steps["whole"] = trainer.update
         return steps
 
-    def _embeddings(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> Part:
-        model = self._trainer.model
+    def _sharded(self, name: str) -> _Step:
+        """A part on all shards of a batch: one entry of each gradient, so that all are computed and none is copied."""
 
-        def run() -> list[tf.Tensor]:
-            return [
-                model.drop_src(model.src_embed(src_ids_bs), training=True),
-                model.drop_tgt(model.tgt_embed(tgt_ids_bt), training=True),
-            ]
+        def step(src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> list[tf.Tensor]:
+            found = []
+            for k in range(parts()):
+                part = self.training_parts(src_ids_bs[k :: parts()], tgt_ids_bt[k :: parts(), 1:])[name]
+                sources = [*part.inputs, *(weight.value for weight in part.weights)]
+                with tf.GradientTape() as tape:
+                    tape.watch(part.inputs)
+                    made = part.run(*part.inputs)
+                for gradient in tape.gradient(made, sources):
+                    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+                    found.append(tf.reshape(values, [-1])[0])
+            return found
 
-        return Part([], run, [model.src_embed.embeddings, model.tgt_embed.embeddings])
+        return step
 
-    def _encoder(self, src_ids_bs: tf.Tensor, _: tf.Tensor) -> Part:
-        model = self._trainer.model
+    def training_parts(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> dict[str, Part]:
+        """The parts of the model in training.
 
-        def run(vectors_bse: tf.Tensor) -> Any:
-            return model.encoder(vectors_bse, mask(src_ids_bs), training=True)
+        "attention" is keys, scores, context, the combination layer, and dropout of its output; "vocabulary" the product with
+        the vocabulary, softmax and loss, at real tokens.
+        """
+        model, config = self._trainer.model, self._trainer.model.config
+        attention, combine = _attention_of(model)
+        mask_bs, mask_bt = mask(src_ids_bs), mask(tgt_ids_bt)
+        gold_n = tf.boolean_mask(tgt_ids_bt, mask_bt)
+        hidden_bth, memory_bsh = _ones(tgt_ids_bt, config.hidden_size), _ones(src_ids_bs, config.hidden_size)
 
-        return Part([_ones(src_ids_bs, model.config.embed_dim)], run, model.encoder.trainable_variables)
+        def embed() -> list[tf.Tensor]:
+            vectors_bse = model.drop_src(model.src_embed(src_ids_bs), training=True)
+            return [vectors_bse, model.drop_tgt(model.tgt_embed(tgt_ids_bt), training=True)]
 
-    def _decoder(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> Part:
-        model, units = self._trainer.model, self._trainer.model.config.hidden_size
-        state_bh = tf.ones([tf.shape(src_ids_bs)[0], units])
+        def encode(vectors_bse: tf.Tensor) -> Any:
+            return model.encoder(vectors_bse, mask_bs, training=True)
 
-        def run(vectors_bte: tf.Tensor, *state: tf.Tensor) -> tf.Tensor:
-            return model.decoder(vectors_bte, mask(tgt_ids_bt), (state,), training=True)[0]
+        def decode(vectors_bte: tf.Tensor, *state: tf.Tensor) -> tf.Tensor:
+            return model.decoder(vectors_bte, mask_bt, (state,), training=True)[0]
 
-        inputs = [_ones(tgt_ids_bt, model.config.embed_dim), *[state_bh] * model.encoder_state_parts]
-        return Part(inputs, run, model.decoder.trainable_variables)
+        def attend(hidden_bth: tf.Tensor, memory_bsh: tf.Tensor) -> tf.Tensor:
+            context_bth, _ = attention(hidden_bth, attention.keys(memory_bsh), memory_bsh, mask_bs)
+            return model.drop_out(tf.tanh(combine(tf.concat([hidden_bth, context_bth], -1))), training=True)
 
-    def _attention(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> Part:
-        """Keys, scores, context, the combination layer, and dropout of its output."""
-        model, units = self._trainer.model, self._trainer.model.config.hidden_size
-        attention, combine = model.attention, model.combine
-        if attention is None or combine is None:
-            raise ValueError("the reference model has attention")
-
-        def run(hidden_bth: tf.Tensor, memory_bsh: tf.Tensor) -> tf.Tensor:
-            keys_bsh = attention.keys(memory_bsh)
-            context_bth, _ = attention(hidden_bth, keys_bsh, memory_bsh, mask(src_ids_bs))
-            attended_bth = tf.tanh(combine(tf.concat([hidden_bth, context_bth], -1)))
-            return model.drop_out(attended_bth, training=True)
-
-        weights = [*attention.trainable_variables, *combine.trainable_variables]
-        return Part([_ones(tgt_ids_bt, units), _ones(src_ids_bs, units)], run, weights)
-
-    def _vocabulary(self, _: tf.Tensor, tgt_ids_bt: tf.Tensor) -> Part:
-        """Product with the vocabulary, softmax and loss, at real tokens."""
-        model = self._trainer.model
-        gold_n = tf.boolean_mask(tgt_ids_bt, mask(tgt_ids_bt))
-
-        def run(hidden_nh: tf.Tensor) -> tf.Tensor:
+        def choose(hidden_nh: tf.Tensor) -> tf.Tensor:
             return cross_entropy(hidden_nh, *model.output_weights(), gold_n, precision=model.precision)[0]
 
-        return Part([_ones(gold_n, model.config.hidden_size)], run, model.output_layer.trainable_variables)
+        states = [hidden_bth[:, 0]] * model.encoder_state_parts
+        looking = [*attention.trainable_variables, *combine.trainable_variables]
+        return {
+            "embeddings": Part([], embed, [model.src_embed.embeddings, model.tgt_embed.embeddings]),
+            "encoder": Part([_ones(src_ids_bs, config.embed_dim)], encode, model.encoder.trainable_variables),
+            "decoder": Part([_ones(tgt_ids_bt, config.embed_dim), *states], decode, model.decoder.trainable_variables),
+            "attention": Part([hidden_bth, memory_bsh], attend, looking),
+            "vocabulary": Part([_ones(gold_n, config.hidden_size)], choose, model.output_layer.trainable_variables),
+        }
+
+
+def _attention_of(model: Seq2Seq) -> tuple[DotAttention, keras.layers.Layer]:
+    """The reference model's attention and combination layer."""
+    if model.attention is None or model.combine is None:
+        raise ValueError("the reference model has attention")
+    return model.attention, model.combine
 
 
 def _ones(ids: tf.Tensor, size: int) -> tf.Tensor:
     """A vector of ones for each id."""
     return tf.ones(tf.concat([tf.shape(ids), [size]], 0))
-
-
-def _sharded(make: Callable[[tf.Tensor, tf.Tensor], Part]) -> _Step:
-    """A part on all shards of a batch: one entry of each gradient, so that all are computed and none is copied."""
-
-    def step(src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> list[tf.Tensor]:
-        found = []
-        for k in range(parts()):
-            part = make(src_ids_bs[k :: parts()], tgt_ids_bt[k :: parts(), 1:])
-            sources = [*part.inputs, *(weight.value for weight in part.weights)]
-            with tf.GradientTape() as tape:
-                tape.watch(part.inputs)
-                made = part.run(*part.inputs)
-            for gradient in tape.gradient(made, sources):
-                values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-                found.append(tf.reshape(values, [-1])[0])
-        return found
-
-    return step
 
 
 def _compiled(step: _Step) -> _Step:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 from wordseq.batches.batching import plan_epoch
 from wordseq.benchmark.settings import PARTS_MODULE, PEAK_MODULE, SYSTEMS, BenchSettings
 from wordseq.benchmark.workload import BenchTask, save
-from wordseq.config.schema import ModelConfig
+from wordseq.config.schema import ModelConfig, TrainConfig
 from wordseq.system.workers import Worker, WorkerError
 
 Answers = list[dict[str, Any]]
@@ -68,7 +68,7 @@ class Measurement:
     ) -> None:
         self.settings, self.task, self.models, self.say, self.run_cell = settings, task, models, say, run_cell
         start = time.perf_counter()
-        plan = plan_epoch(task.src, task.tgt, seed=1, epoch=1, batch_size=settings.batch_size)
+        plan = plan_epoch(task.src, task.tgt, TrainConfig(batch_size=settings.batch_size), 1)
         self.plan_seconds = time.perf_counter() - start
         self.tokens = sum(int((task.tgt.lengths[plan[step % len(plan)]] + 1).sum()) for step in range(settings.steps))
         self.peaks: dict[str, float] = dict.fromkeys(settings.precisions, 0.0)

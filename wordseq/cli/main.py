@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import importlib.metadata
 import os
 import shlex
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from wordseq.cli.commands import bench, compare, data, describe, embed, eval, report, sweep, train, translate
 from wordseq.system.errors import UserError
+from wordseq.system.platform import installed_version
 from wordseq.system.signals import handled
 
 COMMANDS = (data, train, eval, translate, embed, describe, compare, report, sweep, bench)
@@ -23,7 +23,10 @@ BROKEN_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 2 for a mistake of the user's, 130 when interrupted, 141 without a reader."""
     options = make_parser().parse_args(arguments)
-    options.command_line = _command_line(sys.argv[1:] if arguments is None else arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    # For records, which travel to other machines: of absolute paths only the name.
+    words = [Path(word).name if os.path.isabs(word) else word for word in typed]
+    options.command_line = shlex.join(["wordseq", *words])
     try:
         # SIGTERM ends a command as Ctrl-C does: with a line, its files put away and its processes ended.
         with handled(signal.default_int_handler, signal.SIGTERM):
@@ -38,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         _drop_output()
-        return _fail(_os_message(error))
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "; free some space and give the same command again" if error.errno == errno.ENOSPC else ""
+        return _fail(f"{where}{error.strerror or error}{hint}")
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except Exception as error:
@@ -49,26 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it returns has `run_command`, a function of the options."""
-    try:
-        version = importlib.metadata.version("wordseq")
-    except importlib.metadata.PackageNotFoundError:
-        version = "(not installed)"
     parser = argparse.ArgumentParser(
         prog="wordseq",
         description="Recurrent sequence-to-sequence models on sentence pairs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"wordseq {version}")
+    parser.add_argument(
+        "--version", action="version", version=f"wordseq {installed_version('wordseq') or '(not installed)'}"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)
     return parser
-
-
-def _command_line(words: Sequence[str]) -> str:
-    """What was typed, for records, which travel to other machines: of absolute paths only the name."""
-    return shlex.join(["wordseq", *(Path(word).name if os.path.isabs(word) else word for word in words)])
 
 
 def _drop_output() -> None:
@@ -87,9 +85,3 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _fail(message: str, code: int = 2) -> int:
     print(f"wordseq: error: {message}", file=sys.stderr)
     return code
-
-
-def _os_message(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    hint = "; free some space and give the same command again" if error.errno == errno.ENOSPC else ""
-    return f"{where}{error.strerror or error}{hint}"

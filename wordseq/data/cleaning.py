@@ -63,7 +63,10 @@ def describe(split: Mapping[str, Any]) -> list[str]:
         lines.append(f"{name}: normalised: {describe_counts(part['normalised'])}")
     train, shared = split["train"], split["shared_sources"]
     parts = [f"train {train['pairs']:,} pairs ({train['sources']:,} sources)"]
-    parts += [f"{name} {_held_out_sizes(split[name])}" for name in ("dev", "test")]
+    for name in ("dev", "test"):
+        part = split[name]
+        groups = f" in {part['groups']:,} groups" if part["groups"] != part["sources"] else ""
+        parts.append(f"{name} {part['sources']:,} sources{groups} ({part['references']:,} references)")
     lines.append(f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}")
     if counts["unused_pairs"]:
         lines.append(f"data.max_pairs: {counts['unused_pairs']:,} training pairs are not used")
@@ -75,11 +78,6 @@ def describe(split: Mapping[str, Any]) -> list[str]:
         seen, total = split["references_seen"][name], split[name]["references"]
         lines.append(f"{name} references that are also a training target: {seen:,} of {total:,} ({seen / total:.1%})")
     return lines
-
-
-def _held_out_sizes(part: Mapping[str, Any]) -> str:
-    groups = f" in {part['groups']:,} groups" if part["groups"] != part["sources"] else ""
-    return f"{part['sources']:,} sources{groups} ({part['references']:,} references)"
 
 
 def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:

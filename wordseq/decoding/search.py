@@ -208,7 +208,8 @@ def beam_search(
     def body(beam: _Beam, found: Found) -> tuple[_Beam, Found]:
         beam = _beam_step(step, beam, open_of(beam), beam_size, alpha)
         places = beam.rows_b[:, None]
-        found = Found(*(tf.tensor_scatter_nd_update(*pair) for pair in _with(places, found, beam.done)))
+        pairs = zip(found, beam.done, strict=True)
+        found = Found(*[tf.tensor_scatter_nd_update(whole, places, part) for whole, part in pairs])
         return _Beam(beam.t, *_left(open_of(beam), tuple(beam)[1:])), found
 
     _, found = tf.while_loop(
@@ -218,10 +219,6 @@ def beam_search(
         shape_invariants=(_any_batch(first), _any_batch(nothing)),
     )
     return Found(*found)
-
-
-def _with(places: tf.Tensor, into: Found, new: Found) -> list[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    return [(whole, places, part) for whole, part in zip(into, new, strict=True)]
 
 
 def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha: float) -> _Beam:

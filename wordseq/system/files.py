@@ -52,7 +52,9 @@ def _replace(path: Path, content: bytes | memoryview, keep: Path | None) -> None
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        umask = os.umask(0)  # It can be read only by setting it.
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
         if keep is not None and path.exists():
             _keep(path, keep)
         os.replace(name, path)
@@ -108,12 +110,6 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_file(path: Path) -> bytes:

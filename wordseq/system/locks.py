@@ -71,11 +71,13 @@ def _take(folder: Path) -> int:
             continue  # Who had it ended just now, and the folder, which was still empty, went too.
         try:
             if not _is_free(handle):
-                raise UserError(
-                    f"{folder}: {_holder(handle)} is training into it; wait, stop it, or choose another --run"
-                )
+                text = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
+                holder = f"process {text}" if text.isdecimal() else "another process"
+                raise UserError(f"{folder}: {holder} is training into it; wait, stop it, or choose another --run")
             if _is_at(handle, path):
-                _write_holder(handle)
+                with contextlib.suppress(OSError):  # For the message alone: a full disk is no reason not to begin.
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
                 return handle
         except BaseException:
             os.close(handle)
@@ -96,15 +98,3 @@ def _is_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _holder(handle: int) -> str:
-    text = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
-    return f"process {text}" if text.isdecimal() else "another process"
-
-
-def _write_holder(handle: int) -> None:
-    """For the message alone: a full disk is no reason not to begin."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

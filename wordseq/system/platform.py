@@ -40,10 +40,7 @@ def commit() -> str:
 
     "modified" is added where tracked files differ from the commit. Without git, just the version.
     """
-    try:
-        version = importlib.metadata.version("wordseq")
-    except importlib.metadata.PackageNotFoundError:
-        version = "unknown version"
+    version = installed_version("wordseq") or "unknown version"
     checkout = Path(__file__).resolve().parents[2]
     # Installed into somebody else's checkout, git would name that project's commit.
     top = _git(checkout, "rev-parse", "--show-toplevel")
@@ -92,8 +89,8 @@ def machine() -> dict[str, Any]:
         "cores": processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "tensorflow": _installed("tensorflow-cpu") or _installed("tensorflow"),
-        "keras": _installed("keras"),
+        "tensorflow": installed_version("tensorflow-cpu") or installed_version("tensorflow"),
+        "keras": installed_version("keras"),
     }
 
 
@@ -105,7 +102,8 @@ def _cpu_model() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
-def _installed(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution; None if it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -122,14 +122,7 @@ def train(
         if progress.finished and not team.chiefs(run.has(BEST)):
             _validate(run, trainer, progress, validate, reporter, team=team)
         while not progress.finished:
-            plan = plan_epoch(
-                src,
-                tgt,
-                seed=config.seed,
-                epoch=progress.epoch,
-                batch_size=config.batch_size,
-                batch_tokens=config.batch_tokens,
-            )
+            plan = plan_epoch(src, tgt, config, progress.epoch)
             for rows in plan[progress.batch :]:
                 start, before = time.perf_counter(), progress.seconds
                 rate, norm = _update(trainer, progress, src, tgt, rows)
@@ -143,7 +136,8 @@ def train(
                 reporter.step(progress, entry)
                 ended = progress.batch == len(plan)
                 due = progress.step % config.validate_steps == 0 if config.validate_steps else ended
-                if due or _at_limit(config, progress, ended):
+                last = (ended and progress.epoch == config.max_epochs) or progress.step == config.max_steps
+                if due or last or _late(config, progress):
                     _validate(run, trainer, progress, validate, reporter, due, team)
                     progress.finished = _over(config, progress)
                 elif period and int(progress.seconds / period) > int(before / period):
@@ -260,12 +254,6 @@ def _log(config: TrainConfig, progress: Progress, rate: float, norm: float) -> d
         entry["teacher_forcing"] = gold_share(config, progress.step - 1)
     progress.log_nats, progress.log_tokens, progress.log_seconds = 0.0, 0, 0.0
     return entry
-
-
-def _at_limit(config: TrainConfig, progress: Progress, epoch_ended: bool) -> bool:
-    """Whether training may end here, so that this is the last chance to validate."""
-    last = epoch_ended and progress.epoch == config.max_epochs
-    return last or progress.step == config.max_steps or _late(config, progress)
 
 
 def _late(config: TrainConfig, progress: Progress) -> bool:

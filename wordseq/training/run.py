@@ -1,5 +1,6 @@
 """What the commands do: prepare and train a run, score it, translate with it, describe it."""
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -9,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wordseq.batches.batching import EpochPlan, padding_share, plan_epoch
-from wordseq.batches.id_store import IdStore
+from wordseq.batches.batching import padding_share, plan_epoch
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
 from wordseq.config.schema import Changes, Config, by_key, keys_that_change
 from wordseq.data.cleaning import describe
@@ -82,7 +82,10 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, 
         say(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
-    team.check_equal(_digests(corpus), "the training data")
+    digests = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
+    sides = zip(("source", "target"), corpus.codecs, strict=True)
+    digests |= {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
+    team.check_equal(digests, "the training data")
     _begin(run, config, corpus)
     for line in _describe_data(run, (src, tgt)):
         say(line)
@@ -91,15 +94,19 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, 
             config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
         )
         _set_vectors(run, model, _vector_files(config))
-    say(_describe_job(config, model, stores))
+    plan = plan_epoch(*stores, config.train, 1)
+    say(
+        f"model: {config.model.cell}, {model.count_params():,} parameters, {config.train.precision} products; "
+        f"{len(plan):,} batches an epoch, {padding_share(*stores, plan):.1%} padding"
+    )
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
-    with TrainingProgress(config.train, len(_plan(config, stores)), say) as reporter:
+    with TrainingProgress(config.train, len(plan), say) as reporter:
         told: Reporter = reporter
         if tensorboard:
             say(how_to_look(run.folder))
             told = Board(run, reporter)
         validator = Validator(translator, corpus.dev)
-        progress = train(run, model, stores[0], stores[1], config.train, validator, told, team)
+        progress = train(run, model, *stores, config.train, validator, told, team)
     run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
     return progress
 
@@ -119,13 +126,6 @@ def _resolved(config: Config, team: Team) -> Config:
             "multiple of them (a run that was begun keeps its train.shards)"
         )
     return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
-
-
-def _digests(corpus: Prepared) -> dict[str, str]:
-    """What training sees of the data; equal for equal data."""
-    found = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
-    sides = zip(("source", "target"), corpus.codecs, strict=True)
-    return found | {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
 
 
 def _check_folder(run: Run, config: Config) -> None:
@@ -184,7 +184,9 @@ def _begin(run: Run, config: Config, corpus: Prepared) -> None:
     if run.begun:
         before = run.read_json(SPLIT_FILE)
         for part in ("train", "dev", "test"):
-            if _sha256_of(before, part, run.folder / SPLIT_FILE) != corpus.split[part]["sha256"]:
+            with _naming_damage(run, SPLIT_FILE):
+                sha256 = before[part]["sha256"]
+            if sha256 != corpus.split[part]["sha256"]:
                 raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
         run.write_config(config)
         return
@@ -195,40 +197,32 @@ def _begin(run: Run, config: Config, corpus: Prepared) -> None:
     run.begin(config, *corpus.codecs, {SPLIT_FILE: corpus.split, DATA_FILE: data, HELD_OUT_FILE: held_out}, vectors)
 
 
-def _sha256_of(split: Any, part: str, where: Path) -> str:
+@contextlib.contextmanager
+def _naming_damage(run: Run, name: str) -> Iterator[None]:
+    """A JSON file of the run that lacks what is looked up, or has something else there, is named."""
     try:
-        return str(split[part]["sha256"])
-    except (KeyError, TypeError):
-        raise UserError(f"{where}: damaged: no sha256 of the {part} data in it") from None
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{run.folder / name}: damaged: {error!r}") from None
 
 
-def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> Iterator[str]:
-    """Sizes of the vocabularies and what they cover."""
-    found = run.read_json(DATA_FILE)
-    for side, codec in zip(("src", "tgt"), codecs, strict=True):
-        try:
+def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
+    """Sizes of the vocabularies and what they cover; what vectors made elsewhere cover."""
+    lines, found, model = [], run.read_json(DATA_FILE), run.config.model
+    with _naming_damage(run, DATA_FILE):
+        for side, codec in zip(("src", "tgt"), codecs, strict=True):
             shares = {part: found["coverage"][side][part]["share"] for part in ("train", "dev")}
-        except (KeyError, TypeError):
-            raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} side in it") from None
-        covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
-        yield f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}"
-    for side, figures in (found.get("pretrained") or {}).items():
-        yield _describe_vectors(run, side, figures)
-
-
-def _describe_vectors(run: Run, side: str, figures: dict[str, Any]) -> str:
-    """What vectors made elsewhere cover."""
-    model = run.config.model
-    try:
-        skipped = f"; {figures['skipped_lines']:,} bad lines left out" if figures["skipped_lines"] else ""
-        return (
-            f"{side} vectors{' (frozen)' if model.freeze_pretrained else ''}: {figures['found']:,} of "
-            f"{figures['vocabulary']:,} tokens of the vocabulary ({figures['share']:.1%}; {figures['lower_case']:,} in lower "
-            f"case only), {figures['token_share']:.1%} of training tokens; standard deviation {figures['deviation']:.2f}, "
-            f"of other tokens {model.embed_scale:g}{skipped}"
-        )
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{run.folder / DATA_FILE}: damaged: no coverage of the {side} vectors in it") from None
+            covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
+            lines.append(f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}")
+        for side, figures in found.get("pretrained", {}).items():
+            skipped = f"; {figures['skipped_lines']:,} bad lines left out" if figures["skipped_lines"] else ""
+            lines.append(
+                f"{side} vectors{' (frozen)' if model.freeze_pretrained else ''}: {figures['found']:,} of "
+                f"{figures['vocabulary']:,} tokens of the vocabulary ({figures['share']:.1%}; "
+                f"{figures['lower_case']:,} in lower case only), {figures['token_share']:.1%} of training tokens; "
+                f"standard deviation {figures['deviation']:.2f}, of other tokens {model.embed_scale:g}{skipped}"
+            )
+    return lines
 
 
 def _vector_files(config: Config) -> dict[str, Path]:
@@ -263,20 +257,3 @@ def _set_vectors(run: Run, model: Seq2Seq, sides: Iterable[str]) -> None:
             model.set_vectors(side, ids_n, vectors_ne, freeze=model.config.freeze_pretrained)
         except Exception as error:  # Whatever does not fit: a missing array, an id or a size of another model.
             raise UserError(f"{run.path_of(PRETRAINED)}: damaged: {error}") from None
-
-
-def _describe_job(config: Config, model: Seq2Seq, stores: tuple[IdStore, ...]) -> str:
-    """What is about to be trained, on what."""
-    plan = _plan(config, stores)
-    return (
-        f"model: {config.model.cell}, {model.count_params():,} parameters, {config.train.precision} products; "
-        f"{len(plan):,} batches an epoch, {padding_share(stores[0], stores[1], plan):.1%} padding"
-    )
-
-
-def _plan(config: Config, stores: tuple[IdStore, ...]) -> EpochPlan:
-    """The batches of the first epoch."""
-    train = config.train
-    return plan_epoch(
-        stores[0], stores[1], seed=train.seed, epoch=1, batch_size=train.batch_size, batch_tokens=train.batch_tokens
-    )

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from wordseq.batches.batching import POOL_BATCHES, Batch, make_batch, mask, pad, padding_share, plan_epoch
 from wordseq.batches.id_store import IdStore
+from wordseq.config.schema import TrainConfig
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
 
 ID_LISTS = st.lists(st.lists(st.integers(1, 2**31 - 1), max_size=9), min_size=1, max_size=30)
@@ -80,7 +81,7 @@ SIZES = st.one_of(
 
 @given(st.integers(1, 400), st.integers(0, 5), SIZES)
 def test_every_pair_is_in_exactly_one_batch(pairs, seed, sizes):
-    plan = plan_epoch(*_stores(pairs, seed), seed=seed, epoch=1, **sizes)
+    plan = plan_epoch(*_stores(pairs, seed), TrainConfig(seed=seed, **sizes), 1)
     assert sorted(np.concatenate(plan).tolist()) == list(range(pairs))
     assert all(len(rows) for rows in plan)
 
@@ -88,20 +89,20 @@ def test_every_pair_is_in_exactly_one_batch(pairs, seed, sizes):
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_the_token_budget_holds_unless_a_sentence_stands_alone(pairs, budget):
     src, tgt = _stores(pairs, pairs)
-    for rows in plan_epoch(src, tgt, seed=1, epoch=1, batch_tokens=budget):
+    for rows in plan_epoch(src, tgt, TrainConfig(seed=1, batch_tokens=budget), 1):
         positions = make_batch(src, tgt, rows).tgt_ids_bt[:, 1:].size
         assert positions <= budget or len(rows) == 1
 
 
 def test_the_token_budget_is_used():
     src = tgt = IdStore.of([[4] * 4] * 100)
-    plan = plan_epoch(src, tgt, seed=1, epoch=1, batch_tokens=25)
+    plan = plan_epoch(src, tgt, TrainConfig(seed=1, batch_tokens=25), 1)
     # Five positions a sentence, its end included.
     assert [len(rows) for rows in plan] == [5] * 20
 
 
 def test_batches_by_number_are_full_but_one_a_pool():
-    plan = plan_epoch(*_stores(1000), seed=1, epoch=1, batch_size=7)
+    plan = plan_epoch(*_stores(1000), TrainConfig(seed=1, batch_size=7), 1)
     sizes = sorted(len(rows) for rows in plan)
     assert sizes[0] == 1000 % 7
     assert sizes[1:] == [7] * (1000 // 7)
@@ -112,7 +113,7 @@ def test_a_plan_depends_on_seed_and_epoch_alone():
     src, tgt = _stores(500)
 
     def plan(seed: int, epoch: int) -> list[list[int]]:
-        return _as_lists(plan_epoch(src, tgt, seed=seed, epoch=epoch, batch_tokens=100))
+        return _as_lists(plan_epoch(src, tgt, TrainConfig(seed=seed, batch_tokens=100), epoch))
 
     first = plan(1, 1)
     plans = [plan(seed, epoch) for seed, epoch in ((1, 2), (2, 1), (2, 2))]
@@ -125,14 +126,14 @@ def test_a_plan_depends_on_seed_and_epoch_alone():
 
 def test_batches_come_in_random_order_of_length():
     src, tgt = _stores(2000)
-    plan = plan_epoch(src, tgt, seed=1, epoch=1, batch_size=10)
+    plan = plan_epoch(src, tgt, TrainConfig(seed=1, batch_size=10), 1)
     longest = np.array([tgt.lengths[rows].max() for rows in plan])
     assert abs(np.corrcoef(longest, np.arange(len(plan)))[0, 1]) < 0.2
 
 
 def test_buckets_save_padding():
     src, tgt = _stores(2000)
-    plan = plan_epoch(src, tgt, seed=1, epoch=1, batch_size=10)
+    plan = plan_epoch(src, tgt, TrainConfig(seed=1, batch_size=10), 1)
     order = np.arange(2000)
     unsorted = [order[k : k + 10] for k in range(0, 2000, 10)]
     assert padding_share(src, tgt, plan) < 0.6 * padding_share(src, tgt, unsorted)

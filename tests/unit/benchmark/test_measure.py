@@ -28,7 +28,7 @@ from wordseq.benchmark.workload import (
     training_flop,
 )
 from wordseq.config.load import to_toml
-from wordseq.config.schema import Config, ModelConfig
+from wordseq.config.schema import Config, ModelConfig, TrainConfig
 from wordseq.models.matmul import PRECISIONS
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
@@ -97,8 +97,8 @@ def test_the_parts_have_all_weights_and_each_one_once(tmp_path):
 
     task = tiny_task()
     system = ours(task, tmp_path / "task.npz", Parts)
-    kinds = (system._embeddings, system._encoder, system._decoder, system._attention, system._vocabulary)
-    found = [weight.path for kind in kinds for weight in kind(np.ones((2, 3), int), np.ones((2, 4), int)).weights]
+    parts = system.training_parts(np.ones((2, 3), int), np.ones((2, 4), int))
+    found = [weight.path for part in parts.values() for weight in part.weights]
     assert sorted(found) == sorted(weight.path for weight in system._trainer.weights)
     before = [weight.numpy() for weight in system._trainer.weights]
     seconds = system.parts([np.arange(8)])
@@ -125,7 +125,7 @@ def test_the_parts_of_a_step_one_after_the_other_are_the_step():
     model = Seq2Seq(tiny_model(), 30, 20)
     parts = SearchParts(model, [[5, 6], [7]], beam_size=2)
     memory, states = parts._begun()
-    states = tf.nest.map_structure(parts._for_each_hypothesis, states)
+    states = tf.nest.map_structure(lambda part: tf.repeat(part, 2, axis=1), states)
     given, nothing = SearchStep(tf.constant([[5, 6], [7, 8]]), memory, states), tf.constant(0.0)
     hidden_nh = parts._cells(given, nothing)
     attended_bkh = parts._attention(given._replace(states=((tf.reshape(hidden_nh, [2, 2, -1]),),)), nothing)
@@ -195,7 +195,7 @@ def ours(task, path, make):
         "threads": 0,
         "run": "",
     }
-    save(task, plan_epoch(task.src, task.tgt, seed=1, epoch=1, batch_size=4), path)
+    save(task, plan_epoch(task.src, task.tgt, TrainConfig(seed=1, batch_size=4), 1), path)
     with np.load(path) as file:
         arrays = dict(file)
     return make(arrays, {**options, **json.loads(arrays["sizes"].tobytes())})
@@ -382,7 +382,7 @@ def test_figures_are_medians_over_blocks_and_the_share_of_the_peak(fake):
     task, result = fake
     rows = {Key(row["system"], row["cell"], row["precision"]): row for row in result["rows"]}
     assert len(rows) == 5
-    plan = plan_epoch(task.src, task.tgt, seed=1, epoch=1, batch_size=4)
+    plan = plan_epoch(task.src, task.tgt, TrainConfig(seed=1, batch_size=4), 1)
     tokens = sum(make_batch(task.src, task.tgt, rows).tokens for rows in plan[:2])
     row = rows["wordseq", "gru", "float32"]
     assert row["train_tokens_per_second"] == tokens

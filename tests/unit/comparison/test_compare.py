@@ -455,7 +455,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(folders):
     code = (
         "import sys; from wordseq.cli.main import main; import wordseq.comparison.page.html, wordseq.comparison.sweep; "
         f"main(['compare', {str(folders[0])!r}, {str(folders[1])!r}]); "
-        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib')))"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib', 'jinja2')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, timeout=300, check=False

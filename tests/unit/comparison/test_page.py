@@ -1,4 +1,4 @@
-import html
+import importlib.util
 import itertools
 import re
 import shlex
@@ -14,9 +14,7 @@ from tests.runs import environment
 from wordseq.cli.main import main
 from wordseq.comparison.attention import END, Alignment, chosen_sentences
 from wordseq.comparison.compare import compare
-from wordseq.comparison.page import html as page
-from wordseq.comparison.page.html import render_page, scores_by_unknown
-from wordseq.comparison.page.markup import marked_differences
+from wordseq.comparison.page.html import marked_differences, render_page, scores_by_unknown
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import bleu
@@ -24,6 +22,7 @@ from wordseq.evaluation.tables import NOTHING, one_line
 from wordseq.system.errors import UserError
 
 pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
 
 HOSTILE = (
     "<script>document.title = 'hit'</script> <img src=x onerror=alert(1)>",
@@ -175,17 +174,26 @@ def test_levels_of_headings_are_not_skipped(outline):
 def test_marked_differences_give_both_texts(hyp, references):
     marked = marked_differences(hyp, references)
 
-    def without(tag):
-        kept = re.sub(rf"<{tag}>.*?</{tag}>", "", marked)
-        return html.unescape(re.sub(r"<[^>]+>", "", kept)).split()
+    def without(left_out):
+        return " ".join(words for mark, words in marked if mark != left_out).split()
 
+    assert {mark for mark, _ in marked} <= {"", "del", "ins"}
     assert without("del") == hyp.split()
     assert without("ins") in [reference.split() for reference in references]
 
 
 def test_a_perfect_translation_has_no_marks():
-    assert marked_differences("a b", ["x", "a b"]) == '<span dir="auto">a b</span>'
-    assert marked_differences("", [""]) == '<span class="empty">(empty)</span>'
+    assert marked_differences("a b", ["x", "a b"]) == [("", "a b")]
+    assert marked_differences("", [""]) == []
+
+
+def test_marks_and_empty_translations_on_the_page(tmp_path):
+    test = HeldOut(["A B", "C", "D E"], [["x"], [" "], ["d\te"]])
+    runs = [read_run(fake_run(tmp_path / "run", test, ["x y&", "", "d e"]))]
+    samples = render_page(runs, compare(runs)).partition('id="samples"')[2].partition("</section>")[0]
+    cells = re.findall(r"<td>(.*?)</td>", samples, re.DOTALL)[2::3]
+    marked = '<span dir="auto">x <ins>y&amp;</ins></span>'
+    assert list(map(str.strip, cells)) == [marked, '<span class="empty">(empty)</span>', '<span dir="auto">d e</span>']
 
 
 def test_attention_is_of_runs_that_have_it(outline, runs):
@@ -241,12 +249,23 @@ def test_the_command_writes_the_page(runs, tmp_path, capsys):
     assert main(["report", folder, "--html", str(tmp_path / "none" / "page.html")]) == 2
 
 
-def test_without_matplotlib_the_message_names_the_command(runs, result, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(page.importlib.util, "find_spec", lambda name: None)
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        (["matplotlib"], "matplotlib, which is"),
+        (["jinja2"], "jinja2, which is"),
+        (["matplotlib", "jinja2"], "matplotlib and jinja2, which are"),
+    ],
+)
+def test_without_a_library_the_message_names_it_and_the_command(
+    runs, result, monkeypatch, tmp_path, capsys, missing, named
+):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name))
     with pytest.raises(UserError, match=r"pip install 'wordseq\[report\]'"):
         render_page(runs, result)
     assert main(["report", str(runs[0].folder), "--html", str(tmp_path / "page.html")]) == 2
-    assert "needs matplotlib" in capsys.readouterr().err
+    assert f"needs {named} not installed" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -335,6 +354,6 @@ def test_in_a_browser_the_keyboard_reaches_the_skip_link_then_everything_that_sc
     assert tab.evaluate("document.activeElement.className") == "scroll"
 
 
-def test_the_module_imports_no_matplotlib():
-    code = "import sys, wordseq.comparison.page.html; sys.exit('matplotlib' in sys.modules)"
+def test_the_module_imports_neither_library():
+    code = "import sys, wordseq.comparison.page.html; sys.exit(not {'matplotlib', 'jinja2'}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], env=environment(), timeout=300, check=False).returncode == 0

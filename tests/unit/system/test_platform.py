@@ -65,5 +65,5 @@ def test_machine(tmp_path, monkeypatch):
     assert machine()["cpu"]
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU 9000\nflags\t: fpu\n")
     assert machine()["cpu"] == "Some CPU 9000"
-    monkeypatch.setattr(platform, "_installed", {"tensorflow": "2.21.0"}.get)
+    monkeypatch.setattr(platform, "installed_version", {"tensorflow": "2.21.0"}.get)
     assert (machine()["tensorflow"], machine()["keras"]) == ("2.21.0", None)

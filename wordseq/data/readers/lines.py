@@ -67,8 +67,12 @@ def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
     Raises:
         UserError: no such file, a folder, empty, damaged, UTF-16, or a line of more than `MAX_LINE_BYTES`.
     """
-    with _open(path) as stream:
-        first = _without_mark(path, stream.readline(MAX_LINE_BYTES + 1))
+    with _faults(path), contextlib.ExitStack() as stack:
+        stream = _stream(path, stack)
+        first = stream.readline(MAX_LINE_BYTES + 1)
+        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UserError(f"{path}: the text is UTF-16; save it as UTF-8")
+        first = first.removeprefix(codecs.BOM_UTF8)
         if not first:
             raise UserError(f"{path}: the file is empty")
         more = iter(functools.partial(stream.readline, MAX_LINE_BYTES + 1), b"")
@@ -110,19 +114,6 @@ def is_stream(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _without_mark(path: Path, raw: bytes) -> bytes:
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{path}: the text is UTF-16; save it as UTF-8")
-    return raw.removeprefix(codecs.BOM_UTF8)
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked; faults of file and packing, while reading too, become errors for the user."""
-    with _faults(path), contextlib.ExitStack() as stack:
-        yield _stream(path, stack)
-
-
 @contextlib.contextmanager
 def _faults(path: Path) -> Iterator[None]:
     """Faults of file and packing become errors for the user."""
@@ -139,6 +130,7 @@ def _faults(path: Path) -> Iterator[None]:
 
 
 def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
+    """The bytes of a file, unpacked."""
     archive = _archive(path)
     if archive is not None:
         packed = stack.enter_context(zipfile.ZipFile(archive))
