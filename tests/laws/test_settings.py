@@ -316,6 +316,14 @@ def test_no_two_choices_are_one(key, given):
     assert len({(str(one["shapes"]), one["weights"]) for one in found}) == len(found) > 2
 
 
+def test_every_place_of_dropout_draws_once_in_an_update():
+    """In two layers on both sides: 4 states, 2 outputs that go to the layer above, and source, target and output vectors."""
+    found = outcome("model.recurrent_dropout=0.6", "model.encoder_layers=2", "model.decoder_layers=2")
+    draws = [number for _, number in found["draws"]]
+    # The input of the lowest layers is embeddings, which were dropped before.
+    assert sorted(draws) == [0] * 2 + [1] * 9
+
+
 @pytest.mark.parametrize("key", DECODE)
 def test_nothing_of_decoding_changes_training(key):
     one, other = outcome(), outcome(f"decode.{key}={DECODE[key].value}")
