@@ -299,6 +299,16 @@ def test_dev_bleu_is_of_greedy_output_and_looks_at_all_references(translator):
     assert Validator(translator, turned)().bleu == pytest.approx(100)
 
 
+def test_dev_bleu_is_of_output_in_which_nothing_is_copied(translator):
+    model = new_model(seed=5, scale=1.2)
+    bias = next(weight for weight in model.weights if weight.path.endswith("output/bias"))
+    bias.assign(bias.value + [0, 101, *[0] * (SIZES[1] - 2)])
+    other = Translator(model, *WORDS, dataclasses.replace(translator.config, model=model.config), 1.0)
+    hyps, dev = dev_of(other, FIRST)
+    assert any("<unk>" in hyp for hyp in hyps)
+    assert Validator(other, dev)().bleu == pytest.approx(100)
+
+
 def test_dev_loss_is_nats_for_each_real_token_of_the_first_references(translator):
     _, dev = dev_of(translator, FIRST)
     sources, targets = (

@@ -5,12 +5,14 @@ A setting without a law fails `test_every_setting_has_a_law` by name.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.closeness import close
 from tests.laws.conftest import SOURCES, TARGETS, sharpen, tiny_pairs, write_tsv
 from wordseq.batches.prepare import prepare_corpus
 from wordseq.config.load import load_config
@@ -21,6 +23,7 @@ from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.folder import BEST, LAST, Run
 from wordseq.system.errors import UserError
 from wordseq.training.run import train_run
+from wordseq.training.step import Trainer
 
 TINY = (
     *("data.path=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
@@ -71,6 +74,9 @@ def folder(tmp_path_factory):
         yield folder
 
 
+NUMBERS = itertools.count(1)
+
+
 @functools.cache
 def prepared(*settings: str) -> dict[str, Any]:
     """What `train` makes of the data."""
@@ -100,15 +106,19 @@ def prepared(*settings: str) -> dict[str, Any]:
 @functools.cache
 def outcome(*settings: str) -> dict[str, Any]:
     """What came of a real training, and how its steps went."""
-    folder = Path(f"run{outcome.cache_info().currsize}")
-    parts, saves, order = [], [], []
-    encode, save = Seq2Seq.encode, Run.save
+    folder = Path(f"run{next(NUMBERS)}")
+    parts, saves, order, fed = [], [], [], []
+    encode, save, update_fed = Seq2Seq.encode, Run.save, Trainer.update_fed
 
     def watched_encode(model, src_ids_bs, training=False):
         if training:
             parts.append(int(src_ids_bs.shape[0]))
             order.append(src_ids_bs.numpy().tolist())
         return encode(model, src_ids_bs, training)
+
+    def watched_update(trainer, src_ids_bs, tgt_ids_bt, share, seed):
+        fed.append(float(share))
+        return update_fed.__get__(trainer, Trainer)(src_ids_bs, tgt_ids_bt, share, seed)
 
     def watched_save(run, name, *content):
         saves.append(name)
@@ -117,6 +127,7 @@ def outcome(*settings: str) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Seq2Seq, "encode", watched_encode)
         patched.setattr(Run, "save", watched_save)
+        patched.setattr(Trainer, "update_fed", watched_update)
         progress = train_run(load_config(None, [*TINY, *settings]), folder, say=lambda line: None)
     run = Run(folder)
     log = list(run.metrics())
@@ -140,6 +151,7 @@ def outcome(*settings: str) -> dict[str, Any]:
         "reason": progress.finished,
         "parts": parts,
         "order": order,
+        "fed": fed,
         "draws": [last[name].tolist() for name in last if name.startswith("seeds/")],
         "saves": saves.count(LAST),
         "files": sorted(path.name for path in folder.iterdir()),
@@ -221,11 +233,17 @@ TRAIN = {
     "label_smoothing": Law("0.3", "weights, norms", "first loss, rates, tokens"),
     "precision": Law("bfloat16", "first loss, weights", "shapes, tokens, rates"),
     "shards": Law("2", "parts", "tokens, rates", ("model.dropout=0",), {"parts": [32, 32]}),
-    "teacher_forcing": Law("0", "weights, first loss, shares", "tokens, rates", to={"shares": [0.0]}),
+    "teacher_forcing": Law("0", "weights, first loss, shares", "tokens, rates", to={"shares": [0.0], "fed": [0.0]}),
     "teacher_forcing_schedule": Law(
-        "exponential", "shares", "tokens", (*FALLING, "train.max_steps=2"), {"shares": [1.0, 0.6065306597]}
+        "exponential",
+        "shares",
+        "tokens",
+        (*FALLING, "train.max_steps=2"),
+        {"shares": [1.0, 0.6065306597], "fed": [0.6065306597]},
     ),
-    "teacher_forcing_decay": Law("4", "shares", "tokens", (*FALLING, "train.max_steps=2"), {"shares": [1.0, 0.75]}),
+    "teacher_forcing_decay": Law(
+        "4", "shares", "tokens", (*FALLING, "train.max_steps=2"), {"shares": [1.0, 0.75], "fed": [0.75]}
+    ),
     "validate_steps": Law("2", "looks", "steps, rates, first loss, weights", LONG, {"looks": [2, 3]}),
     "patience": Law("2", "updates, reason", "first loss", FROZEN, {"updates": 3}),
     "save_minutes": Law("1e-9", "saves", EVERYTHING, LONG),
@@ -314,6 +332,14 @@ def test_no_two_choices_are_one(key, given):
     (field,) = (field for field in dataclasses.fields(SECTIONS[section]) if field.name == name)
     found = [outcome(*given, f"{key}={choice}") for choice in field.metadata["choices"]]
     assert len({(str(one["shapes"]), one["weights"]) for one in found}) == len(found) > 2
+
+
+def test_both_sides_start_from_vectors_of_the_scale_that_is_set():
+    still = ("train.optimizer=sgd", "train.learning_rate=1e-20")
+    one, other = (outcome(*still, *more)["run"].load(BEST)[0] for more in ((), ("model.embed_scale=0.1",)))
+    for side in ("src", "tgt"):
+        path = f"seq2seq/{side}_embed/embeddings"
+        close(other[path], one[path] / 10)
 
 
 def test_every_place_of_dropout_draws_once_in_an_update():
