@@ -1,3 +1,4 @@
+import html
 import importlib.util
 import itertools
 import re
@@ -187,13 +188,19 @@ def test_a_perfect_translation_has_no_marks():
     assert marked_differences("", [""]) == []
 
 
-def test_marks_and_empty_translations_on_the_page(tmp_path):
-    test = HeldOut(["A B", "C", "D E"], [["x"], [" "], ["d\te"]])
-    runs = [read_run(fake_run(tmp_path / "run", test, ["x y&", "", "d e"]))]
+def test_marks_on_the_page(tmp_path):
+    test = some_test(5)
+    test.references[2].append("")
+    texts = [references[0] for references in test.references]
+    hyps = [f"{texts[0]} y&", "", "", *texts[3:]]
+    runs = [read_run(fake_run(tmp_path / "run", test, hyps))]
     samples = render_page(runs, compare(runs)).partition('id="samples"')[2].partition("</section>")[0]
-    cells = re.findall(r"<td>(.*?)</td>", samples, re.DOTALL)[2::3]
-    marked = '<span dir="auto">x <ins>y&amp;</ins></span>'
-    assert list(map(str.strip, cells)) == [marked, '<span class="empty">(empty)</span>', '<span dir="auto">d e</span>']
+    added, missing, empty, *equal = map(str.strip, re.findall(r"<td>(.*?)</td>", samples, re.DOTALL)[2::3])
+    assert html.unescape(added) == f'<span dir="auto">{texts[0]} <ins>y&</ins></span>'
+    assert "<ins>y&amp;</ins>" in added
+    assert html.unescape(missing) in [f'<span dir="auto"><del>{text}</del></span>' for text in test.references[1]]
+    assert empty == '<span class="empty">(empty)</span>'
+    assert list(map(html.unescape, equal)) == [f'<span dir="auto">{text}</span>' for text in texts[3:]]
 
 
 def test_attention_is_of_runs_that_have_it(outline, runs):

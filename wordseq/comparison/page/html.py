@@ -1,21 +1,23 @@
 """Runs as one HTML page that needs no other file: curves, scores, translations, attention, settings.
 
-All text that comes from users, corpora or models is escaped, and the page's own policy forbids scripts and the network.
+This module computes the contents; `page.html.j2` is the page. The template escapes all text that comes from users, corpora
+or models, and the page's own policy forbids scripts and the network.
 """
 
+import difflib
 import functools
 import importlib.resources
 import importlib.util
 import itertools
 import random
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wordseq.comparison.attention import Alignment, chosen_sentences
 from wordseq.comparison.page import plots
-from wordseq.comparison.page.markup import html_text, marked_differences, user_text
+from wordseq.comparison.page.plots import Chart
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.comparison.tables import ABOUT_SEEDS, SETTINGS_TITLE, Table, comparison_notes, comparison_tables
 from wordseq.config.load import to_toml
@@ -32,13 +34,20 @@ def check_page_file(path: Path) -> None:
     """Check that a page can be made and written, before minutes are spent on what goes into it.
 
     Raises:
-        UserError: matplotlib is missing, or the file's folder.
+        UserError: matplotlib, Jinja2 or the file's folder is missing.
     """
-    _check_matplotlib()
+    _check_libraries()
     if path.is_dir():
         raise UserError(f"--html {path}: a folder, expected a file")
     if not path.absolute().parent.is_dir():
         raise UserError(f"--html {path}: no folder {path.absolute().parent}")
+
+
+def _check_libraries() -> None:
+    missing = [name for name in ("matplotlib", "jinja2") if importlib.util.find_spec(name) is None]
+    if missing:
+        which = f"{' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not installed"
+        raise UserError(f"the HTML page needs {which}: python -m pip install 'wordseq[report]'")
 
 
 def render_page(
@@ -52,288 +61,208 @@ def render_page(
         looks: by run folder, the alignments of `chosen_sentences`.
 
     Raises:
-        UserError: matplotlib is missing.
+        UserError: matplotlib or Jinja2 is missing.
     """
-    _check_matplotlib()
-    return _Page(runs, result, looks or {}).html()
+    _check_libraries()
+    import jinja2
+
+    folder, rows = importlib.resources.files(__package__), result["rows"]
+    names = [row["name"] for row in rows]
+    tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
+    environment = jinja2.Environment(
+        autoescape=True,
+        # Text that is not markup yet is shown on one line, its controls made visible, and then escaped.
+        finalize=lambda value: value if hasattr(value, "__html__") else one_line(str(value)),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.from_string(folder.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
+        style=folder.joinpath("page.css").read_text(encoding="utf-8"),
+        next_number=itertools.count(1).__next__,  # for the ids of charts and tables
+        svg=plots.svg,
+        nothing=NOTHING,
+        about_seeds=ABOUT_SEEDS,
+        settings_title=SETTINGS_TITLE,
+        result=result,
+        names=names,
+        curves=_curves(runs, names),
+        intervals=[_intervals(rows, key) for key in METRICS],
+        tables=comparison_tables(result),
+        lengths=_lengths(runs, names, tokenize),
+        unknown=scores_by_unknown(runs, names, tokenize),
+        samples=_samples(runs),
+        attention=_attention(runs, names, looks or {}),
+        without_attention=[name for run, name in zip(runs, names, strict=True) if run.folder not in (looks or {})],
+        statistics=_statistics(runs, rows),
+        notes=comparison_notes(result),
+        signatures=signatures(rows[0]),
+        settings=[
+            (name, run.evaluation, shlex.quote(str(run.folder / "config.toml")), to_toml(run.config))
+            for run, name in zip(runs, names, strict=True)
+        ],
+        commands=_sacrebleu_commands(runs, tokenize),
+    )
 
 
-def _check_matplotlib() -> None:
-    if importlib.util.find_spec("matplotlib") is None:
-        install = "python -m pip install 'wordseq[report]'"
-        raise UserError(f"the HTML page needs matplotlib, which is not installed: {install}")
-
-
-class _Page:
-    """A page in the making; arguments as `render_page`."""
-
-    def __init__(
-        self, runs: Sequence[ScoredRun], result: Mapping[str, Any], looks: Mapping[Path, Sequence[Alignment]]
-    ) -> None:
-        self.runs, self.result, self.looks = runs, result, looks
-        self.rows: Sequence[Mapping[str, Any]] = result["rows"]
-        self.names = [row["name"] for row in self.rows]
-        self.test = runs[0].test
-        self.tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
-        self.numbers = itertools.count(1)  # for the ids of pictures and tables
-
-    def html(self) -> str:
-        sections = [
-            ("summary", "Summary", self._summary()),
-            ("curves", "Learning curves", self._curves()),
-            ("scores", "Scores and cost", self._scores()),
-            ("kinds", "Scores by kind of sentence", self._kinds()),
-            ("samples", "Sample translations", self._samples()),
-            ("attention", "Attention", self._attention()),
-            ("statistics", "Lengths and unknown words", self._table(self._statistics())),
-            ("settings", "Commands, settings, signatures", self._settings()),
-        ]
-        links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
-        body = "".join(
-            f'<section aria-labelledby="{key}"><h2 id="{key}">{title}</h2>{content}</section>\n'
-            for key, title, content in sections
-        )
-        title = html_text("wordseq: " + ", ".join(self.names))
-        style = importlib.resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-        return (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            '<meta name="color-scheme" content="light dark">\n'
-            '<meta http-equiv="Content-Security-Policy" '
-            "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-            f"<style>\n{style}</style>\n</head>\n<body>\n"
-            '<a class="skip" href="#main">Skip to the content</a>\n'
-            f'<header><h1>{title}</h1></header>\n<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
-            f'<main id="main" tabindex="-1">\n{body}</main>\n</body>\n</html>'
-        )
-
-    def _summary(self) -> str:
-        rows, test = self.rows, self.result["test"]
-        best = max(rows, key=lambda row: row["bleu"]["score"])
-        lines = [
-            f"Highest BLEU: {best['name']}, {best['bleu']['score']:.1f} "
-            f"(95 % interval {best['bleu']['ci95'][0]:.1f} to {best['bleu']['ci95'][1]:.1f})."
-        ]
-        for row in rows[1:]:
-            score = row["bleu"]
-            lines.append(
-                f"{row['name']} against {rows[0]['name']}: BLEU {score['difference']:+.1f}, "
-                f"p = {score['p_bootstrap']:.4f} (paired bootstrap), {score['p_randomisation']:.4f} (randomisation)"
-                f"{'; the same settings, another seed' * row['seed_only']}."
-            )
-        lines += [
-            f"Over the seeds {', '.join(map(str, group['seeds']))} of {', '.join(group['names'])}: BLEU "
-            f"{group['bleu']['mean']:.1f}, standard deviation {group['bleu']['deviation']:.1f}."
-            for group in self.result["seeds"]
-        ]
-        if rows[1:]:
-            lines.append(ABOUT_SEEDS)
-        lines.append(
-            f"All translated the same {test['sentences']:,} held-out sentences ({test['references']:,} references)."
-        )
-        return "<ul>" + "".join(f"<li>{html_text(line)}</li>" for line in lines) + "</ul>"
-
-    def _curves(self) -> str:
-        dev, train = (
-            [[entry for entry in run.log if entry.get("kind") == kind] for run in self.runs]
-            for kind in ("dev", "train")
-        )
-        if not any(dev):
-            return "<p>No log of the training was found.</p>"
-        minutes = [[{**entry, "minutes": entry["seconds"] / 60} for entry in entries] for entries in dev]
-        updates, score, loss = ("step", "updates"), ("bleu", "dev BLEU"), ("loss", "nats/token")
-        parts = [
-            self._curve("Dev BLEU over training time", minutes, ("minutes", "minutes"), score),
-            self._curve("Dev BLEU over updates", dev, updates, score),
-            self._curve("Dev loss over updates", dev, updates, loss),
-        ]
-        if any(train):
-            parts.append(self._curve("Training loss over updates", train, updates, loss))
-        rows: list[tuple[str, ...]] = [
-            (name, str(len(entries)), f"{best['bleu']:.2f}", f"{best['step']:,}", f"{entries[-1]['seconds'] / 60:.1f}")
-            for name, entries in zip(self.names, dev, strict=True)
-            if entries and (best := max(entries, key=lambda entry: float(entry["bleu"])))
-        ]
-        header = ("Run", "Validations", "Best dev BLEU", "at update", "Minutes in all")
-        return f'<div class="plots">{"".join(parts)}</div>' + self._table(("Dev set while training", header, rows))
-
-    def _curve(
-        self, title: str, logs: Sequence[Sequence[Mapping[str, Any]]], x: tuple[str, str], y: tuple[str, str]
-    ) -> str:
-        """A line for each run through entries of its log; x and y are key and label."""
-        curves = [[(entry[x[0]], entry[y[0]]) for entry in entries] for entries in logs]
-        return self._figure(
+def _curves(runs: Sequence[ScoredRun], names: Sequence[str]) -> tuple[list[Chart], Table]:
+    dev, train = (
+        [[entry for entry in run.log if entry.get("kind") == kind] for run in runs] for kind in ("dev", "train")
+    )
+    minutes = [[{**entry, "minutes": entry["seconds"] / 60} for entry in entries] for entries in dev]
+    labels = {"minutes": "minutes", "step": "updates", "bleu": "dev BLEU", "loss": "nats/token"}
+    charts = [
+        Chart(
             title,
-            f"A line a run: {y[1]} against {x[1]}.",
-            lambda axes: plots.draw_curves(axes, self.names, curves, (x[1], y[1]), log=y[0] == "loss"),
+            f"A line a run: {labels[y]} against {labels[x]}.",
+            functools.partial(
+                plots.draw_curves,
+                names=names,
+                curves=[[(entry[x], entry[y]) for entry in entries] for entries in logs],
+                labels=(labels[x], labels[y]),
+                log=y == "loss",
+            ),
         )
+        for title, logs, x, y in (
+            ("Dev BLEU over training time", minutes, "minutes", "bleu"),
+            ("Dev BLEU over updates", dev, "step", "bleu"),
+            ("Dev loss over updates", dev, "step", "loss"),
+            ("Training loss over updates", train, "step", "loss"),
+        )
+        if any(dev) and any(logs)
+    ]
+    rows: list[tuple[str, ...]] = [
+        (name, str(len(entries)), f"{best['bleu']:.2f}", f"{best['step']:,}", f"{entries[-1]['seconds'] / 60:.1f}")
+        for name, entries in zip(names, dev, strict=True)
+        if entries and (best := max(entries, key=lambda entry: float(entry["bleu"])))
+    ]
+    header = ("Run", "Validations", "Best dev BLEU", "at update", "Minutes in all")
+    return charts, ("Dev set while training", header, rows)
 
-    def _scores(self) -> str:
-        intervals = "".join(
-            self._figure(
-                f"{self.rows[0][key]['name']} with 95 % intervals",
-                "; ".join(f"{row['name']} {row[key]['score']:.1f}" for row in self.rows) + ".",
-                functools.partial(plots.draw_intervals, rows=self.rows, key=key),
-                (5.2, 1.2 + 0.35 * len(self.rows)),
-            )
-            for key in METRICS
-        )
-        found = [table for table in comparison_tables(self.result) if table[0] != SETTINGS_TITLE]
-        return f'<div class="plots">{intervals}</div>' + "".join(map(self._table, found))
 
-    def _kinds(self) -> str:
-        found = [
-            by_length(self.test.sources, run.hyps, self.test.references, tokenize=self.tokenize) for run in self.runs
-        ]
-        buckets = [row["words"] for row in found[0]]
-        series = [[row["bleu"] for row in rows] for rows in found]
-        title, header = "BLEU by length of the source", ("Source words", "Sentences", *self.names)
-        rows = [
-            (words, f"{found[0][k]['sentences']:,}", *(f"{values[k]:.1f}" for values in series))
-            for k, words in enumerate(buckets)
-        ]
-        plot = self._figure(
-            title,
-            "BLEU of each run for each length of the source; the figures are in the table below.",
-            lambda axes: plots.draw_lengths(axes, self.names, buckets, series),
-        )
-        return (
-            f'<div class="plots">{plot}</div>'
-            + self._table((title, header, rows))
-            + self._table(scores_by_unknown(self.runs, self.names, self.tokenize))
-        )
+def _intervals(rows: Sequence[Mapping[str, Any]], key: str) -> Chart:
+    return Chart(
+        f"{rows[0][key]['name']} with 95 % intervals",
+        "; ".join(f"{row['name']} {row[key]['score']:.1f}" for row in rows) + ".",
+        functools.partial(plots.draw_intervals, rows=rows, key=key),
+        (5.2, 1.2 + 0.35 * len(rows)),
+    )
 
-    def _samples(self) -> str:
-        size = len(self.test.sources)
-        chosen = sorted(random.Random(DEFAULT_SEED).sample(range(size), min(SHOWN_SENTENCES, size)))
-        header = ("Line", "Source", "References", *self.names)
-        rows = [
+
+def _lengths(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> tuple[Chart, Table]:
+    test = runs[0].test
+    found = [by_length(test.sources, run.hyps, test.references, tokenize=tokenize) for run in runs]
+    rows: list[tuple[str, ...]] = [
+        (of_all[0]["words"], f"{of_all[0]['sentences']:,}", *(f"{row['bleu']:.1f}" for row in of_all))
+        for of_all in zip(*found, strict=True)
+    ]
+    title = "BLEU by length of the source"
+    chart = Chart(
+        title,
+        "BLEU of each run for each length of the source; the figures are in the table below.",
+        functools.partial(
+            plots.draw_lengths,
+            names=names,
+            buckets=[row["words"] for row in found[0]],
+            series=[[row["bleu"] for row in of_run] for of_run in found],
+        ),
+    )
+    return chart, (title, ("Source words", "Sentences", *names), rows)
+
+
+def _samples(runs: Sequence[ScoredRun]) -> list[tuple[int, str, Sequence[str], list[list[tuple[str, str]]]]]:
+    """Line, source, references, and of each run the marked differences."""
+    test = runs[0].test
+    size = len(test.sources)
+    return [
+        (i + 1, test.sources[i], refs, [marked_differences(run.hyps[i], refs) for run in runs])
+        for i in sorted(random.Random(DEFAULT_SEED).sample(range(size), min(SHOWN_SENTENCES, size)))
+        for refs in [test.references[i]]
+    ]
+
+
+def marked_differences(hyp: str, references: Sequence[str]) -> list[tuple[str, str]]:
+    """The translation and how it differs from the nearest reference.
+
+    Returns:
+        Words in order, each with its mark: `ins` for those that the reference lacks, `del` for those of the reference that
+        are missing, nothing for those of both.
+    """
+    words = one_line(hyp).split()
+    choices = [one_line(reference).split() for reference in references]
+    matchers = [difflib.SequenceMatcher(None, choice, words, autojunk=False) for choice in choices]
+    wanted, nearest = max(zip(choices, matchers, strict=True), key=lambda pair: pair[1].ratio())
+    parts = []
+    for kind, i1, i2, j1, j2 in nearest.get_opcodes():
+        if kind != "equal":
+            parts.append(("del", wanted[i1:i2]))
+        parts.append(("" if kind == "equal" else "ins", words[j1:j2]))
+    return [(mark, " ".join(found)) for mark, found in parts if found]
+
+
+def _attention(
+    runs: Sequence[ScoredRun], names: Sequence[str], looks: Mapping[Path, Sequence[Alignment]]
+) -> list[tuple[int, str, list[tuple[str, Chart, Table]]]]:
+    """Line, source, and of each run with attention its name, heat map and strongest weights."""
+    sources = runs[0].test.sources
+    return [
+        (
+            i + 1,
+            sources[i],
             [
-                str(i + 1),
-                user_text(self.test.sources[i]),
-                "<br>".join(map(user_text, self.test.references[i])),
-                *(marked_differences(run.hyps[i], self.test.references[i]) for run in self.runs),
-            ]
-            for i in chosen
-        ]
-        legend = (
-            "<p>Drawn at random. Against the nearest reference: <ins>a word that the reference lacks</ins>, "
-            "<del>a word of the reference that is missing</del>.</p>"
+                (name, *_heat_map(name, looks[run.folder][position]))
+                for run, name in zip(runs, names, strict=True)
+                if run.folder in looks
+            ],
         )
-        return legend + self._html_table("Sample translations", header, rows, words=True)
+        for position, i in enumerate(chosen_sentences(sources))
+    ]
 
-    def _attention(self) -> str:
-        parts = []
-        named = list(zip(self.runs, self.names, strict=True))
-        for position, i in enumerate(chosen_sentences(self.test.sources)):
-            maps = [
-                self._heat_map(name, self.looks[run.folder][position])
-                for run, name in named
-                if run.folder in self.looks
-            ]
-            if maps:
-                source = user_text(self.test.sources[i])
-                parts.append(f'<h3>Line {i + 1}: {source}</h3><div class="plots">{"".join(maps)}</div>')
-        without = [name for run, name in named if run.folder not in self.looks]
-        if without:
-            parts.append(f"<p>Without attention: {html_text(', '.join(without))}.</p>")
-        return "".join(parts)
 
-    def _heat_map(self, name: str, found: Alignment) -> str:
-        # Few fonts have the joiner of the word level.
-        src, tgt = (
-            [one_line(token.replace(JOINER, "·")) for token in tokens]
-            for tokens in (found.src_tokens, found.tgt_tokens)
-        )
-        strongest: list[tuple[str, ...]] = [
-            (token, src[max(range(len(src)), key=lambda s: row[s])], f"{max(row):.2f}")
-            for token, row in zip(tgt, found.weights, strict=True)
-        ]
-        picture = self._figure(
-            f"Attention of {name}",
-            "A row a token of the translation, a column a token of the source, brighter for more weight; "
-            "the list below names the strongest of each row.",
-            lambda axes: plots.draw_heat_map(axes, src, tgt, found.weights),
-            (min(1.6 + 0.3 * len(src), 11), min(1.2 + 0.26 * len(tgt), 11)),
-        )
-        table = self._table((f"Strongest attention of {name}", ("Token", "looked at", "weight"), strongest))
-        return (
-            f"<div>{picture}<details><summary>Strongest weights of {html_text(name)}</summary>{table}</details></div>"
-        )
+def _heat_map(name: str, found: Alignment) -> tuple[Chart, Table]:
+    # Few fonts have the joiner of the word level.
+    src, tgt = (
+        [one_line(token.replace(JOINER, "·")) for token in tokens] for tokens in (found.src_tokens, found.tgt_tokens)
+    )
+    strongest: list[tuple[str, ...]] = [
+        (token, src[max(range(len(src)), key=lambda s: row[s])], f"{max(row):.2f}")
+        for token, row in zip(tgt, found.weights, strict=True)
+    ]
+    chart = Chart(
+        f"Attention of {name}",
+        "A row a token of the translation, a column a token of the source, brighter for more weight; "
+        "the list below names the strongest of each row.",
+        functools.partial(plots.draw_heat_map, src=src, tgt=tgt, weights=found.weights),
+        (min(1.6 + 0.3 * len(src), 11), min(1.2 + 0.26 * len(tgt), 11)),
+    )
+    return chart, (f"Strongest attention of {name}", ("Token", "looked at", "weight"), strongest)
 
-    def _statistics(self) -> Table:
-        references = [choices[0].split() for choices in self.test.references]
-        header = (
-            *("Run", "Words/translation", "Words/reference", "Length ratio", "Empty", "Longest", "Longest reference"),
-            *("Sentences with <unk>", "<unk> in output", "Unknown in source", "Unknown in reference"),
-        )
-        rows = []
-        for run, row in zip(self.runs, self.rows, strict=True):
-            lengths = [len(hyp.split()) for hyp in run.hyps]
-            rows.append(
-                (
-                    row["name"],
-                    f"{sum(lengths) / len(lengths):.1f}",
-                    f"{sum(map(len, references)) / len(references):.1f}",
-                    number(row["length_ratio"], ".3f"),
-                    f"{lengths.count(0):,}",
-                    f"{max(lengths)}",
-                    f"{max(map(len, references))}",
-                    f"{sum('<unk>' in hyp for hyp in run.hyps):,}",
-                    *(number(row[key], ".2%") for key in ("unk_rate", "oov_rate", "tgt_oov_rate")),
-                )
-            )
-        return "Lengths in words, and unknown tokens of each run's own vocabularies", header, rows
 
-    def _settings(self) -> str:
-        runs = self.runs
-        lines = "".join(f"<li>{html_text(note)}</li>" for note in comparison_notes(self.result))
-        lines += "".join(
-            f"<li>{html_text(name)}: <code>{html_text(found)}</code></li>" for name, found in signatures(self.rows[0])
+def _statistics(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> Table:
+    wanted = [len(references[0].split()) for references in runs[0].test.references]
+    header = (
+        *("Run", "Words/translation", "Words/reference", "Length ratio", "Empty", "Longest", "Longest reference"),
+        *("Sentences with <unk>", "<unk> in output", "Unknown in source", "Unknown in reference"),
+    )
+    lines = []
+    for run, row in zip(runs, rows, strict=True):
+        lengths = [len(hyp.split()) for hyp in run.hyps]
+        cells = (
+            *(row["name"], f"{sum(lengths) / len(lengths):.1f}", f"{sum(wanted) / len(wanted):.1f}"),
+            *(number(row["length_ratio"], ".3f"), f"{lengths.count(0):,}", f"{max(lengths)}", f"{max(wanted)}"),
+            f"{sum('<unk>' in hyp for hyp in run.hyps):,}",
+            *(number(row[key], ".2%") for key in ("unk_rate", "oov_rate", "tgt_oov_rate")),
         )
-        parts = [f"<ul>{lines}</ul>"]
-        parts += [self._table(table) for table in comparison_tables(self.result) if table[0] == SETTINGS_TITLE]
-        for run, name in zip(runs, map(html_text, self.names), strict=True):
-            scored = html_text(str(run.evaluation.get("command") or NOTHING))
-            made_by = html_text(str(run.evaluation.get("commit") or NOTHING))
-            again = html_text(f"wordseq train {shlex.quote(str(run.folder / 'config.toml'))} --run NEW")
-            settings = "\n".join(map(html_text, to_toml(run.config).split("\n")))
-            parts.append(
-                f"<h3>{name}</h3><p>Scored by <code>{scored}</code>, wordseq {made_by}. The same settings train it again: "
-                f"<code>{again}</code></p>"
-                f"<details><summary>All settings of {name}</summary>"
-                f'<pre class="scroll" tabindex="0" role="region" aria-label="Settings of {name}">{settings}'
-                "</pre></details>"
-            )
-        compared = " ".join(shlex.quote(str(run.folder / "eval" / "test.hyp")) for run in runs)
-        command = f"sacrebleu {shlex.quote(str(runs[0].folder / 'eval'))}/test.ref* -i {compared} -m bleu chrf ter"
-        command += "" if self.tokenize == "13a" else f" --tokenize {self.tokenize}"
-        options = ("--paired-bs -f text", "--paired-ar -f text") if len(runs) > 1 else ("--confidence",)
-        commands = " and ".join(f"<code>{html_text(f'{command} {option}')}</code>" for option in options)
-        equal = " Systems that nothing tells apart have p = 1 here." if len(runs) > 1 else ""
-        return "".join([*parts, f"<p>sacreBLEU gives the same figures: {commands}.{equal}</p>"])
+        lines.append(cells)
+    return "Lengths in words, and unknown tokens of each run's own vocabularies", header, lines
 
-    def _figure(
-        self, title: str, description: str, draw: Callable[[Any], None], size: tuple[float, float] = (5.2, 3.4)
-    ) -> str:
-        return plots.figure(f"f{next(self.numbers)}-", title, description, draw, size)
 
-    def _table(self, table: Table) -> str:
-        title, header, rows = table
-        return self._html_table(title, header, [[html_text(cell) for cell in row] for row in rows]) if rows else ""
-
-    def _html_table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]], words: bool = False) -> str:
-        """A table in an area that scrolls, by keyboard too; the cells are HTML, title and header are not."""
-        key = f"t{next(self.numbers)}"
-        head = "".join(f'<th scope="col">{html_text(cell)}</th>' for cell in header)
-        lines = "".join(
-            f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>\n' for row in rows
-        )
-        return (
-            f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{key}">'
-            f'<table{" class=words" * words}><caption id="{key}">{html_text(title)}</caption>'
-            f"<thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table></div>\n"
-        )
+def _sacrebleu_commands(runs: Sequence[ScoredRun], tokenize: str) -> list[str]:
+    compared = " ".join(shlex.quote(str(run.folder / "eval" / "test.hyp")) for run in runs)
+    command = f"sacrebleu {shlex.quote(str(runs[0].folder / 'eval'))}/test.ref* -i {compared} -m bleu chrf ter"
+    command += "" if tokenize == "13a" else f" --tokenize {tokenize}"
+    options = ("--paired-bs -f text", "--paired-ar -f text") if len(runs) > 1 else ("--confidence",)
+    return [f"{command} {option}" for option in options]
 
 
 def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> Table:

@@ -4,9 +4,8 @@ import io
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from wordseq.comparison.page.markup import html_text
 from wordseq.evaluation.tables import one_line
 
 CURVE_POINTS = 400
@@ -23,18 +22,21 @@ _COLOURS = ("#3b82d6", "#d9722e", "#2f9e68", "#b45bcf", "#c2a000", "#d64f6f", "#
 _LINES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def figure(
-    prefix: str, title: str, description: str, draw: Callable[[Any], None], size: tuple[float, float] = (5.2, 3.4)
-) -> str:
-    """A picture as inline SVG with a title.
+class Chart(NamedTuple):
+    """A picture that is yet to be drawn."""
 
-    Args:
-        prefix: of the ids in the picture; no other picture of the page has it.
-        title: shown below the picture, and read out before the description.
-        description: for who cannot see the picture.
-        draw: called with matplotlib's axes.
-        size: width and height in inches.
-    """
+    title: str
+    """Shown below the picture, and read out before the description."""
+    description: str
+    """For who cannot see the picture."""
+    draw: Callable[[Any], None]
+    """Called with matplotlib's axes."""
+    size: tuple[float, float] = (5.2, 3.4)
+    """Width and height in inches."""
+
+
+def svg(chart: Chart, prefix: str) -> str:
+    """A chart as SVG for a page; no other picture of the page has this prefix in its ids."""
     import matplotlib
 
     settings = {
@@ -54,19 +56,18 @@ def figure(
         warnings.simplefilter("ignore", UserWarning)
         from matplotlib.figure import Figure
 
-        picture = Figure(figsize=size, layout="constrained")
-        draw(picture.add_subplot())
+        picture = Figure(figsize=chart.size, layout="constrained")
+        chart.draw(picture.add_subplot())
         file = io.BytesIO()
         picture.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = _inline(file.getvalue(), f"{title}. {description}", prefix)
-    return f"<figure>{svg}<figcaption>{html_text(title)}</figcaption></figure>"
+    return _inline(file.getvalue(), f"{chart.title}. {chart.description}", prefix)
 
 
-def _inline(svg: bytes, label: str, prefix: str) -> str:
+def _inline(file: bytes, label: str, prefix: str) -> str:
     """An SVG file as a part of a page: ids of its own, the text's colour, no metadata, no style for the complete page."""
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
-    root = ET.fromstring(svg)
+    root = ET.fromstring(file)
     for parent in list(root.iter()):
         for tag in ("metadata", "style"):
             for child in parent.findall(f"{{{_SVG}}}{tag}"):
