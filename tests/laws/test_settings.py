@@ -107,7 +107,7 @@ def prepared(*settings: str) -> dict[str, Any]:
 def outcome(*settings: str) -> dict[str, Any]:
     """What came of a real training, and how its steps went."""
     folder = Path(f"run{next(NUMBERS)}")
-    parts, saves, order, fed = [], [], [], []
+    parts, saves, order, fed, fed_by = [], [], [], [], []
     encode, save, update_fed = Seq2Seq.encode, Run.save, Trainer.update_fed
 
     def watched_encode(model, src_ids_bs, training=False):
@@ -118,6 +118,7 @@ def outcome(*settings: str) -> dict[str, Any]:
 
     def watched_update(trainer, src_ids_bs, tgt_ids_bt, share, seed):
         fed.append(float(share))
+        fed_by.append(seed.tolist())
         return update_fed.__get__(trainer, Trainer)(src_ids_bs, tgt_ids_bt, share, seed)
 
     def watched_save(run, name, *content):
@@ -152,6 +153,7 @@ def outcome(*settings: str) -> dict[str, Any]:
         "parts": parts,
         "order": order,
         "fed": fed,
+        "fed by": fed_by,
         "draws": [last[name].tolist() for name in last if name.startswith("seeds/")],
         "saves": saves.count(LAST),
         "files": sorted(path.name for path in folder.iterdir()),
@@ -332,6 +334,18 @@ def test_no_two_choices_are_one(key, given):
     (field,) = (field for field in dataclasses.fields(SECTIONS[section]) if field.name == name)
     found = [outcome(*given, f"{key}={choice}") for choice in field.metadata["choices"]]
     assert len({(str(one["shapes"]), one["weights"]) for one in found}) == len(found) > 2
+
+
+def test_each_epoch_has_all_pairs_in_an_order_of_its_own():
+    first, second = (outcome(*FROZEN)["order"][2 * k : 2 * k + 2] for k in range(2))
+    rows = [sorted(tuple(i for i in row if i) for batch in epoch for row in batch) for epoch in (first, second)]
+    assert rows[0] == rows[1]
+    assert first != second
+
+
+def test_what_is_fed_is_drawn_by_the_seed():
+    one, other = (outcome("train.teacher_forcing=0", *more)["fed by"] for more in ((), ("train.seed=2",)))
+    assert one != other
 
 
 def test_both_sides_start_from_vectors_of_the_scale_that_is_set():
