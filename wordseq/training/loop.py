@@ -112,15 +112,15 @@ def train(
         Stopped: by Ctrl-C or SIGTERM; `last` was saved.
     """
     trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
-    progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress())
-    if progress.step:
-        reporter.note(f"continuing from update {progress.step:,}, in epoch {progress.epoch}")
-    progress.finished = _over(config, progress)
+    progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress(), reporter)
+    saved, progress.finished = progress.finished, _over(config, progress)
     validate = _chiefs(validate, team)
     period = 60 * config.save_minutes
     with _signals() as stopped:
         if progress.finished and not team.chiefs(run.has(BEST)):
             _validate(run, trainer, progress, validate, reporter, team=team)
+        if progress.finished != saved:
+            _save(run, trainer, progress)  # The process before ended without its last save, or the limits are others.
         while not progress.finished:
             plan = plan_epoch(src, tgt, config, progress.epoch)
             for rows in plan[progress.batch :]:
@@ -156,13 +156,15 @@ def train(
     return progress
 
 
-def _in_step(team: Team, trainer: Trainer, progress: Progress) -> Progress:
+def _in_step(team: Team, trainer: Trainer, progress: Progress, reporter: Reporter) -> Progress:
     """The chief's progress, weights and optimizer, in all processes."""
-    if team.processes == 1:
-        return progress
-    arrays = team.chiefs_arrays(trainer.arrays())
-    assign(trainer.variables(), arrays, Path("the chief's weights"))
-    return Progress(**team.chiefs(dataclasses.asdict(progress)))
+    if team.processes > 1:
+        arrays = team.chiefs_arrays(trainer.arrays())
+        assign(trainer.variables(), arrays, Path("the chief's weights"))
+        progress = Progress(**team.chiefs(dataclasses.asdict(progress)))
+    if progress.step:
+        reporter.note(f"continuing from update {progress.step:,}, in epoch {progress.epoch}")
+    return progress
 
 
 def _chiefs(validate: Callable[[], Validation], team: Team) -> Callable[[], Validation]:

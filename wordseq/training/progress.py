@@ -17,11 +17,14 @@ class TrainingProgress:
         train: settings.
         batches: in one epoch.
         say: called with each line, where there is no bar.
+
+    Attributes:
+        updated: whether there was an update.
     """
 
     def __init__(self, train: TrainConfig, batches: int, say: Callable[[str], None]) -> None:
         self.train, self.batches, self._say = train, batches, say
-        self._rates = ""
+        self._rates, self.updated = "", False
         most = train.max_epochs * batches
         self._updates = min(most, train.max_steps or most)
         updates = "{task.completed}/{task.total} updates  {task.fields[rates]}  left"
@@ -39,6 +42,7 @@ class TrainingProgress:
 
     def step(self, progress: Progress, entry: dict[str, Any] | None) -> None:
         """See `loop.Reporter`."""
+        self.updated = True
         rates = entry and f"loss {entry['loss']:.3f}  {entry['tokens_per_second']:,} tokens/s"
         if self._bar:
             self._rates = rates or self._rates

@@ -107,7 +107,8 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, 
             told = Board(run, reporter)
         validator = Validator(translator, corpus.dev)
         progress = train(run, model, *stores, config.train, validator, told, team)
-    run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
+    if reporter.updated:
+        run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
     return progress
 
 

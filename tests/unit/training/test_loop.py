@@ -128,6 +128,22 @@ def test_max_steps_stops_in_the_middle_of_an_epoch_after_a_look(tmp_path, counti
     assert saved_at(tmp_path, LAST) == 7
 
 
+@pytest.mark.parametrize("limit", [{"max_steps": 7}, {"max_epochs": 1}])
+def test_a_run_that_ended_before_its_last_save_is_finished_by_the_same_command(tmp_path, counting, monkeypatch, limit):
+    save = loop._save
+
+    def killed(run, trainer, progress):
+        save(run, trainer, dataclasses.replace(progress, finished=""))
+        if progress.finished:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "_save", killed)
+        count(tmp_path, replace(**limit))
+    progress = count(tmp_path, replace(**limit))
+    assert Run(tmp_path).load(LAST)[1]["finished"] == progress.finished != ""
+
+
 def test_a_look_that_only_a_limit_asked_for_lowers_no_step_size(tmp_path, counting):
     # Stopped at 7, between the looks at 5 and 10, and taken up again.
     for steps in (7, 12):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_input, add_run
+from wordseq.runs.folder import Run
 from wordseq.system.tensorflow import import_tensorflow
 
 
@@ -22,9 +23,10 @@ def add(commands: Any) -> None:
 
 
 def _embed(options: argparse.Namespace) -> None:
+    run = Run.open(options.run)
     import_tensorflow()
     from wordseq.decoding.stream import embed_file
     from wordseq.decoding.translator import Translator
 
-    translator = Translator.load(options.run)
+    translator = Translator.load(run.folder)
     embed_file(translator, translator.embed, options.input, options.output)

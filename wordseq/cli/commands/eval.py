@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings
+from wordseq.runs.folder import Run
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 from wordseq.system.tensorflow import import_tensorflow
@@ -33,13 +34,12 @@ def add(commands: Any) -> None:
 def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref go together")
+    run = Run.open(options.run)
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run, read_files
     from wordseq.evaluation.records import record_of
     from wordseq.evaluation.tables import examples, terminal_table
-    from wordseq.runs.folder import Run
 
-    run = Run.open(options.run)
     held_out = read_files(run, options.src, options.ref) if options.src else None
     result = evaluate_run(
         run,
