@@ -137,9 +137,10 @@ def test_a_run_that_ended_before_its_last_save_is_finished_by_the_same_command(t
         if progress.finished:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(loop, "_save", killed)
+    monkeypatch.setattr(loop, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
         count(tmp_path, replace(**limit))
+    monkeypatch.setattr(loop, "_save", save)
     progress = count(tmp_path, replace(**limit))
     assert Run(tmp_path).load(LAST)[1]["finished"] == progress.finished != ""
 
