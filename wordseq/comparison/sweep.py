@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wordseq.config.load import load_config
 from wordseq.config.schema import Changes, Config, DataConfig, by_key, keys_that_change
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, Run
 from wordseq.system.errors import UserError
 
 POLL_SECONDS = 1.0
@@ -85,7 +85,8 @@ def plan_sweep(
         UserError: a setting is wrong.
     """
     base = load_config(config, settings)
-    axes = {key: list(values) for key, values in (("data.level", levels), ("model.cell", cells)) if values}
+    listed = {"data.level": ("--levels", levels), "model.cell": ("--cells", cells)}
+    axes = {key: list(values) for key, (_, values) in listed.items() if values}
     for text in vary:
         key, values = _varied(text)
         if key in axes:
@@ -99,19 +100,14 @@ def plan_sweep(
         try:
             wanted = load_config(config, chosen)
         except UserError as error:
-            raise UserError(str(error).replace("--set:", f"{_option(str(error), levels, cells)}:", 1)) from None
+            complaint = str(error)
+            option = next((name for key, (name, values) in listed.items() if values and key in complaint), "--vary")
+            raise UserError(complaint.replace("--set:", f"{option}:", 1)) from None
         place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
         found.append(SweepRun(_folder_for(place, wanted), chosen, wanted))
     if min(len({run.folder for run in found}), len({run.config for run in found})) < len(found):
         raise UserError("a value of a setting that is varied, such as a level or a cell, is named twice")
     return found
-
-
-def _option(complaint: str, levels: Sequence[str], cells: Sequence[str]) -> str:
-    """The option that gave the value that is complained of."""
-    if levels and "data.level" in complaint:
-        return "--levels"
-    return "--cells" if cells and "model.cell" in complaint else "--vary"
 
 
 def _varied(text: str) -> tuple[str, list[str]]:
@@ -132,22 +128,18 @@ def data_name(data: DataConfig) -> str:
 
 def _folder_for(folder: Path, wanted: Config) -> Path:
     """The run with these settings: of this name, or finished under another one beside it; else the next free name."""
-    number = 1
     chosen = folder
-    while Run(chosen).begun:
+    for number in itertools.count(2):
+        if not Run(chosen).begun:
+            break
         if _same(chosen, wanted):
             return chosen
-        number += 1
         chosen = folder.with_name(f"{folder.name}-{number}")
-    return _finished_beside(folder, wanted) or chosen
-
-
-def _finished_beside(folder: Path, wanted: Config) -> Path | None:
-    for path in sorted(folder.parent.glob("*/config.toml")):
+    for path in sorted(folder.parent.glob(f"*/{CONFIG_FILE}")):
         with contextlib.suppress(UserError):  # Not a run.
             if _same(path.parent, wanted) and is_finished(path.parent):
                 return path.parent
-    return None
+    return chosen
 
 
 def _same(folder: Path, wanted: Config) -> bool:
@@ -250,11 +242,8 @@ class Watch:
 
             return known[k] if k in known else known[max(known, key=likeness)]
 
-        left = total(self.current) - _seconds(self.runs[self.current].folder)
-        for k, run in enumerate(self.runs[self.current + 1 :], self.current + 1):
-            if not is_finished(run.folder):
-                left += total(k) - _seconds(run.folder)
-        return max(left, 0.0)
+        rest = ((k, run.folder) for k, run in enumerate(self.runs) if k >= self.current and not is_finished(run.folder))
+        return max(0.0, sum(total(k) - _seconds(folder) for k, folder in rest))
 
 
 def _expected(run: SweepRun) -> float | None:
@@ -267,8 +256,8 @@ def _expected(run: SweepRun) -> float | None:
         return train.max_minutes * 60 or None
     last = validations[-1]
     # Without train.validate_steps a validation ends an epoch.
-    epochs = train.max_epochs / (last["epoch"] if not train.validate_steps else max(last["epoch"] - 0.5, 0.5))
-    share = max(epochs, 1.0)
+    epochs = max(last["epoch"] - 0.5, 0.5) if train.validate_steps else last["epoch"]
+    share = max(train.max_epochs / epochs, 1.0)
     if train.max_steps:
         share = min(share, train.max_steps / last["step"])
     expected = float(last["seconds"]) * share

@@ -94,14 +94,8 @@ def translate_file(
             print(f"wordseq: note: {target}: going on after {done:,} lines", file=sys.stderr)
         output = stack.enter_context(Output(target, source, kept if resume else None))
         progress = stack.enter_context(TranslationProgress(file, target is None, done, quiet=typed))
-        unknown = _UnknownWords(translator, typed)
-        for start, lines in chunks:
-            texts, fault = _usable(translator, start, lines)
-            unknown.tell(texts)
+        for start, texts in _texts(translator, chunks, name, progress, typed):
             output.write(list(translate(texts))[max(0, done - start) * nbest :])
-            progress.advance(start + len(texts))
-            if fault:
-                raise UserError(f"{name}, {fault}")
 
 
 def embed_file(
@@ -137,14 +131,8 @@ def embed_file(
 
         typed = source is None and sys.stdin.isatty()
         progress = stack.enter_context(TranslationProgress(file, target is None, 0, quiet=typed))
-        unknown = _UnknownWords(translator, typed)
-        for start, lines in _chunks(file, name, CHUNK_LINES):
-            texts, fault = _usable(translator, start, lines)
-            if fault:
-                raise UserError(f"{name}, {fault}")
-            unknown.tell(texts)
+        for _, texts in _texts(translator, _chunks(file, name, CHUNK_LINES), name, progress, typed):
             write(embed(texts))
-            progress.advance(start + len(texts))
 
 
 @contextlib.contextmanager
@@ -229,6 +217,24 @@ def _written(path: Path, nbest: int) -> tuple[int, int]:
             if line.endswith(b"\n") and lines % nbest == 0:
                 end = place
     return lines // nbest, end
+
+
+def _texts(
+    translator: Translator, chunks: Iterable[_Chunk], name: str, progress: "TranslationProgress", typed: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """The texts of chunks, and the number of lines before them; those that were taken are counted as done.
+
+    Raises:
+        UserError: a line cannot be used; those before it were given out.
+    """
+    unknown = _UnknownWords(translator, typed)
+    for start, lines in chunks:
+        texts, fault = _usable(translator, start, lines)
+        unknown.tell(texts)
+        yield start, texts
+        progress.advance(start + len(texts))
+        if fault:
+            raise UserError(f"{name}, {fault}")
 
 
 def _usable(translator: Translator, start: int, lines: list[bytes]) -> tuple[list[str], str]:

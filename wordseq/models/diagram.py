@@ -242,10 +242,6 @@ class _Place:
     width: float
     height: float
 
-    @property
-    def middle(self) -> float:
-        return self.x + self.width / 2
-
 
 def _rows(panel: Panel) -> dict[str, int]:
     """The row of each box: below all from which arrows lead to it, and below those of its column that come before."""
@@ -289,34 +285,29 @@ def _draw(panel: Panel, left: float) -> tuple[list[str], float, float]:
     for arrow in around:
         parts += _around(arrow, places, right + LANE)
         right += LANE + PADDING + len(arrow.label) * CHAR
-    parts += [_down(arrow, places) for arrow in panel.arrows if arrow not in across and not arrow.dashed]
+    for arrow in panel.arrows:
+        if arrow not in across and not arrow.dashed:
+            start, end = places[arrow.start], places[arrow.end]
+            line = f"M{start.x + start.width / 2:.1f} {start.y + start.height:.1f}V{end.y:.1f}"
+            parts.append(_path(line, arrow))
     for box in panel.boxes:
         parts += _box(box, places[box.key])
     return parts, right - left, max(place.y + place.height for place in places.values())
 
 
-def _down(arrow: Arrow, places: Mapping[str, _Place]) -> str:
-    start, end = places[arrow.start], places[arrow.end]
-    return _path(f"M{start.middle:.1f} {start.y + start.height:.1f}V{end.y:.1f}", arrow)
-
-
 def _across(arrow: Arrow, lane: int, across: Sequence[Arrow], places: Mapping[str, _Place]) -> list[str]:
     """From the right of a box to the left of another, by a lane of its own; the label stands behind all lanes."""
     start, end = places[arrow.start], places[arrow.end]
-    y = _side(start, [a for a in across if a.start == arrow.start].index(arrow), _number(across, "start", arrow.start))
-    to = _side(end, [a for a in across if a.end == arrow.end].index(arrow), _number(across, "end", arrow.end))
+    y = _meeting(start, arrow, [other for other in across if other.start == arrow.start])
+    to = _meeting(end, arrow, [other for other in across if other.end == arrow.end])
     x = start.x + start.width + LANE * (lane + 1)
     path = _path(f"M{start.x + start.width:.1f} {y:.1f}H{x:.1f}V{to:.1f}H{end.x:.1f}", arrow)
     return [path, _text(end.x - PADDING, to - 4, arrow.label, "faint", end=True)]
 
 
-def _number(across: Sequence[Arrow], side: str, key: str) -> int:
-    return sum(getattr(arrow, side) == key for arrow in across)
-
-
-def _side(place: _Place, index: int, number: int) -> float:
-    """The height of the index-th of `number` arrows at the side of a box."""
-    return place.y + place.height * (index + 1) / (number + 1)
+def _meeting(place: _Place, arrow: Arrow, arrows: Sequence[Arrow]) -> float:
+    """The height of one of the `arrows` that meet at the side of a box."""
+    return place.y + place.height * (arrows.index(arrow) + 1) / (len(arrows) + 1)
 
 
 def _around(arrow: Arrow, places: Mapping[str, _Place], x: float) -> list[str]:

@@ -21,8 +21,8 @@ from wordseq.training.loop import Progress, Reporter, Validation
 
 FOLDER = "tensorboard"
 
-FILES = "events.out.tfevents.*"
-"""TensorBoard reads what is named so, in the order of the names."""
+FILES = "events.out.tfevents.*.wordseq"
+"""TensorBoard reads what is named so, in the order of the names; "*" is a number."""
 
 TAGS: Mapping[str, Mapping[str, str]] = {
     "train": {
@@ -55,25 +55,30 @@ class Board:
     def step(self, progress: Progress, entry: dict[str, Any] | None) -> None:
         """See `loop.Reporter`."""
         self.reporter.step(progress, entry)
-        if self._writer is None:
-            self._open(progress)
-        elif entry:
-            self._write(self._scalars(entry))
+        self._log(progress, entry or {})
 
     def validation(self, progress: Progress, found: Validation, best: bool) -> None:
         """See `loop.Reporter`."""
         self.reporter.validation(progress, found, best)
-        if self._writer is None:
-            self._open(progress)
-        else:
-            entry = {"kind": "dev", "step": progress.step, "seconds": progress.seconds}
-            self._write(self._scalars({**entry, "bleu": found.bleu, "loss": found.loss}))
+        entry = {"kind": "dev", "step": progress.step, "seconds": progress.seconds}
+        self._log(progress, {**entry, "bleu": found.bleu, "loss": found.loss})
         if found.samples:
-            self._write([_samples(found, progress.step, self._start + progress.seconds)])
+            rows = [tuple(map(escape_markdown, sample)) for sample in found.samples]
+            text = markdown_table(("Source", "Reference", "Hypothesis"), rows)
+            metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+            value = Summary.Value(tag=SAMPLES, metadata=metadata, tensor=tf.make_tensor_proto(text.encode()))
+            self._write([self._event(entry, value)])
 
     def note(self, text: str) -> None:
         """See `loop.Reporter`."""
         self.reporter.note(text)
+
+    def _log(self, progress: Progress, entry: Mapping[str, Any]) -> None:
+        """Write an entry of metrics.jsonl; at first all that it has, this entry among them."""
+        if self._writer is None:
+            self._open(progress)
+        else:
+            self._write(self._scalars(entry))
 
     def _open(self, progress: Progress) -> None:
         """Start a file with all that metrics.jsonl has, and with the samples before this update; it replaces the others."""
@@ -82,12 +87,15 @@ class Board:
         old = sorted(folder.glob(FILES))
         # The time axis is that of training, without the pauses.
         self._start = time.time() - progress.seconds
-        samples = {event.step: event for path in old for event in read_events(path) if _is_sample(event)}
-        self._writer = tf.io.TFRecordWriter(str(folder / _next_name(old)))
-        head = [Event(wall_time=self._start, file_version="brain.Event:2")]
+        events = (event for path in old for event in read_events(path))
+        samples = {event.step: event for event in events if any(value.tag == SAMPLES for value in event.summary.value)}
+        # After all others; the number is the time, but for two within a second.
+        number = max([int(time.time()), *(int(path.suffixes[-2][1:]) + 1 for path in old)])
+        self._writer = tf.io.TFRecordWriter(str(folder / FILES.replace("*", f"{number:010d}")))
+        version = Event(wall_time=self._start, file_version="brain.Event:2")
         # A TensorBoard that is open forgets what it read from the files before.
-        head.append(Event(wall_time=self._start, step=0, session_log=SessionLog(status=SessionLog.START)))
-        self._write(head)
+        started = Event(wall_time=self._start, step=0, session_log=SessionLog(status=SessionLog.START))
+        self._write([version, started])
         for entry in self.run.metrics():
             self._write(self._scalars(entry))
         self._write(samples[step] for step in sorted(samples) if step < progress.step)
@@ -98,8 +106,11 @@ class Board:
         tags = TAGS.get(str(entry.get("kind")), {})
         values = [Summary.Value(tag=tag, simple_value=entry[key]) for key, tag in tags.items() if key in entry]
         if values:
-            when = self._start + entry.get("seconds", 0.0)
-            yield Event(wall_time=when, step=entry["step"], summary=Summary(value=values))
+            yield self._event(entry, *values)
+
+    def _event(self, entry: Mapping[str, Any], *values: Summary.Value) -> Event:
+        when = self._start + entry.get("seconds", 0.0)
+        return Event(wall_time=when, step=entry["step"], summary=Summary(value=values))
 
     def _write(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -120,21 +131,3 @@ def how_to_look(folder: Path) -> str:
     """What to type to see the training in a run folder."""
     missing = "" if importlib.util.find_spec("tensorboard") else "; it needs: pip install 'wordseq[tensorboard]'"
     return f"to watch: tensorboard --logdir {folder}{missing}"
-
-
-def _next_name(old: Iterable[Path]) -> str:
-    """A name after all others; the number is the time, but for two within a second."""
-    numbers = [int(part) for path in old if (part := path.name.split(".")[3]).isdecimal()]
-    return FILES.replace("*", f"{max([int(time.time()), *(number + 1 for number in numbers)]):010d}.wordseq")
-
-
-def _samples(found: Validation, step: int, when: float) -> Event:
-    rows = [tuple(map(escape_markdown, sample)) for sample in found.samples]
-    text = markdown_table(("Source", "Reference", "Hypothesis"), rows)
-    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-    value = Summary.Value(tag=SAMPLES, metadata=metadata, tensor=tf.make_tensor_proto(text.encode()))
-    return Event(wall_time=when, step=step, summary=Summary(value=[value]))
-
-
-def _is_sample(event: Event) -> bool:
-    return any(value.tag == SAMPLES for value in event.summary.value)

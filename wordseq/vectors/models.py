@@ -4,7 +4,7 @@ They map vectors `[b, s, input_dim]` to vectors `[b, output_length, output_dim]`
 of the seq2seq add-on of Keras 2; docs/vectors.md lists them, and what is different.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -168,7 +168,7 @@ class Seq2Seq(_VectorModel):
         source, truth = plan.input(), plan.truth()
         context, *states = plan.encoder(share_state=inner_broadcast_state, return_state=True)(source)
         started = _handed_over(states, 1 if inner_broadcast_state else plan.depth[1]) if broadcast_state else None
-        decoder = FeedbackDecoder(**plan.decoder(), share_state=inner_broadcast_state, peek=peek)
+        decoder = plan.decoder(FeedbackDecoder, share_state=inner_broadcast_state, peek=peek)
         outputs = decoder(plan.handed_on(context), started, truth)
         super().__init__(source if truth is None else [source, truth], outputs, arguments)
 
@@ -228,12 +228,11 @@ class AttentionSeq2Seq(_VectorModel):
         source, truth = plan.input(), plan.truth()
         memory = plan.encoder(return_sequences=True)(source)
         if bidirectional:
-            backward = plan.encoder("backward_encoder", return_sequences=True, go_backwards=True, stateful=False)(
-                source
-            )
-            memory = keras.layers.Add(name="memory")([memory, keras.ops.flip(backward, axis=1)])
-        decoder = AttentionDecoder(**plan.decoder())
-        outputs, self._weights_bts = decoder(plan.handed_on(memory), RealPositions(name="real")(source), truth)
+            encoder = plan.encoder("backward_encoder", return_sequences=True, go_backwards=True, stateful=False)
+            memory = keras.layers.Add(name="memory")([memory, keras.ops.flip(encoder(source), axis=1)])
+        outputs, self._weights_bts = plan.decoder(AttentionDecoder)(
+            plan.handed_on(memory), RealPositions(name="real")(source), truth
+        )
         super().__init__(source if truth is None else [source, truth], outputs, arguments)
 
     def with_attention(self) -> keras.Model:
@@ -277,17 +276,10 @@ class _Plan:
         stack = LSTMStack(self.hidden_dim, self.depth[0], share_state, self.dropout, name="stack")
         return keras.layers.RNN(stack, **{"unroll": self.unroll, "stateful": self.stateful, "name": name} | kwargs)
 
-    def decoder(self) -> dict[str, Any]:
-        """Arguments of a decoder that is fed its own output."""
-        return {
-            "output_length": self.output_length,
-            "output_dim": self.output_dim,
-            "hidden_dim": self.hidden_dim,
-            "depth": self.depth[1],
-            "dropout": self.dropout,
-            "unroll": self.unroll,
-            "name": "decoder",
-        }
+    def decoder(self, make: Callable[..., Any], **kwargs: Any) -> Any:
+        """A decoder that is fed its own output; `kwargs` of `make`, its class."""
+        sizes = (self.output_length, self.output_dim, self.hidden_dim, self.depth[1])
+        return make(*sizes, dropout=self.dropout, unroll=self.unroll, name="decoder", **kwargs)
 
     def handed_on(self, encoded: Any) -> Any:
         """What the decoder gets of the encoder's output."""
