@@ -50,12 +50,14 @@ def run(installed, tmp_path):
     return call
 
 
-def test_an_installed_wheel_trains_the_phrasebook_and_translates(installed, run):
+def test_an_installed_wheel_trains_the_phrasebook_translates_and_reports(installed, run, tmp_path):
     origin = run("python", "-c", "import wordseq; print(wordseq.__file__)")
     assert origin.startswith(str(installed.parent))
     small = ("--set", "train.max_steps=4", "--set", "model.hidden_size=16", "--set", "data.test_size=20")
     assert "held-out test BLEU" in run("wordseq", "train", "phrasebook", "--run", "mine", *small)
     assert run("wordseq", "translate", "mine", input="Hello.\nI am hungry.\n").count("\n") == 2
+    run("wordseq", "report", "mine", "--html", "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_an_installed_wheel_has_the_presets_and_its_version(run):
