@@ -187,7 +187,10 @@ def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: L
     saved: dict[str, bytes] = {}
     for file in dataset.files:
         saved |= _contents(file, mirror, say, limits)
-    saved[LICENCE_FILE] = _licence_text(dataset).encode()
+    lines = [f"{dataset.name}: {dataset.description}", "", f"Licence: {dataset.licence}"]
+    lines += [f"Attribution: {dataset.attribution}", f"Source: {dataset.homepage}"]
+    lines += [f"  {file.url}" for file in dataset.files]
+    saved[LICENCE_FILE] = "".join(f"{line}\n" for line in lines).encode()
     home.mkdir(parents=True, exist_ok=True)
     for name, content in saved.items():
         write_atomically(home / name, content)
@@ -265,12 +268,4 @@ def _is_complete(dataset: Dataset, home: Path) -> bool:
         return False
     return noted == actual and all(
         actual.get(file.name, "-") == (file.sha256 or noted.get(file.name)) for file in dataset.files
-    )
-
-
-def _licence_text(dataset: Dataset) -> str:
-    return (
-        f"{dataset.name}: {dataset.description}\n\n"
-        f"Licence: {dataset.licence}\nAttribution: {dataset.attribution}\nSource: {dataset.homepage}\n"
-        + "".join(f"  {file.url}\n" for file in dataset.files)
     )

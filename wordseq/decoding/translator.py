@@ -35,6 +35,8 @@ MAX_SRC_TOKENS = 50_000
 MAX_POSITIONS = 2**17
 """Source positions decoded together, padding included: fewer sentences than `decode.batch_size` where they are long."""
 
+_IDS = tf.TensorSpec([None, None], tf.int32)
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 _Result = TypeVar("_Result")
@@ -123,7 +125,6 @@ class Translator:
             ValueError: nbest is larger than the beam.
             UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
         """
-        _check_list(texts)
         decode = decode or self.config.decode
         if nbest > (1 if sampling else decode.beam_size):
             raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
@@ -156,7 +157,6 @@ class Translator:
             TypeError: `texts` is one text, not a list.
             UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
         """
-        _check_list(texts)
         prepared = self._prepared(texts)
         rows = {text: row for row, text in enumerate(dict.fromkeys(prepared))}
         sources = [self.src.to_ids(text) for text in rows]
@@ -189,14 +189,16 @@ class Translator:
         """The texts as training text was.
 
         Raises:
+            TypeError: `texts` is one text, not a list.
             UserError: a text is unusable.
         """
+        _check_list(texts)
         fault = self.unusable(texts)
         if fault:
             raise UserError(f"text {fault[0] + 1}: {fault[1]}")
         return [prepare(text, self.config.data.lowercase) for text in texts]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(input_signature=[_IDS])
     def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
         """The mean `[b, h]` of the encoder's outputs at real positions."""
         memory_bsh = self.model.encode(src_ids_bs)[0].memory_bsh
@@ -247,31 +249,21 @@ class Translator:
     def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
         """The compiled search: source ids, limits and a seed in, `Found` out."""
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None, None], tf.int32),
-                tf.TensorSpec([None], tf.int32),
-                tf.TensorSpec([2], tf.int32),
-            ]
-        )
+        def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
+            logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
+            return tf.nn.log_softmax(logits_bkv), state
+
+        @tf.function(input_signature=[_IDS, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)])
         def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
             with cast_once(self.model.weights, self.model.precision, divided=True):
-                return find(src_ids_bs, limits_b, seed)
-
-        def find(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
-            memory, states = self.model.encode(src_ids_bs)
-            states = tf.nest.map_structure(lambda part: part[:, None], states)
-
-            def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
-                logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
-                return tf.nn.log_softmax(logits_bkv), state
-
-            if sampling is not None:
-                choose = make_sampler(seed, sampling.temperature, sampling.top_k, sampling.top_p)
-                return decode_one(step, states, limits_b, choose, memory)
-            if decode.beam_size == 1:
-                return decode_one(step, states, limits_b, memory=memory)
-            return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty, memory)
+                memory, states = self.model.encode(src_ids_bs)
+                states = tf.nest.map_structure(lambda part: part[:, None], states)
+                if sampling is not None:
+                    choose = make_sampler(seed, sampling.temperature, sampling.top_k, sampling.top_p)
+                    return decode_one(step, states, limits_b, choose, memory)
+                if decode.beam_size == 1:
+                    return decode_one(step, states, limits_b, memory=memory)
+                return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty, memory)
 
         return search
 

@@ -33,8 +33,6 @@ importlib.import_module(module).main(options)
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_UNCHANGED: Mapping[str, str] = MappingProxyType({})
-
 
 class WorkerError(UserError):
     """A child could not do what it was asked to, or ended; `reason` is the error alone, on one line."""
@@ -63,7 +61,7 @@ class Worker:
         python: str = "",
         *,
         threads: int = 0,
-        variables: Mapping[str, str] = _UNCHANGED,
+        variables: Mapping[str, str] = MappingProxyType({}),
         keep_errors: bool = False,
     ) -> None:
         self.module = module

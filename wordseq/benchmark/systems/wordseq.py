@@ -1,12 +1,11 @@
 """wordseq itself, by the same classes that `wordseq train` and `wordseq translate` use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from wordseq.batches.batching import make_batch
@@ -58,20 +57,16 @@ class Ours:
     @cached_property
     def _decoding(self) -> tuple[Translator, list[str], dict[str, Any]]:
         """The translator, its texts, and its settings of search."""
+        precision = self.options["precision"]
         if self.options["run"]:
             run = Run.open(Path(self.options["run"]))
-            return (
-                Translator.load(run.folder, precision=self.options["precision"]),
-                run.held_out("test").sources,
-                {},
-            )
-        config = Config(data=DataConfig(pretokenized=True))
+            return Translator.load(run.folder, precision=precision), run.held_out("test").sources, {}
         src, tgt = (_numbered_words(self.options[size]) for size in ("src_size", "tgt_size"))
-        translator = Translator(
-            endless(self._model(self.options["precision"])), src, tgt, config, self.options["tgt_per_src"]
-        )
-        # The limits are then those of `Task.limits`.
-        return translator, _texts(split(self.arrays, "sentences")), {"max_len_ratio": 1.0, "max_len_extra": 1}
+        config = Config(data=DataConfig(pretokenized=True))
+        translator = Translator(endless(self._model(precision)), src, tgt, config, self.options["tgt_per_src"])
+        texts = [" ".join(f"w{index}" for index in ids) for ids in split(self.arrays, "sentences")]
+        # The limits are then those of `BenchTask.limits`.
+        return translator, texts, {"max_len_ratio": 1.0, "max_len_extra": 1}
 
     def _model(self, precision: str) -> Seq2Seq:
         options = self.options
@@ -90,10 +85,6 @@ def endless(model: Seq2Seq) -> Seq2Seq:
 
 def _numbered_words(size: int) -> TextCodec:
     return TextCodec(WordTokenizer(pretokenized=True), Vocab(f"w{index}" for index in range(len(SPECIALS), size)))
-
-
-def _texts(sentences: Sequence[np.ndarray]) -> list[str]:
-    return [" ".join(f"w{index}" for index in ids) for ids in sentences]
 
 
 def main(options: Mapping[str, Any]) -> None:

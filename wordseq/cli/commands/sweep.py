@@ -32,12 +32,9 @@ def add(commands: Any) -> None:
         "--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs; default: runs/compare"
     )
     parser.add_argument("--name", default="", help="of the data, in the runs' names; default: that of the settings")
-    parser.add_argument(
-        "--levels", type=_listed, default=[], metavar="LIST", help='values of data.level, e.g. "char word"'
-    )
-    parser.add_argument(
-        "--cells", type=_listed, default=[], metavar="LIST", help='values of model.cell, e.g. "lstm gru"'
-    )
+    for option, key, example in (("--levels", "data.level", "char word"), ("--cells", "model.cell", "lstm gru")):
+        meaning = f'values of {key}, e.g. "{example}"'
+        parser.add_argument(option, type=_listed, default=[], metavar="LIST", help=meaning)
     parser.add_argument(
         "--vary",
         action="append",
