@@ -3,8 +3,8 @@
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
@@ -93,7 +93,8 @@ class Measurement:
         found: dict[Key, dict[str, Answers]] = {key: {} for key in keys}
         number = len(self.task.sentences)
         with self._start(PEAK_MODULE, {}) as peak_worker:
-            with self._started(keys) as workers:
+            with ExitStack() as stack:
+                workers = {key: stack.enter_context(self._worker(key)) for key in keys}
                 self._in_turn(found, "training", workers, self._updates, lambda: self._peak(peak_worker))
                 for key, worker in workers.items():
                     if key not in self.failed:
@@ -117,12 +118,14 @@ class Measurement:
         Raises:
             UserError: it fails.
         """
-        found: dict[Key, dict[str, Answers]] = {key: {}}
-        with self._started([key]) as workers:
-            self._in_turn(found, "training", workers, self._updates)
-            status = workers[key].ask("status")
+        blocks = []
+        with self._worker(key) as worker:
+            for block in range(self.settings.blocks + 1):
+                self._say_block("training", block, key)
+                blocks.append(worker.ask(**self._updates))
+            status = worker.ask("status")
         self.versions |= status["versions"]
-        return found[key]["training"], status
+        return blocks[1:], status
 
     def parts(self, key: Key) -> tuple[list[dict[str, float]], dict[int, list[dict[str, float]]]]:
         """Seconds by part of each block, of training and, by beam size, of search; after one that is not counted.
@@ -189,11 +192,6 @@ class Measurement:
 
     def _say_block(self, title: str, block: int, key: Key) -> None:
         self.say(f"{title}, {f'block {block}' if block else 'warm-up'}: {key}")
-
-    @contextmanager
-    def _started(self, keys: Sequence[Key]) -> Iterator[dict[Key, Worker]]:
-        with ExitStack() as stack:
-            yield {key: stack.enter_context(self._worker(key)) for key in keys}
 
     def _worker(self, key: Key, module: str = "") -> Worker:
         options = {

@@ -4,13 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 SYSTEMS: Mapping[str, str] = MappingProxyType(
-    {
-        "wordseq": "wordseq.benchmark.systems.wordseq",
-        "keras": "wordseq.benchmark.systems.keras",
-        "torch": "wordseq.benchmark.systems.torch",
-    }
+    {name: f"wordseq.benchmark.systems.{name}" for name in ("wordseq", "keras", "torch")}
 )
 """Name of a system -> module of its child process."""
 
@@ -57,11 +54,10 @@ class BenchSettings:
     """Of the square matrices whose product shows what the machine can do."""
 
 
-QUICK = BenchSettings(cells=("lstm",), blocks=1, steps=3, sentences=128, singles=5, peak_sizes=(2048,))
-"""Shows that everything works; its figures mean little."""
-
-QUICK_SIZES = ("cells", "blocks", "steps", "sentences", "singles", "peak_sizes")
-"""What `QUICK` changes."""
+QUICK: Mapping[str, Any] = MappingProxyType(
+    {"cells": ("lstm",), "blocks": 1, "steps": 3, "sentences": 128, "singles": 5, "peak_sizes": (2048,)}
+)
+"""Sizes that show that everything works; the figures mean little."""
 
 PARTS_SETTINGS = BenchSettings(systems=("wordseq",), precisions=("bfloat16",))
 """Sizes of the table of parts."""

@@ -27,39 +27,28 @@ _NAMES = ("system", "cell", "precision")
 def bench_table(result: Mapping[str, Any]) -> str:
     """What `measure_speed` returned."""
     costs = ", ".join(f"{value:.1f} with {cell}" for cell, value in result["mflop_per_token"].items())
-    lines = [
-        f"{result['task']}; MFLOP of matrix products a target token in training: {costs}",
-        _peaks(result),
-        "",
-        _table(_NAMES, result["rows"]),
-        "",
-        *(_ratio(ratio) for ratio in result["ratios"]),
-        *([""] if result["ratios"] else []),
-        *_foot(result),
-    ]
-    return "\n".join(lines) + "\n"
+    task = f"{result['task']}; MFLOP of matrix products a target token in training: {costs}"
+    ratios = [_ratio(ratio) for ratio in result["ratios"]]
+    return _page([task, _peaks(result)], [_table(_NAMES, result["rows"])], ratios, _foot(result))
 
 
 def grow_table(result: Mapping[str, Any]) -> str:
     """What `measure_growth` returned."""
-    return "\n".join([_table((result["grow"], *_NAMES[1:]), result["rows"]), "", *_foot(result)]) + "\n"
+    return _page([_table((result["grow"], *_NAMES[1:]), result["rows"])], _foot(result))
 
 
 def parts_table(result: Mapping[str, Any]) -> str:
     """What `measure_parts` returned."""
     # The encoder is no part of a step.
     searches = [{**row, "share": None} if row["part"] == "encoder" else row for row in result["search_rows"]]
-    lines = [
-        f"{result['task']}; {result['tokens_per_update']:,} real target tokens an update",
-        _peaks(result),
-        "",
-        _table(("part", *_NAMES[1:]), result["rows"]),
-        "",
-        _table(("search", "part", *_NAMES[1:]), searches),
-        "",
-        *_foot(result),
-    ]
-    return "\n".join(lines) + "\n"
+    task = f"{result['task']}; {result['tokens_per_update']:,} real target tokens an update"
+    training, search = _table(("part", *_NAMES[1:]), result["rows"]), _table(("search", "part", *_NAMES[1:]), searches)
+    return _page([task, _peaks(result)], [training], [search], _foot(result))
+
+
+def _page(*blocks: Sequence[str]) -> str:
+    """Blocks of lines, an empty line between them."""
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
 def _peaks(result: Mapping[str, Any]) -> str:

@@ -54,9 +54,8 @@ def serve_system(make: Callable[[TaskArrays, Mapping[str, Any]], System], option
 
     actions: dict[str, Callable[..., dict[str, Any]]] = {"train": train, "translate": translate, "singles": singles}
     actions["status"] = partial(status, system.versions)
-    if hasattr(system, "parts"):
+    if hasattr(system, "parts") and hasattr(system, "search_parts"):
         actions["parts"] = lambda steps: system.parts([plan[step % len(plan)] for step in range(steps)])
-    if hasattr(system, "search_parts"):
         actions["search_parts"] = system.search_parts
     serve(actions)
 

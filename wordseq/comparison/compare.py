@@ -15,7 +15,7 @@ from typing import Any
 
 from wordseq.comparison.scored_runs import ScoredRun, split_digest
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Config, without_chance
+from wordseq.config.schema import Config, by_key, without_chance
 from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
     Score,
@@ -171,9 +171,8 @@ def train_speed(log: Iterable[Mapping[str, Any]]) -> float | None:
 
 def differing_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
     """The settings that are not the same in all runs: their values, run by run."""
-    found = [config_to_dict(run.config) for run in runs]
-    keys = [(section, key) for section, table in found[0].items() for key in table]
-    values = {f"{section}.{key}": [table[section][key] for table in found] for section, key in keys}
+    found = [by_key(run.config) for run in runs]
+    values = {key: [settings[key] for settings in found] for key in found[0]}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from wordseq.comparison.compare import averaged, by_settings
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Changes, Config, keys_that_change
+from wordseq.config.schema import Changes, Config, by_key, keys_that_change
 from wordseq.evaluation.records import RECORD_FORMAT
 from wordseq.evaluation.tables import METRICS
 from wordseq.system.platform import machine
@@ -63,7 +63,7 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
 
 def _combination(keys: Sequence[str], config: Config, members: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     rows = [members[seed] for seed in sorted(members)]
-    settings = config_to_dict(config)
+    settings = by_key(config)
     scores = {
         key: {
             **averaged([row[key]["score"] for row in rows]),
@@ -73,7 +73,7 @@ def _combination(keys: Sequence[str], config: Config, members: Mapping[int, Mapp
         for key in METRICS
     }
     return {
-        "values": {key: settings[key.partition(".")[0]][key.partition(".")[2]] for key in keys},
+        "values": {key: settings[key] for key in keys},
         "seeds": sorted(members),
         "runs": [row["name"] for row in rows],
         **scores,

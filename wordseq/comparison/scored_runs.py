@@ -155,13 +155,10 @@ def _describe(folder: Path, test: HeldOut) -> str:
 
 
 def _first_difference(one: HeldOut, other: HeldOut) -> str:
-    for name, ours, theirs in (
-        ("source", one.sources, other.sources),
-        ("references", one.references, other.references),
-    ):
-        for line, (a, b) in enumerate(zip(ours, theirs, strict=False), 1):
+    for what, key in (("source that differs", "sources"), ("references that differ", "references")):
+        for line, (a, b) in enumerate(zip(getattr(one, key), getattr(other, key), strict=False), 1):
             if a != b:
-                return f"the first {name} that differ{'s' * (name == 'source')}: line {line}, {_cut(a)} and {_cut(b)}"
+                return f"the first {what}: line {line}, {_cut(a)} and {_cut(b)}"
     return f"they differ first in line {min(len(one.sources), len(other.sources)) + 1}, which only one of them has"
 
 

@@ -67,11 +67,7 @@ def check_source(data: DataConfig) -> None:
         raise UserError(_unknown_corpus(data.corpus))
 
 
-def find_origin(
-    data: DataConfig,
-    mirror: Path | None = None,
-    say: Say = print,
-) -> Origin:
+def find_origin(data: DataConfig, mirror: Path | None = None, say: Say = print) -> Origin:
     """Where the pairs that `data` names come from: synthetic, public (fetched when it is not there), or files.
 
     Args:

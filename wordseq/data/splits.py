@@ -44,18 +44,15 @@ class HeldOut:
         path = folder / HELD_OUT_FILE
         try:
             found = cls(**read_json(path)[part])
-            found._check()
+            if not isinstance(found.sources, list) or len(found.sources) != len(found.references) or not found.sources:
+                raise ValueError("sources and references must be lists of one length")
+            if not all(isinstance(texts, list) and texts for texts in found.references):
+                raise ValueError("a source without references")
+            for text in (*found.sources, *(text for texts in found.references for text in texts)):
+                str.encode(text)  # neither another type nor half a character
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{path}: damaged: no {part} split in it") from None
         return found
-
-    def _check(self) -> None:
-        if not isinstance(self.sources, list) or len(self.sources) != len(self.references) or not self.sources:
-            raise ValueError("sources and references must be lists of one length")
-        if not all(isinstance(found, list) and found for found in self.references):
-            raise ValueError("a source without references")
-        for text in (*self.sources, *(text for found in self.references for text in found)):
-            str.encode(text)  # neither another type nor half a character
 
 
 def group_key(source: str) -> str:

@@ -97,7 +97,14 @@ def evaluate_texts(
     """
     check_lengths(hyps, sources=sources, refs=refs)
     scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
-    sentence_scores = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
+    bleus = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
+
+    def examples(chosen: Sequence[int]) -> list[dict[str, Any]]:
+        return [
+            {"line": i + 1, "source": sources[i], "hypothesis": hyps[i], "references": list(refs[i]), "bleu": bleus[i]}
+            for i in chosen
+        ]
+
     return {
         **{key: {**asdict(score), "ci95": list(score.ci95)} for key, score in scores.items()},
         "sentences": len(hyps),
@@ -109,8 +116,8 @@ def evaluate_texts(
         "length_ratio": length_ratio(hyps, refs, tokenize=tokenize, lowercase=lowercase),
         "by_length": by_length(sources, hyps, refs, tokenize=tokenize, lowercase=lowercase),
         **_likelihood(measured),
-        "worst": _examples(worst_sentences(sentence_scores), sources, hyps, refs, sentence_scores),
-        "random": _examples(random_sentences(len(hyps), seed), sources, hyps, refs, sentence_scores),
+        "worst": examples(worst_sentences(bleus)),
+        "random": examples(random_sentences(len(hyps), seed)),
         "seed": seed,
         "commit": commit(),
         "run": measured.run,
@@ -138,19 +145,6 @@ def _likelihood(measured: Measured) -> dict[str, float | None]:
         "bits_per_char": (measured.nats / math.log(2) + measured.spelling_bits) / measured.tgt_chars,
         "spelling_bits_per_char": measured.spelling_bits / measured.tgt_chars,
     }
-
-
-def _examples(
-    chosen: Sequence[int],
-    sources: Sequence[str],
-    hyps: Sequence[str],
-    refs: Sequence[Sequence[str]],
-    scores: Sequence[float],
-) -> list[dict[str, Any]]:
-    return [
-        {"line": i + 1, "source": sources[i], "hypothesis": hyps[i], "references": list(refs[i]), "bleu": scores[i]}
-        for i in chosen
-    ]
 
 
 def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:

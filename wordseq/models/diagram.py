@@ -196,8 +196,7 @@ class _Parts:
 
     def encoder(self, *handed_on: Box) -> Panel:
         """The encoder alone: run once a sentence."""
-        boxes = (*self.reading()[0], *handed_on)
-        return Panel("Encoder", boxes, tuple(_chain(boxes)))
+        return _column("Encoder", *self.reading()[0], *handed_on)
 
     def step(self) -> Panel:
         """One step of the decoder: run once a token."""
@@ -215,18 +214,19 @@ class _Parts:
 
     def same_length(self) -> Panel:
         """An output for each input."""
-        boxes = [*self.reading()[0], self.output("b, s", column=0)]
-        return Panel("Model, as trained", tuple(boxes), tuple(_chain(boxes)))
+        return _column("Model, as trained", *self.reading()[0], self.output("b, s", column=0))
 
     def same_length_step(self) -> Panel:
         """The output of the next place."""
         size = self.model.hidden_size
-        boxes = (
-            Box("memory", 0, "outputs, place t", (f"[b, s, {size}], [b, k]",), layer=False),
-            Box("pick", 0, "output at place t", (f"[b, k, {size}]",)),
-            self.output("b, k", column=0),
-        )
-        return Panel("One step: the next place", boxes, tuple(_chain(boxes)))
+        memory = Box("memory", 0, "outputs, place t", (f"[b, s, {size}], [b, k]",), layer=False)
+        pick = Box("pick", 0, "output at place t", (f"[b, k, {size}]",))
+        return _column("One step: the next place", memory, pick, self.output("b, k", column=0))
+
+
+def _column(title: str, *boxes: Box) -> Panel:
+    """A panel of one column."""
+    return Panel(title, boxes, tuple(_chain(boxes)))
 
 
 def _chain(boxes: Sequence[Box]) -> list[Arrow]:

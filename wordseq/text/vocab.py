@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
@@ -90,7 +90,15 @@ class Vocab:
         """
         path = _path(folder, side)
         try:
-            return cls(_checked_tokens(read_json(path)))
+            values = read_json(path)
+            tokens = values.get("tokens")
+            if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
+                raise ValueError("tokens must be a list of texts that are not empty")
+            if any(not token.isascii() and _SURROGATES.search(token) for token in tokens):
+                raise ValueError("a token holds half a character, a surrogate")
+            if values.get("size") != len(tokens):
+                raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
+            return cls(tokens)
         except ValueError as error:
             raise UserError(f"{path}: damaged: {error}") from None
 
@@ -198,14 +206,3 @@ class TextCodec:
 
 def _path(folder: Path, side: str) -> Path:
     return folder / f"{side}.vocab.json"
-
-
-def _checked_tokens(values: Mapping[str, Any]) -> list[str]:
-    tokens = values.get("tokens")
-    if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
-        raise ValueError("tokens must be a list of texts that are not empty")
-    if any(not token.isascii() and _SURROGATES.search(token) for token in tokens):
-        raise ValueError("a token holds half a character, a surrogate")
-    if values.get("size") != len(tokens):
-        raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
-    return tokens

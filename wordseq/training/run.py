@@ -101,10 +101,9 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, 
     )
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(plan), say) as reporter:
-        told: Reporter = reporter
         if tensorboard:
             say(how_to_look(run.folder))
-            told = Board(run, reporter)
+        told: Reporter = Board(run, reporter) if tensorboard else reporter
         validator = Validator(translator, corpus.dev)
         progress = train(run, model, *stores, config.train, validator, told, team)
     if reporter.updated:
@@ -147,9 +146,8 @@ def _check_lengths(config: Config, corpus: Prepared) -> None:
     longer = np.flatnonzero(tgt.lengths > src.lengths)
     if len(longer):
         first = int(longer[0])
-        source, target = (
-            codec.to_text(store[first]) for codec, store in zip(corpus.codecs, corpus.stores, strict=True)
-        )
+        sides = zip(corpus.codecs, corpus.stores, strict=True)
+        source, target = (codec.to_text(store[first]) for codec, store in sides)
         raise UserError(
             f"model.kind = 'same_length' gives no more tokens than it reads, but {len(longer):,} of {len(src):,} training "
             f"targets have more than their sources, {target!r} for {source!r} among them"
@@ -228,8 +226,7 @@ def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
 
 def _vector_files(config: Config) -> dict[str, Path]:
     """Files of word vectors by side."""
-    named = {"src": config.model.pretrained_src, "tgt": config.model.pretrained_tgt}
-    return {side: Path(path) for side, path in named.items() if path}
+    return {side: Path(path) for side in ("src", "tgt") if (path := getattr(config.model, f"pretrained_{side}"))}
 
 
 def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, Any]]:

@@ -26,13 +26,13 @@ class _VectorModel(keras.Model):
         depth: layers of encoder and decoder.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, arguments: dict[str, Any]) -> None:
-        super().__init__(inputs=inputs, outputs=outputs, name=arguments["name"])
+    def __init__(self, inputs: Any, outputs: Any, plan: "_Plan") -> None:
+        super().__init__(inputs=inputs, outputs=outputs, name=plan.arguments["name"])
         self.supports_masking = True
-        self._arguments = arguments
+        self._arguments = plan.arguments
         self.encoder = self.get_layer("encoder")
         self.decoder = self.get_layer("decoder")
-        self.depth = depths(arguments["depth"])
+        self.depth = plan.depth
 
     def reset_states(self) -> None:
         """Let a stateful model forget what it has read."""
@@ -98,14 +98,13 @@ class SimpleSeq2Seq(_VectorModel):
         stateful: bool = False,
         name: str | None = None,
     ) -> None:
-        arguments = _given(locals())
-        plan = _Plan(arguments)
+        plan = _Plan(locals())
         source = plan.input()
         context = plan.handed_on(plan.encoder()(source))
         repeated = keras.layers.RepeatVector(plan.output_length, name="repeat")(context)
         stack = LSTMStack(plan.hidden_dim, plan.depth[1], dropout=plan.dropout, name="stack")
         hidden = keras.layers.RNN(stack, return_sequences=True, unroll=plan.unroll, name="decoder")(repeated)
-        super().__init__(source, keras.layers.Dense(plan.output_dim, name="readout")(hidden), arguments)
+        super().__init__(source, keras.layers.Dense(plan.output_dim, name="readout")(hidden), plan)
 
 
 @register
@@ -162,15 +161,14 @@ class Seq2Seq(_VectorModel):
         dropout: float = 0.0,
         name: str | None = None,
     ) -> None:
-        arguments = _given(locals())
+        plan = _Plan(locals())
         switches(broadcast_state=broadcast_state, inner_broadcast_state=inner_broadcast_state, peek=peek)
-        plan = _Plan(arguments)
         source, truth = plan.input(), plan.truth()
         context, *states = plan.encoder(share_state=inner_broadcast_state, return_state=True)(source)
         started = _handed_over(states, 1 if inner_broadcast_state else plan.depth[1]) if broadcast_state else None
         decoder = plan.decoder(FeedbackDecoder, share_state=inner_broadcast_state, peek=peek)
         outputs = decoder(plan.handed_on(context), started, truth)
-        super().__init__(source if truth is None else [source, truth], outputs, arguments)
+        super().__init__(source if truth is None else [source, truth], outputs, plan)
 
 
 @register
@@ -222,9 +220,8 @@ class AttentionSeq2Seq(_VectorModel):
         teacher_force: bool = False,
         name: str | None = None,
     ) -> None:
-        arguments = _given(locals())
+        plan = _Plan(locals())
         switches(bidirectional=bidirectional)
-        plan = _Plan(arguments)
         source, truth = plan.input(), plan.truth()
         memory = plan.encoder(return_sequences=True)(source)
         if bidirectional:
@@ -233,7 +230,7 @@ class AttentionSeq2Seq(_VectorModel):
         outputs, self._weights_bts = plan.decoder(AttentionDecoder)(
             plan.handed_on(memory), RealPositions(name="real")(source), truth
         )
-        super().__init__(source if truth is None else [source, truth], outputs, arguments)
+        super().__init__(source if truth is None else [source, truth], outputs, plan)
 
     def with_attention(self) -> keras.Model:
         """The same layers as a model with two outputs: that of this one, and the attention weights `[b, t, s]`."""
@@ -243,12 +240,17 @@ class AttentionSeq2Seq(_VectorModel):
 class _Plan:
     """The checked arguments of a model, and the parts that all models make of them."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
+    def __init__(self, given: dict[str, Any]) -> None:
         """Check the arguments that all models have.
+
+        Args:
+            given: a constructor's `locals()`.
 
         Raises:
             ValueError: one is wrong.
         """
+        arguments = {name: value for name, value in given.items() if name not in ("self", "__class__")}
+        self.arguments = arguments
         self.output_dim = positive_integer("output_dim", arguments["output_dim"])
         self.output_length = positive_integer("output_length", arguments["output_length"])
         hidden_dim = arguments["hidden_dim"]
@@ -291,8 +293,3 @@ def _handed_over(states: Sequence[Any], layers: int) -> list[Any]:
     pairs = list(zip(states[::2], states[1::2], strict=True))
     top, skipped = len(pairs) - 1, max(0, len(pairs) - layers)
     return [part for k in range(layers) for part in pairs[min(skipped + k, top)]]
-
-
-def _given(names: dict[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments from its `locals()`."""
-    return {name: value for name, value in names.items() if name not in ("self", "__class__")}

@@ -485,4 +485,4 @@ def test_all_of_it_tiny():
     assert "tensorflow" in result["versions"]
     assert said[0] == "training, warm-up: wordseq gru float32"
     assert bench_table(result)
-    assert QUICK.blocks == 1
+    assert QUICK["blocks"] == 1

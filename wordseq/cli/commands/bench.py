@@ -7,16 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wordseq.benchmark.settings import (
-    GATES,
-    GROWTH,
-    GROWTH_SETTINGS,
-    PARTS_SETTINGS,
-    QUICK,
-    QUICK_SIZES,
-    SYSTEMS,
-    BenchSettings,
-)
+from wordseq.benchmark.settings import GATES, GROWTH, GROWTH_SETTINGS, PARTS_SETTINGS, QUICK, SYSTEMS, BenchSettings
 from wordseq.cli.commands.compare import check_record
 from wordseq.cli.options import add_command, add_json, add_mirror, positive
 from wordseq.system.errors import UserError
@@ -73,13 +64,11 @@ def _settings(options: argparse.Namespace) -> BenchSettings:
     """The usual sizes, with what was given in their place."""
     usual = GROWTH_SETTINGS if options.grow else PARTS_SETTINGS if options.parts else BenchSettings()
     if options.quick:
-        usual = replace(usual, **{name: getattr(QUICK, name) for name in QUICK_SIZES})
+        usual = replace(usual, **QUICK)
     given = ("cells", "precisions", "systems", "torch", "run", "blocks", "steps", "threads")
-    asked: dict[str, Any] = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
-    for name in ("cells", "precisions", "systems"):
-        if name in asked:
-            asked[name] = tuple(dict.fromkeys(asked[name]))
-    return replace(usual, **asked)
+    asked = {name: value for name in given if (value := getattr(options, name)) is not None}
+    named_once = {name: tuple(dict.fromkeys(value)) for name, value in asked.items() if isinstance(value, list)}
+    return replace(usual, **{**asked, **named_once})
 
 
 def _note(line: str) -> None:
