@@ -165,18 +165,27 @@ def rectangular(refs: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[choices[k % len(choices)] for k in range(most)] for choices in refs]
 
 
-class _EvenCHRF(CHRF):
-    """chrF whose scores of resamples are all of one type.
+class _OneType:
+    """A metric whose scores of resamples are all of one type.
 
-    sacreBLEU 2.6 gives a plain 0.0 where nothing matches and NumPy numbers elsewhere: `statistics.mean` refuses both together.
+    sacreBLEU 2.6 gives a plain 0.0 or 1.0 where nothing matches (chrF) or the references are blank (TER), and NumPy numbers
+    elsewhere: `statistics.mean` refuses both together.
     """
 
     def _compute_score_from_stats(self, stats: Any) -> Any:
-        found = super()._compute_score_from_stats(stats)
+        found = super()._compute_score_from_stats(stats)  # type: ignore[misc]
         # The sums of randomisation are whole numbers; a score must not become one.
         if hasattr(stats, "dtype") and stats.dtype.kind == "f":
             found.score = stats.dtype.type(found.score)
         return found
+
+
+class _OneTypeCHRF(_OneType, CHRF):
+    pass
+
+
+class _OneTypeTER(_OneType, TER):
+    pass
 
 
 def sacrebleu_metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
@@ -187,8 +196,8 @@ def sacrebleu_metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
     """
     return {
         "bleu": _bleu_metric(tokenize, lowercase),
-        "chrf": _EvenCHRF(lowercase=lowercase),
-        "ter": TER(),
+        "chrf": _OneTypeCHRF(lowercase=lowercase),
+        "ter": _OneTypeTER(),
     }
 
 

@@ -418,3 +418,8 @@ def test_resamples_in_which_nothing_matches_are_no_obstacle():
     hyps, refs = ["xyz", "Oui, bien."], [["Bonjour.", "Salut."], ["Oui, bien."]]
     scores = score_corpus(hyps, refs)
     assert scores["chrf"].ci95[0] < scores["chrf"].score
+
+
+def test_a_blank_reference_can_be_scored():
+    scores = score_corpus(["x y&", "", "d e"], [["x"], [" "], ["d\te"]], bootstrap=20)
+    assert all(low <= score.score <= high for score in scores.values() for low, high in [score.ci95])

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_input, add_run
-from wordseq.runs.folder import Run
 from wordseq.system.tensorflow import import_tensorflow
 
 
@@ -23,6 +22,8 @@ def add(commands: Any) -> None:
 
 
 def _embed(options: argparse.Namespace) -> None:
+    from wordseq.runs.folder import Run
+
     run = Run.open(options.run)
     import_tensorflow()
     from wordseq.decoding.stream import embed_file

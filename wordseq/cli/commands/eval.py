@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings
-from wordseq.runs.folder import Run
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 from wordseq.system.tensorflow import import_tensorflow
@@ -34,6 +33,8 @@ def add(commands: Any) -> None:
 def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref go together")
+    from wordseq.runs.folder import Run
+
     run = Run.open(options.run)
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run, read_files

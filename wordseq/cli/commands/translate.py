@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_input, add_run, decode_settings, number_between, positive
-from wordseq.runs.folder import Run
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -53,6 +52,8 @@ def add(commands: Any) -> None:
 def _translate(options: argparse.Namespace) -> None:
     if options.nbest > 1 and options.sample:
         raise UserError("--nbest and --sample exclude each other")
+    from wordseq.runs.folder import Run
+
     decode = decode_settings(Run.open(options.run).config.decode, options)
     import_tensorflow()
     from wordseq.decoding.stream import translate_file, translate_lines
