@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wordseq.cli.commands import bench, compare, data, describe, embed, eval, report, sweep, train, translate
+from wordseq.cli.options import failed
 from wordseq.system.errors import UserError
 from wordseq.system.platform import installed_version
 from wordseq.system.signals import handled
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UserError as error:
-        return _fail(str(error))
+        return failed(str(error))
     except BrokenPipeError:
         # The reader of our output went away, which is its right.
         _drop_output()
@@ -43,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""
         hint = "; free some space and give the same command again" if error.errno == errno.ENOSPC else ""
-        return _fail(f"{where}{error.strerror or error}{hint}")
+        return failed(f"{where}{error.strerror or error}{hint}")
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return failed("interrupted", 130)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        return _fail("out of memory; a smaller batch, beam, model.hidden_size or vocabulary needs less")
+        return failed("out of memory; a smaller batch, beam, model.hidden_size or vocabulary needs less")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -80,8 +81,3 @@ def _drop_output() -> None:
 def _is_out_of_memory(error: Exception) -> bool:
     tf = sys.modules.get("tensorflow")
     return isinstance(error, MemoryError) or (tf is not None and isinstance(error, tf.errors.ResourceExhaustedError))
-
-
-def _fail(message: str, code: int = 2) -> int:
-    print(f"wordseq: error: {message}", file=sys.stderr)
-    return code

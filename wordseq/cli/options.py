@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,17 @@ from typing import Any
 
 from wordseq.config.load import presets
 from wordseq.config.schema import MOST, NUMBER_FORMATS, DecodeConfig
+
+
+def note(line: str) -> None:
+    """Print a line of progress to standard error; standard output is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def failed(message: str, code: int = 2) -> int:
+    """Print an error; the exit code."""
+    note(f"wordseq: error: {message}")
+    return code
 
 
 class HelpFormatter(argparse.HelpFormatter):

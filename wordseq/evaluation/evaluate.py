@@ -209,7 +209,7 @@ def evaluate_run(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )
     result |= {key: value for key, value in asdict(decode).items() if key != "batch_size"}
-    result |= {"checkpoint": of_checkpoint}
+    result["checkpoint"] = of_checkpoint
     _save_evaluation(run, name, result, held_out, hyps)
     return result
 

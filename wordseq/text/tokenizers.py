@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import regex
 
@@ -118,11 +118,7 @@ class WordTokenizer:
     """
 
     pretokenized: bool = False
-
-    @property
-    def level(self) -> str:
-        """Always "word"."""
-        return "word"
+    level: ClassVar[str] = "word"
 
     @property
     def fingerprint(self) -> bytes:

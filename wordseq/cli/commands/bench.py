@@ -2,16 +2,15 @@
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wordseq.benchmark.settings import GATES, GROWTH, GROWTH_SETTINGS, PARTS_SETTINGS, QUICK, SYSTEMS, BenchSettings
 from wordseq.cli.commands.compare import check_record
-from wordseq.cli.options import add_command, add_json, add_mirror, positive
+from wordseq.cli.options import add_command, add_json, add_mirror, note, positive
 from wordseq.system.errors import UserError
-from wordseq.system.files import write_atomically
+from wordseq.system.files import write_json
 
 
 def add(commands: Any) -> None:
@@ -49,14 +48,14 @@ def _bench(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} does not go with --grow and --parts, which measure wordseq alone, untrained")
     settings = _settings(options)
     if options.grow:
-        result, table = measure_growth(options.grow, settings, _note), grow_table
+        result, table = measure_growth(options.grow, settings, note), grow_table
     elif options.parts:
-        result, table = measure_parts(reference_task(options.mirror, _note), settings, _note), parts_table
+        result, table = measure_parts(reference_task(options.mirror, note), settings, note), parts_table
     else:
-        result, table = measure_speed(reference_task(options.mirror, _note), settings, _note), bench_table
+        result, table = measure_speed(reference_task(options.mirror, note), settings, note), bench_table
     result["command"] = options.command_line
     if options.record:
-        write_atomically(options.record, (json.dumps(result, indent=1) + "\n").encode())
+        write_json(options.record, result)
     print(json.dumps(result, indent=1) if options.json else table(result), end="\n" if options.json else "")
 
 
@@ -69,7 +68,3 @@ def _settings(options: argparse.Namespace) -> BenchSettings:
     asked = {name: value for name in given if (value := getattr(options, name)) is not None}
     named_once = {name: tuple(dict.fromkeys(value)) for name, value in asked.items() if isinstance(value, list)}
     return replace(usual, **{**asked, **named_once})
-
-
-def _note(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,14 +3,13 @@
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordseq.cli.options import add_command, add_json, add_runs
+from wordseq.cli.options import add_command, add_json, add_runs, note
 from wordseq.system.errors import UserError
-from wordseq.system.files import write_atomically
+from wordseq.system.files import write_atomically, write_json
 from wordseq.system.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[list
         from wordseq.evaluation.evaluate import evaluate_run
         from wordseq.runs.folder import Run
 
-        print(f"scoring {folder}", file=sys.stderr, flush=True)
+        note(f"scoring {folder}")
         evaluate_run(Run.open(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
 
     runs = scored_runs(folders, score)
@@ -97,8 +96,7 @@ def write_record(path: Path, runs: Sequence["ScoredRun"], result: dict[str, Any]
     """Write all figures as JSON."""
     from wordseq.comparison.record import comparison_record
 
-    record = comparison_record(runs, result, path.stem)
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    write_json(path, comparison_record(runs, result, path.stem))
 
 
 def print_comparison(options: argparse.Namespace, result: dict[str, Any]) -> None:
@@ -123,4 +121,4 @@ def write_page(path: Path, runs: Sequence["ScoredRun"], result: dict[str, Any]) 
                 chosen = [(run.test.sources[i], run.hyps[i]) for i in chosen_sentences(run.test.sources)]
                 looks[run.folder] = attention_of(Translator.load(run.folder), chosen)
     write_atomically(path, render_page(runs, result, looks).encode())
-    print(f"wrote {path}", file=sys.stderr)
+    note(f"wrote {path}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings
 from wordseq.system.errors import UserError
-from wordseq.system.files import write_atomically
+from wordseq.system.files import write_json
 from wordseq.system.tensorflow import import_tensorflow
 
 
@@ -52,7 +52,7 @@ def _eval(options: argparse.Namespace) -> None:
         command=options.command_line,
     )
     if options.record:
-        write_atomically(options.record, (json.dumps(record_of(run, result), indent=1) + "\n").encode())
+        write_json(options.record, record_of(run, result))
     print(
         json.dumps(result, ensure_ascii=False, indent=1) if options.json else terminal_table(result) + examples(result)
     )

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from wordseq.cli.commands.compare import (
     write_page,
     write_record,
 )
-from wordseq.cli.options import add_command, add_config, add_mirror, positive
+from wordseq.cli.options import add_command, add_config, add_mirror, failed, note, positive
 from wordseq.config.load import load_config
 from wordseq.system.errors import UserError
 
@@ -66,27 +65,22 @@ def _sweep(options: argparse.Namespace) -> int:
     runs = planned(options)
     try:
         # Only the tables go to standard output.
-        finished = sweep(runs, options.config, options.mirror, lambda line: print(line, file=sys.stderr, flush=True))
+        finished = sweep(runs, options.config, options.mirror, note)
     except Interrupted:
-        return _failed("interrupted; the current training was saved: the same command continues", 130)
+        return failed("interrupted; the current training was saved: the same command continues", 130)
     if not finished:
         raise UserError("no run of the sweep could be trained")
     scored, result = compared(options, [run.folder for run in finished])
-    failed = len(runs) - len(finished)
-    if options.record and not failed:
+    lost = len(runs) - len(finished)
+    if options.record and not lost:
         write_record(options.record, scored, result)
     print_comparison(options, result)
     if options.html:
         write_page(options.html, scored, result)
-    if failed:
+    if lost:
         unwritten = f"; {options.record} was not written" if options.record else ""
-        return _failed(f"{failed} of {len(runs)} runs failed; see above{unwritten}", 1)
+        return failed(f"{lost} of {len(runs)} runs failed; see above{unwritten}", 1)
     return 0
-
-
-def _failed(message: str, code: int) -> int:
-    print(f"wordseq: error: {message}", file=sys.stderr)
-    return code
 
 
 def planned(options: argparse.Namespace) -> list["SweepRun"]:
