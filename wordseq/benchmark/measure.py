@@ -166,7 +166,7 @@ def _part_rows(
     flop: Mapping[str, float],
     peak: float,
 ) -> list[dict[str, Any]]:
-    """A row of figures for each part, each gone through so many times a block; `flop` of its products, `peak` in GFLOP/s."""
+    """A row of figures for each part, each run `times` in a block; `flop` of its products, `peak` in GFLOP/s."""
     milliseconds = {name: 1000 * median(block[name] for block in blocks) / times for name in blocks[0]}
     return [
         {

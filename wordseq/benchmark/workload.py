@@ -46,7 +46,7 @@ class BenchTask:
 
     @property
     def tgt_per_src(self) -> float:
-        """Target tokens a source token, ends of sentence included."""
+        """Target tokens per source token, ends of sentence included."""
         return float((self.tgt.lengths + 1).sum() / (self.src.lengths + 1).sum())
 
     @property
@@ -126,7 +126,7 @@ def _draw(rng: np.random.Generator, lengths: npt.NDArray[np.float64], size: int)
 
 
 def head(task: BenchTask, sentences: int) -> BenchTask:
-    """The task with the first so many sentences to decode."""
+    """The task with only the first `sentences` to decode."""
     kept = min(sentences, len(task.sentences))
     offsets = task.sentences.offsets[: kept + 1]
     return replace(task, sentences=IdStore(task.sentences.flat[: offsets[-1]], offsets))

@@ -86,10 +86,12 @@ def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT
                 **run_cost(run),
             }
         )
+    settings_of_runs = [by_key(run.config) for run in runs]
+    settings = {key: [of_run[key] for of_run in settings_of_runs] for key in settings_of_runs[0]}
     return {
         "rows": rows,
         "seeds": _seed_groups(runs, rows),
-        "settings": differing_settings(runs),
+        "settings": {key: row for key, row in settings.items() if any(value != row[0] for value in row)},
         "test": {
             "sentences": len(test.sources),
             "references": sum(map(len, test.references)),
@@ -167,13 +169,6 @@ def train_speed(log: Iterable[Mapping[str, Any]]) -> float | None:
         return float(windows[0]["tokens_per_second"]) if windows else None
     seconds = sum(n / entry["tokens_per_second"] for n, entry in zip(tokens, windows[1:], strict=True))
     return sum(tokens) / seconds if seconds else None
-
-
-def differing_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
-    """The settings that are not the same in all runs: their values, run by run."""
-    found = [by_key(run.config) for run in runs]
-    values = {key: [settings[key] for settings in found] for key in found[0]}
-    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
 def by_settings(
