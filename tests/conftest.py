@@ -1,6 +1,7 @@
 """Settings of all tests: no start-up messages of TensorFlow, no time limit per example (the first one compiles)."""
 
 import fcntl
+import importlib
 import json
 
 import pytest
@@ -20,9 +21,32 @@ def pytest_configure(config):
         import_tensorflow()
 
 
+@pytest.fixture(scope="module")
+def uncompiled():
+    """Every `tf.function` runs as Python: the same operations, without the seconds that compiling a training takes.
+
+    A test that needs one compiled asks for `compiled` too.
+    """
+    tf = importlib.import_module("tensorflow")
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def compiled():
+    """Within a module that is `uncompiled`, compile."""
+    tf = importlib.import_module("tensorflow")
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(before)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> TinyRun:
     """A run of 5 updates on 200 pairs, trained by the command line, once for all workers. To read or to copy."""
+    tf = importlib.import_module("tensorflow")
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if base.name.startswith("popen-") else base) / "tiny"
     folder.mkdir(exist_ok=True)
@@ -30,6 +54,9 @@ def tiny_run(tmp_path_factory) -> TinyRun:
         fcntl.flock(lock, fcntl.LOCK_EX)
         said = folder / "said.json"
         if not said.exists():
+            eager = tf.config.functions_run_eagerly()
+            tf.config.run_functions_eagerly(True)
             said.write_text(json.dumps(train_tiny(folder)), encoding="utf-8")
+            tf.config.run_functions_eagerly(eager)
         code, out, err = json.loads(said.read_text(encoding="utf-8"))
     return TinyRun(folder / "run", folder / "pairs.tsv", code, out, err)

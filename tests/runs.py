@@ -1,6 +1,8 @@
 """Tiny runs, and the command line as a process, for the tests of the upper layers."""
 
+import contextlib
 import functools
+import io
 import json
 import os
 import random
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from wordseq.cli.main import main
 from wordseq.config.schema import CELLS
 from wordseq.data.pairs import Pair
 from wordseq.data.synthetic import phrasebook
@@ -91,8 +94,10 @@ class TinyRun(NamedTuple):
 
 def train_tiny(folder: Path) -> tuple[int, str, str]:
     """Train the run `folder / "run"`; exit code, standard output, standard error."""
-    done = wordseq(*train_arguments(folder / "run", settings(write_pairs(folder / "pairs.tsv"))))
-    return done.returncode, done.stdout, done.stderr
+    arguments = train_arguments(folder / "run", settings(write_pairs(folder / "pairs.tsv")))
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    return code, out.getvalue(), err.getvalue()
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ from wordseq.training.run import train_run
 from wordseq.training.tensorboard import read_events
 from wordseq.training.validation import Validator
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 @pytest.fixture(scope="module")
 def pairs(tiny_run):
@@ -143,12 +145,13 @@ def test_limits_may_change_when_a_run_goes_on(longer):
     assert [entry["step"] for entry in entries(longer.folder) if entry["kind"] == "train"] == list(range(1, 8))
 
 
-def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, longer, pairs):
+def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, longer, pairs, request):
     quiet_train(copied.folder, pairs, "train.max_steps=7", tensorboard=True)
     assert entries(copied.folder) == entries(longer.folder)
     assert sha256_of(copied.load("last")[0]) == sha256_of(longer.load("last")[0])
     assert not (longer.folder / "tensorboard").exists()
     (path,) = (copied.folder / "tensorboard").iterdir()
+    request.getfixturevalue("compiled")  # Files are read by a compiled function.
     shown = [(event.step, value.tag) for event in read_events(path) for value in event.summary.value]
     assert [step for step, tag in shown if tag == "loss/train"] == list(range(1, 8))
     assert (7, "bleu/dev") in shown

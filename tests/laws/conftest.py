@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from wordseq.runs.folder import BEST, Run
 from wordseq.text.vocab import EOS_ID, UNK_ID
@@ -15,11 +14,8 @@ TARGETS = dict(zip(SOURCES, ["un", "deux", "trois", "quatre", "cinq", "six", "se
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Every `tf.function` runs as Python: the same operations, without the seconds that compiling a training takes."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+def _uncompiled(uncompiled):
+    """In all laws."""
 
 
 def tiny_pairs(number: int = 40) -> list[tuple[str, str]]:

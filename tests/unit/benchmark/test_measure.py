@@ -33,6 +33,8 @@ from wordseq.models.matmul import PRECISIONS
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 ROW_KEYS = {
     *("system", "cell", "precision", "train_tokens_per_second", "peak_share", "greedy_sentences_per_second"),
     *("beam5_sentences_per_second", "batch1_ms", "cold_start_seconds", "peak_memory_mb"),

@@ -205,6 +205,7 @@ stream.translate_file(Slow(), Slow(), Path(sys.argv[1]), Path(sys.argv[2]), resu
 """
 
 
+@pytest.mark.slow
 def test_a_translation_killed_again_and_again_ends_whole(tmp_path):
     (tmp_path / "in").write_bytes(numbered(5000))
     words = [sys.executable, "-c", PROGRAM, tmp_path / "in", tmp_path / "out"]
