@@ -138,7 +138,7 @@ def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
 # --- train
 
 
-def test_train_ends_with_a_held_out_bleu_and_no_noise(tiny_run):
+def test_train_ends_with_a_held_out_bleu(tiny_run):
     assert (tiny_run.code, tiny_run.err) == (0, "")
     assert re.search(r"^finished: 5 updates done \(train\.max_steps\)", tiny_run.out, re.MULTILINE)
     last = tiny_run.out.splitlines()[-1]
