@@ -33,7 +33,7 @@ def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before
 
 
 # Each cell once, with either attention in turn.
-@pytest.mark.parametrize(("cell", "attention"), zip(CELLS, ("none", "general") * len(CELLS), strict=False))
+@pytest.mark.parametrize(("cell", "attention"), list(zip(CELLS, ("none", "general") * len(CELLS), strict=False)))
 def test_no_run_is_said_to_have_too_few_weights(tmp_path, cell, attention):
     # The smallest embedding, so that square matrices count.
     settings = {"cell": cell, "attention": attention, "embed_dim": 1, "hidden_size": 64, "decoder_layers": 2}
