@@ -12,7 +12,7 @@ import numpy as np
 
 from wordseq.batches.batching import padding_share, plan_epoch
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
-from wordseq.config.schema import Changes, Config, by_key, keys_that_change
+from wordseq.config.schema import Changes, Config, ModelConfig, by_key, keys_that_change
 from wordseq.data.cleaning import describe
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
@@ -87,7 +87,7 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, 
     digests |= {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
     team.check_equal(digests, "the training data")
     _begin(run, config, corpus)
-    for line in _describe_data(run, (src, tgt)):
+    for line in _describe_data(run, config.model, (src, tgt)):
         say(line)
     with team.scope():
         model = make_model(
@@ -205,9 +205,9 @@ def _naming_damage(run: Run, name: str) -> Iterator[None]:
         raise UserError(f"{run.folder / name}: damaged: {error!r}") from None
 
 
-def _describe_data(run: Run, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
+def _describe_data(run: Run, model: ModelConfig, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
     """Sizes of the vocabularies and what they cover; what vectors made elsewhere cover."""
-    lines, found, model = [], run.read_json(DATA_FILE), run.config.model
+    lines, found = [], run.read_json(DATA_FILE)
     with _naming_damage(run, DATA_FILE):
         for side, codec in zip(("src", "tgt"), codecs, strict=True):
             shares = {part: found["coverage"][side][part]["share"] for part in ("train", "dev")}

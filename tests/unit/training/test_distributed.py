@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.runs import settings, write_pairs
+from wordseq.config.load import load_config
 from wordseq.system.errors import UserError
+from wordseq.training import run as training_run
 from wordseq.training.cluster import Cluster
 from wordseq.training.distributed import ALONE, Follower, Team, join
+from wordseq.training.loop import Progress
+from wordseq.training.run import train_run
 
 CLUSTER = Cluster((("worker", 0), ("worker", 1), ("worker", 2)), ("a:1", "b:2", "c:3"), 0)
 
@@ -86,3 +91,16 @@ def test_a_follower_writes_nothing(tmp_path):
     assert run.tgt_per_src == 1.5
     assert not run.begun
     assert not list(tmp_path.iterdir())
+
+
+def test_who_only_follows_needs_no_file_of_the_run(tmp_path, monkeypatch):
+    """Up to the first update, which needs the others: everything before it is computed, not read from the chief's folder."""
+    seen = []
+    monkeypatch.setattr(training_run, "train", lambda run, *rest: seen.append(run) or Progress())
+    member = SimpleNamespace(
+        **{name: getattr(ALONE, name) for name in ("check_equal", "chiefs", "parts", "replicas", "scope")}, chief=False
+    )
+    config = load_config(None, settings(write_pairs(tmp_path / "pairs.tsv")))
+    train_run(config, tmp_path / "run", say=lambda line: None, team=member)
+    assert isinstance(seen[0], Follower)
+    assert not (tmp_path / "run").exists()
