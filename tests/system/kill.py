@@ -51,7 +51,8 @@ PHASES = (
 )
 MOST_CALLS = {"preparing": 40, "beginning": 50, "saving": 20, "reporting": 24}
 """Calls that write, of a phase, about."""
-NOT_COMPARED = frozenset({"seconds", "sentences_per_second", "tokens_per_second", "run", "command", "time", "date"})
+NOT_COMPARED = frozenset({"seconds", "sentences_per_second", "run", "command", "checkpoint"})
+"""Times, names, and the checksum of a checkpoint, whose state holds times; its weights are compared."""
 
 
 def child(place: str, seconds: float, entrance: int, call: int, arguments: list[str]) -> int:
