@@ -171,6 +171,13 @@ def test_no_pairs_left(tmp_path: Path) -> None:
         load(SMALL, path=written(tmp_path, ["\tx", "long enough\ty"]), max_chars=5)
 
 
+@pytest.mark.parametrize("pair", ["long enough\tx", "x\tlong enough"])
+def test_a_pair_is_dropped_for_either_side_that_is_too_long(tmp_path, pair):
+    lines = [f"s{k}\tt{k}" for k in range(60)]
+    corpus = load(SMALL, path=written(tmp_path, [*lines, pair]), max_chars=10)
+    assert "1 longer than data.max_chars" in "\n".join(describe(corpus.split))
+
+
 @pytest.mark.parametrize("name", [name for name in SYNTHETIC if name != "addition"])  # 50,000 pairs
 def test_every_synthetic_corpus_can_be_split_by_the_defaults(name: str) -> None:
     corpus = load(DataConfig(corpus=name))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.reference.corpus import Split, audit, draw, split_by_source
 from wordseq.data.pairs import Pair
-from wordseq.data.splits import HeldOut, group_key
+from wordseq.data.splits import HeldOut, group_key, sizes
 from wordseq.system.errors import UserError
 
 WORDS = ("go", "Go", "stop", "we", "well", "tom")
@@ -92,6 +92,10 @@ def test_a_group_keeps_its_sources_apart_each_with_all_its_references() -> None:
 def test_sizes_are_numbers_or_shares_of_groups() -> None:
     split = split_by_source(made_up(400), 10, 0.25, 1)
     assert (len(split.dev.sources), len(split.test.sources), len(split.train)) == (10, 50, 280)
+
+
+def test_a_share_is_rounded() -> None:
+    assert sizes(7, 0.4, 0.2) == (3, 1)
 
 
 def test_the_seed_decides_and_nothing_else() -> None:

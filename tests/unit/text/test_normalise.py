@@ -101,3 +101,17 @@ def test_a_storm_of_marks_is_cut_in_good_time():
     assert normalise(short) == "\u00e9" + "\u0301" * 39
     long = "x" * 2000 + "e" + "\u0327" * 29
     assert unicodedata.normalize("NFC", long) == normalise(long)
+
+
+REMOVED = "\u200b\u2060\ufeff\u00ad\u061c\u200e\u200f\u202a\u202e\u2066\u2069\x00\x08\x0e\x7f\x86\x9f"
+SPACES = "\u00a0\u202f\t\n\v\f\r\x1c\x1f\x85\u2028\u2029\u1680\u2000\u200a\u205f\u3000"
+
+
+@pytest.mark.parametrize("char", REMOVED, ids=ascii)
+def test_what_is_not_seen_is_removed(char):
+    assert normalise(f"a{char}b") == "ab"
+
+
+@pytest.mark.parametrize("char", SPACES, ids=ascii)
+def test_what_looks_like_a_space_is_one(char):
+    assert normalise(f"a{char}b") == "a b"
