@@ -294,6 +294,18 @@ def test_n_best_is_sorted_and_starts_with_the_beams_result(plain):
     assert any(len(row) == 5 for row in several)
 
 
+def test_each_length_penalty_has_a_search_of_its_own(plain):
+    found = [
+        plain.translate(SENTENCES[:3], dataclasses.replace(SHORT, beam_size=2, length_penalty=alpha))
+        for alpha in (0.0, 1.0)
+    ]
+    for (without,), (divided,) in zip(*found, strict=True):
+        length = divided.tokens + 1  # its end counts
+        if without.text == divided.text:
+            assert without.score / ((5 + length) / 6) == pytest.approx(divided.score, rel=1e-5)
+    assert found[0] != found[1]
+
+
 def test_more_than_the_beam_holds_is_refused(plain):
     with pytest.raises(ValueError, match="nbest = 3 needs a beam"):
         plain.translate(SENTENCES[:2], dataclasses.replace(SHORT, beam_size=2), nbest=3)

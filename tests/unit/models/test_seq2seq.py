@@ -382,6 +382,13 @@ def test_one_direction_does_not_see_what_comes_later_and_both_do():
 # Dropout
 
 
+def test_with_input_feeding_the_attended_vector_is_dropped():
+    model = make_model(input_feeding=True, dropout=0.5)
+    memory, states = model.encode(_ids(SRC), training=True)
+    hidden_bth, _ = model.decode(_ids(TGT, bos=True), memory, states, training=True)
+    assert 0.3 < np.mean(hidden_bth.numpy() == 0) < 0.7
+
+
 def test_dropout_with_input_feeding_is_for_training_only():
     settings = {"input_feeding": True, "bidirectional": False, "decoder_layers": 2}
     model, plain = make_model(dropout=0.5, recurrent_dropout=0.5, **settings), make_model(**settings)
