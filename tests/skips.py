@@ -12,7 +12,6 @@ LISTED = {
     "needs the real corpora": "they are not ours to ship; `.ci/run` names the mirror where there is one",
     "no file system can be mounted here": "a container may not mount; `OSError` from fsync is tested in its place",
     "root may write everywhere": "CI runs as root; who works on the code does not",
-    "root may read everything": "the same",
 }
 """How a reason begins, and why it may be skipped."""
 UNLISTED = pytest.StashKey[list[str]]()
