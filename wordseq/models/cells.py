@@ -1,7 +1,7 @@
 """Recurrent cells by name: the input projection of all steps at once, and one step.
 
 A step is one matrix product of the last output with the recurrent kernel, then an element-wise part, `advance`. What runs a
-cell over time is in `recurrence`. Weights are laid out as in `keras.layers.LSTM`, `GRU` and `SimpleRNN`, so that they can be
+cell over time is in `rnn`. Weights are laid out as in `keras.layers.LSTM`, `GRU` and `SimpleRNN`, so that they can be
 exchanged with those layers.
 
 Some cells have no such product: their step is element-wise only (`recurrent` is False).
@@ -26,7 +26,7 @@ class Cell(keras.layers.Layer):
 
     Args:
         units: size h of the output.
-        precision: number format of the products, see `products`.
+        precision: number format of the products, see `matmul`.
         seed: seed of the initialisation: Glorot uniform for the kernel, orthogonal for the recurrent kernel.
     """
 

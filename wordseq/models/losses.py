@@ -36,7 +36,7 @@ def cross_entropy(
         targets_n: the gold ids.
         label_smoothing: share e of the target probability spread evenly over the v ids (Szegedy et al. 2016, section 7):
             (1 - e) * -log p(target) + e * mean over ids of -log p(id).
-        precision: number format of the products and of the gradient of the logits, see `products`.
+        precision: number format of the products and of the gradient of the logits, see `matmul`.
 
     Returns:
         What to minimise, and the same without smoothing (which has no gradient).

@@ -246,7 +246,7 @@ class Recurrence(keras.layers.Layer):
         reverse: read from the last position to the first; outputs stay in the order of the input.
         recurrent_dropout: share of the last output that is set to 0 before the recurrent product, the same units at all
             steps of a sentence (Gal and Ghahramani 2016); of no effect on a cell that has no such product.
-        precision: see `products`.
+        precision: see `matmul`.
         seed: of initialisation and dropout.
     """
 

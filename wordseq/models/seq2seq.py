@@ -50,7 +50,7 @@ class Seq2Seq(keras.Model):
         config: sizes and kinds.
         src_size: source vocabulary.
         tgt_size: target vocabulary, v.
-        precision: number format of the large products, see `products`.
+        precision: number format of the large products, see `matmul`.
         seed: of initialisation and dropout.
     """
 
@@ -90,7 +90,7 @@ class Seq2Seq(keras.Model):
     def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
         config, units = self.config, self.config.hidden_size
         if config.kind not in ("encoder_decoder", "repeat_vector"):
-            raise ValueError(f"no encoder-decoder: kind {config.kind!r}; see kinds.make_model")
+            raise ValueError(f"no encoder-decoder: kind {config.kind!r}; see build.make_model")
         self.sees_tokens = config.kind == "encoder_decoder"
         self.sees_context = config.peek or not self.sees_tokens
         # As output weights, entries of size 1 would start far too sure.

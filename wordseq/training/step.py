@@ -52,7 +52,7 @@ class Trainer:
             src_ids_bs: sources.
             tgt_ids_bt: targets.
             share: probability that a token fed is gold.
-            seed: decides which are, see `feeding.fed_ids`.
+            seed: decides which are, see `scheduled_sampling.fed_ids`.
         """
         return self._update(src_ids_bs, tgt_ids_bt, (share, seed))
 
