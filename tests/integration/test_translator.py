@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import wordseq
 from tests.closeness import close
+from tests.eager import eagerly
 from tests.reference.corpus import train_codec
 from tests.runs import FAST_CELLS, environment, some_pairs
 from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
@@ -31,6 +32,7 @@ SHORT = DecodeConfig(max_len_ratio=1.0, max_len_extra=5)
 EMOJI_CHINESE = ["👩‍👩‍👧 👍🏻 ❤️ 🇫🇷", "我喜欢你。", "مرحبا، שָׁלוֹם", "\u200d \u0301 \U0010ffff \ue000"]
 
 
+@functools.cache
 def codecs(level, min_freq=1):
     data = DataConfig(level=level, min_freq=min_freq, subword_size=400)
     return tuple(train_codec([pair[k] for pair in TRAINING], data, side) for k, side in enumerate(("src", "tgt")))
@@ -49,9 +51,21 @@ def random_translator(level="word", min_freq=1, decode=SHORT, scale=0.8, **model
     return Translator(made, src, tgt, config, 1.2)
 
 
+@functools.cache
+def fixed_translator(cell, attention):
+    """`random_translator` once for all tests; no test may change it."""
+    return random_translator(cell=cell, attention=attention)
+
+
 @pytest.fixture(scope="module")
 def plain():
-    return random_translator()
+    return fixed_translator("gru", "general")
+
+
+@pytest.fixture
+def eager():
+    with eagerly():
+        yield
 
 
 # --- order, batches
@@ -60,13 +74,13 @@ def plain():
 @pytest.mark.parametrize(
     ("cell", "attention"),
     [
-        pytest.param(cell, attention, marks=[pytest.mark.slow] * (cell != FAST_CELLS[n % len(FAST_CELLS)]))
+        pytest.param(cell, attention, marks=[pytest.mark.slow] * (cell != FAST_CELLS[(n + 1) % len(FAST_CELLS)]))
         for n, attention in enumerate(ATTENTIONS)
         for cell in CELLS
     ],
 )
 def test_batch_size_and_order_change_nothing(cell, attention):
-    translator = random_translator(cell=cell, attention=attention)
+    translator = fixed_translator(cell, attention)
     expected = translator(SENTENCES)
     # That they differ at all; what some untrained cells read fades, and without attention they say the same of many sentences.
     assert len(set(expected)) > len(SENTENCES) / 4
@@ -85,8 +99,8 @@ def test_batch_size_and_order_change_nothing(cell, attention):
     ("cell", "attention"), [("gru", "general"), pytest.param("lstm", "none", marks=pytest.mark.slow)]
 )
 def test_batch_size_and_order_change_no_beam(cell, attention):
-    translator = random_translator(cell=cell, attention=attention)
-    texts, decode = SENTENCES[:60], dataclasses.replace(SHORT, beam_size=4)
+    translator = fixed_translator(cell, attention)
+    texts, decode = SENTENCES[:40], dataclasses.replace(SHORT, beam_size=4)
     expected = translator.translate(texts, decode, nbest=4)
     reordered = translator.translate(texts[::-1], dataclasses.replace(decode, batch_size=7), nbest=4)[::-1]
     for ours, others in zip(expected, reordered, strict=True):
@@ -134,20 +148,23 @@ def test_source_text_is_prepared_as_training_text_was(plain):
         dataclasses.replace(plain.config, data=DataConfig(lowercase=True)),
         plain.tgt_per_src,
     )
-    assert lowered([source.upper()]) == plain([source.lower()])
+    with eagerly():
+        found = lowered([source.upper()])
+    assert found == plain([source.lower()])
 
 
 # --- vectors
 
 
 @pytest.mark.parametrize(("cell", "attention"), [("gru", "general"), ("lstm", "none"), ("sru", "dot")])
-def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(cell, attention):
-    translator = random_translator(cell=cell, attention=attention)
+def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(monkeypatch, cell, attention):
+    translator = fixed_translator(cell, attention)
     texts = [*SENTENCES[:40], ""]
     found = translator.embed(texts)
     assert (found.shape, found.dtype) == ((41, 24), np.float32)
     for batch_size in (1, 7):
-        translator.config = dataclasses.replace(translator.config, decode=DecodeConfig(batch_size=batch_size))
+        config = dataclasses.replace(translator.config, decode=DecodeConfig(batch_size=batch_size))
+        monkeypatch.setattr(translator, "config", config)
         close(translator.embed(texts[::-1])[::-1], found)
     for row in (0, 7, 40):
         close(translator.embed([texts[row]])[0], found[row])
@@ -171,9 +188,9 @@ def test_a_vector_is_the_mean_of_the_encoders_outputs_at_real_positions(plain):
 
 
 @pytest.mark.parametrize("model", [{"cell": "lstm", "attention": "none"}, {"input_feeding": True, "peek": True}])
-def test_a_loop_written_by_hand_over_the_two_models_translates_as_the_translator_does(model):
+def test_a_loop_written_by_hand_over_the_two_models_translates_as_the_translator_does(eager, model):
     translator = random_translator(**model)
-    for text in SENTENCES[:5]:
+    for text in SENTENCES[:3]:
         ids = translator.src.to_ids(prepare(text, False))
         memory, states = translator.encoder(np.array([[*ids, EOS_ID]], np.int32))
         states = tf.nest.map_structure(lambda part: part[:, None], states)
@@ -196,10 +213,11 @@ def test_a_loop_written_by_hand_over_the_two_models_translates_as_the_translator
 
 
 @functools.cache
-def of_level(level):
-    """A small translator of each level."""
+def of_level(level, cell="gru"):
+    """A small translator of each level; no test may change it."""
     decode = DecodeConfig(max_len_ratio=1.0, max_len_extra=1)
-    return random_translator(level=level, decode=decode, embed_dim=8, hidden_size=8)
+    small = {"embed_dim": 8, "hidden_size": 8, "attention": "none", "bidirectional": False}
+    return random_translator(level=level, cell=cell, decode=decode, **small)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -241,7 +259,7 @@ def biased_to_unknown(translator):
 
 
 @pytest.mark.parametrize("attention", ["dot", pytest.param("additive", marks=pytest.mark.slow)])
-def test_copy_unknown_puts_the_source_word_with_the_highest_attention_there(attention):
+def test_copy_unknown_puts_the_source_word_with_the_highest_attention_there(eager, attention):
     translator = biased_to_unknown(random_translator(attention=attention))
     decode = dataclasses.replace(SHORT, max_len_extra=1)
     texts = ["Zork meets Blorp", "Yes", SENTENCES[0]]
@@ -258,7 +276,7 @@ def test_copy_unknown_puts_the_source_word_with_the_highest_attention_there(atte
     assert copied[1][0].text == " ".join(["Yes"] * copied[1][0].tokens)
 
 
-def test_copied_words_are_those_of_the_alignment(monkeypatch):
+def test_copied_words_are_those_of_the_alignment(eager, monkeypatch):
     translator = biased_to_unknown(random_translator(attention="general"))
     wanted = [2, 0, 1]
 
@@ -272,7 +290,7 @@ def test_copied_words_are_those_of_the_alignment(monkeypatch):
     assert found[0][0].text.split()[:3] == ["trois", "un", "deux"]
 
 
-def test_without_attention_nothing_is_copied():
+def test_without_attention_nothing_is_copied(eager):
     translator = biased_to_unknown(random_translator(attention="none"))
     found = translator.translate(["Zork"], dataclasses.replace(SHORT, copy_unknown=True))
     assert set(found[0][0].text.split()) == {"<unk>"}
@@ -282,21 +300,21 @@ def test_without_attention_nothing_is_copied():
 
 
 def test_n_best_is_sorted_and_starts_with_the_beams_result(plain):
-    decode = dataclasses.replace(SHORT, beam_size=5)
+    decode = dataclasses.replace(SHORT, beam_size=4)
     best = plain.translate(SENTENCES[:40], decode)
-    several = plain.translate(SENTENCES[:40], decode, nbest=5)
+    several = plain.translate(SENTENCES[:40], decode, nbest=4)
     for one, row in zip(best, several, strict=True):
         scores = [found.score for found in row]
         assert one == row[:1]
         assert scores == sorted(scores, reverse=True)
-        assert 1 <= len(row) <= 5
+        assert 1 <= len(row) <= 4
         assert np.isfinite(scores).all()
-    assert any(len(row) == 5 for row in several)
+    assert any(len(row) == 4 for row in several)
 
 
-def test_each_length_penalty_has_a_search_of_its_own(plain):
+def test_each_length_penalty_has_a_search_of_its_own(eager, plain):
     found = [
-        plain.translate(SENTENCES[:3], dataclasses.replace(SHORT, beam_size=2, length_penalty=alpha))
+        plain.translate(SENTENCES[:3], dataclasses.replace(SHORT, beam_size=4, length_penalty=alpha))
         for alpha in (0.0, 1.0)
     ]
     for (without,), (divided,) in zip(*found, strict=True):
@@ -317,22 +335,30 @@ def test_the_score_is_the_log_probability_of_the_translation(plain):
     from wordseq.batches.id_store import IdStore
 
     texts = SENTENCES[:20]
-    for row, text in zip(plain.translate(texts, SHORT), texts, strict=True):
-        # Detokenized text need not give the same tokens again; where it does, the scorer must agree.
-        ids = plain.tgt.to_ids(row[0].text)
-        if len(ids) == row[0].tokens:
-            nats = plain.scorer.nats(IdStore.of([plain.src.to_ids(text)]), IdStore.of([ids]))[0]
-            if plain.tgt.to_text(ids) == row[0].text and row[0].unknown == 0:
-                assert row[0].score == pytest.approx(-nats, rel=1e-3)
+    rows = [row[0] for row in plain.translate(texts, SHORT)]
+    ids = [plain.tgt.to_ids(row.text) for row in rows]
+    with eagerly():
+        nats = plain.scorer.nats(IdStore.of([plain.src.to_ids(text) for text in texts]), IdStore.of(ids))
+    # Detokenized text need not give the same tokens again; where it does, the scorer must agree.
+    same = [
+        n
+        for n, row in enumerate(rows)
+        if (len(ids[n]), plain.tgt.to_text(ids[n]), row.unknown) == (row.tokens, row.text, 0)
+    ]
+    assert same
+    for n in same:
+        assert rows[n].score == pytest.approx(-nats[n], rel=1e-3)
 
 
-def test_samples_depend_on_the_seed_alone(plain):
+def test_samples_depend_on_the_seed_alone(eager, plain):
+    texts = sorted(SENTENCES, key=len)[:10]
+
     def draw(seed, **how):
-        return [row[0].text for row in plain.translate(SENTENCES[:10], SHORT, sampling=Sampling(seed=seed, **how))]
+        return [row[0].text for row in plain.translate(texts, SHORT, sampling=Sampling(seed=seed, **how))]
 
     assert draw(1, temperature=2.0) == draw(1, temperature=2.0)
     assert draw(1, temperature=2.0) != draw(2, temperature=2.0)
-    assert draw(1, top_k=1) == draw(2, top_p=1e-6) == plain(SENTENCES[:10])
+    assert draw(1, top_k=1) == draw(2, top_p=1e-6) == plain(texts)
 
 
 def test_output_never_exceeds_its_limit(plain):
@@ -359,11 +385,11 @@ def to_save(level, cell="gru"):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with runs of a GRU at every level, and of an LSTM."""
+    """A folder with small runs of a GRU at every level, and of an LSTM."""
     folder = tmp_path_factory.mktemp("saved")
     for level in LEVELS:
-        save(to_save(level), folder / f"gru-{level}")
-    save(to_save("word", "lstm"), folder / "lstm-word")
+        save(of_level(level), folder / f"gru-{level}")
+    save(of_level("word", "lstm"), folder / "lstm-word")
     return folder
 
 
@@ -412,8 +438,10 @@ def test_a_new_process_gives_the_same_translations_at_every_level(tmp_path, cell
     assert json.loads(done.stdout) == expected
 
 
-def test_the_translator_of_the_package_is_this_one(saved):
-    assert wordseq.Translator.load(str(saved / "gru-word"))(TO_SAVE) == to_save("word")(TO_SAVE)
+def test_the_translator_of_the_package_is_this_one(eager, saved):
+    found = wordseq.Translator.load(str(saved / "gru-word"))(TO_SAVE)
+    assert found == of_level("word")(TO_SAVE)
+    assert len(set(found)) > len(TO_SAVE) / 2
 
 
 def test_loading_refuses_weights_of_another_model(saved, tmp_path):
