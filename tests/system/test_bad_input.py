@@ -16,6 +16,8 @@ from tests.runs import files_of, settings, train_arguments, without_notes, words
 from wordseq.cli.main import main
 from wordseq.training import run as training_run
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 @pytest.fixture
 def place(tiny_run, tmp_path, monkeypatch):

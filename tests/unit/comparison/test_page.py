@@ -292,25 +292,21 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
-def opened(browser, text, tmp_path):
-    """Opens the page with given options; says what went wrong in it."""
-    (tmp_path / "page.html").write_text(text, encoding="utf-8")
-
-    def load(**options):
-        tab = browser.new_page(**options)
-        tab.problems, tab.requests = [], []
-        tab.on("console", lambda message: tab.problems.append(message.text))
-        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
-        tab.on("request", lambda request: tab.requests.append(request.url.partition(":")[0]))
-        tab.goto((tmp_path / "page.html").as_uri())
-        return tab
-
-    return load
+@pytest.fixture(scope="module")
+def tab(browser, text, tmp_path_factory):
+    """One tab that notes what goes wrong in it."""
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(text, encoding="utf-8")
+    tab = browser.new_page()
+    tab.problems, tab.requests = [], []
+    tab.on("console", lambda message: tab.problems.append(message.text))
+    tab.on("pageerror", lambda error: tab.problems.append(str(error)))
+    tab.on("request", lambda request: tab.requests.append(request.url.partition(":")[0]))
+    tab.goto(path.as_uri())
+    return tab
 
 
-def test_in_a_browser_hostile_text_is_shown_and_nothing_goes_wrong(opened):
-    tab = opened()
+def test_in_a_browser_hostile_text_is_shown_and_nothing_goes_wrong(tab):
     assert tab.problems == []
     assert set(tab.requests) <= {"file", "data"}
     assert tab.title() == "wordseq: plain, <b>\"name'"
@@ -322,16 +318,16 @@ def test_in_a_browser_hostile_text_is_shown_and_nothing_goes_wrong(opened):
         assert tab.locator(f"h2#{section}").is_visible()
 
 
-def test_in_a_browser_dark_and_light_differ_and_can_be_read(opened):
-    def luminance(tab, property_):
+def test_in_a_browser_dark_and_light_differ_and_can_be_read(tab):
+    def luminance(property_):
         colour = tab.evaluate(f"getComputedStyle(document.body).{property_}")
         parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
         parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
 
     for scheme, brighter in (("light", "backgroundColor"), ("dark", "color")):
-        tab = opened(color_scheme=scheme)
-        levels = {name: luminance(tab, name) for name in ("backgroundColor", "color")}
+        tab.emulate_media(color_scheme=scheme)
+        levels = {name: luminance(name) for name in ("backgroundColor", "color")}
         assert max(levels, key=levels.get) == brighter
         # WCAG 2: 7 is AAA.
         assert (max(levels.values()) + 0.05) / (min(levels.values()) + 0.05) > 7
@@ -339,16 +335,15 @@ def test_in_a_browser_dark_and_light_differ_and_can_be_read(opened):
         assert picture == tab.evaluate("getComputedStyle(document.body).color")
 
 
-def test_in_a_browser_a_phone_scrolls_tables_but_not_the_page(opened):
-    tab = opened(viewport={"width": 360, "height": 740})
+def test_in_a_browser_a_phone_scrolls_tables_but_not_the_page(tab):
+    tab.set_viewport_size({"width": 360, "height": 740})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     widths = tab.evaluate("[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth, e.clientWidth])")
     assert any(whole > seen for whole, seen in widths)
     assert tab.evaluate("[...document.querySelectorAll('svg')].every(e => e.getBoundingClientRect().width <= 360)")
 
 
-def test_in_a_browser_the_keyboard_reaches_the_skip_link_then_everything_that_scrolls(opened):
-    tab = opened()
+def test_in_a_browser_the_keyboard_reaches_the_skip_link_then_everything_that_scrolls(tab):
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.className") == "skip"
     assert tab.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
