@@ -17,7 +17,7 @@ from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation import significance
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
-from wordseq.evaluation.metrics import rectangular
+from wordseq.evaluation.metrics import rectangular, score_corpus
 from wordseq.runs.checkpoint import checkpoint_bytes, read_header
 
 WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]
@@ -66,8 +66,10 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
 
 @contextlib.contextmanager
 def few_draws() -> Iterator[None]:
-    """Paired tests of 20 resamples and 50 trials: where no p-value is looked at, the thousands take most of the time."""
+    """Paired tests of 20 resamples and 50 trials, intervals of 20: where none is looked at, thousands take most of the time."""
     with pytest.MonkeyPatch.context() as patched:
+        for scores in (score_corpus, evaluate_texts):
+            patched.setitem(scores.__kwdefaults__, "bootstrap", 20)
         patched.setattr(significance, "PAIRED_DRAWS", {"bs": 20, "ar": 50})
         yield
 

@@ -87,7 +87,7 @@ def test_every_option_has_a_law():
 def runs(tmp_path_factory):
     """The working directory, with two runs trained by the command; in each, best and last weights differ."""
     folder = tmp_path_factory.mktemp("options")
-    with pytest.MonkeyPatch.context() as patched:
+    with few_draws(), pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.delenv("WORDSEQ_MIRROR", raising=False)
         write_tsv(Path("pairs.tsv"), tiny_pairs())
@@ -355,19 +355,13 @@ def test_a_description_is_of_the_best_weights_of_the_run(call):
 # --- compare, report
 
 
-@pytest.fixture(name="few_draws")
-def _few_draws():
-    with few_draws():
-        yield
-
-
 @pytest.fixture
 def no_charts(monkeypatch):
     """Pages have a word in place of each chart: to draw them takes most of the time."""
     monkeypatch.setattr(plots, "svg", lambda chart, prefix: "chart")
 
 
-@pytest.mark.usefixtures("few_draws", "no_charts")
+@pytest.mark.usefixtures("no_charts")
 @law("compare run", "compare --json", "compare --record", "compare --html", "report run", "report --html")
 def test_a_comparison_is_of_the_runs_in_their_order_as_table_json_record_and_page(call):
     table = call("compare", "alpha", "beta")
@@ -501,7 +495,7 @@ def test_a_sweep_trains_what_its_options_ask_for(call, children):
     assert words[1] == "--run"
 
 
-@pytest.mark.usefixtures("few_draws", "no_charts")
+@pytest.mark.usefixtures("no_charts")
 @law("sweep --json", "sweep --record", "sweep --html")
 def test_a_sweep_ends_with_the_comparison_of_its_runs(call, children):
     words = ("sweep", "alpha/config.toml", "--folder", "swept", "--seeds", "2")

@@ -1,17 +1,20 @@
 """Nothing in the tables of results was typed by hand."""
 
+import contextlib
+import io
 import json
+import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments.tables import combinations_table
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
-from tests.runs import ROOT, environment
+from tests.runs import ROOT
 from wordseq.cli.commands.sweep import planned
 from wordseq.cli.main import make_parser
 from wordseq.comparison.compare import compare
@@ -33,10 +36,13 @@ def _few_draws():
 
 
 def check(project, options=("--check",)):
-    command = [sys.executable, "experiments/tables.py", *options]
-    return subprocess.run(
-        command, cwd=project, env=environment(), capture_output=True, text=True, timeout=300, check=False
-    )
+    """Runs the script of a project in this process: exit code, what it printed."""
+    script = str(project / "experiments" / "tables.py")
+    with contextlib.redirect_stdout(io.StringIO()) as out, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", [script, *options])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(script, run_name="__main__")
+    return SimpleNamespace(returncode=end.value.code, stdout=out.getvalue())
 
 
 def test_the_tables_are_what_the_records_give(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from sacrebleu.sacrebleu import parse_args
 
 from tests.fake_runs import fake_run, few_draws, score, some_test, with_errors, write_checkpoint
 from tests.runs import environment
@@ -17,7 +18,9 @@ from wordseq.comparison.scored_runs import check_same_test, is_scored, read_run,
 from wordseq.comparison.tables import ABOUT_UNK, WHOLE_UNK, comparison_markdown, comparison_notes, comparison_tables
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
+from wordseq.evaluation import significance
 from wordseq.evaluation.metrics import rectangular
+from wordseq.evaluation.significance import PAIRED_DRAWS
 from wordseq.system.errors import UserError
 
 SACREBLEU_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}
@@ -62,7 +65,10 @@ def _few_draws():
 
 @pytest.fixture(scope="module")
 def result(folders):
-    return compare(scored_runs(folders, never), command="wordseq compare ...")
+    """With fewer trials of randomisation than usual, which takes the longest."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(significance, "PAIRED_DRAWS", {**PAIRED_DRAWS, "ar": 1_000})
+        return compare(scored_runs(folders, never), command="wordseq compare ...")
 
 
 # --- sacreBLEU
@@ -80,8 +86,14 @@ def test_scores_and_intervals_are_those_of_sacrebleus_command_line(folders, resu
     assert uncut["ci95"] == pytest.approx([uncut["mean"] - uncut["half_width"], uncut["mean"] + uncut["half_width"]])
 
 
+def test_there_are_as_many_draws_as_in_sacrebleus_command_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sacrebleu", "ref"])
+    options = parse_args()
+    assert {"bs": options.paired_bs_n, "ar": options.paired_ar_n} == PAIRED_DRAWS
+
+
 def test_randomisation_is_that_of_sacrebleus_command_line(folders, result):
-    found = json.loads(sacrebleu(folders, "--paired-ar", "-f", "json"))
+    found = json.loads(sacrebleu(folders, "--paired-ar", "--paired-ar-n", "1000", "-f", "json"))
     for theirs, row in zip(found, result["rows"], strict=True):
         for key, name in SACREBLEU_NAMES.items():
             assert row[key]["score"] == theirs[name]["score"]

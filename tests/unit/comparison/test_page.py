@@ -12,6 +12,7 @@ from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from wordseq.cli.main import main
 from wordseq.comparison.attention import END, Alignment, chosen_sentences
 from wordseq.comparison.compare import compare
+from wordseq.comparison.page import plots
 from wordseq.comparison.page.html import marked_differences, render_page, scores_by_unknown
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
@@ -82,6 +83,12 @@ def looks_of(run):
 def _few_draws():
     with few_draws():
         yield
+
+
+@pytest.fixture
+def no_charts(monkeypatch):
+    """Pages have a word in place of each chart: to draw them takes most of the time."""
+    monkeypatch.setattr(plots, "svg", lambda chart, prefix: "chart")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +192,7 @@ def test_a_perfect_translation_has_no_marks():
     assert marked_differences("", [""]) == []
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_marks_on_the_page(tmp_path):
     test = some_test(5)
     test.references[2].append("")
@@ -245,6 +253,7 @@ def test_one_run_has_a_page_too(runs):
     assert [found["id"] for found in alone.all("h2")] == list(SECTIONS)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_the_command_writes_the_page(runs, tmp_path, capsys):
     folder = str(runs[1].folder)
     assert main(["report", folder, "--html", str(tmp_path / "page.html")]) == 0
