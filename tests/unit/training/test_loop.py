@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -396,13 +397,18 @@ SMALL = ModelConfig(embed_dim=8, hidden_size=16, dropout=0.0)
 
 @pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
-    config = ModelConfig(cell=cell, embed_dim=16, hidden_size=32, dropout=0.0)
+    # Few updates are soonest done uncompiled.
+    few = cell == "gru"
+    config = ModelConfig(cell=cell, embed_dim=16, hidden_size=32, dropout=0.0, bidirectional=not few)
     model = Seq2Seq(config, 8, 8)
+    updates, rate = (16, 0.06) if few else (150, 0.02)
     src, tgt = (
         IdStore.of([codec.to_ids(text) for text in texts]) for codec, texts in zip(WORDS, (TEXTS, TARGETS), strict=True)
     )
-    plan = TrainConfig(shards=1, max_epochs=150, learning_rate=0.02, patience=0, log_steps=150, schedule="constant")
-    train(Run(tmp_path), model, src, tgt, dataclasses.replace(plan, validate_steps=150), Scripted(), Silent())
+    plan = TrainConfig(shards=1, max_epochs=updates, learning_rate=rate, patience=0, schedule="constant")
+    plan = dataclasses.replace(plan, log_steps=updates, validate_steps=updates)
+    with eagerly() if few else contextlib.nullcontext():
+        train(Run(tmp_path), model, src, tgt, plan, Scripted(), Silent())
     translator = Translator(model, *WORDS, Config(model=config, decode=DecodeConfig()), 1.0)
     with eagerly():
         assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
@@ -420,27 +426,29 @@ def real_runs(tmp_path_factory):
 
     def once(name, seed, steps):
         (folder / name).mkdir(exist_ok=True)
-        config = replace(seed=seed, max_steps=steps, max_epochs=99, validate_steps=4, schedule="plateau")
+        config = replace(
+            seed=seed, max_steps=steps, max_epochs=99, batch_size=PAIRS // 2, validate_steps=3, schedule="plateau"
+        )
         weights = Seq2Seq(model, 9, 7, seed=seed)
         train(Run(folder / name), weights, SRC, TGT, config, Scripted(1.0), Silent())
 
     with eagerly():
-        once("whole", 1, 9)
-        once("parts", 1, 8)
+        once("whole", 1, 4)
+        once("parts", 1, 3)
         first = entries(folder / "parts")
-        once("parts", 1, 9)
-        once("other", 2, 3)
+        once("parts", 1, 4)
+        once("other", 2, 2)
     return SimpleNamespace(folder=folder, first=first)
 
 
 def test_the_same_seed_gives_the_same_losses(real_runs):
     assert real_runs.first == entries(real_runs.folder / "whole")[: len(real_runs.first)]
-    assert [entry["step"] for entry in real_runs.first] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
+    assert [entry["step"] for entry in real_runs.first] == [1, 2, 3, 3]
 
 
 def test_another_seed_gives_other_losses(real_runs):
     ours, others = (entries(real_runs.folder / name) for name in ("whole", "other"))
-    assert [a["loss"] != b["loss"] for a, b in zip(ours[:3], others[:3], strict=True)] == [True] * 3
+    assert [a["loss"] != b["loss"] for a, b in zip(ours[:2], others[:2], strict=True)] == [True] * 2
 
 
 def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs):
@@ -474,7 +482,7 @@ def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
     moments = {name for name in arrays if name.startswith("optimizer/") and name.endswith(("momentum", "velocity"))}
     assert sum(name.startswith("seeds/") for name in arrays) >= 6
     assert len(moments) == 2 * len(weights)
-    assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 9
+    assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 4
     assert Run(real_runs.folder / "whole").load(BEST)[0].keys() == weights
 
 
