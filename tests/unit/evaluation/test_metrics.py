@@ -225,7 +225,7 @@ def test_tokenize_none_splits_at_spaces_only():
 def test_two_copies_of_a_system():
     _, hyps, refs = corpus(30)
     for test in ("bs", "ar"):
-        (found,) = paired_tests(test, [hyps, list(hyps)], refs)
+        (found,) = paired_tests(test, [hyps, list(hyps)], refs, draws=100)
         for result in found.values():
             assert (result.difference, result.p_value) == (0, 1)
 
@@ -278,7 +278,9 @@ def test_several_systems_are_tested_as_each_alone():
 def test_p_values_follow_the_seed(test):
     _, hyps, refs = corpus(30, errors=0.3)
     _, others, _ = corpus(30, errors=0.32)
-    first, again, other = (paired_tests(test, [others, hyps], refs, seed=seed)[0]["bleu"] for seed in (3, 3, 4))
+    first, again, other = (
+        paired_tests(test, [others, hyps], refs, seed=seed, draws=999)[0]["bleu"] for seed in (3, 3, 4)
+    )
     assert first == again
     assert first.p_value != other.p_value
     assert 0.05 < first.p_value <= 1
