@@ -12,7 +12,7 @@ from wordseq.vectors import AttentionSeq2Seq, Seq2Seq, SimpleSeq2Seq
 from wordseq.vectors.layers import AttentionDecoder, FeedbackDecoder, LSTMStack, RealPositions
 
 MODELS = [SimpleSeq2Seq, Seq2Seq, AttentionSeq2Seq]
-BATCH, SOURCE, TARGET, INPUT, HIDDEN, OUTPUT = 4, 6, 5, 2, 3, 4
+BATCH, SOURCE, TARGET, INPUT, HIDDEN, OUTPUT = 4, 4, 3, 2, 3, 4
 SIZES = {"input_dim": INPUT, "hidden_dim": HIDDEN, "output_length": TARGET, "output_dim": OUTPUT}
 EXAMPLES = [
     (SimpleSeq2Seq, {"input_dim": 5, "hidden_dim": 10, "output_length": 8, "output_dim": 8}, (None, 8, 8), (1, 1)),
@@ -209,10 +209,10 @@ def test_simple_model_equals_a_stack_of_keras_layers(depth):
 @pytest.mark.parametrize(
     ("depth", "broadcast", "inner", "peek"),
     [
-        # Each pair of values is there in the fast half.
-        pytest.param(depth, *switches, marks=[pytest.mark.slow] * ((n + sum(switches)) % 2))
+        # All three switches together and each pair of values are there in the fast quarter.
+        pytest.param(depth, *switches, marks=[pytest.mark.slow] * (n != min(k, 7 - k)))
         for n, depth in enumerate([1, 2, (1, 3), (3, 2)])
-        for switches in itertools.product([False, True], repeat=3)
+        for k, switches in enumerate(itertools.product([False, True], repeat=3))
     ],
 )
 def test_full_model_equals_the_numpy_reference(depth, broadcast, inner, peek):
@@ -251,7 +251,7 @@ def test_first_output_depends_on_the_encoders_state_only_if_it_is_handed_over():
 def test_unrolled_equals_looped_and_so_does_the_gradient(kind):
     found = []
     for unroll in (False, True):
-        model = _make(kind, depth=2, unroll=unroll, input_length=SOURCE)
+        model = _make(kind, depth=2, unroll=True, input_length=SOURCE) if unroll else _fixed(kind, depth=2)
         with tf.GradientTape() as tape:
             outputs = model(X_BSI)
             loss = tf.reduce_sum((outputs - Y_BTO) ** 2)
@@ -280,12 +280,12 @@ def test_right_outputs_are_fed_in_training_alone_and_never_the_one_to_predict(ki
     model = _make(kind, teacher_force=True)
     close(_run(model, X_BSI, Y_BTO), _run(_fixed(kind), X_BSI))
     changed_bto = Y_BTO.copy()
-    changed_bto[:, 2] += 5
+    changed_bto[:, 1] += 5
     difference = np.abs(_run(model, X_BSI, Y_BTO, training=True) - _run(model, X_BSI, changed_bto, training=True)).max(
         (0, 2)
     )
-    assert (difference[:3] < 1e-6).all()
-    assert (difference[3:] > 1e-4).all()
+    assert (difference[:2] < 1e-6).all()
+    assert (difference[2:] > 1e-4).all()
 
 
 def test_forced_model_equals_the_numpy_reference():
@@ -339,7 +339,7 @@ def _padded(lengths):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_padding_changes_nothing(kind):
-    lengths = [SOURCE, 1, 3, 4]
+    lengths = [SOURCE, 1, 2, 3]
     model = _fixed(kind, depth=2)
     masked = keras.Sequential([keras.Input((None, INPUT)), keras.layers.Masking(9.0), model])
     found = _run(masked, _padded(lengths))
@@ -349,7 +349,7 @@ def test_padding_changes_nothing(kind):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_attention_weights_sum_to_one_over_real_positions(bidirectional):
-    lengths = np.array([SOURCE, 1, 3, 4])
+    lengths = np.array([SOURCE, 1, 2, 3])
     model = _make(AttentionSeq2Seq, bidirectional=bidirectional, depth=2)
     outputs, weights_bts = model.with_attention()(_padded(lengths), mask=np.arange(SOURCE) < lengths[:, None])
     assert weights_bts.shape == (BATCH, TARGET, SOURCE)
@@ -363,10 +363,13 @@ def test_attention_weights_sum_to_one_over_real_positions(bidirectional):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_dropout_is_between_layers_and_in_training_alone(kind):
+def test_dropout_is_in_training_alone(kind):
     plain, dropping = _fixed(kind, depth=2), _make(kind, depth=2, dropout=0.5)
     close(_run(dropping, X_BSI), _run(plain, X_BSI), 2e-6)
     assert np.abs(_run(dropping, X_BSI, training=True) - _run(plain, X_BSI)).max() > 1e-2
+
+
+def test_a_stack_drops_nothing_of_its_input():
     cell = LSTMStack(HIDDEN, depth=2, dropout=0.5)
     vectors, states = _draw(64, INPUT), [np.zeros((64, HIDDEN), "float32")] * 4
     kept, dropped = cell(vectors, states)[1], cell(vectors, states, training=True)[1]
@@ -381,7 +384,6 @@ UNUSUAL = [
     (Seq2Seq, {"depth": (3, 2), "broadcast_state": False, "inner_broadcast_state": False, "peek": True}),
     (Seq2Seq, {"teacher_force": True, "unroll": True, "input_length": SOURCE, "stateful": True, "batch_size": BATCH}),
     (AttentionSeq2Seq, {"depth": 2, "bidirectional": False, "teacher_force": True}),
-    (AttentionSeq2Seq, {}),
 ]
 
 
@@ -518,9 +520,9 @@ def test_sizes_may_come_from_numpy_and_hidden_size_from_the_output():
 def test_learns_a_lagged_sine(kind):
     keras.utils.set_random_seed(1)
     starts = np.random.default_rng(1).uniform(0, 2 * np.pi, size=(1200, 1))
-    wave = np.sin(starts + 0.4 * np.arange(20)).astype("float32")[:, :, None]
-    x_bsi, y_bto = wave[:, :12], wave[:, 12:]
-    model = kind(input_dim=1, hidden_dim=32, output_length=8, output_dim=1)
+    wave = np.sin(starts + 0.6 * np.arange(10)).astype("float32")[:, :, None]
+    x_bsi, y_bto = wave[:, :6], wave[:, 6:]
+    model = kind(input_dim=1, hidden_dim=32, output_length=4, output_dim=1)
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.01))
-    model.fit(x_bsi[:1000], y_bto[:1000], batch_size=50, epochs=12 if kind is SimpleSeq2Seq else 24, verbose=0)
+    model.fit(x_bsi[:1000], y_bto[:1000], batch_size=50, epochs=8 if kind is SimpleSeq2Seq else 24, verbose=0)
     assert model.evaluate(x_bsi[1000:], y_bto[1000:], verbose=0) < 1e-3
