@@ -30,8 +30,8 @@ from wordseq.training.loop import Validation, train
 from wordseq.training.step import Trainer
 from wordseq.training.validation import Validator
 
-SRC_IDS = [[4, 5, 6, 7, 8], [5], [8, 8, 4], [6, 7], [4, 4, 4, 4]]
-TGT_IDS = [[4], [5, 6, 4, 5, 6, 4], [6, 6], [5, 4, 4, 6], []]
+SRC_IDS = [[4, 5, 6], [5], [8, 8], [7], [4, 4]]
+TGT_IDS = [[4], [5, 6, 4], [6, 6], [5], []]
 SRC, TGT = IdStore.of(SRC_IDS), IdStore.of(TGT_IDS)
 TOKENS = sum(len(ids) + 1 for ids in TGT_IDS)
 SIZES = (9, 7)
@@ -115,7 +115,7 @@ def batch():
 
 @pytest.mark.parametrize(
     ("shards", "settings"),
-    [(1, ()), (2, ()), (3, ()), (2, (("cell", "lstm"), ("attention", "none"), ("bidirectional", True)))],
+    [(1, ()), (3, ()), (2, (("cell", "lstm"), ("attention", "none"), ("bidirectional", True)))],
 )
 def test_an_update_counts_real_tokens_and_their_nats_and_follows_the_mean_gradient(shards, settings):
     model = new_model(**dict(settings))
