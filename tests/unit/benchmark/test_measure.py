@@ -314,7 +314,7 @@ def test_what_a_system_cannot_do_on_a_machine_is_an_empty_place_with_its_reason(
 
 
 def test_ratios_leave_out_what_could_not_be_measured(failing):
-    settings = replace(TINY, systems=("wordseq", "torch"), torch=sys.executable, cells=("lstm",))
+    settings = replace(TINY, systems=("wordseq", "torch"), torch=sys.executable, cells=("lstm",), blocks=1)
     assert [ratio["measure"] for ratio in measure_speed(tiny_task(), settings, print)["ratios"]] == ["train", "greedy"]
     settings = replace(settings, precisions=("bfloat16",))
     with pytest.raises(UserError, match="failing_system: could not train: RuntimeError: no bfloat16 on this machine"):

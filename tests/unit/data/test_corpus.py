@@ -214,6 +214,7 @@ def test_what_is_named_is_looked_for_before_anything_is_read(tmp_path: Path) -> 
 
 
 @needs_mirror
+@pytest.mark.slow
 def test_tatoeba_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     corpus = prepare_corpus(DataConfig(corpus="tatoeba-fra-eng"), tmp_path, mirror=MIRROR, say=mute)
