@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.closeness import close
-from tests.runs import SOME_CELLS
+from tests.eager import eagerly
 from tests.unit.models.test_cells import randomise
 from tests.unit.models.test_seq2seq import (
     SRC,
@@ -19,7 +19,7 @@ from tests.unit.models.test_seq2seq import (
 )
 from tests.unit.training.test_loop import TEXTS, WORDS, Scripted, Silent
 from wordseq.batches.id_store import IdStore
-from wordseq.config.schema import KIND_SETTINGS, Config, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.config.schema import CELLS, KIND_SETTINGS, Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
 from wordseq.models.build import KINDS, make_model
 from wordseq.models.seq2seq import Seq2Seq
@@ -58,8 +58,14 @@ def test_an_unknown_kind_lists_the_names():
         Seq2Seq(config_of("same_length"), 5, 5)
 
 
-@pytest.mark.parametrize("kind", ONE_PASS)
-@pytest.mark.parametrize("cell", SOME_CELLS)
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [
+        pytest.param(kind, cell, marks=[] if cell in fast else [pytest.mark.slow])
+        for kind, fast in (("repeat_vector", ("gru", "lstm")), ("same_length", ("lstm", "sru")))
+        for cell in CELLS
+    ],
+)
 def test_step_by_step_logits_equal_those_of_one_pass(kind, cell):
     assert_steps_equal_one_pass(made(kind, cell=cell))
     assert_hypotheses_apart(made(kind, cell=cell, encoder_layers=2))
@@ -144,5 +150,6 @@ def test_same_length_never_gives_more_than_it_reads():
     bias_v[EOS_ID] = -50.0  # It would rather not end.
     model.output_layer.bias.assign(bias_v)
     translator = Translator(model, *WORDS, Config(model=model.config), 1.0)
-    found = translator.translate(TEXTS)
+    with eagerly():
+        found = translator.translate(TEXTS)
     assert [hypotheses[0].tokens for hypotheses in found] == [len(text.split()) for text in TEXTS]
