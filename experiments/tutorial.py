@@ -36,7 +36,7 @@ from wordseq.batches.prepare import PREPARED_FOLDER, prepare_corpus
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import Score, score_corpus
-from wordseq.runs.folder import Run
+from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 
 UNITS, WORDS, BATCH, STEPS, EPOCHS, PATIENCE, VALIDATION, LONGEST = 256, 5000, 64, 100, 100, 3, 20, 50
@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("run", type=Path, help="a trained run")
     try:
-        run = Run.open(parser.parse_args().run)
+        run = RunFolder.open(parser.parse_args().run)
         # With a vocabulary of all words the ids give the text back; the split depends on neither.
         data = dataclasses.replace(run.config.data, level="word", src_level="", tgt_level="", min_freq=1, max_size=0)
         corpus, ours = prepare_corpus(data, run.folder.parent / PREPARED_FOLDER), read_run(run.folder).hyps

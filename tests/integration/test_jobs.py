@@ -23,7 +23,7 @@ from wordseq.evaluation.metrics import bleu
 from wordseq.evaluation.records import record_of
 from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.describe import describe_run
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path, load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit, machine, parts
@@ -45,13 +45,13 @@ def trained(tmp_path_factory, tiny_run):
     """A run that has done its 5 updates, and what was said."""
     folder = tmp_path_factory.mktemp("jobs") / "run"
     shutil.copytree(tiny_run.folder, folder, ignore=shutil.ignore_patterns("eval"))
-    return Run(folder), tiny_run.out.splitlines()
+    return RunFolder(folder), tiny_run.out.splitlines()
 
 
 @pytest.fixture
 def copied(trained, tmp_path):
     shutil.copytree(trained[0].folder, tmp_path / "run")
-    return Run(tmp_path / "run")
+    return RunFolder(tmp_path / "run")
 
 
 def quiet_train(folder, pairs, *more, **options):
@@ -138,7 +138,7 @@ def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
 @pytest.fixture(scope="module")
 def longer(trained, pairs, tmp_path_factory):
     """The run, gone on to 7 updates."""
-    run = Run(shutil.copytree(trained[0].folder, tmp_path_factory.mktemp("longer") / "run"))
+    run = RunFolder(shutil.copytree(trained[0].folder, tmp_path_factory.mktemp("longer") / "run"))
     assert quiet_train(run.folder, pairs, "train.max_steps=7", "train.patience=9", "train.max_epochs=30").step == 7
     return run
 
@@ -199,13 +199,13 @@ def test_a_run_cut_short_while_it_was_begun_is_begun_anew(tmp_path, pairs, monke
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "write_config", kill)
+        patched.setattr(RunFolder, "write_config", kill)
         with pytest.raises(Killed):
             quiet_train(tmp_path / "run", pairs)
     with monkeypatch.context() as patched:
-        patched.setattr(training_run, "train", lambda *arguments: "trained")
+        patched.setattr(training_run, "train_model", lambda *arguments: "trained")
         assert quiet_train(tmp_path / "run", pairs) == "trained"
-    assert Run(tmp_path / "run").begun
+    assert RunFolder(tmp_path / "run").begun
 
 
 @pytest.mark.parametrize("name", ["a file", "a folder with files"])
@@ -303,7 +303,7 @@ def test_whatever_fails_while_a_report_is_written_is_named_and_every_file_is_who
         held_out = HeldOut([text], [[text]])
         evaluate._save_evaluation(run, "mine", {**evaluated, "command": text}, held_out, [text])
 
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     report("one")
     before = files_of(tmp_path)
     with at_call(0, die, TAKING) as calls:
@@ -454,7 +454,7 @@ def test_vectors_of_a_file_are_kept_or_tuned_and_the_run_needs_the_file_no_more(
     train_run(load_config(None, settings(pairs, *asked)), tmp_path / "run", say=said.append)
     # the, The, is, and Is where a question is among the training pairs
     assert any(line.startswith(("src vectors (frozen): 3 of", "src vectors (frozen): 4 of")) for line in said)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     names, expected = ["the", "The", "is"], np.stack([vectors["the"], vectors["the"], vectors["is"]])
     assert np.array_equal(rows_of(run, LAST, "src", names), expected)
     before = run.load(LAST)[0]["seq2seq/src_embed/embeddings"]

@@ -18,7 +18,7 @@ from tests.runs import FAST_CELLS, environment, some_pairs
 from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
 from wordseq.decoding.translator import Sampling, Translator
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import prepare
@@ -370,7 +370,7 @@ def test_output_never_exceeds_its_limit(plain):
 
 
 def save(translator, folder):
-    run = Run(folder)
+    run = RunFolder(folder)
     run.begin(translator.config, translator.src, translator.tgt, {"data.json": {"tgt_per_src": translator.tgt_per_src}})
     run.save(BEST, arrays_of(by_path(translator.model.weights)), {"step": 1})
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.text.vocab import EOS_ID, UNK_ID
 
 SOURCES = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
@@ -37,7 +37,7 @@ def write_tsv(path: Path, pairs: list[tuple[str, str]]) -> Path:
     return path
 
 
-def sharpen(run: Run, name: str, seed: int) -> None:
+def sharpen(run: RunFolder, name: str, seed: int) -> None:
     """Save a checkpoint whose weights are so large that outputs differ by source, and hold <unk> here and there."""
     rng = np.random.default_rng(seed)
     arrays, state = run.load(BEST)

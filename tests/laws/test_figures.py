@@ -22,11 +22,11 @@ from wordseq.decoding.translator import Translator
 from wordseq.evaluation.evaluate import evaluate_run
 from wordseq.evaluation.metrics import bleu
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import BOS_ID, EOS_ID, TextCodec, Vocab
-from wordseq.training.loop import Validation, train
+from wordseq.training.loop import Validation, train_model
 from wordseq.training.step import Trainer
 from wordseq.training.validation import Validator
 
@@ -205,7 +205,7 @@ def test_the_logged_loss_is_nats_of_real_tokens_over_their_number(tmp_path):
     nats = by_hand()[0]
     # A step size of 0: the weights stay, so two batches are the corpus under one model.
     config = dataclasses.replace(PLAIN, learning_rate=0.0, batch_size=3, log_steps=2, max_epochs=1, label_smoothing=0.2)
-    progress = train(Run(tmp_path), model, SRC, TGT, config, looks((1.0, 1.0)), Unseen())
+    progress = train_model(RunFolder(tmp_path), model, SRC, TGT, config, looks((1.0, 1.0)), Unseen())
     (entry,) = logged(tmp_path)
     assert entry["loss"] == pytest.approx(nats / TOKENS, rel=1e-5)
     assert entry["tokens"] == progress.tokens == TOKENS
@@ -216,7 +216,15 @@ def test_the_logged_step_size_is_the_one_that_moved_the_weights_and_the_norm_tha
     old, gradients = weights_of(new_model()), by_hand()[1]
     for step, rate in enumerate((0.125, 0.25), 1):
         model = new_model()
-        train(Run(tmp_path), model, SRC, TGT, dataclasses.replace(config, max_steps=step), looks((0, step)), Unseen())
+        train_model(
+            RunFolder(tmp_path),
+            model,
+            SRC,
+            TGT,
+            dataclasses.replace(config, max_steps=step),
+            looks((0, step)),
+            Unseen(),
+        )
         entry = logged(tmp_path)[-1]
         assert (entry["step"], entry["learning_rate"]) == (step, pytest.approx(rate))
         assert entry["gradient_norm"] == pytest.approx(norm_of(gradients), rel=1e-4)
@@ -230,7 +238,7 @@ def test_max_minutes_are_minutes_of_training(tmp_path, monkeypatch):
     clock = itertools.count(0, 20)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     config = dataclasses.replace(PLAIN, max_minutes=1.0, max_epochs=9, validate_steps=99)
-    progress = train(Run(tmp_path), new_model(cell="sru"), SRC, TGT, config, looks((0, 1.0)), Unseen())
+    progress = train_model(RunFolder(tmp_path), new_model(cell="sru"), SRC, TGT, config, looks((0, 1.0)), Unseen())
     assert progress.step == 3
 
 
@@ -255,13 +263,13 @@ def test_best_has_the_weights_of_the_best_look_and_last_those_of_the_last(tmp_pa
         return given()
 
     config = dataclasses.replace(PLAIN, max_epochs=3)
-    progress = train(Run(tmp_path), model, SRC, TGT, config, validate, Unseen())
+    progress = train_model(RunFolder(tmp_path), model, SRC, TGT, config, validate, Unseen())
     assert not any(np.array_equal(*pair) for pair in zip(seen[0].values(), seen[1].values(), strict=True))
     assert progress.best_step == best
     assert (progress.best_bleu, progress.best_loss) == found[best - 1]
     assert [entry["step"] for entry in logged(tmp_path, "dev") if entry["best"]][-1] == best
     for name, step in ((BEST, best), (LAST, 3)):
-        arrays = Run(tmp_path).load(name)[0]
+        arrays = RunFolder(tmp_path).load(name)[0]
         for path, values in seen[step - 1].items():
             np.testing.assert_array_equal(arrays[path], values)
 
@@ -338,7 +346,7 @@ def test_dev_bleu_of_tokenized_data_is_of_its_own_tokens(translator, pretokenize
 def run(translator, tmp_path_factory):
     """A run whose best and last weights translate otherwise; the test split's second references are the best ones' output."""
     folder = tmp_path_factory.mktemp("run")
-    run = Run(folder)
+    run = RunFolder(folder)
     hyps = translator(SOURCES)
     held_out = HeldOut(SOURCES, [[one, hyp] for one, hyp in zip(FIRST, hyps, strict=True)])
     files = {

@@ -28,7 +28,7 @@ from wordseq.cli.main import main
 from wordseq.comparison.page import plots
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 
 SETTINGS = (
     *("data.path=pairs.tsv", "data.dev_size=4", "data.test_size=6", "data.min_freq=1"),
@@ -95,7 +95,7 @@ def runs(tmp_path_factory):
         for name, seed in (("alpha", 3), ("beta", 7)):
             assert main(["train", "--run", name, *sets(*SETTINGS)]) == 0
             for checkpoint in (LAST, BEST):
-                sharpen(Run(Path(name)), checkpoint, seed + (checkpoint == LAST))
+                sharpen(RunFolder(Path(name)), checkpoint, seed + (checkpoint == LAST))
         yield folder
 
 
@@ -139,7 +139,7 @@ def test_a_translation_is_by_the_best_weights_of_the_run_that_is_named(translate
     assert ours != theirs
     shutil.copytree("alpha", "turned")
     for name, other in ((BEST, LAST), (LAST, BEST)):
-        Run(Path("turned")).save(name, *Run(Path("alpha")).load(other))
+        RunFolder(Path("turned")).save(name, *RunFolder(Path("alpha")).load(other))
     assert translate(run="turned") != ours
 
 
@@ -401,7 +401,7 @@ def test_public_corpora_come_from_the_mirror(call, mirror, tmp_path, monkeypatch
     words = ("train", "--run", "run", *sets(*SETTINGS, "data.corpus=tatoeba-qqq-eng"))
     call(*words, "--mirror", tmp_path, code=2)
     call(*words, "--mirror", mirror)
-    assert Run(Path("run")).config.data.corpus == "tatoeba-qqq-eng"
+    assert RunFolder(Path("run")).config.data.corpus == "tatoeba-qqq-eng"
 
 
 # --- train
@@ -412,9 +412,9 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
     text = Path("alpha/config.toml").read_text().replace("embed_dim = 4", "embed_dim = 5")
     Path("settings.toml").write_text(text)
     call("train", "settings.toml", "--run", "new", *sets("model.hidden_size=6", "train.seed=9"))
-    found = Run(Path("new")).config
+    found = RunFolder(Path("new")).config
     assert (found.model.embed_dim, found.model.hidden_size, found.train.seed) == (5, 6, 9)
-    assert Run(Path("new")).load(BEST)[0]["seq2seq/output/kernel"].shape[0] == 6
+    assert RunFolder(Path("new")).load(BEST)[0]["seq2seq/output/kernel"].shape[0] == 6
     call("train", code=2)
     listed = call("train", "--list-settings", "all")
     for section, kind in SECTIONS.items():
@@ -427,7 +427,7 @@ def test_files_for_tensorboard_are_written_if_asked_for(call):
     assert not Path("alpha/tensorboard").exists()
     call("train", "--run", "board", "--tensorboard", *sets(*SETTINGS))
     assert list(Path("board/tensorboard").iterdir())
-    assert Run(Path("board")).config == Run(Path("alpha")).config
+    assert RunFolder(Path("board")).config == RunFolder(Path("alpha")).config
 
 
 # --- sweep

@@ -20,7 +20,7 @@ from wordseq.config.schema import SECTIONS
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import sha256_of
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.training.loop import Validation
 from wordseq.training.run import train_run
@@ -118,7 +118,7 @@ def outcome(*settings: str) -> dict[str, Any]:
 def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
     folder = Path(f"run{next(NUMBERS)}")
     parts, saves, order, fed, fed_by = [], [], [], [], []
-    encode, save, update_fed = Seq2Seq.encode, Run.save, Trainer.update_fed
+    encode, save, update_fed = Seq2Seq.encode, RunFolder.save, Trainer.update_fed
 
     def watched_encode(model, src_ids_bs, training=False):
         if training:
@@ -137,12 +137,12 @@ def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Seq2Seq, "encode", watched_encode)
-        patched.setattr(Run, "save", watched_save)
+        patched.setattr(RunFolder, "save", watched_save)
         patched.setattr(Trainer, "update_fed", watched_update)
         if settings and all(setting.startswith("train.") for setting in settings):
             patched.setattr(Validator, "__call__", lambda self: Validation(0.0, 1.0, []))
         progress = train_run(load_config(None, [*TRAINED, *settings]), folder, say=lambda line: None)
-    run = Run(folder)
+    run = RunFolder(folder)
     log = list(run.metrics())
     train = [entry for entry in log if entry["kind"] == "train"]
     best = run.load(BEST)[0]

@@ -37,7 +37,7 @@ from wordseq.decoding import stream
 from wordseq.decoding.stream import translate_lines
 from wordseq.decoding.translator import Translator
 from wordseq.runs.describe import describe_run
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import normalise
 from wordseq.text.tokenizers import load_tokenizer, train_tokenizer
@@ -179,7 +179,7 @@ def texts(case: Case) -> None:
 
 def run_folder(case: Case) -> None:
     """A run in which a file is damaged, or an array lies about its size."""
-    chance, run = case.chance, Run(case.folder / "run")
+    chance, run = case.chance, RunFolder(case.folder / "run")
     shutil.copytree(case.run, run.folder)
     path = chance.choice([path for path in sorted(run.folder.iterdir()) if path.is_file()])
     if path.suffix == ".safetensors" and chance.random() < 0.6:

@@ -33,9 +33,9 @@ def size_of(folder):
 def assert_nothing_half_written(folder):
     """What is there is whole: no files aside, and what can be loaded loads."""
     import_tensorflow()
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
 
-    run = Run(folder / "run")
+    run = RunFolder(folder / "run")
     assert not list(folder.rglob(".aside-*"))
     assert not [path for path in (folder / "run").rglob(".*") if path.name != ".begun"]
     assert run.begun or not run.folder.exists() or run.unfinished

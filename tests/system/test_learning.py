@@ -13,11 +13,11 @@ def train_and_evaluate(folder, preset: str | None, *settings):
     """What `wordseq train` does; the run and its result on the test split."""
     from wordseq.config.load import load_config
     from wordseq.evaluation.evaluate import evaluate_run
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
     from wordseq.training.run import train_run
 
     train_run(load_config(preset, settings), folder)
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     return run, evaluate_run(run)
 
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
-from wordseq.runs.folder import LAST, Run
+from wordseq.runs.folder import LAST, RunFolder
 
 pytestmark = pytest.mark.slow  # Trainings that are killed: more than a minute.
 
@@ -49,7 +49,7 @@ def disturbed(tmp_path_factory):
         wait_for_lines(process, folder / "parts", lines)
         process.send_signal(number)
         error = process.communicate(timeout=300)[1]
-        left.append((process.returncode, error, Run(folder / "parts").header(LAST).state))
+        left.append((process.returncode, error, RunFolder(folder / "parts").header(LAST).state))
     (folder / "parts" / ".last.safetensors.k1ll3d00").write_bytes(b"what a kill in the middle of writing leaves")
     last = start(folder / "parts", pairs)
     for process in (last, whole):

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from tests.runs import TIMES, command, entries, environment, settings, train_arguments, write_pairs
 from tests.runs import wordseq as run_wordseq
-from wordseq.runs.folder import LAST, Run
+from wordseq.runs.folder import LAST, RunFolder
 
 pytestmark = pytest.mark.slow  # Eight starts of TensorFlow and as many compilations.
 
@@ -66,7 +66,7 @@ def wait_for_step(processes, run, step):
 
 
 def state_of(run):
-    return Run(run).header(LAST).state
+    return RunFolder(run).header(LAST).state
 
 
 def assert_close(ours, theirs):

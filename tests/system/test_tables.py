@@ -17,7 +17,7 @@ from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from tests.runs import ROOT
 from wordseq.cli.commands.sweep import planned
 from wordseq.cli.main import make_parser
-from wordseq.comparison.compare import compare
+from wordseq.comparison.compare import compare_runs
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import read_run
 
@@ -68,7 +68,7 @@ def test_comparisons_go_to_the_pages_with_their_marks(tmp_path):
             read_run(fake_run(tmp_path / f"{name}{k}", test, with_errors(test, 0.1), text))
             for k, text in enumerate(settings)
         ]
-        record = comparison_record(runs, compare(runs), name)
+        record = comparison_record(runs, compare_runs(runs), name)
         (tmp_path / "experiments" / "results" / f"{name}.json").write_text(json.dumps(record))
     assert check(tmp_path).returncode == 1
     assert check(tmp_path, options=()).returncode == 0

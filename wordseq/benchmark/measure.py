@@ -15,7 +15,7 @@ from wordseq.benchmark.processes import Answers, Key, Measurement
 from wordseq.benchmark.settings import GATES, GROWTH, BenchSettings
 from wordseq.benchmark.workload import TGT_SIZE, BenchTask, flop_parts, head, model_config, search_flop, synthetic_task
 from wordseq.config.schema import ModelConfig
-from wordseq.runs.folder import BEST, CONFIG_FILE, Run
+from wordseq.runs.folder import BEST, CONFIG_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit, machine, processors
 
@@ -282,7 +282,7 @@ def _cell_of(run: Path) -> str:
     Raises:
         UserError: not a run, not trained, or with a cell that cannot be measured.
     """
-    found = Run(run)
+    found = RunFolder(run)
     for path in (run / CONFIG_FILE, found.path_of(BEST)):
         if not path.is_file():
             raise UserError(f"--run {run}: not a trained run: it has no {path.name}")

@@ -28,12 +28,12 @@ from wordseq.evaluation.metrics import (
 from wordseq.evaluation.records import level_name
 from wordseq.evaluation.significance import PAIRED_DRAWS, paired_tests
 from wordseq.evaluation.tables import METRICS
-from wordseq.runs.folder import MEMORY_FILE, Run
+from wordseq.runs.folder import MEMORY_FILE, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
 
 
-def compare(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT_SEED) -> dict[str, Any]:
+def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DEFAULT_SEED) -> dict[str, Any]:
     """Scores, paired tests against the first run, and cost; ready for JSON.
 
     Args:
@@ -132,7 +132,7 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
     running = sum(map(len, run.tgt_tokens))
     chars = sum(len(references[0]) for references in run.test.references)
     seconds = max((entry.get("seconds", 0.0) for entry in run.log), default=None)
-    took = Run(run.folder).read_json(MEMORY_FILE) if (run.folder / MEMORY_FILE).is_file() else {}
+    took = RunFolder(run.folder).read_json(MEMORY_FILE) if (run.folder / MEMORY_FILE).is_file() else {}
     machine = None
     if isinstance(place := took.get("machine"), dict):
         cores = "core" if place.get("cores") == 1 else "cores"

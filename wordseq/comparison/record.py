@@ -23,7 +23,7 @@ FIGURES = (
     *("bits_per_char", "parameters", "train_minutes", "train_tokens_per_second", "train_chars_per_second"),
     *("bleu_whole_unk", "sentences_per_second", "peak_memory_mb", "perplexity", "length_ratio", "unk_rate", "step"),
 )
-"""What is averaged over seeds beside the scores: figures of a row of `compare.compare`."""
+"""What is averaged over seeds beside the scores: figures of a row of `compare_runs`."""
 
 USUAL_KEYS = ("data.level", "model.cell")
 """What tells rows apart where no setting differs."""

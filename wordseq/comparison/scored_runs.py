@@ -12,7 +12,7 @@ from wordseq.config.load import config_from_dict, config_to_dict
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import rectangular
-from wordseq.runs.folder import BEST, EVAL_FOLDER, Run
+from wordseq.runs.folder import BEST, EVAL_FOLDER, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import is_number
 from wordseq.text.vocab import TextCodec
@@ -55,7 +55,7 @@ class ScoredRun:
     @cached_property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
         """Source and target tokenizer with vocabulary."""
-        return Run(self.folder).codecs
+        return RunFolder(self.folder).codecs
 
     @cached_property
     def src_tokens(self) -> list[list[str]]:
@@ -70,7 +70,7 @@ class ScoredRun:
 
 def is_scored(folder: Path) -> bool:
     """Whether eval/ holds the scores of the run's best checkpoint on its test split, and nothing else."""
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     try:
         evaluation = _read_evaluation(run)
         _as_decoded(Config(), evaluation, run)  # Whether its settings of decoding are possible.
@@ -95,7 +95,7 @@ def read_run(folder: Path) -> ScoredRun:
     Raises:
         UserError: a file is missing or damaged.
     """
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     test, hyps = run.held_out("test"), [line.rstrip() for line in run.read_lines(HYPS_FILE)]
     if len(hyps) != len(test.sources):
         raise UserError(f"{folder / HYPS_FILE}: {len(hyps):,} lines, expected {len(test.sources):,}")
@@ -107,14 +107,14 @@ def read_run(folder: Path) -> ScoredRun:
     return ScoredRun(folder, config, test, hyps, evaluation, log, best.parameters, int(best.state.get("step", 0)))
 
 
-def _as_decoded(config: Config, evaluation: Mapping[str, Any], run: Run) -> Config:
+def _as_decoded(config: Config, evaluation: Mapping[str, Any], run: RunFolder) -> Config:
     """The run's settings with those that its translations were made with, as far as the evaluation has them."""
     table = config_to_dict(config)
     table["decode"] |= {key: evaluation[key] for key in table["decode"] if key in evaluation}
     return config_from_dict(table, str(run.folder / SCORES_FILE))
 
 
-def _read_evaluation(run: Run) -> dict[str, Any]:
+def _read_evaluation(run: RunFolder) -> dict[str, Any]:
     """What `wordseq eval` saved as JSON.
 
     Raises:
@@ -139,9 +139,9 @@ def check_same_test(folders: Sequence[Path]) -> None:
     Raises:
         UserError: the test splits differ; the message says between which runs, and how.
     """
-    first = Run.open(folders[0]).held_out("test")
+    first = RunFolder.open(folders[0]).held_out("test")
     for folder in folders[1:]:
-        test = Run.open(folder).held_out("test")
+        test = RunFolder.open(folder).held_out("test")
         if split_digest(test) != split_digest(first):
             raise UserError(
                 "runs with different test sets cannot be compared: "

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wordseq.config.load import load_config
 from wordseq.config.schema import Changes, Config, DataConfig, by_key, keys_that_change
-from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, Run
+from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 
 POLL_SECONDS = 1.0
@@ -130,7 +130,7 @@ def _folder_for(folder: Path, wanted: Config) -> Path:
     """The run with these settings: of this name, or finished under another one beside it; else the next free name."""
     chosen = folder
     for number in itertools.count(2):
-        if not Run(chosen).begun:
+        if not RunFolder(chosen).begun:
             break
         if _same(chosen, wanted):
             return chosen
@@ -144,14 +144,14 @@ def _folder_for(folder: Path, wanted: Config) -> Path:
 
 def _same(folder: Path, wanted: Config) -> bool:
     """Whether the run in a folder was begun with these settings."""
-    found, asked, usual = map(by_key, (Run(folder).config, wanted, Config()))
+    found, asked, usual = map(by_key, (RunFolder(folder).config, wanted, Config()))
     left_to_the_machine = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}
     return all(found[key] == value for key, value in asked.items() if key not in left_to_the_machine)
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a run's training came to its end; not if its last checkpoint is damaged, which training mends."""
-    run = Run(folder)
+    run = RunFolder(folder)
     try:
         return run.has(BEST) and bool(run.header(LAST).state.get("finished"))
     except UserError:
@@ -209,12 +209,12 @@ class Watch:
 
     def __init__(self, runs: Sequence[SweepRun], current: int) -> None:
         self.runs, self.current = runs, current
-        self.seen = len(list(Run(runs[current].folder).metrics()))
+        self.seen = len(list(RunFolder(runs[current].folder).metrics()))
         self.spoke = time.monotonic()
 
     def news(self) -> str:
         """What the last validation gave, if there was one since the last call; after long silence, the last update."""
-        entries = list(Run(self.runs[self.current].folder).metrics())
+        entries = list(RunFolder(self.runs[self.current].folder).metrics())
         validations = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
         # Continuing a run drops the lines after its checkpoint.
         self.seen = len(entries)
@@ -250,7 +250,7 @@ def _expected(run: SweepRun) -> float | None:
     """Seconds that a run takes in all at its present pace, if nothing stops it before its last epoch or update."""
     if is_finished(run.folder):
         return _seconds(run.folder)
-    validations = [entry for entry in Run(run.folder).metrics() if entry.get("kind") == "dev"]
+    validations = [entry for entry in RunFolder(run.folder).metrics() if entry.get("kind") == "dev"]
     train = run.config.train
     if not validations:
         return train.max_minutes * 60 or None
@@ -265,7 +265,7 @@ def _expected(run: SweepRun) -> float | None:
 
 
 def _seconds(folder: Path) -> float:
-    return float(max((entry.get("seconds", 0.0) for entry in Run(folder).metrics()), default=0.0))
+    return float(max((entry.get("seconds", 0.0) for entry in RunFolder(folder).metrics()), default=0.0))
 
 
 def _train(run: SweepRun, config: str | Path | None, mirror: Path | None, look: Callable[[], None]) -> int:

@@ -19,7 +19,7 @@ from wordseq.decoding.forced import Scorer
 from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
 from wordseq.models.matmul import cast_once, resolve_precision
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
@@ -95,7 +95,7 @@ class Translator:
         Raises:
             UserError: not a run, or a file of it is missing or damaged.
         """
-        opened = Run.open(Path(run))
+        opened = RunFolder.open(Path(run))
         precision = resolve_precision(precision or opened.config.decode.precision)
         model, _ = load_model(opened, checkpoint, precision)
         return cls(model, *opened.codecs, opened.config, opened.tgt_per_src)

@@ -24,7 +24,7 @@ from wordseq.evaluation.metrics import (
     sentence_bleu,
 )
 from wordseq.evaluation.tables import terminal_table
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit
 from wordseq.text.normalise import prepare
@@ -155,7 +155,7 @@ def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, in
 
 
 def evaluate_run(
-    run: Run,
+    run: RunFolder,
     held_out: HeldOut | None = None,
     name: str = "test",
     *,
@@ -214,7 +214,7 @@ def evaluate_run(
     return result
 
 
-def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
+def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
     """The result as JSON and as a table; sources, hypotheses and references as lines, as sacreBLEU reads them."""
     run.write_json(f"eval/{name}.json", result)
     run.write_text(f"eval/{name}.txt", terminal_table(result))
@@ -228,7 +228,7 @@ def _save_evaluation(run: Run, name: str, result: dict[str, Any], held_out: Held
         run.write_lines(f"eval/{name}.ref{k}", column)
 
 
-def read_files(run: Run, src: Path, refs: Sequence[Path]) -> HeldOut:
+def read_files(run: RunFolder, src: Path, refs: Sequence[Path]) -> HeldOut:
     """Sentences of a file with references from other files, prepared as the run's data were.
 
     Raises:

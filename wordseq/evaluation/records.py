@@ -11,7 +11,7 @@ from typing import Any
 from wordseq.config.load import config_to_dict
 from wordseq.evaluation.tables import METRICS
 from wordseq.runs.describe import check_state, describe_run
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.platform import machine
 
 RECORD_FORMAT = 1
@@ -36,7 +36,7 @@ EVALUATION_KEYS = (
 DESCRIBE_KEYS = ("parameters", "step", "weights_sha256")
 
 
-def record_of(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
+def record_of(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     """The small record of an evaluation of a run; see `result_record`.
 
     Raises:

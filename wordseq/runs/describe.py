@@ -5,11 +5,11 @@ from typing import Any
 from wordseq.config.load import config_to_dict
 from wordseq.models.diagram import diagram
 from wordseq.runs.checkpoint import sha256_of
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 
 
-def describe_run(run: Run) -> dict[str, Any]:
+def describe_run(run: RunFolder) -> dict[str, Any]:
     """`parameters`, `layers` (name, parameters, shapes), `settings`, `step`, `weights_sha256` of the best checkpoint."""
     arrays, state = run.load(BEST)
     check_state(run, state)
@@ -28,14 +28,14 @@ def describe_run(run: Run) -> dict[str, Any]:
     }
 
 
-def draw_run(run: Run, described: dict[str, Any]) -> str:
+def draw_run(run: RunFolder, described: dict[str, Any]) -> str:
     """An SVG picture of the run's models, with the parameters that `describe_run` found."""
     parameters = {layer["name"]: layer["parameters"] for layer in described["layers"]}
     src, tgt = run.codecs
     return diagram(run.config.model, len(src.vocab), len(tgt.vocab), parameters, f"Models of the run {run.folder.name}")
 
 
-def check_state(run: Run, state: dict[str, Any]) -> None:
+def check_state(run: RunFolder, state: dict[str, Any]) -> None:
     """Check the numbers of a checkpoint's state.
 
     Raises:

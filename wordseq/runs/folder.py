@@ -41,7 +41,7 @@ MOST_TGT_PER_SRC = 1e4
 """data.max_chars keeps every honest ratio below it."""
 
 
-class Run:
+class RunFolder:
     """A folder with all that a training made.
 
     config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
@@ -57,7 +57,7 @@ class Run:
         self.folder = folder
 
     @classmethod
-    def open(cls, folder: Path) -> "Run":
+    def open(cls, folder: Path) -> "RunFolder":
         """A run that was started before.
 
         Raises:

@@ -11,7 +11,7 @@ from wordseq.config.schema import ELEMENTWISE_CELLS, ModelConfig
 from wordseq.models.build import make_model
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 
 
@@ -58,7 +58,7 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Arrays, where: Path)
         variable.assign(value)
 
 
-def load_model(run: Run, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
+def load_model(run: RunFolder, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
     """The model of a run with the weights of a checkpoint, and the checkpoint's state.
 
     Raises:

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from wordseq.config.schema import Config
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import PRETRAINED, Run
+from wordseq.runs.folder import PRETRAINED, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
 from wordseq.system.signals import handled
@@ -201,7 +201,7 @@ def _culprit(cluster: Cluster, message: str) -> str:
     return " or ".join(cluster.others)
 
 
-class Follower(Run):
+class Follower(RunFolder):
     """A run that another process writes: this one only keeps in mind what it has to read again."""
 
     def __init__(self, folder: Path) -> None:

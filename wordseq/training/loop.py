@@ -18,7 +18,7 @@ from wordseq.batches.batching import make_batch, plan_epoch
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import TrainConfig
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, assign, by_path
 from wordseq.system.errors import UserError
 from wordseq.system.signals import handled
@@ -85,8 +85,8 @@ class Stopped(Exception):
     """Training was interrupted by a signal, and saved."""
 
 
-def train(
-    run: Run,
+def train_model(
+    run: RunFolder,
     model: Seq2Seq,
     src: IdStore,
     tgt: IdStore,
@@ -180,7 +180,7 @@ def _chiefs(validate: Callable[[], Validation], team: Team) -> Callable[[], Vali
     return validate_once
 
 
-def resume(run: Run, trainer: Trainer, note: Callable[[str], None]) -> Progress:
+def resume(run: RunFolder, trainer: Trainer, note: Callable[[str], None]) -> Progress:
     """Restore the checkpoint `last`, if there is one, and give the progress it stands for.
 
     Args:
@@ -263,7 +263,7 @@ def _late(config: TrainConfig, progress: Progress) -> bool:
 
 
 def _validate(
-    run: Run,
+    run: RunFolder,
     trainer: Trainer,
     progress: Progress,
     validate: Callable[[], Validation],
@@ -309,7 +309,7 @@ def _validate(
     _save(run, trainer, progress)
 
 
-def _save(run: Run, trainer: Trainer, progress: Progress) -> None:
+def _save(run: RunFolder, trainer: Trainer, progress: Progress) -> None:
     run.save(LAST, trainer.arrays(), dataclasses.asdict(progress))
 
 

@@ -21,14 +21,14 @@ from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PRETRAINED, SPLIT_FILE, Run
+from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PRETRAINED, SPLIT_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say
 from wordseq.text.vocab import TextCodec
 from wordseq.training.distributed import ALONE, Follower, Team
-from wordseq.training.loop import Progress, Reporter, train
+from wordseq.training.loop import Progress, Reporter, train_model
 from wordseq.training.progress import TrainingProgress
 from wordseq.training.tensorboard import Board, how_to_look
 from wordseq.training.validation import Validator
@@ -61,7 +61,7 @@ def train_run(
         Stopped: interrupted, and saved.
     """
     config = _resolved(config, team)
-    run = Run(folder) if team.chief else Follower(folder)
+    run = RunFolder(folder) if team.chief else Follower(folder)
     if team.chief:
         _check_folder(run, config)
     _check_place(run)
@@ -75,7 +75,9 @@ def train_run(
         return _train(run, config, mirror, say, team, tensorboard)
 
 
-def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, tensorboard: bool = False) -> Progress:
+def _train(
+    run: RunFolder, config: Config, mirror: Path | None, say: Say, team: Team, tensorboard: bool = False
+) -> Progress:
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     for line in describe(corpus.split):
@@ -105,7 +107,7 @@ def _train(run: Run, config: Config, mirror: Path | None, say: Say, team: Team, 
             say(how_to_look(run.folder))
         told: Reporter = Board(run, reporter) if tensorboard else reporter
         validator = Validator(translator, corpus.dev)
-        progress = train(run, model, *stores, config.train, validator, told, team)
+        progress = train_model(run, model, *stores, config.train, validator, told, team)
     if reporter.updated:
         run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
     return progress
@@ -128,7 +130,7 @@ def _resolved(config: Config, team: Team) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
 
 
-def _check_folder(run: Run, config: Config) -> None:
+def _check_folder(run: RunFolder, config: Config) -> None:
     """A folder may be absent, be empty, hold the same run, or what was left of preparing one."""
     if run.begun:
         _check_same(run, config)
@@ -154,7 +156,7 @@ def _check_lengths(config: Config, corpus: Prepared) -> None:
         )
 
 
-def _check_place(run: Run) -> None:
+def _check_place(run: RunFolder) -> None:
     """Preparing writes beside the run: where the run cannot be, say so before.
 
     Raises:
@@ -168,7 +170,7 @@ def _check_place(run: Run) -> None:
         raise OSError(error.errno, error.strerror, str(run.folder)) from None
 
 
-def _check_same(run: Run, config: Config) -> None:
+def _check_same(run: RunFolder, config: Config) -> None:
     before, limits = by_key(run.config), keys_that_change(Changes.LIMIT)
     for key, value in by_key(config).items():
         if before[key] != value and key not in limits:
@@ -178,7 +180,7 @@ def _check_same(run: Run, config: Config) -> None:
             )
 
 
-def _begin(run: Run, config: Config, corpus: Prepared) -> None:
+def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:
     """Write the run folder's fixed part, or check that it was written for the same data."""
     if run.begun:
         before = run.read_json(SPLIT_FILE)
@@ -197,7 +199,7 @@ def _begin(run: Run, config: Config, corpus: Prepared) -> None:
 
 
 @contextlib.contextmanager
-def _naming_damage(run: Run, name: str) -> Iterator[None]:
+def _naming_damage(run: RunFolder, name: str) -> Iterator[None]:
     """A JSON file of the run that lacks what is looked up, or has something else there, is named."""
     try:
         yield
@@ -205,7 +207,7 @@ def _naming_damage(run: Run, name: str) -> Iterator[None]:
         raise UserError(f"{run.folder / name}: damaged: {error!r}") from None
 
 
-def _describe_data(run: Run, model: ModelConfig, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
+def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
     """Sizes of the vocabularies and what they cover; what vectors made elsewhere cover."""
     lines, found = [], run.read_json(DATA_FILE)
     with _naming_damage(run, DATA_FILE):
@@ -242,7 +244,7 @@ def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, A
     return arrays, figures
 
 
-def _set_vectors(run: Run, model: Seq2Seq, sides: Iterable[str]) -> None:
+def _set_vectors(run: RunFolder, model: Seq2Seq, sides: Iterable[str]) -> None:
     """Start embeddings from the run's vectors; what a checkpoint has takes their place.
 
     Raises:

@@ -8,7 +8,7 @@ from wordseq.config.schema import TrainConfig
 from wordseq.models.losses import cross_entropy
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import LAST, Run
+from wordseq.runs.folder import LAST, RunFolder
 from wordseq.runs.weights import arrays_of, assign, by_path
 from wordseq.system.platform import parts
 from wordseq.text.vocab import PAD_ID
@@ -98,7 +98,7 @@ class Trainer:
         """Weights, seeds of dropout, and the optimizer's variables."""
         return arrays_of(self.variables())
 
-    def restore(self, run: Run, arrays: Arrays) -> None:
+    def restore(self, run: RunFolder, arrays: Arrays) -> None:
         """Set what `arrays` gave.
 
         Raises:

@@ -16,7 +16,7 @@ from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
 from tensorflow.core.util.event_pb2 import Event, SessionLog
 
 from wordseq.evaluation.tables import escape_markdown, markdown_table
-from wordseq.runs.folder import Run
+from wordseq.runs.folder import RunFolder
 from wordseq.training.loop import Progress, Reporter, Validation
 
 FOLDER = "tensorboard"
@@ -47,7 +47,7 @@ class Board:
         reporter: called with everything too.
     """
 
-    def __init__(self, run: Run, reporter: Reporter) -> None:
+    def __init__(self, run: RunFolder, reporter: Reporter) -> None:
         self.run, self.reporter = run, reporter
         self._writer: Any = None  # a TFRecordWriter from the first event on, when the log is that of the checkpoint
         self._start = 0.0

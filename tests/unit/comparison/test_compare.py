@@ -12,7 +12,7 @@ from sacrebleu.sacrebleu import parse_args
 from tests.fake_runs import fake_run, few_draws, score, some_test, with_errors, write_checkpoint
 from tests.runs import environment
 from wordseq.cli.main import main
-from wordseq.comparison.compare import compare, run_names, train_speed
+from wordseq.comparison.compare import compare_runs, run_names, train_speed
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import check_same_test, is_scored, read_run, scored_runs
 from wordseq.comparison.tables import ABOUT_UNK, WHOLE_UNK, comparison_markdown, comparison_notes, comparison_tables
@@ -68,7 +68,7 @@ def result(folders):
     """With fewer trials of randomisation than usual, which takes the longest."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(significance, "PAIRED_DRAWS", {**PAIRED_DRAWS, "ar": 1_000})
-        return compare(scored_runs(folders, never), command="wordseq compare ...")
+        return compare_runs(scored_runs(folders, never), command="wordseq compare ...")
 
 
 # --- sacreBLEU
@@ -119,7 +119,7 @@ def test_a_much_worse_run_differs_and_a_slightly_worse_one_does_not(result):
 
 @pytest.mark.usefixtures("few_draws")
 def test_two_copies_of_a_run_are_equal_where_sacrebleu_calls_them_different(folders):
-    result = compare([read_run(folders[0])] * 2)
+    result = compare_runs([read_run(folders[0])] * 2)
     for key in SACREBLEU_NAMES:
         row = result["rows"][1][key]
         assert (row["difference"], row["p_bootstrap"], row["p_randomisation"]) == (0, 1, 1)
@@ -136,7 +136,7 @@ def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     hyps = read_run(folders[0]).hyps
     changed = ["boat boat", *hyps[1:3], "a a a a", *hyps[4:]]
     almost = fake_run(tmp_path / "almost", held_out, changed)
-    found = compare([read_run(folders[0]), read_run(almost)])
+    found = compare_runs([read_run(folders[0]), read_run(almost)])
     assert found["rows"][1]["different"] == 2
     assert "differs from good in 2 sentences only" in comparison_markdown(found)
     assert "p of at least 0.500" in comparison_markdown(found)
@@ -293,7 +293,7 @@ def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, 
         read_run(fake_run(tmp_path / str(k), held_out, with_errors(held_out, 0.2, k), *given))
         for k, given in enumerate(settings)
     ]
-    result = compare(runs)
+    result = compare_runs(runs)
     assert [group["seeds"] for group in result["seeds"]] == [[1, 2]]
     assert [row["seed_only"] for row in result["rows"]] == [False, True, False]
     record = comparison_record(runs, result, "x")
@@ -305,9 +305,9 @@ def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, 
 def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_path):
     hyps = [with_errors(held_out, 0.2, k) for k in (1, 2)]
     runs = [fake_run(tmp_path / str(k), held_out, hyps[k], f"train.seed={k}") for k in (0, 1)]
-    assert len(compare(list(map(read_run, runs)))["seeds"]) == 1
+    assert len(compare_runs(list(map(read_run, runs)))["seeds"]) == 1
     change_json(runs[1] / "eval" / "test.json", copy_unknown=True, beam_size=5)
-    result = compare(list(map(read_run, runs)))
+    result = compare_runs(list(map(read_run, runs)))
     assert not result["seeds"]
     assert not result["rows"][1]["seed_only"]
     assert result["settings"]["decode.beam_size"] == [1, 5]
@@ -322,14 +322,14 @@ def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_pat
 def test_an_unknown_word_in_the_output_is_one_wrong_token(tmp_path):
     test = HeldOut(["a b c d e f g h"], [["one two three four five six seven eight"]])
     texts = ["one two three four <unk> six seven eight", "one two three four other six seven eight"]
-    rows = compare([read_run(fake_run(tmp_path / str(k), test, [hyp])) for k, hyp in enumerate(texts)])["rows"]
+    rows = compare_runs([read_run(fake_run(tmp_path / str(k), test, [hyp])) for k, hyp in enumerate(texts)])["rows"]
     assert rows[0]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
     assert rows[1]["bleu_whole_unk"] == pytest.approx(rows[1]["bleu"]["score"])
     assert rows[0]["bleu"]["score"] < rows[1]["bleu"]["score"] - 10
-    result = compare([read_run(tmp_path / "0")])
+    result = compare_runs([read_run(tmp_path / "0")])
     assert any(WHOLE_UNK in header for _, header, _ in comparison_tables(result))
     assert ABOUT_UNK in comparison_notes(result)
-    without = compare([read_run(tmp_path / "1")])
+    without = compare_runs([read_run(tmp_path / "1")])
     assert not any(WHOLE_UNK in header for _, header, _ in comparison_tables(without))
     assert ABOUT_UNK not in comparison_notes(without)
 
@@ -362,19 +362,19 @@ def test_cost(folders, result, held_out):
 @pytest.mark.usefixtures("few_draws")
 def test_machines_of_training_are_named_where_they_are_known(folders, held_out, tmp_path):
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1)) for name in "abc"]
-    assert "Trained on" not in comparison_markdown(compare(list(map(read_run, runs))))
+    assert "Trained on" not in comparison_markdown(compare_runs(list(map(read_run, runs))))
     for run, cores in zip(runs[:2], (1, 2), strict=True):
         (run / "memory.json").write_text(json.dumps({"machine": {"cpu": "Z80", "cores": cores}}))
-    table = comparison_markdown(compare(list(map(read_run, runs))))
+    table = comparison_markdown(compare_runs(list(map(read_run, runs))))
     assert "Trained on: Z80, 1 core (a); Z80, 2 cores (b); not recorded (c)." in table
-    assert "Trained on: Z80, 1 core.\n" in comparison_markdown(compare([read_run(runs[0])]))
+    assert "Trained on: Z80, 1 core.\n" in comparison_markdown(compare_runs([read_run(runs[0])]))
 
 
 @pytest.mark.usefixtures("few_draws")
 def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
     sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
-    table = comparison_markdown(compare(list(map(read_run, [*runs, runs[0]]))))
+    table = comparison_markdown(compare_runs(list(map(read_run, [*runs, runs[0]]))))
     assert re.findall(r"- (.+) has the settings of (.+) and another seed", table) == [("b", "a")]
 
 
@@ -394,7 +394,7 @@ def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
         read_run(fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1 * (k + 1)), *sets))
         for k, (name, sets) in enumerate(variants.items())
     ]
-    found = compare(runs)
+    found = compare_runs(runs)
     (group,) = found["seeds"]
     scores = [row["bleu"]["score"] for row in found["rows"][:3]]
     assert group["seeds"] == [1, 2, 3]
@@ -412,7 +412,7 @@ def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
 
 def test_the_table_escapes_names(held_out, tmp_path):
     run = read_run(fake_run(tmp_path / "a|b<i>", held_out, with_errors(held_out, 0.1)))
-    table = comparison_markdown(compare([run]))
+    table = comparison_markdown(compare_runs([run]))
     assert r"| a\|b\<i\> |" in table
     assert "<i>" not in table
     assert "Difference to" not in table

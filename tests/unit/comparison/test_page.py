@@ -11,7 +11,7 @@ import pytest
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from wordseq.cli.main import main
 from wordseq.comparison.attention import END, Alignment, chosen_sentences
-from wordseq.comparison.compare import compare
+from wordseq.comparison.compare import compare_runs
 from wordseq.comparison.page import plots
 from wordseq.comparison.page.html import marked_differences, render_page, scores_by_unknown
 from wordseq.comparison.scored_runs import read_run
@@ -98,7 +98,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(runs):
-    return compare(runs, command="wordseq compare <x>")
+    return compare_runs(runs, command="wordseq compare <x>")
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_marks_on_the_page(tmp_path):
     texts = [references[0] for references in test.references]
     hyps = [f"{texts[0]} y&", "", "", *texts[3:]]
     runs = [read_run(fake_run(tmp_path / "run", test, hyps))]
-    samples = render_page(runs, compare(runs)).partition('id="samples"')[2].partition("</section>")[0]
+    samples = render_page(runs, compare_runs(runs)).partition('id="samples"')[2].partition("</section>")[0]
     added, missing, empty, *equal = map(str.strip, re.findall(r"<td>(.*?)</td>", samples, re.DOTALL)[2::3])
     assert html.unescape(added) == f'<span dir="auto">{texts[0]} <ins>y&</ins></span>'
     assert "<ins>y&amp;</ins>" in added
@@ -249,7 +249,7 @@ def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(
 
 
 def test_one_run_has_a_page_too(runs):
-    alone = Outline(render_page(runs[1:], compare(runs[1:])))
+    alone = Outline(render_page(runs[1:], compare_runs(runs[1:])))
     assert [found["id"] for found in alone.all("h2")] == list(SECTIONS)
 
 

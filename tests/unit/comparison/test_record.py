@@ -6,7 +6,7 @@ import pytest
 from experiments.tables import combinations_table
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from wordseq.cli.main import main
-from wordseq.comparison.compare import compare
+from wordseq.comparison.compare import compare_runs
 from wordseq.comparison.record import FIGURES, comparison_record
 from wordseq.comparison.scored_runs import read_run
 
@@ -37,7 +37,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def record(folders):
     runs = [read_run(folder) for folder in folders]
-    return comparison_record(runs, compare(runs, command="wordseq compare ..."), "cells")
+    return comparison_record(runs, compare_runs(runs, command="wordseq compare ..."), "cells")
 
 
 def test_a_combination_is_the_mean_of_its_seeds(record):
@@ -92,7 +92,7 @@ def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_pat
         read_run(fake_run(tmp_path / level, test, with_errors(test, 0.1), f"data.level={level}"))
         for level in ("word", "char")
     ]
-    record = comparison_record(runs, compare(runs), "levels")
+    record = comparison_record(runs, compare_runs(runs), "levels")
     table = combinations_table(record)
     assert record["combinations"][0]["bleu"]["deviation"] is None
     assert (

@@ -23,9 +23,9 @@ from wordseq.config.schema import CELLS, KIND_SETTINGS, Config, DecodeConfig, Mo
 from wordseq.decoding.translator import Translator
 from wordseq.models.build import KINDS, make_model
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import Run
+from wordseq.runs.folder import RunFolder
 from wordseq.text.vocab import EOS_ID
-from wordseq.training.loop import train
+from wordseq.training.loop import train_model
 
 ONE_PASS = sorted(KIND_SETTINGS)
 LONG = [[4, 5, 6, 7], [8, 9, 4], [9, 4, 5]]
@@ -134,7 +134,9 @@ def test_one_batch_can_be_learned_by_heart_and_is_decoded(tmp_path, kind, target
         IdStore.of([codec.to_ids(text) for text in texts]) for codec, texts in zip(WORDS, (TEXTS, targets), strict=True)
     )
     plan = TrainConfig(max_epochs=200, learning_rate=0.02, patience=0, log_steps=200, schedule="constant")
-    train(Run(tmp_path), model, src, tgt, dataclasses.replace(plan, validate_steps=200), Scripted(), Silent())
+    train_model(
+        RunFolder(tmp_path), model, src, tgt, dataclasses.replace(plan, validate_steps=200), Scripted(), Silent()
+    )
     translator = Translator(model, *WORDS, Config(model=config), 1.0)
     assert translator(TEXTS) == targets
     nats = translator.scorer.nats(src, tgt)

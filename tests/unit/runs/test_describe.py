@@ -7,7 +7,7 @@ import pytest
 from tests.fake_runs import fake_run, some_test
 from tests.runs import environment
 from wordseq.runs.describe import describe_run
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 
 STATE = {"step": 4, "epoch": 2, "seconds": 9.5, "best_bleu": 30.0}
@@ -15,7 +15,7 @@ STATE = {"step": 4, "epoch": 2, "seconds": 9.5, "best_bleu": 30.0}
 
 @pytest.fixture
 def run(tmp_path):
-    run = Run(fake_run(tmp_path / "run", some_test(), None))
+    run = RunFolder(fake_run(tmp_path / "run", some_test(), None))
     kernel, bias, vectors = np.zeros((3, 4), np.float32), np.zeros(4, np.float32), np.zeros((9, 2), np.float32)
     run.save(BEST, {"m/src_embed/vectors": vectors, "m/cells/0/kernel": kernel, "m/cells/0/bias": bias}, STATE)
     return run

@@ -14,7 +14,7 @@ from wordseq.config.load import load_config
 from wordseq.config.schema import Config, ModelConfig
 from wordseq.runs import folder as folder_module
 from wordseq.runs.checkpoint import sha256_of
-from wordseq.runs.folder import BEST, LAST, PREVIOUS, Run
+from wordseq.runs.folder import BEST, LAST, PREVIOUS, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec, Vocab
@@ -32,7 +32,7 @@ CONFIG = Config(model=ModelConfig(embed_dim=4, hidden_size=6))
 
 @pytest.fixture
 def run(tmp_path):
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.begin(CONFIG, CODEC, CODEC, {"data.json": {"tgt_per_src": 1.25}, "split.json": {"train": 1}})
     return run
 
@@ -76,7 +76,7 @@ def test_a_damaged_header_is_named(run):
 def test_a_begun_run_can_be_opened_with_the_same_settings_and_codecs(run):
     assert run.begun
     assert not run.unfinished
-    opened = Run.open(run.folder)
+    opened = RunFolder.open(run.folder)
     assert opened.config.model == CONFIG.model
     assert opened.codecs[0].vocab.tokens == ("a", "b")
     assert opened.tgt_per_src == 1.25
@@ -84,7 +84,7 @@ def test_a_begun_run_can_be_opened_with_the_same_settings_and_codecs(run):
 
 
 def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypatch):
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
 
     monkeypatch.setattr(run, "write_config", lambda _: die())
     assert in_child(lambda: run.begin(CONFIG, CODEC, CODEC, {})) == signal.SIGKILL
@@ -94,12 +94,12 @@ def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypat
 
 def test_what_is_no_run_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such run folder"):
-        Run.open(tmp_path / "nowhere")
+        RunFolder.open(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="file: a file, expected a run folder"):
-        Run.open(tmp_path / "file")
+        RunFolder.open(tmp_path / "file")
     with pytest.raises(UserError, match=r"not a run folder: it has no config\.toml"):
-        Run.open(tmp_path)
+        RunFolder.open(tmp_path)
 
 
 @pytest.mark.parametrize("section", ["data", "model", "train", "decode"])
@@ -178,7 +178,7 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(run, monkeypatch):
 def test_a_moved_folder_is_the_same_run(run, tmp_path):
     run.save(BEST, ARRAYS, STATE)
     shutil.move(run.folder, tmp_path / "elsewhere")
-    moved = Run.open(tmp_path / "elsewhere")
+    moved = RunFolder.open(tmp_path / "elsewhere")
     assert moved.load(BEST)[1] == STATE
     assert moved.config.model == CONFIG.model
 
@@ -276,7 +276,7 @@ def test_a_beginning_that_fails_leaves_nothing(tmp_path):
     files = {"data.json": {}, "split.json": {}}
 
     def begin():
-        Run(tmp_path / "run").begin(CONFIG, CODEC, CODEC, files)
+        RunFolder(tmp_path / "run").begin(CONFIG, CODEC, CODEC, files)
 
     with at_call(0, die, TAKING) as calls:
         begin()

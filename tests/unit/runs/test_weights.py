@@ -7,7 +7,7 @@ from wordseq.config.schema import CELLS, Config, ModelConfig
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs import weights
 from wordseq.runs.checkpoint import sha256_of
-from wordseq.runs.folder import BEST, Run
+from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import arrays_of, assign, by_path, load_model
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
@@ -20,7 +20,7 @@ CONFIG = Config(model=ModelConfig(embed_dim=4, hidden_size=6))
 
 @pytest.fixture
 def run(tmp_path):
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.begin(CONFIG, CODEC, CODEC, {})
     return run
 
@@ -38,7 +38,7 @@ def test_no_run_is_said_to_have_too_few_weights(tmp_path, cell, attention):
     # The smallest embedding, so that square matrices count.
     settings = {"cell": cell, "attention": attention, "embed_dim": 1, "hidden_size": 64, "decoder_layers": 2}
     config = Config(model=ModelConfig(**settings))
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     run.begin(config, CODEC, CODEC, {})
     model = Seq2Seq(config.model, len(CODEC.vocab), len(CODEC.vocab))
     run.save(BEST, arrays_of(by_path(model.weights)), STATE)

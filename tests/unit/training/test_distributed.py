@@ -96,7 +96,7 @@ def test_a_follower_writes_nothing(tmp_path):
 def test_who_only_follows_needs_no_file_of_the_run(tmp_path, monkeypatch):
     """Up to the first update, which needs the others: everything before it is computed, not read from the chief's folder."""
     seen = []
-    monkeypatch.setattr(training_run, "train", lambda run, *rest: seen.append(run) or Progress())
+    monkeypatch.setattr(training_run, "train_model", lambda run, *rest: seen.append(run) or Progress())
     member = SimpleNamespace(
         **{name: getattr(ALONE, name) for name in ("check_equal", "chiefs", "parts", "replicas", "scope")}, chief=False
     )

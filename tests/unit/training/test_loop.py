@@ -19,13 +19,13 @@ from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import CELLS, Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import BEST, LAST, Run
+from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec, Vocab
 from wordseq.training import loop
-from wordseq.training.loop import Progress, Stopped, Validation, train
+from wordseq.training.loop import Progress, Stopped, Validation, train_model
 
 PAIRS = 20
 SRC = IdStore.of([[4 + i % 5] * (1 + i % 2) for i in range(PAIRS)])
@@ -91,11 +91,11 @@ def count(folder, config=PLAN, validate=None, reporter=None):
     """Train with the `counting` trainer, in a new model as a new process would."""
     folder.mkdir(exist_ok=True)
     model = SimpleNamespace(weights=[SimpleNamespace(path="updates", value=np.array(0))])
-    return train(Run(folder), model, SRC, TGT, config, validate or Scripted(), reporter or Silent())
+    return train_model(RunFolder(folder), model, SRC, TGT, config, validate or Scripted(), reporter or Silent())
 
 
 def saved_at(folder, name):
-    return int(Run(folder).load(name)[0]["updates"])
+    return int(RunFolder(folder).load(name)[0]["updates"])
 
 
 def replace(**changes):
@@ -143,7 +143,7 @@ def test_a_run_that_ended_before_its_last_save_is_finished_by_the_same_command(t
         count(tmp_path, replace(**limit))
     monkeypatch.setattr(loop, "_save", save)
     progress = count(tmp_path, replace(**limit))
-    assert Run(tmp_path).load(LAST)[1]["finished"] == progress.finished != ""
+    assert RunFolder(tmp_path).load(LAST)[1]["finished"] == progress.finished != ""
 
 
 def test_a_look_that_only_a_limit_asked_for_lowers_no_step_size(tmp_path, counting):
@@ -180,7 +180,7 @@ def test_best_is_never_overwritten_by_a_worse_or_an_equal_one(tmp_path, counting
     assert saved_at(tmp_path, BEST) == 10
     assert saved_at(tmp_path, LAST) == 30
     assert [best for _, _, best in reporter.validations] == [True, True, False, False, False, False]
-    assert Run(tmp_path).load(BEST)[1]["best_bleu"] == 30
+    assert RunFolder(tmp_path).load(BEST)[1]["best_bleu"] == 30
 
 
 def test_a_bleu_of_0_is_kept_too(tmp_path, counting):
@@ -241,8 +241,8 @@ def test_a_loss_or_gradient_that_is_no_number_stops_and_keeps_the_last_good_chec
 def test_a_dev_loss_that_is_no_number_stops_before_anything_is_saved(tmp_path, counting):
     with pytest.raises(UserError, match=r"at update 5: the dev loss is nan"):
         count(tmp_path, validate=Scripted(99, loss=math.nan))
-    assert not Run(tmp_path).has(BEST)
-    assert not Run(tmp_path).has(LAST)
+    assert not RunFolder(tmp_path).has(BEST)
+    assert not RunFolder(tmp_path).has(LAST)
 
 
 # --- interrupted and continued
@@ -259,7 +259,7 @@ def test_a_signal_finishes_the_update_saves_and_gives_the_handlers_back(tmp_path
     with pytest.raises(Stopped):
         count(tmp_path)
     assert saved_at(tmp_path, LAST) == 3
-    assert Run(tmp_path).load(LAST)[1]["batch"] == 3
+    assert RunFolder(tmp_path).load(LAST)[1]["batch"] == 3
     assert signal.getsignal(number) is before
 
 
@@ -271,7 +271,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, counting):
     counting.at = twice
     with pytest.raises(KeyboardInterrupt):
         count(tmp_path)
-    assert not Run(tmp_path).has(LAST)
+    assert not RunFolder(tmp_path).has(LAST)
 
 
 def test_in_another_thread_signals_are_left_alone(tmp_path, counting):
@@ -323,7 +323,7 @@ def test_interrupted_anywhere_and_continued_equals_uninterrupted(tmp_path, count
     assert entries(tmp_path / "parts") == entries(tmp_path / "whole")
     for name in (BEST, LAST):
         assert saved_at(tmp_path / "parts", name) == saved_at(tmp_path / "whole", name)
-        states = [Run(tmp_path / part).load(name)[1] for part in ("parts", "whole")]
+        states = [RunFolder(tmp_path / part).load(name)[1] for part in ("parts", "whole")]
         assert without_times(Progress(**states[0])) == without_times(Progress(**states[1]))
 
 
@@ -382,7 +382,7 @@ def test_a_limit_lowered_below_where_it_stands_stops_at_once_after_a_first_look(
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, counting):
     count(tmp_path, replace(max_steps=2))
-    Run(tmp_path).save(LAST, {"updates": np.array(1)}, {"step": 1, "colour": "red"})
+    RunFolder(tmp_path).save(LAST, {"updates": np.array(1)}, {"step": 1, "colour": "red"})
     with pytest.raises(UserError, match=r"last\.safetensors: damaged checkpoint"):
         count(tmp_path)
 
@@ -408,7 +408,7 @@ def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
     plan = TrainConfig(shards=1, max_epochs=updates, learning_rate=rate, patience=0, schedule="constant")
     plan = dataclasses.replace(plan, log_steps=updates, validate_steps=updates)
     with eagerly() if few else contextlib.nullcontext():
-        train(Run(tmp_path), model, src, tgt, plan, Scripted(), Silent())
+        train_model(RunFolder(tmp_path), model, src, tgt, plan, Scripted(), Silent())
     translator = Translator(model, *WORDS, Config(model=config, decode=DecodeConfig()), 1.0)
     with eagerly():
         assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
@@ -430,7 +430,7 @@ def real_runs(tmp_path_factory):
             seed=seed, max_steps=steps, max_epochs=99, batch_size=PAIRS // 2, validate_steps=3, schedule="plateau"
         )
         weights = Seq2Seq(model, 9, 7, seed=seed)
-        train(Run(folder / name), weights, SRC, TGT, config, Scripted(1.0), Silent())
+        train_model(RunFolder(folder / name), weights, SRC, TGT, config, Scripted(1.0), Silent())
 
     with eagerly():
         once("whole", 1, 4)
@@ -454,7 +454,7 @@ def test_another_seed_gives_other_losses(real_runs):
 def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs):
     assert entries(real_runs.folder / "parts") == entries(real_runs.folder / "whole")
     for name in (BEST, LAST):
-        parts, whole = (Run(real_runs.folder / which).load(name)[0] for which in ("parts", "whole"))
+        parts, whole = (RunFolder(real_runs.folder / which).load(name)[0] for which in ("parts", "whole"))
         assert parts.keys() == whole.keys()
         for key in whole:
             np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
@@ -468,22 +468,24 @@ def test_continued_equals_uninterrupted_for_each_cell(tmp_path, cell):
         for steps in limits:
             (tmp_path / name).mkdir(exist_ok=True)
             config = replace(max_steps=steps, max_epochs=99, validate_steps=3)
-            train(Run(tmp_path / name), Seq2Seq(model, 9, 7, seed=1), SRC, TGT, config, Scripted(1.0), Silent())
+            train_model(
+                RunFolder(tmp_path / name), Seq2Seq(model, 9, 7, seed=1), SRC, TGT, config, Scripted(1.0), Silent()
+            )
     assert entries(tmp_path / "parts")[-1]["loss"] == entries(tmp_path / "whole")[-1]["loss"]
-    parts, whole = (Run(tmp_path / name).load(LAST)[0] for name in ("parts", "whole"))
+    parts, whole = (RunFolder(tmp_path / name).load(LAST)[0] for name in ("parts", "whole"))
     assert parts.keys() == whole.keys()
     for key in whole:
         np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
 
 
 def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
-    arrays = Run(real_runs.folder / "whole").load(LAST)[0]
+    arrays = RunFolder(real_runs.folder / "whole").load(LAST)[0]
     weights = {name for name in arrays if name.startswith("seq2seq/")}
     moments = {name for name in arrays if name.startswith("optimizer/") and name.endswith(("momentum", "velocity"))}
     assert sum(name.startswith("seeds/") for name in arrays) >= 6
     assert len(moments) == 2 * len(weights)
     assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 4
-    assert Run(real_runs.folder / "whole").load(BEST)[0].keys() == weights
+    assert RunFolder(real_runs.folder / "whole").load(BEST)[0].keys() == weights
 
 
 # --- saving by the clock, kills and faults while saving
@@ -498,7 +500,7 @@ def assert_equal_runs(one, other):
     assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
     for name in (BEST, LAST):
         assert saved_at(one, name) == saved_at(other, name)
-        states = [Run(folder).load(name)[1] for folder in (one, other)]
+        states = [RunFolder(folder).load(name)[1] for folder in (one, other)]
         assert without_times(Progress(**states[0])) == without_times(Progress(**states[1]))
 
 
@@ -546,7 +548,7 @@ def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_p
         assert raised.value.filename.startswith(str(folder))
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
         for path in folder.glob("*.safetensors"):
-            Run(folder).load(path.stem)
+            RunFolder(folder).load(path.stem)
         count(folder, OFTEN)
         assert_equal_runs(folder, tmp_path / "whole")
 

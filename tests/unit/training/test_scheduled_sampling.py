@@ -15,9 +15,9 @@ from wordseq.batches.batching import mask, pad
 from wordseq.config.schema import ModelConfig, TrainConfig
 from wordseq.models.losses import token_nats
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import LAST, Run
+from wordseq.runs.folder import LAST, RunFolder
 from wordseq.text.vocab import BOS_ID, PAD_ID
-from wordseq.training.loop import train
+from wordseq.training.loop import train_model
 from wordseq.training.scheduled_sampling import fed_ids, gold_share
 from wordseq.training.step import Trainer
 
@@ -162,7 +162,7 @@ def runs(tmp_path_factory):
     def once(name, steps):
         (folder / name).mkdir(exist_ok=True)
         plan = replace(max_steps=steps, max_epochs=99, validate_steps=3, **feeding)
-        train(Run(folder / name), Seq2Seq(config, 9, 7), MANY_SRC, MANY_TGT, plan, Scripted(1.0), Silent())
+        train_model(RunFolder(folder / name), Seq2Seq(config, 9, 7), MANY_SRC, MANY_TGT, plan, Scripted(1.0), Silent())
 
     once("whole", 9)
     once("parts", 6)
@@ -173,7 +173,7 @@ def runs(tmp_path_factory):
 @pytest.mark.slow
 def test_a_continued_run_draws_the_same(runs):
     assert entries(runs.parts) == entries(runs.whole)
-    parts, whole = (Run(folder).load(LAST)[0] for folder in (runs.parts, runs.whole))
+    parts, whole = (RunFolder(folder).load(LAST)[0] for folder in (runs.parts, runs.whole))
     for key in whole:
         np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from wordseq.runs.folder import Run
+from wordseq.runs.folder import RunFolder
 from wordseq.training.loop import Progress, Validation
 from wordseq.training.tensorboard import FILES, FOLDER, SAMPLES, TAGS, Board, how_to_look, read_events
 
@@ -58,7 +58,7 @@ def series(folder, tag):
 
 @pytest.fixture
 def run(tmp_path):
-    return Run(tmp_path)
+    return RunFolder(tmp_path)
 
 
 def test_what_was_told_is_shown(run):
@@ -82,7 +82,7 @@ def test_the_other_reporter_is_told_everything(run):
 
 @pytest.mark.parametrize("checkpoint", [1, 2, 3, 4, 5])
 def test_a_run_that_goes_on_shows_every_update_once(run, tmp_path_factory, checkpoint):
-    whole = Run(tmp_path_factory.mktemp("whole"))
+    whole = RunFolder(tmp_path_factory.mktemp("whole"))
     train(whole, 1, 8)
     train(run, 1, 6, killed_after=6)
     train(run, checkpoint + 1, 8)

@@ -14,7 +14,7 @@ from wordseq.benchmark.worker import BatchPlan, TaskArrays, serve_system, split
 from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.runs.folder import Run
+from wordseq.runs.folder import RunFolder
 from wordseq.system.tensorflow import import_tensorflow
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import EOS_ID, SPECIALS, TextCodec, Vocab
@@ -59,7 +59,7 @@ class Ours:
         """The translator, its texts, and its settings of search."""
         precision = self.options["precision"]
         if self.options["run"]:
-            run = Run.open(Path(self.options["run"]))
+            run = RunFolder.open(Path(self.options["run"]))
             return Translator.load(run.folder, precision=precision), run.held_out("test").sources, {}
         src, tgt = (_numbered_words(self.options[size]) for size in ("src_size", "tgt_size"))
         config = Config(data=DataConfig(pretokenized=True))

@@ -77,19 +77,19 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 def compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[list["ScoredRun"], dict[str, Any]]:
     """The runs, scored where they were not, and what `compare` gives for them."""
-    from wordseq.comparison.compare import compare
+    from wordseq.comparison.compare import compare_runs
     from wordseq.comparison.scored_runs import scored_runs
 
     def score(folder: Path) -> None:
         import_tensorflow()
         from wordseq.evaluation.evaluate import evaluate_run
-        from wordseq.runs.folder import Run
+        from wordseq.runs.folder import RunFolder
 
         note(f"scoring {folder}")
-        evaluate_run(Run.open(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
+        evaluate_run(RunFolder.open(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
 
     runs = scored_runs(folders, score)
-    return runs, compare(runs, command=options.command_line)
+    return runs, compare_runs(runs, command=options.command_line)
 
 
 def write_record(path: Path, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:

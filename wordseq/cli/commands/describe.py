@@ -21,9 +21,9 @@ def add(commands: Any) -> None:
 
 def _describe(options: argparse.Namespace) -> None:
     from wordseq.runs.describe import describe_run, draw_run
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
 
-    run = Run.open(options.run)
+    run = RunFolder.open(options.run)
     found = describe_run(run)
     if options.svg:
         write_atomically(options.svg, draw_run(run, found).encode())

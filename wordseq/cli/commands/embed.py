@@ -22,9 +22,9 @@ def add(commands: Any) -> None:
 
 
 def _embed(options: argparse.Namespace) -> None:
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
 
-    run = Run.open(options.run)
+    run = RunFolder.open(options.run)
     import_tensorflow()
     from wordseq.decoding.stream import embed_file
     from wordseq.decoding.translator import Translator

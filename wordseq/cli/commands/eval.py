@@ -33,9 +33,9 @@ def add(commands: Any) -> None:
 def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref go together")
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
 
-    run = Run.open(options.run)
+    run = RunFolder.open(options.run)
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run, read_files
     from wordseq.evaluation.records import record_of

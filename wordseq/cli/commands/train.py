@@ -48,7 +48,7 @@ def _train(options: argparse.Namespace) -> int | None:
     import_tensorflow(start=cluster is None)
     from wordseq.evaluation.evaluate import evaluate_run
     from wordseq.evaluation.tables import terminal_table
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped
     from wordseq.training.run import train_run
@@ -66,7 +66,7 @@ def _train(options: argparse.Namespace) -> int | None:
     if not team.chief:
         print(f"the run is written and scored{chief}")
         return 0
-    result = evaluate_run(Run.open(options.run), command=options.command_line)
+    result = evaluate_run(RunFolder.open(options.run), command=options.command_line)
     print(terminal_table(result))
     print(f"held-out test BLEU {result['bleu']['score']:.2f}  ({options.run / 'eval' / 'test.txt'})")
     return 0

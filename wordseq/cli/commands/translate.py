@@ -52,9 +52,9 @@ def add(commands: Any) -> None:
 def _translate(options: argparse.Namespace) -> None:
     if options.nbest > 1 and options.sample:
         raise UserError("--nbest and --sample exclude each other")
-    from wordseq.runs.folder import Run
+    from wordseq.runs.folder import RunFolder
 
-    decode = decode_settings(Run.open(options.run).config.decode, options)
+    decode = decode_settings(RunFolder.open(options.run).config.decode, options)
     import_tensorflow()
     from wordseq.decoding.stream import translate_file, translate_lines
     from wordseq.decoding.translator import Sampling, Translator

@@ -57,7 +57,7 @@ def render_page(
 
     Args:
         runs: the baseline first.
-        result: what `compare.compare` gave for them.
+        result: what `compare_runs` gave for them.
         looks: by run folder, the alignments of `chosen_sentences`.
 
     Raises:
