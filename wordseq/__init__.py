@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from wordseq.system.environment import set_environment
+
 if TYPE_CHECKING:
     from wordseq.decoding.translator import Translator as Translator
 
 __all__ = ["Translator"]
+
+set_environment()
 
 
 def __getattr__(name: str) -> Any:

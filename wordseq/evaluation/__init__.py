@@ -1,1 +1,20 @@
-"""Scores of translations, their significance, and how they are reported."""
+"""Scores of translations, their significance, and how they are reported.
+
+`score_corpus` and `Score` are of `metrics`, loaded with sacreBLEU when they are first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wordseq.evaluation.metrics import Score as Score
+    from wordseq.evaluation.metrics import score_corpus as score_corpus
+
+__all__ = ["Score", "score_corpus"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from wordseq.evaluation import metrics
+
+        return getattr(metrics, name)
+    raise AttributeError(f"module 'wordseq.evaluation' has no attribute {name!r}")

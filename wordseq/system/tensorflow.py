@@ -8,13 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from wordseq.system.environment import set_environment
 from wordseq.system.platform import processors, threads_an_operation
 from wordseq.system.signals import handled
-
-_NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
-"""XLA hands large sums to the YNN library. TensorFlow 2.21 does that unsafely: when two threads first run the same compiled
-function at once, both append to one list of constants (`xla::cpu::EmitYnnSubgraph`), and one in a few hundred trainings died of
-it. XLA reads its flags when it first compiles, so this holds for who imported TensorFlow before, too."""
 
 
 def import_tensorflow(start: bool = True) -> None:
@@ -27,10 +23,7 @@ def import_tensorflow(start: bool = True) -> None:
         start: start the runtime; `distribution.join` has to do it itself.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if _NO_YNN not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_NO_YNN}=".strip()
+    set_environment()  # Somebody may have changed it since.
     if "tensorflow" in sys.modules:
         return
     printed = b""

@@ -104,6 +104,35 @@ def test_xla_keeps_its_flags_and_is_told_not_to_use_the_unsafe_library(given, wa
     assert done.stdout == f"{wanted}\n"
 
 
+@pytest.mark.parametrize(
+    "way", ["wordseq", "wordseq.model", "wordseq.translator", "wordseq.vectors", "wordseq.models.losses"]
+)
+def test_every_way_in_sets_the_environment_before_tensorflow_is_there(way, python):
+    """TensorFlow's stand-in shows what was set when it came, and ends the import there."""
+    done = python(
+        "raise ImportError(os.environ['XLA_FLAGS'] + os.environ['KERAS_BACKEND'])",
+        f"""
+        import os
+        import {way}
+        print(os.environ["XLA_FLAGS"], os.environ["KERAS_BACKEND"])
+        """,
+    )
+    assert f"{NO_YNN}=tensorflow" in done.stderr if way != "wordseq" else done.stdout == f"{NO_YNN}= tensorflow\n"
+
+
+def test_another_backend_that_the_user_chose_is_kept(python):
+    done = python(
+        WORKS,
+        """
+        import os
+        os.environ["KERAS_BACKEND"] = "jax"
+        import wordseq
+        print(os.environ["KERAS_BACKEND"])
+        """,
+    )
+    assert done.stdout == "jax\n"
+
+
 def test_a_module_imported_before_is_left_alone(python):
     done = python(
         WORKS,
