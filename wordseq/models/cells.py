@@ -1,13 +1,11 @@
 """Recurrent cells by name: the input projection of all steps at once, and one step.
 
-A step is one matrix product of the last output with the recurrent kernel, then an element-wise part, `advance`. What runs a
-cell over time is in `rnn`. Weights are laid out as in `keras.layers.LSTM`, `GRU` and `SimpleRNN`, so that they can be
-exchanged with those layers.
+A step is one matrix product of the last output with the recurrent kernel, then an element-wise part, `advance`. Some cells have
+no such product (`recurrent` is False). The loop over time is in `rnn`. Weights have the layout of `keras.layers.LSTM`, `GRU`
+and `SimpleRNN`, so both can exchange them.
 
-Some cells have no such product: their step is element-wise only (`recurrent` is False).
-
-A cell needs `gates`, `state_parts` and `advance` only: its gradient is then found by differentiating `advance` again. One that
-gives `activate` and `activate_gradient` instead saves that second pass.
+A cell must define `gates`, `state_parts` and `advance`. Its gradient then comes from differentiating `advance` a second time. A
+cell that defines `activate` and `activate_gradient` instead saves that second pass.
 """
 
 from collections.abc import Mapping
@@ -27,7 +25,7 @@ class Cell(keras.layers.Layer):
     Args:
         units: size h of the output.
         precision: number format of the products, see `matmul`.
-        seed: seed of the initialisation: Glorot uniform for the kernel, orthogonal for the recurrent kernel.
+        seed: of the initialisers: Glorot uniform for the kernel, orthogonal for the recurrent kernel, as in Keras.
     """
 
     gates: int
@@ -37,9 +35,9 @@ class Cell(keras.layers.Layer):
     recurrent = True
     """Whether a step multiplies the last output with a recurrent kernel."""
     additive = False
-    """Whether that product is only added to the input's share, so that both have the same gradient."""
+    """Whether that product is only added to the input projection, so that both have the same gradient."""
     first_bias: tuple[float, ...] = ()
-    """First value of the bias of each gate; empty: all 0."""
+    """Initial bias of each gate; empty: all 0."""
 
     def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -59,6 +57,7 @@ class Cell(keras.layers.Layer):
             self.recurrent_kernel = self.add_weight(
                 name="recurrent_kernel",
                 shape=(self.units, width),
+                # Another seed: from the same one, both kernels would be made of the same random numbers.
                 initializer=keras.initializers.Orthogonal(seed=self.seed + 1),
             )
         self._build_bias(width)
@@ -73,23 +72,28 @@ class Cell(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(width,), initializer=by_gate)
 
     def _add_gain(self, name: str, width: int) -> keras.Variable:
-        """The factor after a layer normalisation; 1 at first."""
+        """The gain of a layer normalisation, initially 1."""
         return self.add_weight(name=name, shape=(width,), initializer="ones")
 
     def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
-        """The input's share of every step's gates, `[b, t, gates * h]`, in one product and its format; no bias yet."""
+        """The input projection of all steps, `[b, t, gates * h]`, in the format of the product and without the bias."""
         return product(inputs_bti, self.kernel, self.precision)
 
     def zero_state(self, batch: tf.Tensor | int) -> State:
         """The state before the first step."""
+        # float32 in every precision: a state is a sum over many steps, and bfloat16 has 8 bits of mantissa.
         return tuple(tf.zeros([batch, self.units]) for _ in range(self.state_parts))
 
     def step_weights(self) -> tuple[tf.Tensor, ...]:
-        """The weights that `advance` needs: the bias, unless a subclass says otherwise."""
+        """The weights that `advance` needs; here the bias."""
         return (tf.convert_to_tensor(self.bias),)
 
     def step(self, projected_bg: tf.Tensor, state: State) -> State:
-        """One step without dropout: the next state, whose first tensor is the output."""
+        """One step without dropout.
+
+        Returns:
+            The next state; its first tensor is the output.
+        """
         product_bg = None
         if self.recurrent:
             product_bg = tf.cast(product(state[0], self.recurrent_kernel, self.precision), tf.float32)
@@ -101,7 +105,7 @@ class Cell(keras.layers.Layer):
         """The element-wise part of a step; all in float32.
 
         Args:
-            projected_bg: the input's share of the gates, from `project`.
+            projected_bg: this step's input projection, from `project`.
             product_bg: the last output times the recurrent kernel; None if the cell has none.
             state: the last state.
             weights: `step_weights()`.
@@ -114,7 +118,7 @@ class Cell(keras.layers.Layer):
     def activate(
         self, projected_bg: tf.Tensor, product_bg: tf.Tensor | None, state: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        """`advance`, and tensors to keep for `activate_gradient`."""
+        """`advance`, and the tensors that `activate_gradient` needs again."""
         kept = (projected_bg,) if product_bg is None else (projected_bg, product_bg)
         return self.advance(projected_bg, product_bg, state, weights), kept
 
@@ -124,20 +128,20 @@ class Cell(keras.layers.Layer):
         """Gradients of `advance`.
 
         Args:
-            kept: what `activate` kept.
-            state: the state that went into the step.
-            gradient: of the loss, with respect to the state that came out.
+            kept: second result of `activate`.
+            state: the state before the step.
+            gradient: of the loss, with respect to the state after the step.
             weights: `step_weights()`.
 
         Returns:
-            The gradients with respect to `projected_bg`, `product_bg` (the same tensor where the two are only added), `state`
-            and `weights`.
+            The gradients with respect to `projected_bg`, `product_bg` (the same tensor if `additive`), `state` and `weights`.
         """
         projected_bg, *products = kept  # No product, or one.
         inputs = (projected_bg, products, state, weights)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             new = self.advance(projected_bg, products[0] if products else None, state, weights)
+        # SRU does not read h: its gradient would be None, and a variable of `tf.while_loop` cannot be None.
         zero = tf.UnconnectedGradients.ZERO
         d_projected_bg, d_products, d_state, d_weights = tape.gradient(
             new, inputs, output_gradients=gradient, unconnected_gradients=zero
@@ -156,6 +160,7 @@ class LSTM(Cell):
     """
 
     gates, state_parts, additive = 4, 2, True
+    # Jozefowicz et al. 2015: a forget gate that starts open lets gradients through from the first update on.
     first_bias = (0.0, 1.0, 0.0, 0.0)
 
     def activate(
@@ -174,6 +179,7 @@ class LSTM(Cell):
         """See `Cell.activate_gradient`."""
         i, f, g, o, tanh_c = kept
         d_h, d_c = gradient
+        # c' reaches the loss by two paths: through the next step (d_c), and through h' = o * tanh(c').
         d_c += d_h * o * (1 - tanh_c * tanh_c)
         d_gates = tf.concat(
             [
@@ -184,6 +190,7 @@ class LSTM(Cell):
             ],
             axis=-1,
         )
+        # h is only read through the recurrent product, and `rnn` adds the gradient of that path.
         return d_gates, d_gates, (tf.zeros_like(d_h), d_c * f), (tf.reduce_sum(d_gates, 0),)
 
 
@@ -200,6 +207,7 @@ class GRU(Cell):
     gates, state_parts = 3, 1
 
     def _build_bias(self, width: int) -> None:
+        # Two biases: r scales n', so the candidate's second bias cannot be merged into the first.
         self.bias = self.add_weight(name="bias", shape=(2, width), initializer="zeros")
 
     def activate(
@@ -218,6 +226,7 @@ class GRU(Cell):
         """See `Cell.activate_gradient`."""
         z, r, n, h_n = kept
         d_h = gradient[0]
+        # In the order of the chain rule: n' needs d_n, r needs n'. The product sees n' only through r, hence d_n * r.
         d_n = d_h * (1 - z) * (1 - n * n)
         d_z = d_h * (state[0] - n) * z * (1 - z)
         d_r = d_n * h_n * r * (1 - r)
@@ -239,11 +248,12 @@ class Elman(Cell):
 
 
 EPSILON = 1e-5
-"""Added to the variance in a layer normalisation."""
+"""Added to the variance in a layer normalisation; the value of the authors' code."""
 
 
 def _normalised(values_bn: tf.Tensor, gain_n: tf.Tensor) -> tf.Tensor:
-    """Layer normalisation (Ba et al. 2016, equation 4) of each row, in float32, before its bias: g (a - mean) / deviation."""
+    """Layer normalisation (Ba et al. 2016, equation 4) of each row, without its bias: g (a - mean) / deviation."""
+    # float32, and the mean first: E[a^2] - mean^2 is a difference of two large numbers.
     values_bn = tf.cast(values_bn, tf.float32)
     centred_bn = values_bn - tf.reduce_mean(values_bn, -1, keepdims=True)
     variance_b1 = tf.reduce_mean(centred_bn * centred_bn, -1, keepdims=True)
@@ -257,8 +267,8 @@ class LayerNormLSTM(Cell):
         c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
         h' = sigmoid(o) * tanh(LN(c') + b_c)
 
-    Each LN runs over all its entries (the four gates together), adds 1e-5 to the variance and has a gain, 1 at first; b stands
-    for the first two's biases too. State `(h, c)`; gates in the order of `LSTM`.
+    Each LN runs over all its entries: the four gates together. It has a gain, initially 1. The biases of the first two LN are
+    part of b. State `(h, c)`; gates in the order of `LSTM`.
     """
 
     gates, state_parts = 4, 2
@@ -272,7 +282,7 @@ class LayerNormLSTM(Cell):
         self.cell_bias = self.add_weight(name="cell_bias", shape=(self.units,), initializer="zeros")
 
     def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
-        """See `Cell.project`; normalised already."""
+        """See `Cell.project`; already normalised."""
         projected_btg = super().project(inputs_bti)
         return tf.cast(_normalised(projected_btg, tf.convert_to_tensor(self.input_gain)), projected_btg.dtype)
 
@@ -291,14 +301,14 @@ class LayerNormLSTM(Cell):
 
 
 class LayerNormGRU(Cell):
-    """GRU with layer normalisation (Ba et al. 2016, supplement), z and 1 - z exchanged as in `GRU`.
+    """GRU with layer normalisation (Ba et al. 2016, supplement); z and 1 - z have the roles that `GRU` gives them.
 
         [z, r] = LN([x W]_zr) + b[0]_zr + LN([h U]_zr) + b[1]_zr
         n = tanh(LN([x W]_n) + b[0]_n + sigmoid(r) * (LN([h U]_n) + b[1]_n))
         h' = sigmoid(z) * h + (1 - sigmoid(z)) * n
 
-    LN runs over the two gates together and over the candidate by itself, adds 1e-5 to the variance and has a gain, 1 at first.
-    State `(h,)`; gates and biases in the order of `GRU`.
+    One LN runs over both gates, another over the candidate. Each has a gain, initially 1. State `(h,)`; gates and biases in the
+    order of `GRU`.
     """
 
     gates, state_parts = 3, 1
@@ -309,7 +319,7 @@ class LayerNormGRU(Cell):
         self.recurrent_gain = self._add_gain("recurrent_gain", width)
 
     def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
-        """See `Cell.project`; normalised already."""
+        """See `Cell.project`; already normalised."""
         projected_btg = super().project(inputs_bti)
         normalised_btg = self._normalised_gates(projected_btg, tf.convert_to_tensor(self.input_gain))
         return tf.cast(normalised_btg, projected_btg.dtype)
@@ -336,15 +346,15 @@ class LayerNormGRU(Cell):
 
 
 class SRU(Cell):
-    """Simple recurrent unit (Lei et al. 2018): gates see the last c element by element, so a step has no product.
+    """Simple recurrent unit (Lei et al. 2018): gates see only their own element of the last c, so a step has no product.
 
         [u, f, r, s] = x W
         f = sigmoid(f + v_f * c + b_f);  r = sigmoid(r + v_r * c + b_r)
         c' = f * c + (1 - f) * u
         h' = r * c' + (1 - r) * s * sqrt(3)
 
-    Where x is as wide as h it takes the place of s, which then has no weights. sqrt(3) is the paper's scaling for b_r = 0 at
-    first; b_f starts at 0 too, and v with variance 1/2, both as in the authors' code. State `(h, c)`; h is not read.
+    If x is as wide as h, x replaces s, and s has no weights. sqrt(3) is the paper's scaling for an initial b_r of 0. Initially
+    b_f is 0 and v has variance 1/2, as in the authors' code. State `(h, c)`; h is not read.
     """
 
     gates, state_parts, recurrent = 4, 2, False
@@ -353,12 +363,13 @@ class SRU(Cell):
         return (3 if inputs == self.units else 4) * self.units
 
     def _build_bias(self, width: int) -> None:
+        # Uniform on [-a, a] has variance a^2 / 3.
         uniform = keras.initializers.RandomUniform(-(1.5**0.5), 1.5**0.5, seed=self.seed + 3)
         self.vectors = self.add_weight(name="vectors", shape=(2, self.units), initializer=uniform)
         self.bias = self.add_weight(name="bias", shape=(2, self.units), initializer="zeros")
 
     def project(self, inputs_bti: tf.Tensor) -> tf.Tensor:
-        """See `Cell.project`; the input itself joins it where it needs no weights."""
+        """See `Cell.project`; an input as wide as h is appended as it is."""
         projected_btg = super().project(inputs_bti)
         if self.kernel.shape[-1] == self.gates * self.units:
             return projected_btg
@@ -398,7 +409,7 @@ class ATR(Cell):
 
 
 class LRN(Cell):
-    """Lightweight recurrent network (Zhang and Sennrich 2019), with tanh as its activation, biases, and forget bias 1.
+    """Lightweight recurrent network (Zhang and Sennrich 2019), here with activation tanh, biases and forget bias 1.
 
         [q, k, v] = x W + b
         h' = tanh(sigmoid(k + h) * v + sigmoid(q - h) * h)
@@ -417,13 +428,12 @@ class LRN(Cell):
 
 
 class MinGRU(Cell):
-    """Minimal GRU (Feng et al. 2024): its gate sees the input alone.
+    """Minimal GRU (Feng et al. 2024): its gate sees only the input.
 
         [z, n] = x W + b
         h' = (1 - sigmoid(z)) * h + sigmoid(z) * n
 
-    z takes in what is new; its bias is -1 at first, which keeps as much of the state as a forget bias of 1. State `(h,)`; a
-    step has no product.
+    The initial bias of z is -1. It keeps as much of the state as a forget bias of 1. State `(h,)`; a step has no product.
     """
 
     gates, state_parts, recurrent = 2, 1, False
@@ -437,7 +447,7 @@ class MinGRU(Cell):
 
 
 class MinLSTM(Cell):
-    """Minimal LSTM (Feng et al. 2024): its gates see the input alone and are made to sum to 1; forget bias 1.
+    """Minimal LSTM (Feng et al. 2024): its gates see only the input and are scaled to sum to 1; forget bias 1.
 
         [f, i, n] = x W + b;  f = sigmoid(f);  i = sigmoid(i)
         h' = f / (f + i) * h + i / (f + i) * n
@@ -451,7 +461,7 @@ class MinLSTM(Cell):
     def advance(self, projected_bg: tf.Tensor, product_bg: None, state: State, weights: tuple[tf.Tensor, ...]) -> State:
         """See `Cell.advance`."""
         f, i, n = tf.split(projected_bg + weights[0], 3, axis=-1)
-        # f / (f + i) from logarithms: both gates may be too small for their sum.
+        # f / (f + i) = sigmoid(log f - log i): in logarithms, because f and i can both underflow to 0.
         kept = tf.sigmoid(tf.math.softplus(-i) - tf.math.softplus(-f))
         return (kept * state[0] + (1 - kept) * n,)
 

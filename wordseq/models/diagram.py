@@ -11,13 +11,13 @@ MOST_BOXES = 4
 """A deeper stack is drawn as one box."""
 
 CHAR, BOLD_CHAR = 6.9, 7.5
-"""Width of a character in pixels, rather too much than too little: what is drawn does not know the reader's font."""
+"""Width of a character in pixels. Generous, because the reader's font is not known here."""
 
 LINE, PADDING, ROW_GAP, PANEL_GAP, MARGIN, LANE = 17, 9, 30, 48, 20, 13
 
-LEGEND = "b sentences, s source tokens, t target tokens, k hypotheses a sentence"
+LEGEND = "b sentences, s source tokens, t target tokens, k hypotheses per sentence"
 
-# Greys and blues; where the reader prefers dark, others. No variables: not all programs that show SVG know them.
+# Without CSS variables: not all programs that show SVG support them.
 STYLE = """
 text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2933; }
 .title { font-weight: 600; } .panel { font-size: 15px; font-weight: 600; } .faint { fill: #52606d; }
@@ -32,7 +32,7 @@ text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f293
 
 @dataclass(frozen=True)
 class Box:
-    """Something that is computed (a layer), or given or handed on (data), in column 0 or 1."""
+    """A layer, or data that goes into or out of layers, in column 0 or 1."""
 
     key: str
     column: int
@@ -42,18 +42,18 @@ class Box:
 
     @property
     def width(self) -> float:
-        """Room for the longest line."""
+        """Width of the longest line, with padding."""
         return 2 * PADDING + max(len(self.title) * BOLD_CHAR, *(len(line) * CHAR for line in self.details))
 
     @property
     def height(self) -> float:
-        """Room for all lines."""
+        """Height of all lines, with padding."""
         return 2 * PADDING + LINE * (1 + len(self.details))
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From one box to another: down its column, from column 0 to 1, or, dashed, around the right of its column."""
+    """From one box to another: down its column, from column 0 to 1, or, dashed, around the right edge of its column."""
 
     start: str
     end: str
@@ -71,14 +71,14 @@ class Panel:
 
 
 def diagram(model: ModelConfig, src_size: int, tgt_size: int, parameters: Mapping[str, int], title: str) -> str:
-    """The picture, an SVG document that needs nothing else.
+    """The picture as a self-contained SVG document.
 
     Args:
         model: settings.
-        src_size: ids of the source vocabulary.
-        tgt_size: ids of the target vocabulary.
-        parameters: of each layer, by its path in the model; those of the layers below it are added up.
-        title: what is said of the picture where it cannot be seen.
+        src_size: number of ids of the source vocabulary.
+        tgt_size: number of ids of the target vocabulary.
+        parameters: number of parameters of each layer, by its path in the model. A box shows the sum over its sublayers.
+        title: text for readers that cannot see the picture.
     """
     parts, left, bottom = [], float(MARGIN), 0.0
     for panel in panels(model, src_size, tgt_size, parameters):
@@ -106,14 +106,15 @@ def panels(model: ModelConfig, src_size: int, tgt_size: int, parameters: Mapping
 
 
 class _Parts:
-    """Boxes of a model with their shapes and parameters."""
+    """The boxes of a model, with their shapes and parameters."""
 
     def __init__(self, model: ModelConfig, src_size: int, tgt_size: int, parameters: Mapping[str, int]) -> None:
         self.model, self.src_size, self.tgt_size, self.parameters = model, src_size, tgt_size, parameters
         self.sees_context = model.peek or model.kind == "repeat_vector"
 
     def count(self, path: str) -> tuple[str, ...]:
-        """The parameters of a layer and those in it, as a line; none if it has none."""
+        """One line with the parameters of a layer and its sublayers; no line if it has none."""
+        # With the slash: `encoder/layer_1` must not count `encoder/layer_10`.
         total = sum(count for name, count in self.parameters.items() if f"{name}/".startswith(f"{path}/"))
         return (f"{total:,} parameters",) if total else ()
 
@@ -126,7 +127,7 @@ class _Parts:
         return boxes, _chain(boxes)
 
     def stack(self, name: str, column: int, shape: str) -> list[Box]:
-        """A box a layer, or one for all."""
+        """A box per layer, or one for all if there are many."""
         model = self.model
         layers = model.encoder_layers if name == "encoder" else model.decoder_layers
         ways = ", both directions" if name == "encoder" and model.bidirectional else ""
@@ -148,7 +149,7 @@ class _Parts:
         return Box("bridge", 0, f"bridge: {self.model.bridge}", (shape, *self.count("bridge")))
 
     def answering(self, axes: str) -> tuple[list[Box], list[Arrow]]:
-        """From the token before to logits, a row of them for each place in `axes`: "b, t" or "b, k"."""
+        """From the last token to logits, with the leading axes `axes`: "b, t" (training) or "b, k" (one step)."""
         model, boxes = self.model, []
         if model.kind == "encoder_decoder":
             ids = "target ids, shifted" if axes == "b, t" else "last ids"
@@ -173,7 +174,7 @@ class _Parts:
         return Box("output", column, "output", (logits, *self.count("output")))
 
     def training(self) -> Panel:
-        """Encoder and decoder as they are trained."""
+        """Encoder and decoder, as trained with teacher forcing."""
         left, arrows = self.reading()
         right, more = self.answering("b, t")
         top = left[-1].key
@@ -186,7 +187,7 @@ class _Parts:
         return Panel("Model, as trained", (*left, self.bridge(), *right), tuple(arrows))
 
     def handed_on(self) -> tuple[Box, ...]:
-        """What the encoder gives."""
+        """What the encoder passes to the decoder."""
         size = self.model.hidden_size
         memory = (f"outputs [b, s, {size}]",) * (self.model.attention != "none")
         context = (f"c [b, {size}]",) * self.sees_context
@@ -195,11 +196,11 @@ class _Parts:
         )
 
     def encoder(self, *handed_on: Box) -> Panel:
-        """The encoder alone: run once a sentence."""
+        """The encoder alone: it runs once per sentence."""
         return _column("Encoder", *self.reading()[0], *handed_on)
 
     def step(self) -> Panel:
-        """One step of the decoder: run once a token."""
+        """One step of the decoder: it runs once per token."""
         size = self.model.hidden_size
         right, arrows = self.answering("b, k")
         boxes = [Box("states", 0, "states", (f"[b, k, {size}]",), layer=False)]
@@ -213,15 +214,15 @@ class _Parts:
         return Panel("Decoder, one step", (*boxes, *right), tuple(arrows))
 
     def same_length(self) -> Panel:
-        """An output for each input."""
+        """One output for each input."""
         return _column("Model, as trained", *self.reading()[0], self.output("b, s", column=0))
 
     def same_length_step(self) -> Panel:
-        """The output of the next place."""
+        """The output at the next position."""
         size = self.model.hidden_size
-        memory = Box("memory", 0, "outputs, place t", (f"[b, s, {size}], [b, k]",), layer=False)
-        pick = Box("pick", 0, "output at place t", (f"[b, k, {size}]",))
-        return _column("One step: the next place", memory, pick, self.output("b, k", column=0))
+        memory = Box("memory", 0, "outputs, position t", (f"[b, s, {size}], [b, k]",), layer=False)
+        pick = Box("pick", 0, "output at position t", (f"[b, k, {size}]",))
+        return _column("One step: the next position", memory, pick, self.output("b, k", column=0))
 
 
 def _column(title: str, *boxes: Box) -> Panel:
@@ -244,8 +245,9 @@ class _Place:
 
 
 def _rows(panel: Panel) -> dict[str, int]:
-    """The row of each box: below all from which arrows lead to it, and below those of its column that come before."""
+    """The row of each box: below the starts of its arrows, and below the earlier boxes of its column."""
     rows: dict[str, int] = {}
+    # Column 0 first: solid arrows between columns start there, so the rows of their starts are known.
     for box in sorted(panel.boxes, key=lambda box: box.column):
         above = [rows[a.start] for a in panel.arrows if a.end == box.key and not a.dashed and a.start in rows]
         above += [rows[other.key] for other in panel.boxes if other.column == box.column and other.key in rows]
@@ -272,11 +274,12 @@ def _places(panel: Panel, left: float) -> dict[str, _Place]:
 
 
 def _draw(panel: Panel, left: float) -> tuple[list[str], float, float]:
-    """The elements of a panel, its width, and where it ends below."""
+    """The elements of a panel, its width, and the position of its lower edge."""
     places = _places(panel, left)
     columns = {box.key: box.column for box in panel.boxes}
     parts = [_text(left, MARGIN + LINE, panel.title, "panel")]
     right = max(place.x + place.width for place in places.values())
+    # The title of a panel has 15 px instead of 12.
     right = max(right, left + len(panel.title) * 1.3 * BOLD_CHAR)
     across = [arrow for arrow in panel.arrows if columns[arrow.start] != columns[arrow.end]]
     for lane, arrow in enumerate(across):
@@ -296,7 +299,7 @@ def _draw(panel: Panel, left: float) -> tuple[list[str], float, float]:
 
 
 def _across(arrow: Arrow, lane: int, across: Sequence[Arrow], places: Mapping[str, _Place]) -> list[str]:
-    """From the right of a box to the left of another, by a lane of its own; the label stands behind all lanes."""
+    """From the right edge of a box to the left edge of another, in its own lane; the label follows the last lane."""
     start, end = places[arrow.start], places[arrow.end]
     y = _meeting(start, arrow, [other for other in across if other.start == arrow.start])
     to = _meeting(end, arrow, [other for other in across if other.end == arrow.end])
@@ -306,15 +309,15 @@ def _across(arrow: Arrow, lane: int, across: Sequence[Arrow], places: Mapping[st
 
 
 def _meeting(place: _Place, arrow: Arrow, arrows: Sequence[Arrow]) -> float:
-    """The height of one of the `arrows` that meet at the side of a box."""
+    """The y position of an arrow, one of the `arrows` that meet at one edge of a box."""
     return place.y + place.height * (arrows.index(arrow) + 1) / (len(arrows) + 1)
 
 
 def _around(arrow: Arrow, places: Mapping[str, _Place], x: float) -> list[str]:
-    """Around the right of a column, by way of `x`."""
+    """Around the right edge of a column, at `x`."""
     start, end = places[arrow.start], places[arrow.end]
     right = start.x + start.width
-    # Both ends a little off the middle: two arrows may meet at a box.
+    # Off the middle, because two arrows may meet at a box.
     y, to = start.y + start.height / 3, end.y + end.height * 2 / 3
     path = _path(f"M{right:.1f} {y:.1f}H{x:.1f}V{to:.1f}H{right:.1f}", arrow)
     return [path, _text(x + 5, (y + to) / 2, arrow.label, "faint")]

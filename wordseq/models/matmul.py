@@ -14,31 +14,35 @@ from wordseq.system.platform import parts
 
 PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
 
+# With few rows, reading the matrix takes the time. Divided, one sentence took 10.7 instead of 16.5 ms (docs/speed.md).
 FEW_ROWS = 16
-"""A product of at most so many rows with a large matrix is divided among the processors: reading the matrix takes the time."""
+"""A product with a large matrix is divided among the processors if it has at most this many rows."""
 
 LARGE = 2**20
-"""Numbers in a large matrix, at least."""
+"""Entries of the smallest matrix that counts as large."""
 
 
 class _Cast(NamedTuple):
     """A weight in the format of the products; a large one also in slices along its longer axis."""
 
-    whole: tf.Tensor
+    full: tf.Tensor
     slices: tuple[tf.Tensor, ...] = ()
 
 
+# A context variable, because several threads trace functions at once. Keras variables are not hashable, hence `id`: the model
+# keeps its variables alive, so no id is used again within `cast_once`.
 _CASTS: ContextVar[Mapping[tuple[int, tf.DType], _Cast]] = ContextVar("casts", default=MappingProxyType({}))
 
+# Names in /proc/cpuinfo. Only with these instructions are bfloat16 products faster than float32.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def resolve_precision(name: str, cpu_info: Path = Path("/proc/cpuinfo")) -> str:
-    """The number format that `train.precision` asks for: `auto` is bfloat16 where the CPU has products for it, else float32.
+    """The number format for a value of `train.precision`.
 
     Args:
-        name: "float32", "bfloat16" or "auto".
-        cpu_info: where Linux lists what the CPU can do; where there is no such file, `auto` is float32.
+        name: "float32", "bfloat16" or "auto": bfloat16 if the CPU has instructions for its products, else float32.
+        cpu_info: Linux's list of CPU features; without this file, `auto` is float32.
     """
     if name != "auto":
         return name
@@ -53,22 +57,23 @@ def product(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = F
     `a` is `[..., m, k]`; `b` is `[k, n]`, shared by all leading axes of `a`, or has the same leading axes.
     """
     if b.shape.rank == 2 and a.shape.rank != 2:
-        # One product for all leading axes.
+        # One large product is faster than a batch of small ones.
         rows = product(tf.reshape(a, [-1, a.shape[-1]]), b, precision, transpose_b=transpose_b)
         return tf.reshape(rows, tf.concat([tf.shape(a)[:-1], [rows.shape[-1]]], 0))
     kind = PRECISIONS[precision]
     a = tf.cast(a, kind)
-    whole, slices = _in_format(b, kind)
+    full, slices = _in_format(b, kind)
 
     def at_once() -> tf.Tensor:
-        return tf.matmul(a, whole, transpose_b=transpose_b)
+        return tf.matmul(a, full, transpose_b=transpose_b)
 
-    def side_by_side() -> tf.Tensor:
+    def in_parallel() -> tf.Tensor:
         return tf.concat([tf.matmul(a, part, transpose_b=transpose_b) for part in slices], -1)
 
-    if not slices or transpose_b != (whole.shape[0] > whole.shape[1]):  # They are along the other axis.
+    # Slices along the axis that the product sums over cannot be concatenated.
+    if not slices or transpose_b != (full.shape[0] > full.shape[1]):
         return at_once()
-    return tf.cond(tf.shape(a)[0] <= FEW_ROWS, side_by_side, at_once)
+    return tf.cond(tf.shape(a)[0] <= FEW_ROWS, in_parallel, at_once)
 
 
 def _in_format(weight: tf.Tensor | keras.Variable, kind: tf.DType) -> _Cast:
@@ -77,13 +82,13 @@ def _in_format(weight: tf.Tensor | keras.Variable, kind: tf.DType) -> _Cast:
 
 @contextmanager
 def cast_once(weights: Iterable[keras.Variable], precision: str, *, divided: bool = False) -> Iterator[None]:
-    """Within, `product` takes these weights from casts made here and now: before a loop, not in each of its steps.
+    """Casts weights before a loop, so that `product` does not cast them in each step.
 
     Args:
-        weights: of a model; the matrices among them are taken.
+        weights: variables of a model; only matrices are cast.
         precision: of the products.
-        divided: large matrices are also kept in as many slices as `parts` run side by side, for products of few rows; for
-            loops without a gradient, which would be put together of the slices' in each step.
+        divided: also cut large matrices into `parts()` slices, for products of few rows. Only for loops without a gradient:
+            each step would concatenate the gradients of the slices.
     """
     kind = PRECISIONS[precision]
     matrices = [weight for weight in weights if len(weight.shape) == 2]
@@ -95,13 +100,14 @@ def cast_once(weights: Iterable[keras.Variable], precision: str, *, divided: boo
 
 
 def _cast(weight: keras.Variable, kind: tf.DType, divided: bool) -> _Cast:
-    whole = tf.cast(weight, kind)
-    if not divided or parts() == 1 or whole.shape.num_elements() < LARGE:
-        return _Cast(whole)
-    longer = int(whole.shape[1] >= whole.shape[0])
-    size = whole.shape[longer]
+    full = tf.cast(weight, kind)
+    if not divided or parts() == 1 or full.shape.num_elements() < LARGE:
+        return _Cast(full)
+    longer = int(full.shape[1] >= full.shape[0])
+    size = full.shape[longer]
+    # Rounded borders: the sizes differ by at most 1 and add up to `size`.
     sizes = [size * (k + 1) // parts() - size * k // parts() for k in range(parts())]
-    return _Cast(whole, tuple(tf.split(whole, sizes, longer)))
+    return _Cast(full, tuple(tf.split(full, sizes, longer)))
 
 
 def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = False) -> tf.Tensor:
@@ -110,5 +116,6 @@ def matmul(a: tf.Tensor, b: tf.Tensor, precision: str, *, transpose_b: bool = Fa
 
 
 def fan_in_uniform(seed: int) -> keras.initializers.Initializer:
-    """Entries of a matrix `[k, n]` drawn evenly from -1 / sqrt(k) to 1 / sqrt(k)."""
+    """Entries of a matrix `[k, n]`, uniform from -1 / sqrt(k) to 1 / sqrt(k)."""
+    # Keras draws from [-a, a] with a = sqrt(3 * scale / k).
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)

@@ -1,7 +1,8 @@
 """Runs a cell over time: one direction, both directions, stacks of layers.
 
-The loop is a custom gradient: the forward pass keeps what each step's gradient needs, the backward pass walks back over it and
-leaves the gradient of the recurrent kernel to one product after the loop.
+The loop has its own gradient. The forward pass keeps what the gradient of each step needs. The backward pass goes through the
+steps in reverse, and one product after the loop gives the gradient of the recurrent kernel. TensorFlow's own gradient would
+compute that product at every step. With the input projection, this is most of the gain over the stock layers (docs/speed.md).
 """
 
 import functools
@@ -18,28 +19,31 @@ _Arrays = tuple[tf.TensorArray, ...]
 
 
 class _Given(NamedTuple):
-    """What stays the same in all steps of a scan."""
+    """Tensors that all steps of a scan share."""
 
     kernel: tf.Tensor | None
-    """In the format of the products."""
+    """Recurrent kernel in the format of the products."""
     weights: tuple[tf.Tensor, ...]
     mask_tb1: tf.Tensor
     keep_bh: tf.Tensor | None
 
 
 class _Between:
-    """What lies between two recurrent products of a cell, and its gradient; all weights come as arguments."""
+    """The computation between two recurrent products of a cell, and its gradient.
+
+    All weights are arguments: `_fused` shares one compiled instance between layers.
+    """
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.kind = PRECISIONS[cell.precision]
 
     def feed(self, output_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
-        """What goes into the recurrent product."""
+        """The left factor of the recurrent product."""
         return tf.cast(output_bh if keep_bh is None else output_bh * keep_bh, self.kind)
 
     def feed_gradient(self, d_fed_bh: tf.Tensor, keep_bh: tf.Tensor | None) -> tf.Tensor:
-        """From the gradient of what was fed to that of the output."""
+        """The gradient of the output, given the gradient of what `feed` returned."""
         d_output_bh = tf.cast(d_fed_bh, tf.float32)
         return d_output_bh if keep_bh is None else d_output_bh * keep_bh
 
@@ -52,9 +56,14 @@ class _Between:
         mask_b1: tf.Tensor,
         keep_bh: tf.Tensor | None,
     ) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
-        """From one product to the next: the new state (where masked, the old), what it feeds, what the gradient needs."""
+        """From one product to the next.
+
+        Returns:
+            The new state (at padding, the old one), the left factor of the next product, and what the gradient needs.
+        """
         product_bg = None if product_bg is None else tf.cast(product_bg, tf.float32)
         new, keeps = self.cell.activate(tf.cast(projected_bg, tf.float32), product_bg, state, weights)
+        # Selected, not multiplied by the mask: the state after padding is bit for bit the state before it.
         new = tuple(tf.where(mask_b1, ours, last) for ours, last in zip(new, state, strict=True))
         return new, self.feed(new[0], keep_bh), keeps
 
@@ -68,23 +77,25 @@ class _Between:
         mask_b1: tf.Tensor,
         keep_bh: tf.Tensor | None,
     ) -> tuple[tuple[tf.Tensor, ...], State, tuple[tf.Tensor, ...]]:
-        """The gradient of `advance`: where masked, that of the state passes through and nothing else is touched.
+        """The gradient of `advance`. At padding it passes the gradient of the state through and leaves all others alone.
 
         Args:
-            keeps: what `advance` kept.
-            before: the state that went into the step.
-            d_new: gradients of the state that came out, of the output, and of what was fed.
-            d_weights: sum of the later steps.
+            keeps: third result of `advance`.
+            before: the state before the step.
+            d_new: gradients of the state after the step, of the output, and of what was fed.
+            d_weights: sum over the later steps.
             weights: see `Cell.step_weights`.
             mask_b1: true where the step is real.
             keep_bh: see `Scan`.
 
         Returns:
-            Gradients of projection and product in the format of the products, of `before` but for what it fed, and of the
-            weights.
+            Gradients of projection and product in the format of the products; of `before`, without the path through the
+            product; and of the weights.
         """
         d_state, d_output_bh, d_fed_bh = d_new
+        # The output h has three readers: the next step's element-wise part, the layer above, the next product.
         d_state = (d_state[0] + d_output_bh + self.feed_gradient(d_fed_bh, keep_bh), *d_state[1:])
+        # A gradient of 0 at padding makes the gradients of gates and weights 0 there, whatever the inputs are.
         d_real = tuple(tf.where(mask_b1, part, 0.0) for part in d_state)
         d_projected_bg, d_product_bg, d_before, d_step = self.cell.activate_gradient(keeps, before, d_real, weights)
         d_before = tuple(tf.where(mask_b1, ours, part) for ours, part in zip(d_before, d_state, strict=True))
@@ -95,7 +106,7 @@ class _Between:
 
 @functools.cache
 def _fused(cell: Any, units: int, precision: str) -> tuple[Any, Any]:
-    """`_Between.advance` and `.gradient` compiled, once for all layers of a kind."""
+    """`_Between.advance` and `.gradient`, compiled once for all layers with the same cell, size and precision."""
     between = _Between(cell(units, precision=precision))
     return tf.function(between.advance, jit_compile=True), tf.function(between.gradient, jit_compile=True)
 
@@ -103,8 +114,8 @@ def _fused(cell: Any, units: int, precision: str) -> tuple[Any, Any]:
 class Scan:
     """Runs a built cell over the steps of a projected input, time first.
 
-    A step is one product, and what lies between two products. With `fused`, the latter is one function compiled by XLA: faster,
-    once it is compiled, which takes a moment for every new batch size.
+    A step is one product, then an element-wise part. With `fused`, XLA compiles that part into one function: training is 5 to
+    10 % faster, and each new batch size costs a compilation.
     """
 
     def __init__(self, cell: Cell) -> None:
@@ -113,9 +124,9 @@ class Scan:
         self.between = _Between(cell)
 
     def _functions(self, fused: bool) -> tuple[Any, Any]:
-        """What lies between two products, and its gradient."""
+        """The computation between two products, and its gradient."""
         if fused:
-            kind: Any = type(self.cell)  # A class can be hashed, but mypy looks at what its instances say.
+            kind: Any = type(self.cell)  # Any: mypy takes a class to be as unhashable as its instances.
             return _fused(kind, self.cell.units, self.cell.precision)
         return self.between.advance, self.between.gradient
 
@@ -131,12 +142,13 @@ class Scan:
 
         Args:
             projected_tbg: `cell.project` of the inputs.
-            mask_tb: true at real positions. At others the state is carried over unchanged, and is the output.
+            mask_tb: true at real positions. At padding the state is carried over unchanged, and the output repeats it.
             state: the state before the first step.
-            keep_bh: a factor on the last output before the recurrent product, the same at every step (variational dropout);
-                of no effect on a cell that has no such product.
+            keep_bh: variational dropout: a factor on the last output before the recurrent product, the same at every step.
+                No effect on a cell without such a product.
             fused: see the class.
         """
+        # `tf.custom_gradient` gives gradients to arguments only, so `run` takes the weights as tensors, not from the cell.
         weights = self.cell.step_weights()
         kernels = (tf.convert_to_tensor(self.cell.recurrent_kernel),) if self.cell.recurrent else ()
 
@@ -147,14 +159,16 @@ class Scan:
             kernel_hg = tf.cast(kernel[0], self.kind) if kernel else None
             given = _Given(kernel_hg, weights, mask_tb[:, :, None], keep_bh)
             states, fed, kept = self._forward(projected_tbg, first, given, fused)
-            outputs_sbh = states[0].stack()  # One more than t: the first is the state before.
+            outputs_sbh = states[0].stack()  # t + 1 entries: the first is the state before the first step.
             last = tuple(array.read(array.size() - 1) for array in states)
 
             def gradient(d_outputs_tbh: tf.Tensor, *d_last: tf.Tensor) -> tuple[tf.Tensor, ...]:
                 d_gates, d_first, d_weights = self._backward(states, kept, d_outputs_tbh, d_last, given, fused)
+                # One array or two, see `_backward`: [0] and [-1] may be the same.
                 d_projected_tbg, d_product_tbg = d_gates[0].stack(), d_gates[-1].stack()
                 d_kernel: State = ()
                 if kernel:
+                    # The sum over all steps and sentences is inside this one product.
                     product_hg = tf.matmul(_rows(fed[0].stack()), _rows(d_product_tbg), transpose_a=True)
                     d_kernel = (tf.cast(product_hg, tf.float32),)
                 return tf.cast(d_projected_tbg, projected_tbg.dtype), *d_first, *d_weights, *d_kernel
@@ -167,9 +181,9 @@ class Scan:
     def _forward(
         self, projected_tbg: tf.Tensor, first: State, given: _Given, fused: bool
     ) -> tuple[_Arrays, _Arrays, _Arrays]:
-        """The states of all steps (the one before the first included), what each step fed, what the gradients need.
+        """All states (the one before the first step included), the left factors of all products, and what gradients need.
 
-        Without a recurrent product nothing is fed.
+        A cell without a recurrent product has no left factors.
         """
         advance = self._functions(fused)[0]
         steps = tf.shape(projected_tbg)[0]
@@ -186,7 +200,8 @@ class Scan:
             return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
 
         first_fed_bh = self.between.feed(first[0], given.keep_bh)
-        keeps = step(tf.constant(0), first, first_fed_bh)[2]  # For their number; nothing is computed in a graph.
+        # Only to learn how many tensors `activate` keeps. In a graph the unused step is pruned.
+        keeps = step(tf.constant(0), first, first_fed_bh)[2]
         states = tuple(_array(steps + 1).write(0, part) for part in first)
         fed = (_array(steps, self.kind),) if self.cell.recurrent else ()
         kept = tuple(_array(steps) for _ in keeps)
@@ -196,7 +211,7 @@ class Scan:
     def _backward(
         self, states: _Arrays, kept: _Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
     ) -> tuple[_Arrays, State, tuple[tf.Tensor, ...]]:
-        """Gradients with respect to projections and products (one array, if they are equal), first state, weights."""
+        """Gradients with respect to projections and products (one array if they are equal), first state and weights."""
         gradient = self._functions(fused)[1]
         steps = tf.shape(d_outputs_tbh)[0]
 
@@ -216,11 +231,13 @@ class Scan:
         start = (
             steps - 1,
             d_last,
+            # Nothing reads the output of the last step through a product.
             tf.zeros_like(d_last[0], self.kind),
             tuple(tf.zeros_like(weight) for weight in given.weights),
             tuple(_array(steps, self.kind) for _ in range(arrays)),
         )
         _, d_first, d_fed_bh, d_weights, d_gates = tf.while_loop(lambda t, *_: t >= 0, body, start)
+        # `body` adds each d_fed_bh one iteration later, so that of the first product is left over.
         return d_gates, (d_first[0] + self.between.feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
 
 
@@ -230,6 +247,7 @@ def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:
 
 
 def _array(size: tf.Tensor, kind: tf.DType = tf.float32) -> tf.TensorArray:
+    # States are read twice, as outputs and by the gradient. By default a TensorArray drops an entry once it is read.
     return tf.TensorArray(kind, size, clear_after_read=False)
 
 
@@ -244,8 +262,8 @@ class Recurrence(keras.layers.Layer):
         cell: name of the cell, see `cells.CELL_TYPES`.
         units: size h of the output.
         reverse: read from the last position to the first; outputs stay in the order of the input.
-        recurrent_dropout: share of the last output that is set to 0 before the recurrent product, the same units at all
-            steps of a sentence (Gal and Ghahramani 2016); of no effect on a cell that has no such product.
+        recurrent_dropout: share of the last output set to 0 before the recurrent product (Gal and Ghahramani 2016): the same
+            units at all steps of a sentence. No effect on a cell without such a product.
         precision: see `matmul`.
         seed: of initialisation and dropout.
     """
@@ -277,23 +295,24 @@ class Recurrence(keras.layers.Layer):
         """Outputs `[b, t, h]` and the state after the last real position; padding changes neither.
 
         Args:
-            inputs_bti: one vector a position.
+            inputs_bti: one vector per position.
             mask_bt: true at real positions.
             state: the state before the first step; None is zero.
-            training: whether to drop.
+            training: apply dropout.
         """
         batch = tf.shape(inputs_bti)[0]
         state = self.cell.zero_state(batch) if state is None else state
         keep_bh = self.keep(tf.ones([batch, self.cell.units]), training=True) if self.keep and training else None
-        # Padding stands last, so reversed it stands first and leaves the first state as it is.
+        # Reversed, padding comes first. It leaves the first state as it is, so no sentence needs to be shifted.
         turn = [0] if self.reverse else []
         inputs_tbi = tf.reverse(tf.transpose(inputs_bti, [1, 0, 2]), turn)
         mask_tb = tf.reverse(tf.transpose(mask_bt), turn)
+        # Fused in training only: a search sees many shapes, and XLA compiles for each.
         outputs_tbh, state = self.scan(self.cell.project(inputs_tbi), mask_tb, state, keep_bh, fused=training)
         return tf.transpose(tf.reverse(outputs_tbh, turn), [1, 0, 2]), state
 
     def step(self, inputs_bi: tf.Tensor, state: State, keep_bh: tf.Tensor | None = None) -> State:
-        """The state after one more input; its first part is the output. `keep_bh`: see `Scan`."""
+        """The state after one more input; its first tensor is the output. `keep_bh`: see `Scan`."""
         cell, projected_bg = self.cell, self.cell.project(inputs_bi)
         if keep_bh is None or not cell.recurrent:
             return cell.step(projected_bg, state)
@@ -302,7 +321,7 @@ class Recurrence(keras.layers.Layer):
 
 
 class Bidirectional(keras.layers.Layer):
-    """One layer that reads in both directions, half of the units each; outputs and states are joined."""
+    """One layer that reads in both directions, with half of the units each; outputs and states are concatenated."""
 
     def __init__(self, cell: str, units: int, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(name=settings.pop("name", None))
@@ -325,20 +344,20 @@ class Bidirectional(keras.layers.Layer):
 
 
 class Drops(NamedTuple):
-    """Factors that drop in steps of a stack, drawn for all steps at once; one entry a layer."""
+    """Dropout factors of a stack that runs step by step, drawn for all steps at once; one entry per layer."""
 
     inputs: tuple[tf.Tensor | None, ...]
-    """On the layer's input: `[t, b, h]`, or `[b, h]` of one step."""
+    """Of the layer's input: `[t, b, h]`, or `[b, h]` of one step."""
     keeps: tuple[tf.Tensor | None, ...]
-    """On the last output before the recurrent product: `[b, h]`, the same at every step."""
+    """Of the last output before the recurrent product: `[b, h]`, the same at every step."""
 
     def at(self, t: tf.Tensor) -> "Drops":
-        """Those of step `t`."""
+        """The factors of step `t`."""
         return Drops(tuple(None if part is None else part[t] for part in self.inputs), self.keeps)
 
 
 class Stack(keras.layers.Layer):
-    """Recurrent layers one on the other, with dropout on the input of each but the first.
+    """A stack of recurrent layers, with dropout on the input of each but the first.
 
     Args:
         cell: name of the cell.
@@ -347,7 +366,7 @@ class Stack(keras.layers.Layer):
         bidirectional: read in both directions, `units / 2` each.
         dropout: share of a layer's input set to 0.
         residual: from the second layer on, add a layer's input, before dropout, to its output (He et al. 2016; Wu et al. 2016,
-            equation 6). Its state stays as it is.
+            equation 6). The state does not include the input.
         seed: of initialisation and dropout.
         settings: `recurrent_dropout` and `precision`, see `Recurrence`; `name`.
     """
@@ -368,6 +387,7 @@ class Stack(keras.layers.Layer):
         kind = Bidirectional if bidirectional else Recurrence
         self.units = units
         self.residual = residual
+        # No two random draws share a seed: a layer's recurrences take +0 to +3 and +10 to +13, its dropout +50.
         self.layers = [kind(cell, units, seed=seed + 100 * k, name=f"layer_{k}", **settings) for k in range(layers)]
         self.drops = [keras.layers.Dropout(dropout, seed=seed + 100 * k + 50) for k in range(layers)]
 
@@ -384,7 +404,7 @@ class Stack(keras.layers.Layer):
         states: Sequence[State | None] | None = None,
         training: bool = False,
     ) -> tuple[tf.Tensor, tuple[State, ...]]:
-        """Outputs `[b, t, h]` of the top layer and every layer's last state; see `Recurrence.call`."""
+        """Outputs `[b, t, h]` of the top layer, and the last state of each layer; see `Recurrence.call`."""
         before = [None] * len(self.layers) if states is None else states
         after = []
         for k, layer in enumerate(self.layers):
@@ -395,9 +415,9 @@ class Stack(keras.layers.Layer):
         return inputs_bti, tuple(after)
 
     def draw(self, batch: tf.Tensor, steps: tf.Tensor) -> Drops:
-        """Dropout of so many steps in one direction, as `call` in training draws it."""
+        """The dropout factors of `steps` steps in one direction, as `call` in training draws them."""
         inputs_bth, keep_bh = tf.ones([batch, steps, self.units]), tf.ones([batch, self.units])
-        # Drawn batch first, as over a whole sequence, so that the same seed drops the same.
+        # Batch first, as `call` draws: the same seed then drops the same units with and without input feeding.
         drawn = (tf.transpose(drop(inputs_bth, training=True), [1, 0, 2]) for drop in self.drops[1:])
         keeps = (layer.keep(keep_bh, training=True) if layer.keep else None for layer in self.layers)
         return Drops((None, *drawn), tuple(keeps))
@@ -405,12 +425,12 @@ class Stack(keras.layers.Layer):
     def step(
         self, inputs_bi: tf.Tensor, states: Sequence[State], drops: Drops | None = None
     ) -> tuple[tf.Tensor, tuple[State, ...]]:
-        """The output `[b, h]` of the top layer and every layer's state after one more input.
+        """The output `[b, h]` of the top layer, and the state of each layer, after one more input.
 
         Args:
-            inputs_bi: of the bottom layer.
-            states: one a layer.
-            drops: of this step; None drops nothing.
+            inputs_bi: input of the bottom layer.
+            states: one per layer.
+            drops: dropout factors of this step; None drops nothing.
         """
         none = (None,) * len(self.layers)
         after = []

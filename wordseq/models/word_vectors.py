@@ -1,7 +1,7 @@
-"""Word vectors made elsewhere, in the text formats of GloVe and word2vec, for the tokens of a vocabulary.
+"""Pretrained word vectors for the tokens of a vocabulary, from text files of GloVe and word2vec.
 
-A line is a word and its numbers, separated by spaces; word2vec's files start with a line of two numbers, how many words and how
-many numbers a word. A file is read once, line by line: what the vocabulary does not ask for is never kept.
+A line is a word and its numbers, separated by spaces. A file of word2vec starts with a line of two numbers: the number of words
+and the size of a vector. A file is read once, line by line. Only the vectors of the vocabulary are kept.
 """
 
 import re
@@ -22,10 +22,12 @@ COUNTED = 2**22
 """Running tokens counted at a time."""
 
 LOWER = 2
-"""Rank of a spelling in lower case among those that a token is looked up by."""
+"""Rank of the lower-case spelling among the spellings of a token; 0 is the token itself."""
 
-_BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
+# SentencePiece's names of the tokens for byte fallback.
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
+# With a point, so that a year or a number among the words is not taken for a coordinate.
 _COORDINATE = re.compile(r"-?\d*\.\d+(?:[eE][-+]?\d+)?")
 
 
@@ -34,10 +36,10 @@ class Vectors:
     """The vectors that a file has for a vocabulary.
 
     Attributes:
-        ids_n: the ids that were found, rising.
-        vectors_ne: their vectors, float32 as in the file.
-        lowered: how many of them were found in lower case only.
-        skipped: lines that could not be used.
+        ids_n: ids with a vector, ascending.
+        vectors_ne: their vectors, float32.
+        lowered: number of ids found only in lower case.
+        skipped: number of skipped lines.
     """
 
     ids_n: npt.NDArray[np.int64]
@@ -46,8 +48,9 @@ class Vectors:
     skipped: int
 
     def coverage(self, codec: TextCodec, store: IdStore) -> dict[str, Any]:
-        """How much of the vocabulary, and of the running tokens `store` (<unk> counted too), has a vector; for JSON."""
+        """The shares of the vocabulary, and of the running tokens in `store` (with <unk>), that have a vector; for JSON."""
         counts = np.zeros(len(codec.vocab), np.int64)
+        # In slices: `bincount` makes a copy of its input as int64, and the store may be larger than memory.
         for start in range(0, len(store.flat), COUNTED):
             counts += np.bincount(store.flat[start : start + COUNTED], minlength=len(counts))
         size, total = len(codec.vocab.tokens), int(counts.sum())
@@ -63,7 +66,7 @@ class Vectors:
 
 
 def check_vectors(path: Path, embed_dim: int) -> None:
-    """Look at a file's first line, before any long work.
+    """Check the first line of a file, before any long work.
 
     Raises:
         UserError: see `read_vectors`.
@@ -73,21 +76,21 @@ def check_vectors(path: Path, embed_dim: int) -> None:
 
 
 def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str = "stop") -> Vectors:
-    """The vectors of a vocabulary's tokens.
+    """The vectors of the tokens of a vocabulary.
 
-    A token is looked up as it is; then as it reads, without the marks that say where punctuation touches; then in lower case.
-    The special ids and the bytes of subword levels have no vectors.
+    Each token is looked up as it is, then without the joiners of its tokenizer, then in lower case. Special ids and the tokens
+    of byte fallback have no vectors.
 
     Args:
-        path: text, plain, .gz or in a .zip.
+        path: a text file, plain, .gz or in a .zip.
         codec: tokenizer and vocabulary.
-        embed_dim: numbers a word.
-        on_bad_line: "stop", or "skip" to leave out and count lines that cannot be used.
+        embed_dim: size of a vector.
+        on_bad_line: "stop", or "skip" to leave out and count the lines that cannot be used.
 
     Raises:
-        UserError: the file cannot be read, has vectors of another size, is cut off, or none for this vocabulary. Or a line is
-            not UTF-8, has too few or too many columns, repeats a word, or something in it is not a finite number; of words
-            that are not asked for, the numbers are not looked at.
+        UserError: the file cannot be read, has vectors of another size, is cut off, or has no vector for this vocabulary. Or a
+            line is not UTF-8, has too few or too many columns, repeats a word, or has a number that is not finite. Numbers of
+            words outside the vocabulary are not checked.
     """
     wanted = _spellings(codec)
     bad = BadLines(on_bad_line)
@@ -98,7 +101,7 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
         if word not in wanted:
             continue
         if word in lines:
-            bad.add(path, number, f"{word!r} for the second time; it stands in line {lines[word]:,}")
+            bad.add(path, number, f"{word!r} is there twice; the first time in line {lines[word]:,}")
             continue
         lines[word] = number
         vector_e = _numbers(line, bad, path, number)
@@ -108,17 +111,17 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
                     best[place] = rank, vector_e
     bad.check()
     if not best:
-        raise UserError(f"{path}: has vectors for none of the {len(codec.vocab.tokens):,} tokens of the vocabulary")
+        raise UserError(f"{path}: no vector for any of the {len(codec.vocab.tokens):,} tokens of the vocabulary")
     ids = sorted(best)
     lowered = sum(rank == LOWER for rank, _ in best.values())
     return Vectors(np.array(ids, np.int64), np.stack([best[place][1] for place in ids]), lowered, bad.number)
 
 
 def _spellings(codec: TextCodec) -> dict[str, list[tuple[int, int]]]:
-    """What to look for: the ids of the tokens that are looked up by it, each with its rank; the lowest counts."""
+    """For each spelling, the ids of its tokens and the rank of the spelling for each; the lowest rank is preferred."""
     wanted: dict[str, list[tuple[int, int]]] = {}
     for place, token in enumerate(codec.vocab.tokens, len(SPECIALS)):
-        if codec.tokenizer.level != "word" and _BYTE_PIECE.fullmatch(token):
+        if codec.tokenizer.level != "word" and _BYTE_TOKEN.fullmatch(token):
             continue
         text = codec.tokenizer.detokenize([token]).strip()
         names = (token, text, text.lower())
@@ -129,7 +132,7 @@ def _spellings(codec: TextCodec) -> dict[str, list[tuple[int, int]]]:
 
 
 def _entries(path: Path, embed_dim: int, bad: BadLines) -> Iterator[tuple[int, str]]:
-    """Numbers of lines, and lines of a word and `embed_dim` columns."""
+    """Line numbers, and lines that have a word and `embed_dim` columns."""
     promised, first, number = None, True, 0
     for number, raw in enumerate(read_lines(path, bad), 1):
         if raw is None:
@@ -144,23 +147,24 @@ def _entries(path: Path, embed_dim: int, bad: BadLines) -> Iterator[tuple[int, s
             yield number, line
         elif columns < embed_dim:
             bad.add(path, number, f"{columns} numbers, expected {embed_dim} after a word")
-        # GloVe's largest file has words with spaces in them, which no token has.
+        # GloVe's largest file, 840B, has words with spaces, which no token has.
         elif _COORDINATE.fullmatch(line.split(" ", 2)[1]):
             bad.add(path, number, f"{columns} numbers, expected {embed_dim}")
     if promised not in (None, number - 1):
         raise UserError(
-            f"{path}: its first line promises {promised:,} words, but {number - 1:,} follow; is it cut off?"
+            f"{path}: the first line announces {promised:,} words, but {number - 1:,} follow; is the file cut off?"
         )
 
 
 def _header(path: Path, number: int, line: str, embed_dim: int) -> int | None:
-    """How many words the first line promises; None if it is a word itself.
+    """The number of words that the first line announces; None if the line is a word itself.
 
     Raises:
         UserError: the vectors have another size.
     """
     columns = line.split(" ")
     is_header = len(columns) == 2 and all(column.isascii() and column.isdigit() for column in columns)
+    # Cut to 9 and 18 digits: Python refuses to convert numbers of more than 4,300.
     size = int(columns[1][:9]) if is_header else len(columns) - 1
     if size != embed_dim:
         raise UserError(f"{path}:{number}: vectors of {size:,} numbers, but model.embed_dim = {embed_dim:,}")
@@ -168,9 +172,10 @@ def _header(path: Path, number: int, line: str, embed_dim: int) -> int | None:
 
 
 def _numbers(line: str, bad: BadLines, path: Path, number: int) -> npt.NDArray[np.float32] | None:
-    """The vector in a line; None if it is none, which `bad` is told of."""
+    """The vector in a line; None if the line has none, which is reported to `bad`."""
     word, *columns = line.split(" ")
     try:
+        # Numbers too large for float32 become inf, which is an error below.
         with np.errstate(over="ignore"):
             vector_e = np.array(list(map(float, columns)), np.float64).astype(np.float32)
     except ValueError as error:

@@ -93,7 +93,7 @@ def test_words_with_spaces_are_passed_over(tmp_path):
         ("the 1 2 3\ncat 1 2 x\n", ":2: 'cat': could not convert"),
         ("the 1 2 3\ncat 1 nan 3\n", ":2: 'cat': nan is not a finite number"),
         ("the 1 2 3\ncat 1 2 1e99\n", ":2: 'cat': 1e99 is not a finite number"),
-        ("the 1 2 3\ncat 1 2 3\nthe 4 5 6\n", ":3: 'the' for the second time; it stands in line 1"),
+        ("the 1 2 3\ncat 1 2 3\nthe 4 5 6\n", ":3: 'the' is there twice; the first time in line 1"),
         (b"the 1 2 3\ncaf\xe9 1 2 3\n", ":2: not UTF-8 at byte 4"),
     ],
 )
@@ -114,8 +114,8 @@ def test_faults_name_file_and_line(tmp_path, content, complaint):
     ("content", "complaint"),
     [
         ("", "the file is empty"),
-        ("9 3\nthe 1 2 3\n", "its first line promises 9 words, but 1 follow"),
-        ("dog 1 2 3\n", "has vectors for none of the"),
+        ("9 3\nthe 1 2 3\n", "the first line announces 9 words, but 1 follow"),
+        ("dog 1 2 3\n", "no vector for any of the"),
     ],
 )
 def test_files_that_are_no_use_are_refused(tmp_path, content, complaint):
