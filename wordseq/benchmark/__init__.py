@@ -1,6 +1,5 @@
-"""How fast training and decoding are, measured against stock Keras layers and PyTorch on the same batches in one run.
+"""Speed of training and decoding, beside stock Keras layers and PyTorch on the same batches in one run.
 
-`measure` (no TensorFlow) works out the figures. `processes` starts each system as a child process, keeps it alive, and lets
-one at a time compute, block by block in turn. `worker` is the child's end, `systems` are what it serves, `peak` measures
-what the machine can do.
+`measure` computes the figures, without TensorFlow. `processes` starts one child process per system and lets them compute in
+turn, one block each. `worker` runs in the child and serves one of `systems`. `peak` measures the machine's fastest product.
 """

@@ -1,4 +1,4 @@
-"""Measures: training and decoding speed, where the time goes, how cost grows. Imports no TensorFlow."""
+"""Measures speed, the time of each part of the model, and how cost grows with size. Imports no TensorFlow."""
 
 import dataclasses
 import importlib.util
@@ -28,20 +28,20 @@ def measure_speed(
     say: _Say = print,
     models: Mapping[str, ModelConfig] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Training and decoding speed of all systems, in turn, block by block; medians over the blocks.
+    """Training and decoding speed of all systems: medians over blocks. The systems run their blocks in turn.
 
     Args:
-        task: what is trained and decoded.
+        task: sentence pairs to train on and sources to decode.
         settings: sizes.
-        say: is called with what is being measured, a line at a time.
-        models: other models than the reference model, by cell.
+        say: is called with each line of progress.
+        models: models that replace the reference model, by cell.
 
     Returns:
         `gemm_peak_gflops` by precision; `rows`, see `_row`; `ratios`, see `_ratios`; `notes`; `task`, `mflop_per_token` by
         cell, `settings`, `machine`, `versions`, `commit`, `date`.
 
     Raises:
-        UserError: wordseq cannot be started or stops; a run or an interpreter that cannot be used.
+        UserError: wordseq does not start or stops early, or the run or the interpreter cannot be used.
     """
     run_cell = _cell_of(settings.run) if settings.run else ""
     systems, notes = _available(settings)
@@ -70,23 +70,25 @@ def measure_speed(
 
 
 def measure_growth(what: str, settings: BenchSettings, say: _Say = print, values: Sequence[int] = ()) -> dict[str, Any]:
-    """How training speed and memory of wordseq change with one size; synthetic sentences.
+    """Training speed and memory of wordseq for several values of one size, on synthetic sentences.
 
     Args:
         what: a key of `GROWTH`.
-        settings: sizes; `cells` and `precisions` say what is trained.
-        say: is called with what is being measured, a line at a time.
-        values: instead of those of `GROWTH`.
+        settings: sizes; one model is trained for each of `cells` and `precisions`.
+        say: is called with each line of progress.
+        values: replace the values of `GROWTH`.
 
     Returns:
-        `grow` and `rows`, each with the value under the name `what`, `cell`, `precision`, `train_tokens_per_second`,
-        `mflop_per_token`, `peak_memory_mb`, `plan_seconds` (to plan the batches of an epoch); provenance as `measure_speed`.
+        `grow`; `rows`, each with the value under the name `what`, `cell`, `precision`, `train_tokens_per_second`,
+        `mflop_per_token`, `peak_memory_mb`, `plan_seconds`. The last is the time to plan the batches of an epoch. And the
+        provenance that `measure_speed` returns.
 
     Raises:
-        UserError: wordseq stops.
+        UserError: wordseq stops early.
     """
     rows = []
     versions: dict[str, str] = {}
+    # A new process for each value: the peak of a process's memory never falls.
     for value, cell in itertools.product(values or GROWTH[what], settings.cells):
         task, model, threads = _grown(what, value, cell)
         sized = dataclasses.replace(settings, threads=threads or settings.threads)
@@ -110,23 +112,23 @@ def measure_growth(what: str, settings: BenchSettings, say: _Say = print, values
 
 
 def measure_parts(task: BenchTask, settings: BenchSettings, say: _Say = print) -> dict[str, Any]:
-    """Where the time of an update and of a search goes, beside the time that the products would take at the machine's peak.
+    """The time of each part of an update and of a search step, beside the time of its products at the machine's peak.
 
-    A part is measured by itself, forward and backward; together, parts of different shards run side by side, so that the
-    sum of the parts may be more.
+    Each part is measured alone, forward and backward. In an update, parts of different shards run in parallel, so the sum over
+    the parts can be larger than the time of the update.
 
     Args:
-        task: what is trained.
-        settings: sizes; `cells` and `precisions` say what is trained.
-        say: is called with what is being measured, a line at a time.
+        task: sentence pairs to train on.
+        settings: sizes; one model is measured for each of `cells` and `precisions`.
+        say: is called with each line of progress.
 
     Returns:
-        `gemm_peak_gflops`, `tokens_per_update`, and `rows`: `part`, `cell`, `precision`, `milliseconds` an update, `share` of
-        the whole, `products_ms` at the peak; `search_rows` the same of a step of each `search`; provenance as
-        `measure_speed`.
+        `gemm_peak_gflops`, `tokens_per_update`, and `rows`: `part`, `cell`, `precision`, `milliseconds` per update, `share` of
+        the update, `products_ms` at the peak. `search_rows` has the same for one step of each `search`. And the provenance
+        that `measure_speed` returns.
 
     Raises:
-        UserError: wordseq stops.
+        UserError: wordseq stops early.
     """
     rows: list[dict[str, Any]] = []
     search_rows: list[dict[str, Any]] = []
@@ -152,8 +154,8 @@ def measure_parts(task: BenchTask, settings: BenchSettings, say: _Say = print) -
         "rows": rows,
         "search_rows": search_rows,
         "notes": [
-            "each part by itself, in training forward and backward; products: those of real tokens, at the peak",
-            f"a search's step for {settings.batch_size} sentences on one processor; encoder: once for all steps",
+            "each part is measured alone, in training forward and backward; products: of real tokens, at the peak",
+            f"search: one step for {settings.batch_size} sentences on one processor; the encoder runs once for all steps",
         ],
         **_provenance(settings, measurement.versions),
     }
@@ -166,7 +168,7 @@ def _part_rows(
     flop: Mapping[str, float],
     peak: float,
 ) -> list[dict[str, Any]]:
-    """A row of figures for each part, each run `times` in a block; `flop` of its products, `peak` in GFLOP/s."""
+    """One row per part; a block runs it `times` times. `flop` is of its products, `peak` in GFLOP/s."""
     milliseconds = {name: 1000 * median(block[name] for block in blocks) / times for name in blocks[0]}
     return [
         {
@@ -181,11 +183,11 @@ def _part_rows(
 
 
 def _row(key: Key, answers: Mapping[str, Answers], flop: float, measurement: Measurement) -> dict[str, Any]:
-    """The figures of a system; None for what it cannot do, all of them and a `reason` where it failed.
+    """The figures of one system. A figure is None if the system cannot do it; if it failed, all are None, with a `reason`.
 
-    `train_tokens_per_second` (real target tokens: words and ends), `train_range` (slowest and fastest block), `peak_share`,
-    `greedy_sentences_per_second`, `beam5_sentences_per_second`, `batch1_ms`, `cold_start_seconds`, `decoded_tokens` (per
-    sentence, greedy, ends not counted), `peak_memory_mb` (until training was measured).
+    `train_tokens_per_second` counts real target tokens with EOS; `train_range` is the slowest and the fastest block. Then
+    `peak_share`, `greedy_sentences_per_second`, `beam5_sentences_per_second`, `batch1_ms`, `cold_start_seconds`.
+    `decoded_tokens` is per sentence, greedy, without EOS. `peak_memory_mb` is measured after training, before decoding.
     """
     trained, greedy, beam, singles, cold, status = (
         answers.get(name, []) for name in ("training", "greedy", "beam5", "one at a time", "cold", "status")
@@ -208,24 +210,25 @@ def _row(key: Key, answers: Mapping[str, Answers], flop: float, measurement: Mea
 
 
 def _median(values: Iterable[float], digits: int | None) -> float | None:
-    """Rounded; None of nothing."""
+    """The median, rounded to `digits`; None if there are no values."""
     found = list(values)
     return round(median(found), digits) if found else None
 
 
 def _ratios(found: Mapping[Key, Mapping[str, Answers]]) -> list[dict[str, Any]]:
-    """How many times as fast wordseq is as each other system with the same cell and precision.
+    """The speed of wordseq divided by that of each other system with the same cell and precision.
 
-    Each has `measure`, `cell`, `precision`, `against`, `ratio` (median of the ratios of blocks that followed each other) and
-    `range` (smallest and largest of them).
+    Each entry has `measure`, `cell`, `precision`, `against`, `ratio` and `range`: over pairs of consecutive blocks, the median
+    ratio, and the smallest and largest.
     """
     ratios = []
     for (measure, name), key in itertools.product((("train", "training"), ("greedy", "greedy")), found):
         ours = key._replace(system="wordseq")
         if key == ours or ours not in found or name not in found[key]:
             continue
+        # Block against block: the machine's load drifts, and both blocks ran within the same minute.
         pairs = zip(found[key][name], found[ours][name], strict=True)
-        # The work of a block is the same but where a trained run decodes its own test sentences.
+        # Blocks decode different numbers of sentences if a trained run decodes its own test split.
         blocks = [
             theirs["seconds"] / mine["seconds"] * mine.get("sentences", 1) / theirs.get("sentences", 1)
             for theirs, mine in pairs
@@ -244,7 +247,7 @@ def _ratios(found: Mapping[Key, Mapping[str, Answers]]) -> list[dict[str, Any]]:
 
 
 def _grown(what: str, value: int, cell: str) -> tuple[BenchTask, ModelConfig, int]:
-    """Task, model and processor cores (0: as asked for) with one size set to `value`."""
+    """Task, model and processor cores (0: as in the settings), with one size set to `value`."""
     threads = value if what == "threads" else 0
     model = model_config(cell, value) if what == "hidden" else model_config(cell)
     tasks: dict[str, Callable[[], BenchTask]] = {
@@ -256,13 +259,17 @@ def _grown(what: str, value: int, cell: str) -> tuple[BenchTask, ModelConfig, in
 
 
 def _available(settings: BenchSettings) -> tuple[list[str], list[str]]:
-    """The systems that can be started, and a note on each that cannot."""
+    """The systems that can start, and a note on each one that cannot.
+
+    Raises:
+        UserError: the interpreter of --torch does not start or has no torch.
+    """
     systems = list(settings.systems)
     if "torch" in systems and settings.torch:
         _check_torch(settings.torch)
     elif "torch" in systems and importlib.util.find_spec("torch") is None:
         systems.remove("torch")
-        return systems, ["PyTorch is not installed: left out (extra `bench`, or --torch PYTHON)"]
+        return systems, ["torch: left out, not installed; install 'wordseq[bench]' or give --torch PYTHON"]
     return systems, []
 
 
@@ -270,7 +277,7 @@ def _check_torch(python: str) -> None:
     try:
         done = subprocess.run([python, "-c", "import torch"], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise UserError(f"--torch {python}: cannot be started: {error.strerror}") from None
+        raise UserError(f"--torch {python}: does not start: {error.strerror}") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise UserError(f"--torch {python}: cannot import torch: {lines[-1]}")
@@ -280,7 +287,7 @@ def _cell_of(run: Path) -> str:
     """The cell of a trained run.
 
     Raises:
-        UserError: not a run, not trained, or with a cell that cannot be measured.
+        UserError: the folder is not a trained run, or its cell cannot be measured.
     """
     found = RunFolder(run)
     for path in (run / CONFIG_FILE, found.path_of(BEST)):
@@ -288,7 +295,7 @@ def _cell_of(run: Path) -> str:
             raise UserError(f"--run {run}: not a trained run: it has no {path.name}")
     cell = found.config.model.cell
     if cell not in GATES:
-        raise UserError(f"--run {run}: model.cell = {cell!r} cannot be measured; choose a run of {', '.join(GATES)}")
+        raise UserError(f"--run {run}: cannot measure model.cell = {cell!r}; give a run with {', '.join(GATES)}")
     return cell
 
 
@@ -296,8 +303,8 @@ def _notes(settings: BenchSettings, run_cell: str) -> list[str]:
     threads = f"{settings.threads} processor cores" if settings.threads else "all processor cores"
     return [
         *([f"wordseq with {run_cell} decodes the test split of a trained run"] if run_cell else []),
-        "outputs of models that are not trained are forced to the length that training pairs lead to expect",
-        "each decodes in the format of its row",
+        "an untrained model decodes to a fixed length, in the length ratio of the training pairs",
+        "decoding uses the precision of the row",
         f"{threads}; medians over {settings.blocks} blocks of {settings.steps} updates, batches of {settings.batch_size}",
     ]
 

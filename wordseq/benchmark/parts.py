@@ -1,4 +1,4 @@
-"""Where the time of an update and of a search goes: each part of the model by itself, on real batches."""
+"""The time of each part of the model, in an update and in a search, on real batches."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +19,14 @@ from wordseq.models.seq2seq import Memory, Seq2Seq, States
 from wordseq.system.platform import parts
 
 SEARCH_STEPS = 10
-"""Of each search; parts of a step are gone through as often."""
+"""Steps of each search; each part of a step runs as often."""
 
 _Step = Callable[[tf.Tensor, tf.Tensor], Any]
-"""Does something with the ids of a batch."""
+"""A function of the source and target ids of a batch."""
 
 
 class SearchStep(NamedTuple):
-    """What a step of the search is given, for k hypotheses of each of b sentences."""
+    """The inputs of one search step, for k hypotheses of each of b sentences."""
 
     last_ids_bk: tf.Tensor
     memory: Memory
@@ -34,10 +34,10 @@ class SearchStep(NamedTuple):
 
 
 class SearchParts:
-    """A search for k hypotheses of a batch of sentences, taken apart.
+    """The parts of a search for k hypotheses of each sentence of a batch.
 
     Args:
-        model: with attention; never ends a sentence by itself.
+        model: has attention and never chooses EOS, see `endless`.
         sources: ids of the sentences.
         beam_size: k; 1 is greedy.
     """
@@ -45,18 +45,18 @@ class SearchParts:
     def __init__(self, model: Seq2Seq, sources: Sequence[Any], beam_size: int) -> None:
         self.model, self.beam_size = model, beam_size
         self.src_ids_bs = pad(sources)
-        pieces = (self._cells, self._attention, self._vocabulary)
+        repeated = (self._cells, self._attention, self._vocabulary)
         self.steps: Mapping[str, Callable[[], tf.Tensor]] = {
             "encoder": self._compiled(lambda: self.model.encode(self.src_ids_bs)[0].memory_bsh),
-            **{piece.__name__.strip("_"): self._compiled(self._repeated(piece)) for piece in pieces},
+            **{part.__name__.strip("_"): self._compiled(self._repeated(part)) for part in repeated},
             "choice": self._compiled(lambda: self._search(self._same_logits)),
             "whole": self._compiled(lambda: self._search(self.model.decoder_step)),
         }
 
     def seconds(self) -> dict[str, float]:
-        """Of `SEARCH_STEPS` steps, by part.
+        """Seconds of `SEARCH_STEPS` steps, by part.
 
-        "choice" is that of the next tokens, from the logits; "whole" is everything but the encoder, which works once.
+        "choice" selects the next tokens from the logits. "whole" is all but the encoder, which runs once.
         """
         found = {}
         for name, step in self.steps.items():
@@ -66,8 +66,9 @@ class SearchParts:
         return found
 
     def _compiled(self, work: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
-        """One number of what comes out, so that it is computed and not copied."""
+        """`work` as a graph function that returns one number of its result."""
 
+        # One number is enough for the graph to compute everything, and costs no copy.
         def run() -> tf.Tensor:
             with cast_once(self.model.weights, self.model.precision, divided=True):
                 return tf.reshape(work(), [-1])[0]
@@ -75,14 +76,15 @@ class SearchParts:
         return tf.function(run)
 
     def _repeated(self, part: Callable[[SearchStep, tf.Tensor], tf.Tensor]) -> Callable[[], tf.Tensor]:
-        """The part as often as there are steps, each time with another `tiny`, so that none is left out."""
+        """The part, repeated `SEARCH_STEPS` times."""
 
         def run() -> tf.Tensor:
-            memory, states = self._begun()
+            memory, states = self._encoded()
             last_ids_bk = tf.ones([tf.shape(self.src_ids_bs)[0], self.beam_size], tf.int32)
             states = tf.nest.map_structure(lambda part: tf.repeat(part, self.beam_size, axis=1), states)
             given = SearchStep(last_ids_bk, memory, states)
 
+            # A number that changes with t: otherwise TensorFlow would move the computation out of the loop.
             def body(t: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 return t + 1, total + tf.reshape(part(given, 1e-6 * tf.cast(t, tf.float32)), [-1])[0]
 
@@ -90,8 +92,8 @@ class SearchParts:
 
         return run
 
-    def _begun(self) -> tuple[Memory, States]:
-        """What the encoder would make: here ones, one hypothesis a sentence."""
+    def _encoded(self) -> tuple[Memory, States]:
+        """Ones in place of the encoder's results, for one hypothesis per sentence."""
         batch, length = self.src_ids_bs.shape
         units = self.model.config.hidden_size
         ones_bsh = tf.ones([batch, length, units])
@@ -116,12 +118,12 @@ class SearchParts:
         return self.model.logits(given.states[-1][0] + tiny)
 
     def _same_logits(self, last_ids_bk: tf.Tensor, _: Memory, states: States) -> tuple[tf.Tensor, States]:
-        """In place of a model: the same preferences at each step, which the last tokens do not change."""
+        """Logits without a model: the same at each step, so that only the choice takes time."""
         preferences_v = tf.range(self.model.tgt_size, dtype=tf.float32)
         return preferences_v + tf.cast(last_ids_bk, tf.float32)[:, :, None], states
 
     def _search(self, decoder_step: Callable[..., tuple[tf.Tensor, States]]) -> tf.Tensor:
-        memory, states = self._begun()
+        memory, states = self._encoded()
         limits_b = tf.fill([self.src_ids_bs.shape[0]], SEARCH_STEPS)
 
         def step(last_ids_bk: tf.Tensor, states: States, memory: Memory) -> tuple[tf.Tensor, States]:
@@ -134,20 +136,20 @@ class SearchParts:
 
 
 class Part(NamedTuple):
-    """A piece of the model."""
+    """A part of the model."""
 
     inputs: Sequence[tf.Tensor]
-    """What the part before it would make: here ones."""
+    """Ones, in the shapes of the results of the part before it."""
     run: Callable[..., Any]
-    """From the inputs to what the next part sees."""
+    """From the inputs to the inputs of the next part."""
     weights: Sequence[keras.Variable]
 
 
 class Parts(Ours):
-    """Training, and search, taken apart."""
+    """wordseq with training and search split into parts."""
 
     def parts(self, plan: BatchPlan) -> dict[str, float]:
-        """Seconds of going through the batches, by part; "update" is that of the weights, "whole" everything together."""
+        """Seconds for all batches of the plan, by part; "update" is the optimizer's step, "whole" the complete update."""
         batches = [make_batch(self.src, self.tgt, rows) for rows in plan]
         seconds = {}
         for name, step in self._steps.items():
@@ -158,12 +160,10 @@ class Parts(Ours):
         return seconds
 
     def search_parts(self, beam_size: int) -> dict[str, float]:
-        """Seconds of a step of a search by part; see `SearchParts.seconds`. "encoder" is the whole batch's.
-
-        The batch is that of the sentences of middle length.
-        """
+        """Seconds of one search step, by part; see `SearchParts.seconds`. "encoder" is for all steps of the batch."""
         if beam_size not in self._searches:
             size = self.options["batch_size"]
+            # A batch has sentences of similar length, as in translating. This one has the middle lengths.
             sources = sorted(split(self.arrays, "sentences"), key=len)
             first = max(0, (len(sources) - size) // 2)
             model = endless(self._model(self.options["precision"]))
@@ -186,8 +186,9 @@ class Parts(Ours):
         return steps
 
     def _sharded(self, name: str) -> _Step:
-        """A part on all shards of a batch: one entry of each gradient, so that all are computed and none is copied."""
+        """A part, forward and backward, on all shards of a batch. Returns one entry of each gradient."""
 
+        # One entry is enough for the graph to compute the gradient, and costs no copy.
         def step(src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> list[tf.Tensor]:
             found = []
             for k in range(parts()):
@@ -206,8 +207,8 @@ class Parts(Ours):
     def training_parts(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> dict[str, Part]:
         """The parts of the model in training.
 
-        "attention" is keys, scores, context, the combination layer, and dropout of its output; "vocabulary" the product with
-        the vocabulary, softmax and loss, at real tokens.
+        "attention" is keys, scores, context, combination layer and dropout. "vocabulary" is the product with the vocabulary,
+        softmax and loss, at real tokens.
         """
         model, config = self._trainer.model, self._trainer.model.config
         attention, combine = _attention_of(model)
@@ -233,18 +234,22 @@ class Parts(Ours):
             return cross_entropy(hidden_nh, *model.output_weights(), gold_n, precision=model.precision)[0]
 
         states = [hidden_bth[:, 0]] * model.encoder_state_parts
-        looking = [*attention.trainable_variables, *combine.trainable_variables]
+        attending = [*attention.trainable_variables, *combine.trainable_variables]
         return {
             "embeddings": Part([], embed, [model.src_embed.embeddings, model.tgt_embed.embeddings]),
             "encoder": Part([_ones(src_ids_bs, config.embed_dim)], encode, model.encoder.trainable_variables),
             "decoder": Part([_ones(tgt_ids_bt, config.embed_dim), *states], decode, model.decoder.trainable_variables),
-            "attention": Part([hidden_bth, memory_bsh], attend, looking),
+            "attention": Part([hidden_bth, memory_bsh], attend, attending),
             "vocabulary": Part([_ones(gold_n, config.hidden_size)], choose, model.output_layer.trainable_variables),
         }
 
 
 def _attention_of(model: Seq2Seq) -> tuple[DotAttention, keras.layers.Layer]:
-    """The reference model's attention and combination layer."""
+    """Attention and combination layer of the reference model.
+
+    Raises:
+        ValueError: the model has no attention.
+    """
     if model.attention is None or model.combine is None:
         raise ValueError("the reference model has attention")
     return model.attention, model.combine
@@ -261,5 +266,5 @@ def _compiled(step: _Step) -> _Step:
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Serve."""
+    """Serve requests until standard input ends."""
     serve_system(Parts, options)

@@ -1,4 +1,4 @@
-"""What the machine can do: the speed of large square matrix products by TensorFlow."""
+"""The machine's peak: the speed of large square matrix products by TensorFlow."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from wordseq.system.workers import serve
 
 
 def peak(precision: str, sizes: Sequence[int], repeats: int) -> dict[str, Any]:
-    """GFLOP/s of products of two `[n, n]`, n from `sizes`: the best seen."""
+    """The most GFLOP/s of a product of two `[n, n]`, over n from `sizes` and the repeats."""
     return {"gflops": max(_gflops(precision, size) for size in sizes for _ in range(repeats))}
 
 
 def _gflops(precision: str, size: int) -> float:
     left, right = (tf.cast(tf.random.normal([size, size]), precision) for _ in range(2))
+    # Warm-up: the first product of a size also prepares its oneDNN primitive.
     tf.matmul(left, right)
     start = time.perf_counter()
     tf.matmul(left, right)[0, 0].numpy()
@@ -23,5 +24,5 @@ def _gflops(precision: str, size: int) -> float:
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Serve."""
+    """Serve requests until standard input ends."""
     serve({"peak": peak})

@@ -1,4 +1,4 @@
-"""The systems as child processes, which compute one at a time, block by block in turn. Computes nothing meanwhile."""
+"""Runs the systems as child processes that compute one at a time, in turn. This process computes nothing meanwhile."""
 
 import dataclasses
 import tempfile
@@ -23,14 +23,14 @@ BEAMS: Mapping[str, tuple[int, ...]] = MappingProxyType({"wordseq": (1, 5), "ker
 PEAK_REPEATS = 3
 
 COLD_STARTS = 3
-"""Most fresh processes a system whose start is timed."""
+"""Cold starts to time per system, at most."""
 
-# The threads follow the cores that a process may use; these are for machines where that cannot be set.
+# The number of threads follows the process's cores. These variables are for systems where cores cannot be assigned.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 class Key(NamedTuple):
-    """What a row of figures is of."""
+    """System, cell and precision of a row."""
 
     system: str
     cell: str
@@ -41,20 +41,20 @@ class Key(NamedTuple):
 
 
 class Measurement:
-    """A task written for the child processes, and what they answer; a context manager.
+    """A task on disk for the child processes, and their answers; a context manager.
 
     Attributes:
-        tokens: real target tokens of a block of training: words and ends.
-        plan_seconds: to plan the batches of an epoch.
+        tokens: real target tokens of a training block, with EOS.
+        plan_seconds: seconds to plan the batches of an epoch.
         peaks: GFLOP/s of the fastest large product so far, by precision.
-        versions: of the libraries that the systems are built on.
-        failed: why a system could not be measured.
+        versions: versions of the systems' libraries.
+        failed: for each system that could not be measured, the reason.
 
     Args:
         settings: sizes.
-        task: what is trained and decoded.
+        task: sentence pairs to train on and sources to decode.
         models: by cell.
-        say: is called with what is being measured.
+        say: is called with each line of progress.
         run_cell: the cell of `settings.run`.
     """
 
@@ -85,7 +85,7 @@ class Measurement:
         self._folder.cleanup()
 
     def of_cell(self, keys: Sequence[Key]) -> dict[Key, dict[str, Answers]]:
-        """Answers of each system by what was asked for; nothing of one in `failed`.
+        """The answers of each system, by action; empty for a system in `failed`.
 
         Raises:
             UserError: wordseq itself fails.
@@ -93,9 +93,11 @@ class Measurement:
         found: dict[Key, dict[str, Answers]] = {key: {} for key in keys}
         number = len(self.task.sentences)
         with self._start(PEAK_MODULE, {}) as peak_worker:
+            # All systems stay alive until the last block, because they take turns.
             with ExitStack() as stack:
                 workers = {key: stack.enter_context(self._worker(key)) for key in keys}
                 self._in_turn(found, "training", workers, self._updates, lambda: self._peak(peak_worker))
+                # Before decoding, so that the peak of memory is that of training.
                 for key, worker in workers.items():
                     if key not in self.failed:
                         found[key]["status"] = self._ask(key, worker, {"action": "status"})
@@ -113,10 +115,10 @@ class Measurement:
         return {key: {} if key in self.failed else answers for key, answers in found.items()}
 
     def training(self, key: Key) -> tuple[Answers, dict[str, Any]]:
-        """Blocks of updates of wordseq alone, and its status after them.
+        """Training blocks of wordseq alone, and its status after them.
 
         Raises:
-            UserError: it fails.
+            UserError: wordseq fails.
         """
         blocks = []
         with self._worker(key) as worker:
@@ -128,7 +130,7 @@ class Measurement:
         return blocks[1:], status
 
     def parts(self, key: Key) -> tuple[list[dict[str, float]], dict[int, list[dict[str, float]]]]:
-        """Seconds by part of each block, of training and, by beam size, of search; after one that is not counted.
+        """Seconds of each block, by part: of training, and of search by beam size. A warm-up block is not counted.
 
         Raises:
             UserError: wordseq fails.
@@ -153,7 +155,7 @@ class Measurement:
         request: Mapping[str, Any],
         between: Callable[[], None] = lambda: None,
     ) -> None:
-        """Gather under `name` the answers of all blocks after one that is not counted."""
+        """Store the answers of all blocks under `name`, without those of the warm-up block."""
         answers: dict[Key, Answers] = {key: [] for key in workers if key not in self.failed}
         for block in range(self.settings.blocks + 1):
             for key, worker in workers.items():
@@ -179,7 +181,7 @@ class Measurement:
         return {"action": "train", "first": 0, "steps": self.settings.steps}
 
     def _ask(self, key: Key, worker: Worker, request: Mapping[str, Any]) -> Answers:
-        """One answer; none of another system than wordseq that cannot do it on this machine."""
+        """One answer, or none if a system other than wordseq cannot do it on this machine."""
         try:
             return [worker.ask(**request)]
         except (WorkerError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What a benchmark is asked for."""
+"""Settings of a benchmark."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SYSTEMS: Mapping[str, str] = MappingProxyType(
 PARTS_MODULE, PEAK_MODULE = "wordseq.benchmark.parts", "wordseq.benchmark.peak"
 
 GATES: Mapping[str, int] = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
-"""Cells that can be measured -> matrices an input is multiplied with."""
+"""Cells that can be measured -> number of their gates."""
 
 GROWTH: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -25,7 +25,7 @@ GROWTH: Mapping[str, tuple[int, ...]] = MappingProxyType(
         "threads": (1, 2),
     }
 )
-"""What may grow -> its values: words of both vocabularies, units, mean words a sentence, sentence pairs, processor cores."""
+"""Size that grows -> its values: both vocabularies, hidden units, mean words per sentence, sentence pairs, processor cores."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,28 @@ class BenchSettings:
     precisions: tuple[str, ...] = ("float32", "bfloat16")
     systems: tuple[str, ...] = tuple(SYSTEMS)
     torch: str = ""
-    """Python interpreter that has PyTorch; empty: this one, if it has."""
+    """A Python interpreter with PyTorch; empty: this one, if it has PyTorch."""
     run: Path | None = None
-    """A trained run, for the decoding figures of its cell."""
+    """A trained run, which decodes in the rows of its cell."""
     blocks: int = 5
-    """Timed blocks a system; figures are medians over them."""
+    """Timed blocks per system; figures are medians over them."""
     steps: int = 30
-    """Updates a block; the same batches in every block, gone through once untimed before."""
+    """Updates per block. All blocks have the same batches; a warm-up block comes first."""
     sentences: int = 1000
-    """Decoded a block."""
+    """Sentences to decode per block."""
     singles: int = 50
-    """Decoded one at a time a block."""
+    """Sentences to decode alone, per block."""
     threads: int = 0
     """Processor cores; 0: all."""
     batch_size: int = 128
     peak_sizes: tuple[int, ...] = (2048, 3072, 4096)
-    """Of the square matrices whose product shows what the machine can do."""
+    """Sizes of the square matrices whose products give the peak."""
 
 
 QUICK: Mapping[str, Any] = MappingProxyType(
     {"cells": ("lstm",), "blocks": 1, "steps": 3, "sentences": 128, "singles": 5, "peak_sizes": (2048,)}
 )
-"""Sizes that show that everything works; the figures mean little."""
+"""Sizes for a quick check that everything runs; the figures mean little."""
 
 PARTS_SETTINGS = BenchSettings(systems=("wordseq",), precisions=("bfloat16",))
 """Sizes of the table of parts."""

@@ -1,4 +1,4 @@
-"""What was measured, for people: plain text, numbers to the right."""
+"""Results of benchmarks as plain-text tables, with numbers aligned to the right."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,40 +14,40 @@ _FIGURES: Mapping[str, tuple[str, str]] = {
     "cold_start_seconds": ("start, s", ".1f"),
     "peak_memory_mb": ("MB", ",.0f"),
     "milliseconds": ("ms", ".1f"),
-    "share": ("of whole", ".0%"),
+    "share": ("share", ".0%"),
     "products_ms": ("products at peak, ms", ".1f"),
     "mflop_per_token": ("MFLOP/token", ",.1f"),
     "plan_seconds": ("plan, s", ".2f"),
 }
-"""Key of a figure -> its heading and form."""
+"""Key of a figure -> its heading and format."""
 
 _NAMES = ("system", "cell", "precision")
 
 
 def bench_table(result: Mapping[str, Any]) -> str:
-    """What `measure_speed` returned."""
+    """The result of `measure_speed`."""
     costs = ", ".join(f"{value:.1f} with {cell}" for cell, value in result["mflop_per_token"].items())
-    task = f"{result['task']}; MFLOP of matrix products a target token in training: {costs}"
+    task = f"{result['task']}; MFLOP of matrix products per target token in training: {costs}"
     ratios = [_ratio(ratio) for ratio in result["ratios"]]
     return _page([task, _peaks(result)], [_table(_NAMES, result["rows"])], ratios, _foot(result))
 
 
 def grow_table(result: Mapping[str, Any]) -> str:
-    """What `measure_growth` returned."""
+    """The result of `measure_growth`."""
     return _page([_table((result["grow"], *_NAMES[1:]), result["rows"])], _foot(result))
 
 
 def parts_table(result: Mapping[str, Any]) -> str:
-    """What `measure_parts` returned."""
-    # The encoder is no part of a step.
+    """The result of `measure_parts`."""
+    # The encoder runs once per batch, so it has no share of a step.
     searches = [{**row, "share": None} if row["part"] == "encoder" else row for row in result["search_rows"]]
-    task = f"{result['task']}; {result['tokens_per_update']:,} real target tokens an update"
+    task = f"{result['task']}; {result['tokens_per_update']:,} real target tokens per update"
     training, search = _table(("part", *_NAMES[1:]), result["rows"]), _table(("search", "part", *_NAMES[1:]), searches)
     return _page([task, _peaks(result)], [training], [search], _foot(result))
 
 
 def _page(*blocks: Sequence[str]) -> str:
-    """Blocks of lines, an empty line between them."""
+    """Blocks of lines, separated by empty lines."""
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A system, served by a child process. Needs NumPy alone, for any interpreter to import."""
+"""Serves one system in a child process. Needs only NumPy, so that any interpreter can import it."""
 
 import json
 import time
@@ -13,32 +13,37 @@ from wordseq.system.platform import peak_memory
 from wordseq.system.workers import serve
 
 BatchPlan = Sequence[npt.NDArray[np.int64]]
-"""Rows of each batch."""
+"""Indices of the sentence pairs of each batch."""
 
 TaskArrays = Mapping[str, npt.NDArray[Any]]
 
 
 class System(Protocol):
-    """What is measured."""
+    """A system to measure."""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Of the libraries it is built on."""
+        """Versions of the libraries it uses."""
 
     def train(self, plan: BatchPlan) -> None:
-        """An update for each batch; returns when the last one is done."""
+        """Make one update for each batch; return when the last one is complete."""
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
-        """Decode up to `count` sentences from `first` on: how many there were, and output tokens, ends not counted."""
+        """Decode up to `count` sentences from `first` on.
+
+        Returns:
+            The number of sentences, and of output tokens without EOS.
+        """
 
 
 def serve_system(make: Callable[[TaskArrays, Mapping[str, Any]], System], options: Mapping[str, Any]) -> None:
-    """Answer for the system that `make` builds from the arrays and the options, until standard input ends."""
+    """Serve requests to the system that `make` builds from arrays and options, until standard input ends."""
     with np.load(options["task"], allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     plan = split(arrays, "plan")
     system = make(arrays, {**options, **json.loads(arrays["sizes"].tobytes())})
 
+    # Timed in this process, so that starting it and passing messages are not in the figures.
     def train(first: int, steps: int) -> dict[str, Any]:
         batches = [plan[(first + step) % len(plan)] for step in range(steps)]
         return {"seconds": _timed(lambda: system.train(batches))[0]}
@@ -48,7 +53,7 @@ def serve_system(make: Callable[[TaskArrays, Mapping[str, Any]], System], option
         return {"seconds": seconds, "sentences": sentences, "tokens": tokens}
 
     def singles(count: int) -> dict[str, Any]:
-        """A sentence at a time, greedily."""
+        """Greedy search for each sentence alone."""
         seconds = [_timed(partial(system.translate, 1, 1, 1, first=row))[0] for row in range(count)]
         return {"milliseconds": [1000 * each for each in seconds]}
 
@@ -66,7 +71,7 @@ def split(arrays: TaskArrays, name: str) -> list[npt.NDArray[Any]]:
 
 
 def status(versions: Mapping[str, str]) -> dict[str, Any]:
-    """Versions, and the most memory the process has held so far, in MB (10^6 bytes)."""
+    """Versions, and the peak memory of the process so far, in MB (10^6 bytes)."""
     return {"versions": dict(versions), "megabytes": peak_memory() / 1e6}
 
 

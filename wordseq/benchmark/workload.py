@@ -1,4 +1,4 @@
-"""The reference task, Multi30k German to English or synthetic sentences of the same shape, and what a token of it costs."""
+"""The reference task and its cost per token: Multi30k German to English, or synthetic sentences with its lengths."""
 
 import json
 import os
@@ -21,14 +21,15 @@ CORPUS = "multi30k-tok-de-en"
 
 DATA = DataConfig(corpus=CORPUS, level="word", pretokenized=True, min_freq=2)
 
+# Measured on Multi30k, like the figures below.
 SRC_SIZE, TGT_SIZE, PAIRS, TEST_SENTENCES = 7_859, 5_921, 29_000, 1_000
-"""Of the reference task, special ids included."""
+"""Vocabularies (with the special ids) and sentences of the reference task."""
 
 SRC_WORDS = 12.4
-"""Mean words of its sources."""
+"""Mean words per source of the reference task."""
 
 _SPREAD, _RATIO, _RATIO_SPREAD = 0.324, 0.031, 0.171
-"""Of its sentences: standard deviation of log source length; mean and standard deviation of log(target / source length)."""
+"""Standard deviation of log source length; mean and standard deviation of log(target / source length)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class BenchTask:
     """Sentence pairs as ids, and sources to decode."""
 
     origin: str
-    """What the sentences are, for people."""
+    """A description of the sentences, for people."""
     src: IdStore
     tgt: IdStore
     src_size: int
@@ -46,12 +47,12 @@ class BenchTask:
 
     @property
     def tgt_per_src(self) -> float:
-        """Target tokens per source token, ends of sentence included."""
+        """Target tokens per source token, with EOS."""
         return float((self.tgt.lengths + 1).sum() / (self.src.lengths + 1).sum())
 
     @property
     def limits(self) -> npt.NDArray[np.int32]:
-        """Output tokens of each sentence to decode, end included, where its length is forced: as in the training pairs."""
+        """Fixed numbers of output tokens, with EOS, of the sentences to decode: in the ratio of the training pairs."""
         return (self.tgt_per_src * (self.sentences.lengths + 1)).astype(np.int32) + 1
 
 
@@ -71,10 +72,10 @@ def model_config(cell: str, hidden_size: int = 512) -> ModelConfig:
 
 
 def reference_task(mirror: Path | None = None, say: Callable[[str], None] = print) -> BenchTask:
-    """Multi30k where it lies in the mirror or was fetched before, else synthetic sentences; nothing is downloaded.
+    """Multi30k from the mirror or from an earlier download, else synthetic sentences. Nothing is downloaded.
 
     Raises:
-        UserError: the corpus is there but damaged.
+        UserError: the corpus is damaged.
     """
     if not (mirror or os.environ.get(MIRROR_VARIABLE) or (DEFAULT_FOLDER / CORPUS).is_dir()):
         return synthetic_task()
@@ -99,15 +100,16 @@ def synthetic_task(
     sentences: int = TEST_SENTENCES,
     seed: int = 1,
 ) -> BenchTask:
-    """Synthetic sentences: lengths spread as in Multi30k, words drawn by Zipf's law. They say nothing, but cost the same."""
+    """Synthetic sentences with the lengths of Multi30k and Zipf-distributed words: meaningless, but of the same cost."""
     rng = np.random.default_rng(seed)
     number = pairs + sentences
+    # The mean of a log-normal distribution is exp(mu + sigma^2 / 2).
     middle = np.log(src_words) - _SPREAD**2 / 2
     src_lengths = np.exp(rng.normal(middle, _SPREAD, number))
     tgt_lengths = src_lengths * np.exp(rng.normal(_RATIO, _RATIO_SPREAD, number))
     src = _draw(rng, src_lengths[:pairs], src_size)
     return BenchTask(
-        origin=f"{pairs:,} synthetic pairs, {src_words:g} words a source, lengths spread as in Multi30k",
+        origin=f"{pairs:,} synthetic pairs, {src_words:g} words per source, lengths distributed as in Multi30k",
         src=src,
         tgt=_draw(rng, tgt_lengths[:pairs], tgt_size),
         src_size=src_size,
@@ -117,34 +119,35 @@ def synthetic_task(
 
 
 def _draw(rng: np.random.Generator, lengths: npt.NDArray[np.float64], size: int) -> IdStore:
-    """Words of sentences of these lengths, rounded and at least 1; the k-th word has probability proportional to 1 / k."""
+    """Ids of sentences of these lengths, rounded, at least 1. The k-th word has a probability proportional to 1 / k."""
     offsets = np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(lengths)).astype(np.int64))])
     words = size - len(SPECIALS)
     shares = np.cumsum(1 / np.arange(1, words + 1))
     drawn = np.searchsorted(shares / shares[-1], rng.random(int(offsets[-1])), side="right")
+    # The minimum is for rounding: the last share may be just below 1.
     return IdStore((np.minimum(drawn, words - 1) + len(SPECIALS)).astype(np.int32), offsets)
 
 
 def head(task: BenchTask, sentences: int) -> BenchTask:
-    """The task with only the first `sentences` to decode."""
+    """The task with at most `sentences` sentences to decode."""
     kept = min(sentences, len(task.sentences))
     offsets = task.sentences.offsets[: kept + 1]
     return replace(task, sentences=IdStore(task.sentences.flat[: offsets[-1]], offsets))
 
 
 def training_flop(model: ModelConfig, tgt_size: int, src_per_tgt: float, src_tokens: float) -> dict[str, float]:
-    """Matrix-product FLOP of training for one real target token, end tokens counted like words.
+    """Matrix-product FLOP of training per real target token; EOS counts as a token.
 
-    A product of `[n, k]` and `[k, m]` is 2 n k m FLOP. The backward pass has two products for each one of the forward pass
-    (the gradient of either factor), so the sum is three times the forward pass:
+    A product of `[n, k]` and `[k, m]` costs 2 n k m FLOP. The backward pass has two products for each one of the forward pass,
+    so the sum is three times the forward pass:
 
         vocabulary   3 * 2 H V                              the logits
         decoder      3 * 2 H G (E + H)
         attention    3 * (4 H H + 4 H S + r 2 H H)          combination layer, [h; context] W; scores and context; keys
         encoder      3 * r 2 H G (E + H / 2)                both directions, of H / 2 units
 
-    with E `embed_dim`, H `hidden_size`, V the target vocabulary, G gates of the cell, S source tokens a sentence and
-    r source tokens a target token. Element-wise work, embeddings, the update of the weights and padding are not counted.
+    with E `embed_dim`, H `hidden_size`, V the target vocabulary, G gates of the cell, S source tokens per sentence and r source
+    tokens per target token. Element-wise work, embeddings, the optimizer's step and padding are not counted.
 
     Args:
         model: one bidirectional encoder layer, one decoder layer, attention "general".
@@ -167,16 +170,16 @@ def flop_parts(task: BenchTask, model: ModelConfig) -> dict[str, float]:
 
 
 def search_flop(task: BenchTask, model: ModelConfig, sentences: int, beam_size: int) -> dict[str, float]:
-    """Matrix-product FLOP of a step for all hypotheses of a batch, by part; "encoder" is of the complete batch, keys included.
+    """Matrix-product FLOP of one step for all hypotheses of a batch, by part.
 
-    Its sources have the mean length of those to decode.
+    "encoder" is for all steps and includes the keys. The sources have the mean length of the sentences to decode.
     """
     length = float(np.mean(task.sentences.lengths + 1))
-    # Forward is a third of training.
-    step, whole = ({k: v / 3 for k, v in training_flop(model, task.tgt_size, r, length).items()} for r in (0.0, 1.0))
+    # The forward pass is a third of training. With r = 0 there is no encoder and no key, with r = 1 they are added.
+    step, both = ({k: v / 3 for k, v in training_flop(model, task.tgt_size, r, length).items()} for r in (0.0, 1.0))
     hypotheses = sentences * beam_size
     flop = {
-        "encoder": (whole["encoder"] + whole["attention"] - step["attention"]) * length * sentences,
+        "encoder": (both["encoder"] + both["attention"] - step["attention"]) * length * sentences,
         "cells": step["decoder"] * hypotheses,
         "attention": step["attention"] * hypotheses,
         "vocabulary": step["vocabulary"] * hypotheses,
@@ -185,7 +188,7 @@ def search_flop(task: BenchTask, model: ModelConfig, sentences: int, beam_size: 
 
 
 def save(task: BenchTask, plan: Sequence[npt.NDArray[np.int64]], path: Path) -> None:
-    """Write what a child process reads: ids as flat arrays with offsets, and which pairs go into which batch."""
+    """Write the input of the child processes: ids as flat arrays with offsets, and the pairs of each batch."""
     stores = {"src": task.src, "tgt": task.tgt, "sentences": task.sentences}
     arrays: dict[str, npt.NDArray[Any]] = {"limits": task.limits, "plan.flat": np.concatenate(plan)}
     arrays["plan.offsets"] = np.concatenate([[0], np.cumsum([len(rows) for rows in plan])])

@@ -126,7 +126,7 @@ def test_the_parts_of_a_step_one_after_the_other_are_the_step():
 
     model = Seq2Seq(tiny_model(), 30, 20)
     parts = SearchParts(model, [[5, 6], [7]], beam_size=2)
-    memory, states = parts._begun()
+    memory, states = parts._encoded()
     states = tf.nest.map_structure(lambda part: tf.repeat(part, 2, axis=1), states)
     given, nothing = SearchStep(tf.constant([[5, 6], [7, 8]]), memory, states), tf.constant(0.0)
     hidden_nh = parts._cells(given, nothing)
@@ -323,7 +323,7 @@ def test_ratios_leave_out_what_could_not_be_measured(failing):
 
 def test_an_interpreter_without_torch_is_an_error(tmp_path):
     settings = replace(TINY, systems=("torch",), torch=str(tmp_path / "python"))
-    with pytest.raises(UserError, match="cannot be started"):
+    with pytest.raises(UserError, match="does not start"):
         measure_speed(tiny_task(), settings, print)
     with pytest.raises(UserError, match=r"not a trained run: it has no config\.toml"):
         measure_speed(tiny_task(), replace(TINY, run=tmp_path), print)
@@ -332,7 +332,7 @@ def test_an_interpreter_without_torch_is_an_error(tmp_path):
 def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
     (tmp_path / "config.toml").write_text(to_toml(Config(model=ModelConfig(cell="sru"))))
     (tmp_path / "best.safetensors").touch()
-    with pytest.raises(UserError, match=r"model\.cell = 'sru' cannot be measured; choose a run of lstm, gru, rnn"):
+    with pytest.raises(UserError, match=r"cannot measure model\.cell = 'sru'; give a run with lstm, gru, rnn"):
         measure_speed(tiny_task(), replace(TINY, run=tmp_path), print)
 
 
@@ -467,7 +467,7 @@ def test_parts_are_told_beside_what_their_products_would_take(fake):
     assert searches["greedy", "choice"]["products_ms"] is None
     assert 0 < searches["greedy", "whole"]["products_ms"] < searches["beam 5", "whole"]["products_ms"]
     headings = [line.split()[:5] for line in parts_table(result).splitlines() if "precision" in line]
-    assert headings == [["part", "cell", "precision", "ms", "of"], ["search", "part", "cell", "precision", "ms"]]
+    assert headings == [["part", "cell", "precision", "ms", "share"], ["search", "part", "cell", "precision", "ms"]]
 
 
 @pytest.mark.slow

@@ -1,1 +1,1 @@
-"""The systems that a benchmark measures, each served by a child process."""
+"""The systems that a benchmark measures; each runs in its own child process."""

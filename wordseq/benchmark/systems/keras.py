@@ -1,4 +1,4 @@
-"""The baseline: the reference model of stock Keras layers, trained by `compile` and `fit`."""
+"""The baseline: the reference model built from stock Keras layers, trained by `compile` and `fit`."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -17,7 +17,7 @@ _LAYERS = MappingProxyType({"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, 
 class StockSeq2Seq(keras.Model):
     """Embedding, bidirectional encoder, decoder, Luong's "general" attention, combination layer, logits.
 
-    Masks are handed over by hand, since later versions of Keras no longer pass them through recurrent layers.
+    Masks are explicit arguments, because recent versions of Keras do not pass them through recurrent layers.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class StockSeq2Seq(keras.Model):
 
 
 class Stock:
-    """Training alone: Keras has no search."""
+    """Training only: Keras has no search."""
 
     versions = MappingProxyType({"tensorflow": tf.__version__, "keras": keras.__version__})
 
@@ -60,7 +60,7 @@ class Stock:
         self.model = StockSeq2Seq(options)
         self.model.compile(
             optimizer=keras.optimizers.Adam(1e-3, epsilon=1e-8, global_clipnorm=1.0),
-            # With weights of 0 at padding: the mean over real tokens.
+            # Weights are 0 at padding, so this is the mean over real tokens.
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         )
 
@@ -75,11 +75,12 @@ class Stock:
 
         ids = tf.TensorSpec([None, None], tf.int32)
         signature = ((ids, ids), ids, tf.TensorSpec([None, None], tf.float32))
+        # Prefetched, so that making batches costs the baseline no time.
         data = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
         self.model.fit(data, verbose=0)
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
-        """Not there.
+        """Not available.
 
         Raises:
             NotImplementedError: always.
@@ -88,5 +89,5 @@ class Stock:
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Serve."""
+    """Serve requests until standard input ends."""
     serve_system(Stock, options)

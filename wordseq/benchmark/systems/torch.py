@@ -1,7 +1,6 @@
-"""The reference model in PyTorch, written to be fast: all that PyTorch can batch is batched.
+"""The reference model in PyTorch, written for speed: everything that PyTorch can batch is batched.
 
-Runs under any interpreter that has torch and NumPy: of wordseq it needs `benchmark.worker` alone, and it reads ids that are
-ready.
+Runs in any interpreter with torch and NumPy. From wordseq it needs only `benchmark.worker`; the texts are already ids.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 from wordseq.benchmark.worker import BatchPlan, TaskArrays, serve_system, split
 
+# As in `text.vocab`, which this interpreter may be unable to import.
 _PAD_ID, _BOS_ID, _EOS_ID = 0, 2, 3
 
 _LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -38,9 +38,10 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(model["dropout"])
 
     def encode(self, src_ids_bs: torch.Tensor) -> tuple[Any, Any]:
-        """What the decoder looks at (memory, keys, mask) and its first state."""
+        """Memory, keys and mask for attention, and the decoder's first state."""
         mask_bs = src_ids_bs != _PAD_ID
         vectors_bse = self.dropout(self.src_embed(src_ids_bs))
+        # Packed sequences skip padding, and make the backward direction start at the last real token.
         packed = pack_padded_sequence(vectors_bse, mask_bs.sum(1), batch_first=True, enforce_sorted=False)
         outputs, state = self.encoder(packed)
         memory_bsh, _ = pad_packed_sequence(outputs, batch_first=True)
@@ -58,7 +59,7 @@ class Network(nn.Module):
 
 
 class Peer:
-    """Training and greedy decoding, with products in bfloat16 by autocast where asked for."""
+    """Training and greedy decoding; bfloat16 products by autocast."""
 
     versions = MappingProxyType({"torch": torch.__version__})
 
@@ -88,10 +89,10 @@ class Peer:
             loss.item()
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
-        """See `worker.System`; greedy alone, each output as long as its limit.
+        """See `worker.System`; greedy only, and each output is as long as its limit.
 
         Raises:
-            ValueError: a beam is asked for.
+            ValueError: `beam_size` is not 1.
         """
         if beam_size != 1:
             raise ValueError(f"beam_size must be 1, got {beam_size}")
@@ -106,7 +107,7 @@ class Peer:
 
     @torch.inference_mode()
     def _greedy(self, sentences: Sequence[np.ndarray], limits: np.ndarray) -> list[list[int]]:
-        """Output ids of each sentence, end left out; never an end before the limit."""
+        """Output ids of each sentence, without EOS; EOS comes at the limit, never before."""
         last_step_b = torch.from_numpy(limits.astype(np.int64)) - 1
         last_b, chosen = torch.full([len(sentences)], _BOS_ID), []
         open_b = torch.ones(len(sentences), dtype=torch.bool)
@@ -128,18 +129,18 @@ class Peer:
 
 
 def _joined(state: Any) -> Any:
-    """Both directions' last states side by side, as the state of one layer."""
+    """The last states of both directions, concatenated to the state of one layer."""
     if isinstance(state, tuple):
         return tuple(map(_joined, state))
     return torch.cat([state[0], state[1]], -1)[None]
 
 
 def _padded(sentences: Sequence[np.ndarray], start: Sequence[int] = ()) -> torch.Tensor:
-    """One row a sentence, its end after it, padding to the longest."""
+    """One row per sentence, with EOS, padded to the longest."""
     rows = [torch.from_numpy(np.concatenate([start, ids, [_EOS_ID]]).astype(np.int64)) for ids in sentences]
     return pad_sequence(rows, batch_first=True, padding_value=_PAD_ID)
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Serve."""
+    """Serve requests until standard input ends."""
     serve_system(Peer, options)

@@ -1,4 +1,4 @@
-"""wordseq itself, by the same classes that `wordseq train` and `wordseq translate` use."""
+"""wordseq itself, with the classes behind `wordseq train` and `wordseq translate`."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,13 +20,13 @@ from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import EOS_ID, SPECIALS, TextCodec, Vocab
 from wordseq.training.step import Trainer
 
-import_tensorflow()  # With the threads that the commands use.
+import_tensorflow()  # Sets the threads as the commands do, so it comes before the first operation.
 
 
 class Ours:
-    """Training of a new model; decoding with a trained run, or with a new model whose output lengths are forced.
+    """Training of a new model; decoding with a trained run, or with a new model to fixed output lengths.
 
-    Translations are made in the format of training, as by `wordseq translate --precision`.
+    Decoding uses the precision of training, like `wordseq translate --precision`.
     """
 
     versions = MappingProxyType({"tensorflow": tf.__version__})
@@ -56,7 +56,7 @@ class Ours:
 
     @cached_property
     def _decoding(self) -> tuple[Translator, list[str], dict[str, Any]]:
-        """The translator, its texts, and its settings of search."""
+        """The translator, its texts, and its decode settings."""
         precision = self.options["precision"]
         if self.options["run"]:
             run = RunFolder.open(Path(self.options["run"]))
@@ -65,7 +65,7 @@ class Ours:
         config = Config(data=DataConfig(pretokenized=True))
         translator = Translator(endless(self._model(precision)), src, tgt, config, self.options["tgt_per_src"])
         texts = [" ".join(f"w{index}" for index in ids) for ids in split(self.arrays, "sentences")]
-        # The limits are then those of `BenchTask.limits`.
+        # With these settings the limits equal `BenchTask.limits`.
         return translator, texts, {"max_len_ratio": 1.0, "max_len_extra": 1}
 
     def _model(self, precision: str) -> Seq2Seq:
@@ -76,7 +76,7 @@ class Ours:
 
 
 def endless(model: Seq2Seq) -> Seq2Seq:
-    """The model, which now ends a sentence only at its limit."""
+    """Makes the model choose EOS only at the length limit, and returns it."""
     bias_v = model.output_layer.bias.numpy()
     bias_v[EOS_ID] = -1e9
     model.output_layer.bias.assign(bias_v)
@@ -88,5 +88,5 @@ def _numbered_words(size: int) -> TextCodec:
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Serve."""
+    """Serve requests until standard input ends."""
     serve_system(Ours, options)
