@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -132,10 +133,68 @@ def test_no_text_gives_no_translation(plain):
     assert plain.unknown([]) == []
 
 
-@pytest.mark.parametrize("call", ["__call__", "translate", "unknown", "embed"])
-def test_one_text_instead_of_a_list_is_an_error(plain, call):
-    with pytest.raises(TypeError, match="a list of texts"):
-        getattr(plain, call)("Hello there.")
+CALLS = ("__call__", "translate", "unknown", "embed")
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("texts", ["Hello there.", b"Hello.", None, ["Hello.", None], [math.nan], {"Hello.": 1}])
+def test_what_is_no_list_of_texts_is_an_error(plain, call, texts):
+    with pytest.raises(TypeError, match=r"texts(\[\d\])? must be a (list of texts|text)"):
+        getattr(plain, call)(texts)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_texts_that_can_be_read_once_give_what_a_list_gives(eager, plain, call):
+    expected = getattr(plain, call)(SENTENCES[:3])
+    assert len(expected)
+    for texts in (iter(SENTENCES[:3]), (f"{text}\n" for text in SENTENCES[:3]), np.array(SENTENCES[:3])):
+        np.testing.assert_array_equal(getattr(plain, call)(texts), expected)
+    assert len(getattr(plain, call)(iter([]))) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"nbest": 0}, ValueError, "nbest must be a whole number of at least 1, got 0"),
+        ({"nbest": -1}, ValueError, "nbest must be a whole number of at least 1, got -1"),
+        ({"nbest": 1.5}, TypeError, r"nbest must be a whole number of at least 1, got 1\.5"),
+        ({"nbest": True}, TypeError, "nbest must be a whole number of at least 1, got True"),
+        ({"sampling": 3}, TypeError, "sampling must be a Sampling or None, got int"),
+        ({"decode": {"beam_size": 2}}, TypeError, "decode must be a DecodeConfig or None, got dict"),
+        ({"decode": DecodeConfig(beam_size=0)}, UserError, r"DecodeConfig: decode\.beam_size = 0 must be at least 1"),
+        ({"decode": DecodeConfig(batch_size=0)}, UserError, r"decode\.batch_size = 0 must be at least 1"),
+        ({"decode": DecodeConfig(length_penalty=math.nan)}, UserError, r"decode\.length_penalty = nan"),
+        ({"decode": DecodeConfig(max_len_ratio="2")}, UserError, r"decode\.max_len_ratio must be a number, got '2'"),
+        ({"decode": DecodeConfig(copy_unknown=1)}, UserError, r"decode\.copy_unknown must be true or false, got 1"),
+    ],
+)
+def test_arguments_of_a_translation_that_cannot_be_are_refused(plain, options, error, message):
+    with pytest.raises(error, match=message):
+        plain.translate(["Hello."], **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        *(({"temperature": value}, ValueError) for value in (0, -1, math.nan, math.inf)),
+        *(({"top_p": value}, ValueError) for value in (0, 1.1, math.nan)),
+        *(({"top_k": value}, ValueError) for value in (-1, 2**31)),
+        *(({"seed": value}, ValueError) for value in (-1, 2**31)),
+        *(({name: "1"}, TypeError) for name in ("temperature", "top_p", "top_k", "seed")),
+        *(({name: True}, TypeError) for name in ("temperature", "top_p", "top_k", "seed")),
+        *(({name: 1.0}, TypeError) for name in ("top_k", "seed")),
+    ],
+)
+def test_a_sampling_that_cannot_be_is_refused_where_it_is_made(values, error):
+    with pytest.raises(error, match=f"{next(iter(values))} must be a (whole )?number"):
+        Sampling(**values)
+
+
+def test_numbers_of_numpy_are_taken(eager, plain):
+    decode = dataclasses.replace(SHORT, beam_size=np.int64(2), length_penalty=np.float64(0.5))
+    expected = plain.translate(SENTENCES[:2], dataclasses.replace(SHORT, beam_size=2, length_penalty=0.5), nbest=2)
+    assert plain.translate(SENTENCES[:2], decode, nbest=np.int32(2)) == expected
+    assert Sampling(np.float32(0.5), np.int64(3), 1, np.uint8(4)) == Sampling(0.5, 3, 1.0, 4)
 
 
 def test_source_text_is_prepared_as_training_text_was(plain):

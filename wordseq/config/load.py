@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wordseq.config.schema import (
     ELEMENTWISE_CELLS,
@@ -17,10 +17,13 @@ from wordseq.config.schema import (
     SPLIT_FILES,
     Config,
     DataConfig,
+    DecodeConfig,
     ModelConfig,
     TrainConfig,
 )
 from wordseq.system.errors import UserError
+
+_Section = TypeVar("_Section", DataConfig, ModelConfig, TrainConfig, DecodeConfig)
 
 PRESETS = Path(__file__).parent / "presets"
 """Recommended settings of corpora, NAME.toml."""
@@ -127,6 +130,23 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     if not any(getattr(config.data, key) for key in SOURCES):
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus="phrasebook"))
     return config
+
+
+def check_section(settings: _Section, where: str) -> _Section:
+    """A section of settings that was made in Python, every value checked.
+
+    Args:
+        settings: e.g. a `DecodeConfig`.
+        where: names their origin in errors.
+
+    Raises:
+        UserError: a value has the wrong type or is out of bounds.
+    """
+    section = next(name for name, kind in SECTIONS.items() if isinstance(settings, kind))
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    # NumPy's numbers, as Python's.
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
+    return type(settings)(**{name: _checked(section, name, value, where) for name, value in plain.items()})
 
 
 def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:

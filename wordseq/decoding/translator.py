@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,13 +14,15 @@ import tensorflow as tf
 
 from wordseq.batches.batching import mask, pad
 from wordseq.batches.id_store import IdStore
-from wordseq.config.schema import Config, DecodeConfig
+from wordseq.config.load import check_section
+from wordseq.config.schema import MOST, Config, DecodeConfig
 from wordseq.decoding.forced import Scorer
 from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
 from wordseq.models.matmul import cast_once, resolve_precision
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import load_model
+from wordseq.system.arguments import real_number, text_list, whole_number
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
 from wordseq.text.normalise import prepare
@@ -57,12 +59,31 @@ class Hypothesis:
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Draw at random instead of searching; see `search.make_sampler`."""
+    """Draw at random instead of searching; see `search.make_sampler`.
+
+    Raises:
+        TypeError: a value is not a number, or `top_k` or `seed` not a whole one.
+        ValueError: a value is out of bounds.
+    """
 
     temperature: float = 1.0
+    """0.001 to 1,000; below 1 sharpens the distribution, above 1 flattens it."""
     top_k: int = 0
+    """Draw from this many of the most probable tokens; 0: from all."""
     top_p: float = 1.0
+    """Draw from the most probable tokens that together have this probability, above 0 to 1."""
     seed: int = 1
+    """0 to 2,147,483,647."""
+
+    def __post_init__(self) -> None:
+        checked = {
+            "temperature": real_number("temperature", self.temperature, 1e-3, 1e3),
+            "top_k": whole_number("top_k", self.top_k, 0, MOST),
+            "top_p": real_number("top_p", self.top_p, 1e-6, 1.0),
+            "seed": whole_number("seed", self.seed, 0, MOST),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)  # The class is frozen.
 
 
 class Translator:
@@ -100,13 +121,13 @@ class Translator:
         model, _ = load_model(opened, checkpoint, precision)
         return cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
 
-    def __call__(self, texts: Sequence[str]) -> list[str]:
-        """The best translation of each text, with the run's decode settings."""
+    def __call__(self, texts: Iterable[str]) -> list[str]:
+        """The best translation of each text, with the run's decode settings; errors as `translate`."""
         return [found[0].text for found in self.translate(texts)]
 
     def translate(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         decode: DecodeConfig | None = None,
         *,
         nbest: int = 1,
@@ -115,22 +136,25 @@ class Translator:
         """Hypotheses of each text, best first, in the order of the texts; an empty text gives an empty one.
 
         Args:
-            texts: one sentence each, as written.
+            texts: one sentence each, as written; a list, a generator, an open file, a pandas Series or a NumPy array.
             decode: instead of the run's settings.
             nbest: the most for each text; no more than `decode.beam_size`.
             sampling: draw at random; the beam is not used then.
 
         Raises:
-            TypeError: `texts` is one text, not a list.
-            ValueError: nbest is larger than the beam.
-            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
+            TypeError: `texts` is one text, or holds something else; or another argument has a wrong type.
+            ValueError: nbest is below 1 or larger than the beam.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character; or a setting is out of bounds.
         """
-        decode = decode or self.config.decode
+        decode = _checked_decode(decode, self.config.decode)
+        if not isinstance(sampling, Sampling | None):
+            raise TypeError(f"sampling must be a Sampling or None, got {type(sampling).__name__}")
+        nbest = whole_number("nbest", nbest, 1)
         if nbest > (1 if sampling else decode.beam_size):
             raise ValueError(f"nbest = {nbest} needs a beam at least as large, got {decode.beam_size}")
         prepared = self._prepared(texts)
         sources = [self.src.to_ids(text) for text in prepared]
-        found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in texts]
+        found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in prepared]
         order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
         batches = _batches(order, [len(ids) for ids in sources], decode.batch_size)
 
@@ -144,7 +168,7 @@ class Translator:
                 found[row] = best
         return found
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """The encoder's vector for each text, `[n, hidden]`, in the order of the texts; compare them by their cosine.
 
         It is the mean of the encoder's outputs over the text's tokens and its end, so an empty text has one too, that of its
@@ -154,7 +178,7 @@ class Translator:
         carry: docs/systems.md has figures.
 
         Raises:
-            TypeError: `texts` is one text, not a list.
+            TypeError: `texts` is one text, or holds something else.
             UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
         """
         prepared = self._prepared(texts)
@@ -185,14 +209,14 @@ class Translator:
         """
         return self.model.decoder_step
 
-    def _prepared(self, texts: Sequence[str]) -> list[str]:
+    def _prepared(self, texts: Iterable[str]) -> list[str]:
         """The texts as training text was.
 
         Raises:
-            TypeError: `texts` is one text, not a list.
+            TypeError: `texts` is one text, or holds something else.
             UserError: a text is unusable.
         """
-        _check_list(texts)
+        texts = text_list("texts", texts)
         fault = self.unusable(texts)
         if fault:
             raise UserError(f"text {fault[0] + 1}: {fault[1]}")
@@ -219,14 +243,14 @@ class Translator:
                     return place, f"{tokens:,} tokens, more than the {MAX_SRC_TOKENS:,} that are translated at once"
         return None
 
-    def unknown(self, texts: Sequence[str]) -> list[str]:
+    def unknown(self, texts: Iterable[str]) -> list[str]:
         """The distinct tokens of the texts that the source vocabulary lacks, in order.
 
         Raises:
-            TypeError: `texts` is one text, not a list.
+            TypeError: `texts` is one text, or holds something else.
         """
-        _check_list(texts)
-        tokens = (self.src.tokenizer.tokenize(prepare(text, self.config.data.lowercase)) for text in texts)
+        prepared = (prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
+        tokens = map(self.src.tokenizer.tokenize, prepared)
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
@@ -326,6 +350,15 @@ def _side_by_side(job: Callable[[int], _Result], count: int) -> Iterator[_Result
         yield from pool.map(job, range(count))
 
 
-def _check_list(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise TypeError("texts must be a list of texts, got one text")
+def _checked_decode(decode: DecodeConfig | None, default: DecodeConfig) -> DecodeConfig:
+    """Settings of a search that the caller made.
+
+    Raises:
+        TypeError: they are something else.
+        UserError: a value is out of bounds.
+    """
+    if decode is None:
+        return default
+    if not isinstance(decode, DecodeConfig):
+        raise TypeError(f"decode must be a DecodeConfig or None, got {type(decode).__name__}")
+    return check_section(decode, "DecodeConfig")

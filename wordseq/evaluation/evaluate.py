@@ -17,8 +17,8 @@ from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
     bleu_tokenizer,
     by_length,
-    check_lengths,
     length_ratio,
+    matching_texts,
     rectangular,
     score_corpus,
     sentence_bleu,
@@ -95,7 +95,7 @@ def evaluate_texts(
         `spelling_bits_per_char`, what of them spells unknown words, None where `measured` has no nats; `worst` and
         `random` examples; `seed`, `commit`, `run`, `command`.
     """
-    check_lengths(hyps, sources=sources, refs=refs)
+    sources, hyps, refs = matching_texts(sources, hyps, refs)
     scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
     bleus = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
 

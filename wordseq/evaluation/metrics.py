@@ -11,13 +11,14 @@ set for the length of a call and put back. It takes about 80 bytes of memory per
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from wordseq.system.arguments import text_list, whole_number
 from wordseq.text.vocab import SPECIALS, UNK_ID
 
 DEFAULT_SEED = 12345  # sacreBLEU's own
@@ -58,8 +59,8 @@ class Score:
 
 
 def score_corpus(
-    hyps: Sequence[str],
-    refs: Sequence[Sequence[str]],
+    hyps: Iterable[str],
+    refs: Iterable[Iterable[str]],
     *,
     tokenize: str = "13a",
     lowercase: bool = False,
@@ -75,7 +76,7 @@ def score_corpus(
     ignores case in either setting; its signature says `case:lc`).
 
     Args:
-        hyps: one hypothesis a sentence.
+        hyps: one hypothesis a sentence; a list, a generator, an open file, a pandas Series or a NumPy array.
         refs: `refs[i]` are the references of sentence i, one or more; their number may differ.
         tokenize: one of `BLEU_TOKENIZERS`.
         lowercase: whether case is ignored.
@@ -83,15 +84,15 @@ def score_corpus(
         seed: of the resamples, at least 1; the same seed gives the interval of sacreBLEU's command line.
 
     Raises:
-        ValueError: texts that do not fit together or are no strings, or an argument out of range.
+        TypeError: a text is no string, a list of them is one string or no list, or a number is not whole.
+        ValueError: texts that do not fit together, or an argument out of range.
     """
-    columns = reference_columns(hyps, refs)
-    if bootstrap < 2:
-        raise ValueError(f"bootstrap must be at least 2 resamples, got {bootstrap}")
+    hyps, columns = reference_columns(hyps, refs)
+    bootstrap = whole_number("bootstrap", bootstrap, 2)
     scores = {}
     with sacrebleu_seed(seed):
         for key, metric in sacrebleu_metrics(tokenize, lowercase).items():
-            result = metric.corpus_score(list(hyps), columns, n_bootstrap=bootstrap)
+            result = metric.corpus_score(hyps, columns, n_bootstrap=bootstrap)
             # sacreBLEU keeps the two numbers it prints as "μ = mean ± ci" in these attributes.
             score, mean, half = float(result.score), float(result._mean), float(result._ci)
             interval = min(max(mean - half, 0.0), score), max(min(mean + half, _HIGHEST[key]), score)
@@ -100,7 +101,7 @@ def score_corpus(
 
 
 def bleu(
-    hyps: Sequence[str], refs: Sequence[Sequence[str]], *, tokenize: str = "13a", lowercase: bool = False
+    hyps: Iterable[str], refs: Iterable[Iterable[str]], *, tokenize: str = "13a", lowercase: bool = False
 ) -> float:
     """BLEU, 0-100, without an interval: for validation while training. Arguments and errors as `score_corpus`."""
     return float(_corpus_bleu(hyps, refs, tokenize, lowercase).score)
@@ -112,28 +113,29 @@ def with_whole_unk(hyps: Sequence[str]) -> list[str]:
 
 
 def length_ratio(
-    hyps: Sequence[str], refs: Sequence[Sequence[str]], *, tokenize: str = "13a", lowercase: bool = False
+    hyps: Iterable[str], refs: Iterable[Iterable[str]], *, tokenize: str = "13a", lowercase: bool = False
 ) -> float:
     """Tokens of the hypotheses over those of the references nearest in length, as BLEU's brevity penalty has them."""
     return float(_corpus_bleu(hyps, refs, tokenize, lowercase).ratio)
 
 
 def sentence_bleu(
-    hyps: Sequence[str], refs: Sequence[Sequence[str]], *, tokenize: str = "13a", lowercase: bool = False
+    hyps: Iterable[str], refs: Iterable[Iterable[str]], *, tokenize: str = "13a", lowercase: bool = False
 ) -> list[float]:
     """BLEU of every sentence, 0-100, over the n-gram orders that its hypothesis is long enough for.
 
     Good for sorting sentences, not for comparing systems. Arguments and errors as `score_corpus`.
     """
-    reference_columns(hyps, refs)
+    hyps, columns = reference_columns(hyps, refs)
     metric = _bleu_metric(tokenize, lowercase, effective_order=True)
-    return [float(metric.sentence_score(hyp, list(choices)).score) for hyp, choices in zip(hyps, refs, strict=True)]
+    choices = ([ref for ref in row if ref is not None] for row in zip(*columns, strict=True))
+    return [float(metric.sentence_score(hyp, some).score) for hyp, some in zip(hyps, choices, strict=True)]
 
 
 def by_length(
-    sources: Sequence[str],
-    hyps: Sequence[str],
-    refs: Sequence[Sequence[str]],
+    sources: Iterable[str],
+    hyps: Iterable[str],
+    refs: Iterable[Iterable[str]],
     *,
     tokenize: str = "13a",
     lowercase: bool = False,
@@ -143,7 +145,7 @@ def by_length(
     Returns:
         For every bucket of `LENGTH_BUCKETS` that has sentences: `words` such as "6-10", `sentences`, `bleu`.
     """
-    check_lengths(hyps, sources=sources, refs=refs)
+    sources, hyps, refs = matching_texts(sources, hyps, refs)
     lengths = [len(source.split()) for source in sources]
     rows = []
     for low, high in LENGTH_BUCKETS:
@@ -208,53 +210,66 @@ def _bleu_metric(tokenize: str, lowercase: bool, effective_order: bool = False) 
     return BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=effective_order, force=tokenize == "none")
 
 
-def _corpus_bleu(hyps: Sequence[str], refs: Sequence[Sequence[str]], tokenize: str, lowercase: bool) -> Any:
-    columns = reference_columns(hyps, refs)
-    return _bleu_metric(tokenize, lowercase).corpus_score(list(hyps), columns)
+def _corpus_bleu(hyps: Iterable[str], refs: Iterable[Iterable[str]], tokenize: str, lowercase: bool) -> Any:
+    hyps, columns = reference_columns(hyps, refs)
+    return _bleu_metric(tokenize, lowercase).corpus_score(hyps, columns)
 
 
-def reference_columns(hyps: Sequence[str], refs: Sequence[Sequence[str]], name: str = "hyps") -> list[list[str | None]]:
-    """The references as sacreBLEU wants them: column j has every sentence's reference j, None where it has none.
+def reference_columns(
+    hyps: Iterable[str], refs: Iterable[Iterable[str]], name: str = "hyps"
+) -> tuple[list[str], list[list[str | None]]]:
+    """Hypotheses, and references as sacreBLEU wants them.
+
+    Column j has every sentence's reference j, None where it has none.
 
     Raises:
-        ValueError: hypotheses, called `name` in the message, and references do not fit together or are not strings.
+        TypeError: hypotheses, called `name` in the message, or references are not lists of strings.
+        ValueError: they do not fit together, or there are none.
     """
-    _check_texts(name, hyps)
+    hyps = text_list(name, hyps)
     if not hyps:
         raise ValueError("no sentences to score")
-    check_lengths(hyps, refs=refs)
-    for i, choices in enumerate(refs):
-        _check_texts(f"refs[{i}]", choices)
-        if not choices:
-            raise ValueError(f"refs[{i}] is empty; every sentence needs a reference")
-    most = max(map(len, refs))
-    return [[choices[j] if j < len(choices) else None for choices in refs] for j in range(most)]
+    lists = reference_lists(refs)
+    _check_length("refs", lists, hyps)
+    most = max(map(len, lists))
+    return hyps, [[choices[j] if j < len(choices) else None for choices in lists] for j in range(most)]
 
 
-def _check_texts(name: str, texts: Sequence[str]) -> None:
-    if not _is_list(texts):
-        raise ValueError(f"{name} must be a list of strings, got {type(texts).__name__}")
-    wrong = next((i for i, text in enumerate(texts) if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise ValueError(f"{name}[{wrong}] must be a string, got {type(texts[wrong]).__name__}")
-
-
-def _is_list(value: object) -> bool:
-    # A string is a sequence of strings too, and scoring it letter by letter helps nobody.
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def check_lengths(hyps: Sequence[str], **others: Sequence[Any]) -> None:
-    """Check that every other list has one entry for each hypothesis.
+def matching_texts(
+    sources: Iterable[str], hyps: Iterable[str], refs: Iterable[Iterable[str]]
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """Sources, hypotheses and references as lists of the same length.
 
     Raises:
-        ValueError: it is no list, or has another length.
+        TypeError: they are not lists of strings.
+        ValueError: they differ in length.
     """
-    for name, other in others.items():
-        if not _is_list(other):
-            raise ValueError(f"{name} must be a list with an entry a sentence, got {type(other).__name__}")
-        if len(other) != len(hyps):
-            raise ValueError(f"{len(hyps)} hyps but {len(other)} {name}; there must be one entry a sentence")
+    hyps = text_list("hyps", hyps)
+    sources, lists = text_list("sources", sources), reference_lists(refs)
+    _check_length("sources", sources, hyps)
+    _check_length("refs", lists, hyps)
+    return sources, hyps, lists
+
+
+def reference_lists(refs: Iterable[Iterable[str]]) -> list[list[str]]:
+    """The references of each sentence, read once.
+
+    Raises:
+        TypeError: they are not lists of strings.
+        ValueError: a sentence has none.
+    """
+    if isinstance(refs, str) or not hasattr(refs, "__iter__"):
+        raise TypeError(f"refs must be a list with a list of texts for each sentence, got {type(refs).__name__}")
+    lists = [text_list(f"refs[{i}]", choices) for i, choices in enumerate(refs)]
+    for i, choices in enumerate(lists):
+        if not choices:
+            raise ValueError(f"refs[{i}] is empty; every sentence needs a reference")
+    return lists
+
+
+def _check_length(name: str, entries: Sequence[Any], hyps: Sequence[str]) -> None:
+    if len(entries) != len(hyps):
+        raise ValueError(f"{len(hyps)} hyps but {len(entries)} {name}; there must be one for each sentence")
 
 
 @contextlib.contextmanager
@@ -262,11 +277,10 @@ def sacrebleu_seed(seed: int) -> Iterator[None]:
     """Within it sacreBLEU draws by this seed.
 
     Raises:
-        ValueError: the seed is not a whole number of at least 1.
+        TypeError: the seed is not a whole number.
+        ValueError: it is below 1.
     """
-    # sacreBLEU's paired tests take 0 for "no seed".
-    if type(seed) is not int or seed < 1:
-        raise ValueError(f"seed must be a whole number of at least 1, got {seed!r}")
+    seed = whole_number("seed", seed, 1)  # sacreBLEU's paired tests take 0 for "no seed".
     before = os.environ.get("SACREBLEU_SEED")
     os.environ["SACREBLEU_SEED"] = str(seed)
     try:

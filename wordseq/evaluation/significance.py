@@ -1,12 +1,19 @@
 """Paired significance tests by sacreBLEU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from sacrebleu.significance import PairedTest
 
-from wordseq.evaluation.metrics import DEFAULT_SEED, reference_columns, sacrebleu_metrics, sacrebleu_seed
+from wordseq.evaluation.metrics import (
+    DEFAULT_SEED,
+    reference_columns,
+    reference_lists,
+    sacrebleu_metrics,
+    sacrebleu_seed,
+)
+from wordseq.system.arguments import whole_number
 
 PAIRED_DRAWS = MappingProxyType({"bs": 1_000, "ar": 10_000})
 """sacreBLEU's paired tests, and how many resamples or trials its command line draws."""
@@ -31,8 +38,8 @@ class PairedScore:
 
 def paired_tests(
     test: str,
-    systems: Sequence[Sequence[str]],
-    refs: Sequence[Sequence[str]],
+    systems: Iterable[Iterable[str]],
+    refs: Iterable[Iterable[str]],
     *,
     tokenize: str = "13a",
     lowercase: bool = False,
@@ -62,15 +69,15 @@ def paired_tests(
     """
     if test not in PAIRED_DRAWS:
         raise ValueError(f"unknown paired test {test!r}; choose from {', '.join(PAIRED_DRAWS)}")
+    systems = list(systems)
     if len(systems) < 2:
         raise ValueError(f"a paired test needs at least 2 systems, got {len(systems)}")
-    for k, hyps in enumerate(systems):
-        columns = reference_columns(hyps, refs, f"systems[{k}]")
-    draws = draws or PAIRED_DRAWS[test]
-    if draws < 1:
-        raise ValueError(f"a paired test needs at least 1 resample or trial, got {draws}")
+    refs = reference_lists(refs)
+    checked = [reference_columns(hyps, refs, f"systems[{k}]") for k, hyps in enumerate(systems)]
+    columns = checked[0][1]
+    draws = whole_number("draws", draws, 0) or PAIRED_DRAWS[test]
     metrics = sacrebleu_metrics(tokenize, lowercase)
-    named = [(str(k), list(hyps)) for k, hyps in enumerate(systems)]
+    named = [(str(k), hyps) for k, (hyps, _) in enumerate(checked)]
     with sacrebleu_seed(seed):
         signatures, results = PairedTest(named, metrics, columns, test_type=test, n_samples=draws)()
     # sacreBLEU files its results under its own names, in the order of the metrics.

@@ -43,9 +43,14 @@ def resolve_precision(name: str, cpu_info: Path = Path("/proc/cpuinfo")) -> str:
     Args:
         name: "float32", "bfloat16" or "auto": bfloat16 if the CPU has instructions for its products, else float32.
         cpu_info: Linux's list of CPU features; without this file, `auto` is float32.
+
+    Raises:
+        ValueError: another name; the message lists them.
     """
-    if name != "auto":
+    if name in PRECISIONS:
         return name
+    if name != "auto":
+        raise ValueError(f"unknown precision {name!r}; choose from auto, {', '.join(PRECISIONS)}")
     flags = cpu_info.read_text().split() if cpu_info.is_file() else []
     return "bfloat16" if _BFLOAT16_FLAGS.intersection(flags) else "float32"
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from sacrebleu.metrics import CHRF
 from sacrebleu.significance import PairedTest
@@ -152,12 +153,7 @@ def test_a_second_reference_helps():
         ([], [], "no sentences"),
         (["a b"], [["a b"], ["c d"]], "1 hyps but 2 refs"),
         (["a b", "c d", "e f"], [["a b", "c d", "e f"]], "3 hyps but 1 refs"),
-        (["a b", "c d"], ["a b", "c d"], r"refs\[0\] must be a list of strings, got str"),
         (["a b", "c d"], [["a b"], []], r"refs\[1\] is empty"),
-        (["a b", "c d"], [["a b"], ["c d", None]], r"refs\[1\]\[1\] must be a string, got NoneType"),
-        (["a b", None], [["a b"], ["c d"]], r"hyps\[1\] must be a string, got NoneType"),
-        ("a b", [["a"], [" "], ["b"]], "hyps must be a list of strings, got str"),
-        (["a b"], "a", "refs must be a list with an entry a sentence, got str"),
     ],
 )
 def test_wrong_shapes_raise(hyps, refs, message):
@@ -166,13 +162,59 @@ def test_wrong_shapes_raise(hyps, refs, message):
             score(hyps, refs)
 
 
+@pytest.mark.parametrize(
+    ("hyps", "refs", "message"),
+    [
+        (["a b", "c d"], ["a b", "c d"], r"refs\[0\] must be a list of texts, got one text"),
+        (["a b", "c d"], [["a b"], ["c d", None]], r"refs\[1\]\[1\] must be a text \(str\), got None"),
+        (["a b", math.nan], [["a b"], ["c d"]], r"hyps\[1\] must be a text \(str\), got nan \(float\)"),
+        ([b"a"], [["a b"]], r"hyps\[0\] must be a text \(str\), got b'a' \(bytes\)"),
+        ("a b", [["a"], [" "], ["b"]], "hyps must be a list of texts, got one text"),
+        (None, [["a"]], "hyps must be a list of texts, got None"),
+        (["a b"], "a", "refs must be a list with a list of texts for each sentence, got str"),
+        (["a b"], None, "refs must be a list with a list of texts for each sentence, got None"),
+        (["a b"], [{"a b"}], r"refs\[0\] must be a list of texts, got a set, which has no order"),
+    ],
+)
+def test_wrong_types_raise(hyps, refs, message):
+    for score in (score_corpus, bleu, sentence_bleu, length_ratio):
+        with pytest.raises(TypeError, match=message):
+            score(hyps, refs)
+
+
+def test_texts_that_can_be_read_once_are_scored_as_lists_are():
+    sources, hyps, refs = corpus(6)
+
+    def once():
+        return iter(hyps), (iter(choices) for choices in refs)
+
+    assert bleu(*once()) == bleu(hyps, refs) > 0
+    assert sentence_bleu(*once()) == sentence_bleu(np.array(hyps), refs) == sentence_bleu(hyps, refs)
+    assert length_ratio(*once()) == length_ratio(hyps, refs)
+    assert by_length(iter(sources), *once()) == by_length(sources, hyps, refs)
+    assert score_corpus(*once(), bootstrap=np.int64(3)) == score_corpus(hyps, refs, bootstrap=3)
+    _, again = once()
+    several = paired_tests("bs", (iter(each) for each in (hyps, sources)), again, draws=20)
+    assert several == paired_tests("bs", [hyps, sources], refs, draws=20)
+    assert evaluate_texts(iter(sources), *once(), MEASURED, bootstrap=2) == evaluate_texts(
+        sources, hyps, refs, MEASURED, bootstrap=2
+    )
+
+
 def test_wrong_arguments_raise():
     with pytest.raises(ValueError, match="unknown BLEU tokenizer '14a'; choose from 13a, char"):
         bleu(["a"], [["a"]], tokenize="14a")
-    with pytest.raises(ValueError, match="bootstrap must be at least 2"):
+    with pytest.raises(ValueError, match="bootstrap must be a whole number of at least 2, got 1"):
         score_corpus(["a"], [["a"]], bootstrap=1)
     with pytest.raises(ValueError, match="seed must be a whole number of at least 1, got 0"):
         score_corpus(["a"], [["a"]], seed=0)
+    for wrong in (True, 2.0, "3", None):
+        with pytest.raises(TypeError, match="bootstrap must be a whole number of at least 2, got"):
+            score_corpus(["a"], [["a"]], bootstrap=wrong)
+        with pytest.raises(TypeError, match="seed must be a whole number of at least 1, got"):
+            score_corpus(["a"], [["a"]], seed=wrong)
+    with pytest.raises(ValueError, match="draws must be a whole number of at least 0, got -1"):
+        paired_tests("bs", [["a"], ["a"]], [["a"]], draws=-1)
     with pytest.raises(ValueError, match="2 hyps but 1 refs"):
         paired_tests("bs", [["a", "b"], ["a"]], [["a"]])
     with pytest.raises(ValueError, match="1 hyps but 2 sources"):
@@ -256,7 +298,7 @@ def test_randomisation_has_chrf_between_whole_numbers():
     """Exchanged outputs have whole-numbered statistics; their scores were once cut to whole numbers too."""
     _, hyps, refs = corpus(60, errors=0.3)
     _, others, _ = corpus(60, errors=0.31)
-    metrics, columns = {"CHRF": CHRF()}, reference_columns(hyps, refs)
+    metrics, columns = {"CHRF": CHRF()}, reference_columns(hyps, refs)[1]
     _, theirs = PairedTest([("a", others), ("b", hyps)], metrics, columns, test_type="ar", n_samples=500)()
     (ours,) = paired_tests("ar", [others, hyps], refs, draws=500)
     assert ours["chrf"].p_value == theirs["chrF2"][1].p_value
