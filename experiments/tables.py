@@ -1,11 +1,11 @@
 """Writes the tables of README.md, experiments/README.md and docs/speed.md from the records in experiments.
 
 python experiments/tables.py            # rewrite the tables
-python experiments/tables.py --check    # exit with 1 if one is not what the records give
+python experiments/tables.py --check    # exit with 1 if a table differs from its record
 
-A table stands between two marks that name it: `results`, of all single runs in results/*.json; a file there that was made by
-`wordseq sweep --record FILE` or `wordseq compare --record FILE`; or a file of speed/*.json, made by `wordseq bench --record
-FILE`. Without a record it is empty; a record without a place is an error.
+Two marks with the name of a table enclose its place. `results` is the table of all single runs in results/*.json. Other tables
+have the names of files: results/*.json, written by `wordseq sweep --record` or `wordseq compare --record`, and speed/*.json,
+written by `wordseq bench --record`. A table without a record is empty. A record without marks is an error.
 """
 
 import argparse
@@ -30,21 +30,21 @@ MARKS = re.compile(r"(<!-- (\w+): written by experiments/tables\.py -->\n).*?(<!
 
 RESULTS_HEADER = ("Experiment", "Level", "Cell", "BLEU", "chrF", "TER", "Parameters", "Minutes", "Sentences/s")
 
-# Title, and the cell of a combination.
+# The title of a column, and the function that gives its cell for a combination.
 _Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 TITLES = {"data.level": "Level", "model.cell": "Cell"}
 
 
 def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Markdown by the name of the table."""
+    """The tables in Markdown, by name."""
     runs = [record for record in records if "kind" not in record]
     found = {record["experiment"]: combinations_table(record) for record in records if record.get("kind") == COMPARISON}
     return {**found, "results": results_table(runs)}
 
 
 def speed_tables(paths: Sequence[Path]) -> dict[str, str]:
-    """What `wordseq bench` printed, by the name of its record."""
+    """The output of `wordseq bench`, by the name of its record."""
     tables = {}
     for path in paths:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +54,11 @@ def speed_tables(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def with_tables(page: str, tables: Mapping[str, str]) -> str:
-    """The page with each table between its marks."""
+    """The page with each table between its marks.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
     if not MARKS.search(page):
         raise ValueError("no marks of a table in the page")
 
@@ -66,7 +70,7 @@ def with_tables(page: str, tables: Mapping[str, str]) -> str:
 
 
 def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Records from their files, in the order given.
+    """Read records, in the given order.
 
     Raises:
         UserError: a file is missing, not JSON, or not a record of this version.
@@ -83,9 +87,9 @@ def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def results_table(records: Iterable[Mapping[str, Any]]) -> str:
-    """Records as one Markdown table, in the order given, with the signatures as footnotes.
+    """Records as one Markdown table, in the given order, with the signatures as footnotes.
 
-    Behind ± is half the width of the 95 % bootstrap interval; scores with the same footnote can be compared.
+    ± is half the width of the 95 % bootstrap interval. Scores with the same footnote can be compared.
     """
     notes: dict[str, int] = {}
     rows = []
@@ -110,7 +114,7 @@ def results_table(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def combinations_table(record: Mapping[str, Any]) -> str:
-    """A comparison's record as Markdown: one row a combination, seeds averaged, and what a reader must know."""
+    """The record of a comparison as Markdown: one row per combination, averaged over seeds, and notes."""
     columns = _columns(record)
     rows = [[cell(row) for _, cell in columns] for row in record["combinations"]]
     return f"{markdown_table([title for title, _ in columns], rows)}\n\n{' '.join(_notes(record))}\n"
@@ -131,7 +135,7 @@ def _columns(record: Mapping[str, Any]) -> list[_Column]:
     columns.append(("95 % interval, sentences", lambda row: "{:.1f} to {:.1f}".format(*row["bleu"]["ci95"])))
     if has_unk(rows):
         columns.append(_mean(escape_markdown(WHOLE_UNK), "bleu_whole_unk", ".1f"))
-    # Tokens of one level are not those of another.
+    # Tokens of different levels are different units: only characters can be compared.
     levels = any(key.endswith("level") for key in record["varied"])
     if levels:
         columns += [
@@ -160,7 +164,7 @@ def _setting(value: Any) -> str:
 def _notes(record: Mapping[str, Any]) -> list[str]:
     seeds = sorted({len(row["seeds"]) for row in record["combinations"]})
     lines = [f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds."] if seeds[-1] > 1 else []
-    averages = ", the runs' bounds averaged; what a seed does is not in them" if seeds[-1] > 1 else ""
+    averages = ", averaged over the runs; they do not cover the choice of the seed" if seeds[-1] > 1 else ""
     found = dict.fromkeys(row["bleu"]["signature"] for row in record["combinations"])
     places, versions = (dict.fromkeys(row[key] for row in record["rows"]) for key in ("machine", "trained_by"))
     machine, compared = record["machine"], f"by wordseq {record['commit']}"
@@ -179,9 +183,9 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    """Rewrite, or compare."""
+    """Rewrite or check the tables; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a table is not what the records give")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a table differs from its record")
     check = parser.parse_args().check
     tables = tables_of(read_records(sorted((HERE / "results").glob("*.json"))))
     tables |= speed_tables(sorted((HERE / "speed").glob("*.json")))

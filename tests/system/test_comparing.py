@@ -42,7 +42,7 @@ def test_the_same_sweep_again_trains_nothing_and_has_a_page_with_attention(swept
     folder, words, _ = swept
     again = wordseq(*words, "--html", folder / "page.html")
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("finished before") == 2
+    assert again.stderr.count("already finished") == 2
     assert "### Scores with 95 % intervals" in again.stdout
     page = (folder / "page.html").read_text(encoding="utf-8")
     # Three sentences, two runs.

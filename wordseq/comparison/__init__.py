@@ -1,1 +1,1 @@
-"""Runs side by side: tables, sweeps, the page."""
+"""Compares runs: tables, sweeps, the HTML page."""

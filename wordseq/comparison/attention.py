@@ -1,4 +1,4 @@
-"""Which source tokens each token of a translation attended to."""
+"""Attention weights from the tokens of a translation to those of its source."""
 
 import random
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from wordseq.decoding.translator import Translator
 
 END = "</s>"
-"""The name of the end of a sentence."""
+"""Name of EOS."""
 
 HEAT_MAPS = 3
-"""Sentences whose attention is shown."""
+"""Number of sentences whose attention is shown."""
 
 HEAT_MAP_CHARS = (20, 60)
-"""Least and most characters of their sources: neither trivial nor too wide for a page."""
+"""Fewest and most characters of their sources: neither trivial nor too wide for a page."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Alignment:
 
 
 def chosen_sentences(sources: Sequence[str]) -> list[int]:
-    """Positions of the sentences whose attention is shown: drawn from those of medium length."""
+    """Positions of the sentences whose attention is shown: a random sample of those of medium length."""
     low, high = HEAT_MAP_CHARS
     fitting = [i for i, source in enumerate(sources) if low <= len(source) <= high]
     fitting = fitting or sorted(range(len(sources)), key=lambda i: len(sources[i]))[:HEAT_MAPS]
@@ -39,11 +39,11 @@ def chosen_sentences(sources: Sequence[str]) -> list[int]:
 
 
 def attention_of(translator: "Translator", pairs: Sequence[tuple[str, str]]) -> list[Alignment]:
-    """The attention of given translations.
+    """The attention of given translations, by forced decoding.
 
     Args:
         translator: its model has attention.
-        pairs: normalised sources, each with the translation that the model is forced to produce.
+        pairs: normalised sources, each with its translation.
 
     Raises:
         ValueError: the model has no attention.

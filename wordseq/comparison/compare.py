@@ -1,6 +1,6 @@
-"""Runs side by side: scores with intervals and paired tests, cost, and what their seeds do to them.
+"""Compares runs: scores with intervals and paired tests, cost, and the variation between seeds.
 
-Every score, interval and p-value is what sacreBLEU's command line gives for the files in the runs' eval/ folders:
+sacreBLEU's command line gives the same scores, intervals and p-values for the files in the runs' eval/ folders:
 
     sacrebleu RUN/eval/test.ref* -i RUN/eval/test.hyp -m bleu chrf ter --confidence
     sacrebleu RUN/eval/test.ref* -i FIRST/eval/test.hyp RUN/eval/test.hyp -m bleu chrf ter --paired-bs -f text
@@ -38,17 +38,20 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
 
     Args:
         runs: the baseline first; all with the same test split.
-        command: what the user typed.
+        command: the command line of the user.
         seed: of resamples and trials; the default is sacreBLEU's.
 
     Returns:
-        `rows`, one a run: `run`, `name`, `level`, `cell`, `beam_size`, `bleu`, `chrf`, `ter` (each as
-        `metrics.Score`, with `difference` to the first run, `p_bootstrap`, `p_randomisation`, None in the first
-        row), `different` (sentences translated otherwise than by the first run), `seed_only` (whether it differs from
-        the first run in train.seed only, see `Changes.CHANCE`), `bleu_whole_unk` (BLEU where an unknown word in the
-        output is one token, as it was to the model), and the figures of `run_cost`;
-        `seeds`, groups of runs that differ by chance only, with `averaged` scores and figures; `settings` that differ,
-        by key; `test` (`sentences`, `references`, `sha256`); `paired_signatures`; `seed`, `commit`, `command`.
+        `rows`: one per run, see below.
+        `seeds`: groups of runs that differ only in train.seed, with `averaged` scores and figures.
+        `settings`: the settings that differ, by key.
+        `test`: `sentences`, `references`, `sha256`.
+        `paired_signatures`, `seed`, `commit`, `command`.
+
+        A row has `run`, `name`, `level`, `cell`, `beam_size` and the figures of `run_cost`. `bleu`, `chrf` and `ter` have the
+        keys of `metrics.Score` and `difference` to the first run, `p_bootstrap`, `p_randomisation`, which are None in the first
+        row. `different` is the number of sentences with another translation than in the first run. `seed_only` tells whether
+        the run differs from the first one only in train.seed. `bleu_whole_unk` is BLEU with <unk> as one token.
     """
     test = runs[0].test
     refs = rectangular(test.references)
@@ -105,7 +108,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart; a folder that is named again gets a number."""
+    """The shortest ends of the paths that are distinct; a folder that occurs again gets a number."""
     paths = [folder.resolve().parts for folder in folders]
     distinct = len(set(paths))
     longest = max(map(len, paths))
@@ -115,16 +118,17 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 
 
 def run_cost(run: ScoredRun) -> dict[str, Any]:
-    """What a run took and what its vocabularies cover, beside its scores; what was not measured is None.
+    """The cost of a run and the coverage of its vocabularies; a figure that was not measured is None.
 
     Returns:
-        Comparable between token levels: `bits_per_char` of the first references, unknown words spelled out;
-        `parameters`; `train_minutes`, with validation; `train_chars_per_second`, target characters;
-        `sentences_per_second` of translating; `peak_memory_mb`, MiB; `machine` and `trained_by` (version, commit) of the
-        training; `length_ratio`. Of the run's own tokens: `src_vocab`, `tgt_vocab` (ids); `src_tokens`, `tgt_tokens` per
-        test sentence, without end marks; `train_tokens_per_second`, target tokens with end marks; `perplexity` per token;
-        shares 0-1 `oov_rate` of source tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens. And
-        `step`, updates before the best checkpoint.
+        Comparable between token levels: `bits_per_char` of the first references, with unknown words spelled out;
+        `parameters`; `train_minutes`, with validation; `train_chars_per_second`, target characters; `sentences_per_second`
+        of translating; `peak_memory_mb`, in MiB; `machine` and `trained_by` (version, commit) of the training;
+        `length_ratio`.
+        In the run's own tokens: `src_vocab`, `tgt_vocab`, in ids; `src_tokens`, `tgt_tokens` per test sentence, without EOS;
+        `train_tokens_per_second`, target tokens with EOS; `perplexity` per token; the shares (0 to 1) `oov_rate` of source
+        tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens.
+        `step` of the best checkpoint.
     """
     src, tgt = run.codecs
     sentences = len(run.test.sources)
@@ -162,7 +166,7 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
 
 
 def train_speed(log: Iterable[Mapping[str, Any]]) -> float | None:
-    """Target tokens per second of updating, over all log lines but the first, which holds the compiling."""
+    """Target tokens per second of updates, over all log entries but the first, which includes compilation."""
     windows = [entry for entry in log if entry.get("kind") == "train" and entry.get("tokens_per_second")]
     tokens = [entry["tokens"] - before["tokens"] for before, entry in itertools.pairwise(windows)]
     if not tokens:
@@ -174,24 +178,25 @@ def train_speed(log: Iterable[Mapping[str, Any]]) -> float | None:
 def by_settings(
     runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Config, dict[int, Mapping[str, Any]]]]:
-    """The rows of runs that differ by chance only, together: settings without chance, and rows by seed."""
+    """Groups of runs that differ only in train.seed: the other settings, and the rows by seed."""
     groups: dict[Config, dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
-        # A second copy of a run is no second sample.
+        # A run that is listed twice is not a second sample.
         groups.setdefault(without_chance(run.config), {}).setdefault(run.config.train.seed, row)
     return list(groups.items())
 
 
 def averaged(values: Sequence[float | None]) -> dict[str, float | None]:
-    """`mean` and standard `deviation`; None where a value was not measured, or there is only one."""
+    """`mean` and standard `deviation`, None if a value was not measured; `deviation` is None for a single value."""
     known = [value for value in values if value is not None]
+    # The mean over some of the runs would not be comparable.
     if len(known) < len(values):
         return {"mean": None, "deviation": None}
     return {"mean": statistics.mean(known), "deviation": statistics.stdev(known) if known[1:] else None}
 
 
 def _seed_groups(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over the seeds of runs that differ in nothing else."""
+    """Mean and standard deviation over runs that differ only in train.seed."""
     return [
         {
             "names": [row["name"] for row in members.values()],

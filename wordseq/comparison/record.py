@@ -1,6 +1,6 @@
-"""A comparison as a record that git tracks, its seeds averaged.
+"""The record of a comparison, a JSON file for git, averaged over seeds.
 
-The record has what `compare` gives for every run and no sentence of the corpus.
+The record has the figures of every run, and no sentence of the corpus.
 """
 
 import statistics
@@ -17,32 +17,36 @@ from wordseq.evaluation.tables import METRICS
 from wordseq.system.platform import machine
 
 COMPARISON = "comparison"
-"""`kind` of such a record; that of a single run has none."""
+"""`kind` of such a record; the record of a single run has no `kind`."""
 
 FIGURES = (
     *("bits_per_char", "parameters", "train_minutes", "train_tokens_per_second", "train_chars_per_second"),
     *("bleu_whole_unk", "sentences_per_second", "peak_memory_mb", "perplexity", "length_ratio", "unk_rate", "step"),
 )
-"""What is averaged over seeds beside the scores: figures of a row of `compare_runs`."""
+"""Figures of a row of `compare_runs` that are averaged over seeds, in addition to the scores."""
 
 USUAL_KEYS = ("data.level", "model.cell")
-"""What tells rows apart where no setting differs."""
+"""Settings that label the rows if no setting differs."""
 
 
 def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The record of a comparison.
 
     Args:
-        runs: what was compared.
-        result: what `compare` returned for them.
+        runs: the compared runs.
+        result: what `compare_runs` returned for them.
         name: of the experiment.
 
     Returns:
-        `format`, `kind`, `experiment`; `varied`, the settings that differ, without those of chance; `combinations`, one for
-        all runs that differ by chance only: `values` of those settings, `seeds`, `runs`, and of each score and of
-        each of `FIGURES` `mean` and standard `deviation` (None for one seed), of scores also `ci95`, the runs'
-        bootstrap bounds averaged; `settings` of the first run; and `rows` (without `run`), `test`, `seed`, `command`,
-        `commit` of the comparison, `machine` (this one), `date` (UTC, ISO 8601).
+        `format`, `kind`, `experiment`.
+        `varied`: the settings that differ, without train.seed.
+        `combinations`: one for all runs that differ only in train.seed, see below.
+        `settings` of the first run.
+        `rows` (without `run`), `test`, `seed`, `command`, `commit` of the comparison.
+        `machine`: this one. `date`: UTC, ISO 8601.
+
+        A combination has `values` of the varied settings, `seeds`, `runs`, and `mean` and standard `deviation` (None for one
+        seed) of each score and each of `FIGURES`. A score also has `ci95`, the mean of the runs' bootstrap bounds.
     """
     varied = [key for key in result["settings"] if key not in keys_that_change(Changes.CHANCE)]
     found = by_settings(runs, result["rows"])
@@ -52,7 +56,7 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         "experiment": name,
         "varied": varied,
         "combinations": [_combination(varied or USUAL_KEYS, config, rows) for config, rows in found],
-        # The paths of folders on this machine stay out of what is published.
+        # Records are published, so they have no paths of this machine.
         "rows": [{key: value for key, value in row.items() if key != "run"} for row in result["rows"]],
         "settings": config_to_dict(runs[0].config),
         **{key: result[key] for key in ("test", "seed", "command", "commit")},

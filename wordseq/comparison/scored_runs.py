@@ -1,4 +1,4 @@
-"""Run folders whose test split was translated and scored, read without TensorFlow; whether runs can be compared."""
+"""Reads run folders with a translated and scored test split, without TensorFlow. Checks that runs can be compared."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ from wordseq.system.files import is_number
 from wordseq.text.vocab import TextCodec
 
 _SHOWN_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
-"""What an entry of the log must have to be shown."""
+"""Keys that a log entry needs to be shown, by its kind."""
 
 _FIGURES = ("sentences_per_second", "length_ratio", "perplexity", "bits_per_char", "unk_rate")
-"""What is used of eval/test.json beside the scores, which are computed anew: numbers, or null where nothing was measured."""
+"""Figures read from eval/test.json: numbers, or null if not measured. The scores are computed again."""
 
 HYPS_FILE, SCORES_FILE = f"{EVAL_FOLDER}/test.hyp", f"{EVAL_FOLDER}/test.json"
 
@@ -34,13 +34,13 @@ class ScoredRun:
 
     Attributes:
         folder: as the user named it.
-        config: its settings; of `decode`, those that the translations were made with.
+        config: its settings; section `decode` has the settings of these translations.
         test: its test split.
-        hyps: translations, one a source.
+        hyps: one translation per source.
         evaluation: what `wordseq eval` saved.
-        log: entries of metrics.jsonl that have all their figures.
-        parameters: numbers in the best checkpoint.
-        step: updates before it.
+        log: the complete entries of metrics.jsonl.
+        parameters: number of parameters of the best checkpoint.
+        step: number of updates of the best checkpoint.
     """
 
     folder: Path
@@ -69,11 +69,14 @@ class ScoredRun:
 
 
 def is_scored(folder: Path) -> bool:
-    """Whether eval/ holds the scores of the run's best checkpoint on its test split, and nothing else."""
+    """Whether eval/ holds scores of the current best checkpoint on the current test split.
+
+    The files of sources and references count too: a user gives them to sacreBLEU.
+    """
     run = RunFolder.open(folder)
     try:
         evaluation = _read_evaluation(run)
-        _as_decoded(Config(), evaluation, run)  # Whether its settings of decoding are possible.
+        _as_decoded(Config(), evaluation, run)  # Raises if its decode settings are not valid.
         if evaluation.get("checkpoint") != run.header(BEST).sha256:
             return False
     except UserError:
@@ -90,7 +93,7 @@ def is_scored(folder: Path) -> bool:
 
 
 def read_run(folder: Path) -> ScoredRun:
-    """A run whose test split was translated and scored; see `is_scored`.
+    """Read a run with a translated and scored test split; see `is_scored`.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -108,17 +111,17 @@ def read_run(folder: Path) -> ScoredRun:
 
 
 def _as_decoded(config: Config, evaluation: Mapping[str, Any], run: RunFolder) -> Config:
-    """The run's settings with those that its translations were made with, as far as the evaluation has them."""
+    """The settings of the run, with section `decode` replaced by the settings of the evaluation."""
     table = config_to_dict(config)
     table["decode"] |= {key: evaluation[key] for key in table["decode"] if key in evaluation}
     return config_from_dict(table, str(run.folder / SCORES_FILE))
 
 
 def _read_evaluation(run: RunFolder) -> dict[str, Any]:
-    """What `wordseq eval` saved as JSON.
+    """The JSON file of `wordseq eval`.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: the file is missing or damaged.
     """
     found = run.read_json(SCORES_FILE)
     for key in _FIGURES:
@@ -129,15 +132,15 @@ def _read_evaluation(run: RunFolder) -> dict[str, Any]:
 
 
 def split_digest(test: HeldOut) -> str:
-    """A sha256 of sources and references."""
+    """The sha256 of sources and references."""
     return hashlib.sha256(json.dumps([test.sources, test.references]).encode()).hexdigest()
 
 
 def check_same_test(folders: Sequence[Path]) -> None:
-    """Runs can be compared only where they translated the same sentences, and were scored against the same ones.
+    """Check that all runs have the same test sources and references.
 
     Raises:
-        UserError: the test splits differ; the message says between which runs, and how.
+        UserError: the test splits differ; the message names the two runs and the first difference.
     """
     first = RunFolder.open(folders[0]).held_out("test")
     for folder in folders[1:]:
@@ -159,7 +162,7 @@ def _first_difference(one: HeldOut, other: HeldOut) -> str:
         for line, (a, b) in enumerate(zip(getattr(one, key), getattr(other, key), strict=False), 1):
             if a != b:
                 return f"the first {what}: line {line}, {_cut(a)} and {_cut(b)}"
-    return f"they differ first in line {min(len(one.sources), len(other.sources)) + 1}, which only one of them has"
+    return f"the first difference: line {min(len(one.sources), len(other.sources)) + 1}, which only one of them has"
 
 
 def _cut(value: object) -> str:
@@ -168,11 +171,11 @@ def _cut(value: object) -> str:
 
 
 def scored_runs(folders: Sequence[Path], score: Callable[[Path], None]) -> list[ScoredRun]:
-    """Read runs for a comparison; those that have no scores of their best checkpoint are scored first.
+    """Read runs for a comparison. Runs without scores of their best checkpoint are scored first.
 
     Args:
         folders: run folders, the baseline first.
-        score: scores a run and saves that in its eval/ folder.
+        score: scores a run and saves the result in its eval/ folder.
 
     Raises:
         UserError: a run cannot be used, or their test sets differ.

@@ -1,7 +1,7 @@
-"""Several runs, one after another: every value of every setting that is varied, each trained in a process of its own.
+"""Trains the runs of a sweep, one for each combination of the varied settings, one after another.
 
-A process of its own gives its memory back, and one that crashes does not take the others with it. What is finished is
-recognised by its settings and is not trained again; what was interrupted resumes.
+Each run trains in its own process: it frees all memory at its end, and a crash does not end the sweep. Finished runs are
+recognised by their settings and not trained again. An interrupted run resumes.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from wordseq.system.errors import UserError
 POLL_SECONDS = 1.0
 
 QUIET_SECONDS = 120.0
-"""After this time without a validation the last entry of the log is shown."""
+"""After this time without a validation, the last log entry is shown."""
 
 TAIL_LINES = 15
-"""Last lines of a failed training's log that are shown."""
+"""Lines to show from the end of a failed training's log."""
 
 _NOT_IN_NAMES = re.compile(r"[^\w.+]+")
 
@@ -36,8 +36,8 @@ class SweepRun:
 
     Attributes:
         folder: of the run.
-        settings: `key=value`, to be given with --set.
-        config: what they resolve to.
+        settings: `key=value`, for --set.
+        config: the resolved settings.
     """
 
     folder: Path
@@ -46,12 +46,12 @@ class SweepRun:
 
     @property
     def log(self) -> Path:
-        """Where the training's output goes."""
+        """The file for the output of the training."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
 class Interrupted(Exception):
-    """The sweep was interrupted; the training at hand was saved."""
+    """The sweep was interrupted, and the current training was saved."""
 
 
 def plan_sweep(
@@ -65,21 +65,20 @@ def plan_sweep(
     settings: Sequence[str],
     vary: Sequence[str] = (),
 ) -> list[SweepRun]:
-    """The runs of a sweep, in the order of training: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
+    """The runs of a sweep, in training order: FOLDER/NAME-LEVEL-CELL-SEED, with other varied values before the seed.
 
-    If there is none of that name, a finished run with the same settings is taken whatever its name in FOLDER, so sweeps share
-    what they have in common. A folder that holds a run with other settings is left alone: the next free name gets a number,
-    ...-2, ...-3.
+    If that folder does not exist, any finished run in FOLDER with the same settings is used. So sweeps share their runs. A
+    folder that holds a run with other settings is left alone: the next free name gets a number, ...-2, ...-3.
 
     Args:
         config: a preset's name or a settings file; None: the defaults.
         folder: for the runs.
         name: of the data.
-        levels: values of data.level; empty: the one of the settings.
-        cells: values of model.cell; empty: the one of the settings.
-        seeds: values of train.seed, from the settings' one upwards.
+        levels: values of data.level; empty: the level of the settings.
+        cells: values of model.cell; empty: the cell of the settings.
+        seeds: number of values of train.seed, counted up from the seed of the settings.
         settings: more `key=value`.
-        vary: `key=VALUE,VALUE,...`: more settings with the values that they take in turn.
+        vary: `key=VALUE,VALUE,...`: more settings to vary, with their values.
 
     Raises:
         UserError: a setting is wrong.
@@ -90,7 +89,7 @@ def plan_sweep(
     for text in vary:
         key, values = _varied(text)
         if key in axes:
-            raise UserError(f"--vary {text!r}: {key} is varied already")
+            raise UserError(f"--vary {text!r}: {key} is already varied")
         axes[key] = values
     usual = {"data.level": [base.data.level], "model.cell": [base.model.cell]}
     axes = {**usual, **axes, "train.seed": [str(base.train.seed + k) for k in range(seeds)]}
@@ -100,13 +99,16 @@ def plan_sweep(
         try:
             wanted = load_config(config, chosen)
         except UserError as error:
+            # A varied value reached `load_config` like one of --set. The user gave it with another option.
             complaint = str(error)
             option = next((name for key, (name, values) in listed.items() if values and key in complaint), "--vary")
             raise UserError(complaint.replace("--set:", f"{option}:", 1)) from None
         place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
         found.append(SweepRun(_folder_for(place, wanted), chosen, wanted))
     if min(len({run.folder for run in found}), len({run.config for run in found})) < len(found):
-        raise UserError("a value of a setting that is varied, such as a level or a cell, is named twice")
+        raise UserError(
+            "two runs of the sweep have the same settings: a level, a cell or a value of --vary is given twice"
+        )
     return found
 
 
@@ -117,17 +119,17 @@ def _varied(text: str) -> tuple[str, list[str]]:
     if not (key and values):
         raise UserError(f"--vary {text!r}: expected section.key=VALUE,VALUE,..., e.g. model.attention=none,dot")
     if key == "train.seed":
-        raise UserError(f"--vary {text!r}: --seeds N varies the seed")
+        raise UserError(f"--vary {text!r}: use --seeds N to vary the seed")
     return key, values
 
 
 def data_name(data: DataConfig) -> str:
-    """A short name of the data, for folders: that of the corpus, or of the file without its ending."""
+    """A short name of the data, for folders: the name of the corpus, or of the file without its extension."""
     return data.corpus or Path(data.path or data.train_src).name.partition(".")[0]
 
 
 def _folder_for(folder: Path, wanted: Config) -> Path:
-    """The run with these settings: of this name, or finished under another one beside it; else the next free name."""
+    """The run with these settings, with this name or finished under another; else the next free name."""
     chosen = folder
     for number in itertools.count(2):
         if not RunFolder(chosen).begun:
@@ -143,14 +145,15 @@ def _folder_for(folder: Path, wanted: Config) -> Path:
 
 
 def _same(folder: Path, wanted: Config) -> bool:
-    """Whether the run in a folder was begun with these settings."""
+    """Whether the run in a folder was started with these settings."""
     found, asked, usual = map(by_key, (RunFolder(folder).config, wanted, Config()))
-    left_to_the_machine = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}
-    return all(found[key] == value for key, value in asked.items() if key not in left_to_the_machine)
+    # A run stores what "auto" or 0 resolved to on its machine, so such a setting would never be equal.
+    resolved = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}
+    return all(found[key] == value for key, value in asked.items() if key not in resolved)
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run's training came to its end; not if its last checkpoint is damaged, which training mends."""
+    """Whether the training of a run is complete. With a damaged last checkpoint it is not: training repairs that."""
     run = RunFolder(folder)
     try:
         return run.has(BEST) and bool(run.header(LAST).state.get("finished"))
@@ -161,22 +164,25 @@ def is_finished(folder: Path) -> bool:
 def sweep(
     runs: Sequence[SweepRun], config: str | Path | None, mirror: Path | None, say: Callable[[str], None]
 ) -> list[SweepRun]:
-    """Train what is not finished; returns the runs that are, in the order of `runs`.
+    """Train the runs that are not finished.
 
     Args:
         runs: from `plan_sweep`.
-        config: preset or settings file of all.
-        mirror: where public corpora come from.
-        say: called with each line of progress.
+        config: preset or settings file of all runs.
+        mirror: a folder to take public corpora from.
+        say: is called with each line of progress.
+
+    Returns:
+        The finished runs, in the order of `runs`. Failed runs are missing.
 
     Raises:
-        Interrupted: by Ctrl-C; the same sweep again resumes from there.
+        Interrupted: by Ctrl-C; the same sweep resumes from there.
     """
     finished: list[SweepRun] = []
     for k, run in enumerate(runs):
         title = f"run {k + 1} of {len(runs)}, {run.folder}"
         if is_finished(run.folder):
-            say(f"{title}: finished before")
+            say(f"{title}: already finished")
             finished.append(run)
             continue
         watch = Watch(runs, k)
@@ -184,13 +190,14 @@ def sweep(
         def look(title: str = title, watch: Watch = watch) -> None:
             if news := watch.news():
                 left = watch.seconds_left()
-                say(f"{title}: {news}{'' if left is None else f'; whole sweep: at most {left / 60:.1f} min left'}")
+                say(f"{title}: {news}{'' if left is None else f'; sweep: at most {left / 60:.1f} min left'}")
 
         code = _train(run, config, mirror, look)
+        # `wordseq train` ends with 128 + SIGINT after Ctrl-C.
         if code == 130:
             raise Interrupted
         if code:
-            say(f"{title}: failed with exit code {code}; the others go on. The end of {run.log}:")
+            say(f"{title}: failed with exit code {code}; the sweep continues. The end of {run.log}:")
             tail = run.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
             say("\n".join(f"    {line}" for line in tail))
             continue
@@ -200,11 +207,11 @@ def sweep(
 
 
 class Watch:
-    """How far a sweep is, from the logs of its runs.
+    """The progress of a sweep, read from the logs of its runs.
 
     Args:
         runs: all runs.
-        current: the position of the one that is being trained; those after it wait, or were finished before.
+        current: the position of the run in training.
     """
 
     def __init__(self, runs: Sequence[SweepRun], current: int) -> None:
@@ -213,10 +220,10 @@ class Watch:
         self.spoke = time.monotonic()
 
     def news(self) -> str:
-        """What the last validation gave, if there was one since the last call; after long silence, the last update."""
+        """The result of a validation since the last call, or after `QUIET_SECONDS` the last update; else empty."""
         entries = list(RunFolder(self.runs[self.current].folder).metrics())
         validations = [entry for entry in entries[self.seen :] if entry.get("kind") == "dev"]
-        # Continuing a run drops the lines after its checkpoint.
+        # The number can fall: a resumed run drops the entries after its checkpoint.
         self.seen = len(entries)
         quiet = time.monotonic() - self.spoke > QUIET_SECONDS
         if not (validations or (quiet and entries)):
@@ -227,13 +234,13 @@ class Watch:
         return f"epoch {entries[-1].get('epoch')}, update {entries[-1]['step']:,}"
 
     def seconds_left(self) -> float | None:
-        """The most seconds to the end of the sweep; None while nothing is known."""
+        """An upper bound of the seconds to the end of the sweep; None while the current run's pace is not known."""
         known = {k: seconds for k, run in enumerate(self.runs) if (seconds := _expected(run)) is not None}
         if self.current not in known:
             return None
 
         def total(k: int) -> float:
-            """Seconds of a run; one that was not begun takes as long as the most similar one, or the slowest."""
+            """Seconds of a run; a run that has not started takes as long as the most similar or slowest one."""
             wanted = self.runs[k].config
 
             def likeness(other: int) -> tuple[bool, bool, float]:
@@ -247,7 +254,7 @@ class Watch:
 
 
 def _expected(run: SweepRun) -> float | None:
-    """Seconds that a run takes in all at its present pace, if nothing stops it before its last epoch or update."""
+    """Total seconds of a run at its current pace, up to its last epoch, update or minute; None if not known."""
     if is_finished(run.folder):
         return _seconds(run.folder)
     validations = [entry for entry in RunFolder(run.folder).metrics() if entry.get("kind") == "dev"]
@@ -255,7 +262,7 @@ def _expected(run: SweepRun) -> float | None:
     if not validations:
         return train.max_minutes * 60 or None
     last = validations[-1]
-    # Without train.validate_steps a validation ends an epoch.
+    # With train.validate_steps, a validation may be anywhere in its epoch: in the middle on average.
     epochs = max(last["epoch"] - 0.5, 0.5) if train.validate_steps else last["epoch"]
     share = max(train.max_epochs / epochs, 1.0)
     if train.max_steps:
@@ -269,10 +276,10 @@ def _seconds(folder: Path) -> float:
 
 
 def _train(run: SweepRun, config: str | Path | None, mirror: Path | None, look: Callable[[], None]) -> int:
-    """Train a run in a child process; its exit code. `look` is called again and again meanwhile.
+    """Train a run in a child process, and return its exit code. `look` is called every `POLL_SECONDS`.
 
     Raises:
-        Interrupted: by Ctrl-C, which the child gets too.
+        Interrupted: by Ctrl-C, which the terminal also sends to the child.
     """
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with run.log.open("ab") as log:
@@ -285,7 +292,7 @@ def _train(run: SweepRun, config: str | Path | None, mirror: Path | None, look: 
             raise Interrupted from None
         finally:
             if child.returncode is None:
-                # The child saves and ends; it is asked once more in case Ctrl-C did not reach it.
+                # The child saves and ends. SIGTERM is for the case that Ctrl-C did not reach it.
                 try:
                     child.wait(timeout=5)
                 except subprocess.TimeoutExpired:

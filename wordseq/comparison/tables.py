@@ -1,4 +1,4 @@
-"""A comparison as tables and notes, and these as Markdown."""
+"""Tables and notes of a comparison, also as Markdown."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +8,11 @@ from wordseq.evaluation.significance import PAIRED_DRAWS
 from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number, signatures
 
 FEW_DIFFERENCES = 10
-"""Below so many differing sentences the randomisation test of sacreBLEU gives p-values that are too small."""
+"""With fewer differing sentences than this, sacreBLEU's randomisation test gives p-values that are too small."""
 
 ABOUT_SEEDS = (
-    "Intervals and p are of these translations and of the choice of test sentences; what the same settings would reach when "
-    "trained again they do not say."
+    "Intervals and p cover the choice of test sentences. They do not cover the seed: training the same settings again gives "
+    "other scores."
 )
 
 SETTINGS_TITLE = "Settings that differ"
@@ -20,14 +20,14 @@ SETTINGS_TITLE = "Settings that differ"
 WHOLE_UNK = "BLEU, <unk> as one token"
 
 ABOUT_UNK = (
-    "sacreBLEU's tokenizer makes three wrong tokens of an <unk> in the output; to the model it was one, as the column "
-    "beside BLEU counts it."
+    "sacreBLEU's tokenizer splits an <unk> in the output into three tokens. To the model it is one token, and the column after "
+    "the scores counts it as one."
 )
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
-"""Title, header, rows; text that is not escaped."""
+"""Title, header, rows; the text is not escaped."""
 
-# Heading, key of the row, format; without a format, as it is.
+# Heading, key of the row, and format; text has no format.
 _Columns = tuple[tuple[str, str, str], ...]
 
 _COST: _Columns = (
@@ -57,7 +57,7 @@ _TOKENS: _Columns = (
 
 
 def comparison_markdown(result: Mapping[str, Any]) -> str:
-    """What `compare` returned, as Markdown."""
+    """The result of `compare_runs` as Markdown."""
     parts = []
     for title, header, rows in comparison_tables(result):
         escaped = [list(map(escape_markdown, cells)) for cells in (header, *rows)]
@@ -68,13 +68,13 @@ def comparison_markdown(result: Mapping[str, Any]) -> str:
 
 
 def comparison_tables(result: Mapping[str, Any]) -> list[Table]:
-    """The tables of a comparison; only those that have rows."""
+    """The tables of a comparison, without empty ones."""
     rows = result["rows"]
     found = [
         _scores_table(rows),
         _tests_table(rows),
-        _columns("Cost, the same units at every token level", _COST, rows),
-        _columns("Tokens, each run's own: not comparable between levels", _TOKENS, rows),
+        _columns("Cost, comparable between token levels", _COST, rows),
+        _columns("Figures in each run's own tokens, not comparable between token levels", _TOKENS, rows),
         _seeds_table(result["seeds"]),
         (
             SETTINGS_TITLE,
@@ -107,7 +107,7 @@ def _scores_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def has_unk(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether some run wrote unknown words, and the tokenizer of BLEU took them to pieces."""
+    """Whether some output has <unk>, and BLEU's tokenizer split it."""
     return any(row["bleu_whole_unk"] != row["bleu"]["score"] for row in rows)
 
 
@@ -150,13 +150,13 @@ def _seeds_table(groups: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def spread(found: Mapping[str, float | None], form: str) -> str:
-    """Mean ± standard deviation of what `averaged` returned; the mean alone of one run."""
+    """Mean ± standard deviation, from the result of `averaged`; for a single run only the mean."""
     mean = number(found["mean"], form)
     return mean if found["deviation"] is None else f"{mean} ± {found['deviation']:{form}}"
 
 
 def comparison_notes(result: Mapping[str, Any]) -> list[str]:
-    """What a reader must know of the figures: lines of text that is not escaped."""
+    """Notes that a reader of the figures needs; the text is not escaped."""
     test, rows = result["test"], result["rows"]
     lines = [
         f"Test set: {test['sentences']:,} sentences, {test['references']:,} references, sha256 {test['sha256'][:12]}."
@@ -164,15 +164,15 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
     if rows[1:]:
         lines.append(
-            "p: probability of a difference as large between systems that are equally good, by sacreBLEU's paired "
+            "p: probability of a difference at least this large between equally good systems, by sacreBLEU's paired "
             f"bootstrap ({PAIRED_DRAWS['bs']:,} resamples) and paired approximate randomisation "
-            f"({PAIRED_DRAWS['ar']:,} trials); the smallest that these can give are "
+            f"({PAIRED_DRAWS['ar']:,} trials). The smallest possible values are "
             f"{1 / (PAIRED_DRAWS['bs'] + 1):.4f} and {1 / (PAIRED_DRAWS['ar'] + 1):.4f}. "
-            "Not corrected for the number of runs compared. Differences are of the scores before rounding."
+            "p is not corrected for the number of comparisons. Differences are computed before rounding."
         )
-        lines.append(f"{ABOUT_SEEDS} Train with several seeds (train.seed) to see that.")
+        lines.append(f"{ABOUT_SEEDS} To measure that, train with several seeds (--seeds).")
     lines += [
-        f"{row['name']} has the settings of {rows[0]['name']} and another seed: how far it is off is what a seed can do."
+        f"{row['name']} differs from {rows[0]['name']} only in its seed: the difference shows what a seed can do."
         for row in rows
         if row["seed_only"]
     ]
@@ -180,14 +180,15 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
         lines.append(ABOUT_UNK)
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
-        f"{row['name']} differs from {rows[0]['name']} in {row['different']} sentences only: sacreBLEU's randomisation "
-        f"test counts larger differences alone; an exact one gives p of at least {2.0 ** (1 - row['different']):.3f}."
+        f"{row['name']} differs from {rows[0]['name']} in only {row['different']} sentences. sacreBLEU's randomisation test "
+        "does not count trials with an equal difference, so its p is too small: an exact test gives at least "
+        f"{2.0 ** (1 - row['different']):.3f}."
         for row in few
     ]
     lines.append(
-        "Bits a character are of the first references, unknown words spelled out letter by letter. Training minutes include "
-        "validation. Training characters a second are tokens a second, times the characters a token has in the references. "
-        "Translating at beam 1 is greedy. 1 MB is 2^20 bytes."
+        "Bits per character are of the first references, with unknown words spelled out. Training minutes include "
+        "validation. Training characters per second are tokens per second times the characters per token of the references. "
+        "Beam 1 is greedy search. 1 MB is 2^20 bytes."
     )
     places: dict[str | None, list[str]] = {}
     for row in rows:

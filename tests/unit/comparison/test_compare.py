@@ -138,8 +138,8 @@ def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     almost = fake_run(tmp_path / "almost", held_out, changed)
     found = compare_runs([read_run(folders[0]), read_run(almost)])
     assert found["rows"][1]["different"] == 2
-    assert "differs from good in 2 sentences only" in comparison_markdown(found)
-    assert "p of at least 0.500" in comparison_markdown(found)
+    assert "differs from good in only 2 sentences" in comparison_markdown(found)
+    assert "an exact test gives at least 0.500" in comparison_markdown(found)
 
 
 def test_files_of_references_have_as_many_for_each_sentence():
@@ -152,7 +152,7 @@ def test_files_of_references_have_as_many_for_each_sentence():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda test: HeldOut(test.sources[:-1], test.references[:-1]), "in line 40, which only one of them has"),
+        (lambda test: HeldOut(test.sources[:-1], test.references[:-1]), "line 40, which only one of them has"),
         (
             lambda test: HeldOut(["X", *test.sources[1:]], test.references),
             "the first source that differs: line 1, '.*' and 'X'",
@@ -375,7 +375,7 @@ def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
     sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
     table = comparison_markdown(compare_runs(list(map(read_run, [*runs, runs[0]]))))
-    assert re.findall(r"- (.+) has the settings of (.+) and another seed", table) == [("b", "a")]
+    assert re.findall(r"- (.+) differs from (.+) only in its seed", table) == [("b", "a")]
 
 
 def test_speed_is_tokens_over_seconds_without_the_first_log_line():
@@ -436,8 +436,8 @@ def test_the_command_prints_a_table_or_json(folders, capsys):
     ("words", "message"),
     [
         (["compare", "RUN", "--record", "x", "--html", "DIR/x"], "are the same file"),
-        (["compare", "RUN", "--html", "DIR/none/x"], "--html .*/none/x: no folder"),
-        (["report", "RUN", "--html", "DIR"], "--html .*: a folder, expected a file"),
+        (["compare", "RUN", "--html", "DIR/none/x"], "--html .*/none/x: there is no folder"),
+        (["report", "RUN", "--html", "DIR"], "--html .*: is a folder, expected a file"),
         (["sweep", "--levels", " , "], "argument --levels: ' , ' names nothing"),
         (["sweep", "--cells", ""], "argument --cells: '' names nothing"),
         (["sweep", "--levels", "word foo"], "error: --levels: data.level = 'foo'; choose from"),

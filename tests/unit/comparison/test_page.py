@@ -212,7 +212,7 @@ def test_attention_is_of_runs_that_have_it(outline, runs):
     labels = [found["aria-label"] for found in outline.all("svg")]
     assert sum("Attention of plain" in label for label in labels) == len(chosen_sentences(runs[0].test.sources))
     assert not [label for label in labels if label.startswith("Attention of <b>")]
-    assert any("Without attention" in shown for shown in outline.texts)
+    assert any("Runs without attention" in shown for shown in outline.texts)
 
 
 def test_commands_on_the_page_name_the_files_whatever_is_in_their_names(outline, runs):
@@ -237,7 +237,7 @@ def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(
     lacks_one = fake_run(tmp_path / "few", test, hyps[::-1], "data.min_freq=2")
     runs = [read_run(folder) for folder in (knows_all, lacks_one)]
     _, header, rows = scores_by_unknown(runs, ["all", "few"], "13a")
-    assert header[2:] == ("BLEU of these 1", "BLEU of the other 3")
+    assert header[2:] == ("BLEU of these sentences (1)", "BLEU of the others (3)")
     for row, run, lacking in zip(rows, runs, ("0", "1"), strict=True):
         others = bleu(
             [run.hyps[i].replace("<unk>", "wrong") for i in (0, 1, 3)], [run.test.references[i] for i in (0, 1, 3)]

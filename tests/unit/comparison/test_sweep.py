@@ -51,7 +51,7 @@ def test_without_levels_and_cells_those_of_the_settings_are_taken(tmp_path):
 def test_wrong_and_repeated_names_are_errors(tmp_path):
     with pytest.raises(UserError, match=r"model\.cell = 'lstn'; choose from"):
         planned(tmp_path, cells=["lstn"])
-    with pytest.raises(UserError, match="named twice"):
+    with pytest.raises(UserError, match="given twice"):
         planned(tmp_path, cells=["gru", "gru"])
 
 
@@ -77,11 +77,11 @@ def test_levels_and_cells_are_short_for_varying_them(tmp_path):
     [
         ("model.attention", "expected section.key=VALUE"),
         ("model.attention=", "expected section.key=VALUE"),
-        ("train.seed=1,2", "--seeds N varies the seed"),
-        ("model.cell=lstm,rnn", "model.cell is varied already"),
+        ("train.seed=1,2", "use --seeds N to vary the seed"),
+        ("model.cell=lstm,rnn", "model.cell is already varied"),
         ("model.atention=dot", "did you mean 'model.attention'"),
         ("model.attention=dot,dots", "model.attention = 'dots'; choose from"),
-        ("train.teacher_forcing=1,1.0", "named twice"),
+        ("train.teacher_forcing=1,1.0", "given twice"),
     ],
 )
 def test_what_cannot_be_varied_is_an_error(tmp_path, vary, message):
@@ -146,7 +146,7 @@ def test_what_is_finished_is_not_trained_again_and_the_rest_is(tmp_path, monkeyp
     trainings(monkeypatch, "import sys, pathlib; pathlib.Path(sys.argv[1]).mkdir(exist_ok=True); print('trained')")
     assert sweep(cells, None, None, said.append) == cells
     assert [cell.log.exists() for cell in cells] == [True, False, True, True]
-    assert f"run 2 of 4, {cells[1].folder}: finished before" in said
+    assert f"run 2 of 4, {cells[1].folder}: already finished" in said
 
 
 def test_a_crash_is_reported_and_the_others_go_on(tmp_path, monkeypatch):

@@ -1,1 +1,1 @@
-"""Runs as one HTML page."""
+"""The HTML page of one or several runs."""

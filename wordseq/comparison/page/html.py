@@ -1,7 +1,7 @@
-"""Runs as one HTML page that needs no other file: curves, scores, translations, attention, settings.
+"""A self-contained HTML page of runs: curves, scores, translations, attention, settings.
 
-This module computes the contents; `page.html.j2` is the page. The template escapes all text that comes from users, corpora
-or models, and the page's own policy forbids scripts and the network.
+This module computes the contents; `page.html.j2` is the template. The template escapes all text from users, corpora and models.
+The Content-Security-Policy of the page forbids scripts and the network.
 """
 
 import difflib
@@ -27,20 +27,20 @@ from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import JOINER
 
 SHOWN_SENTENCES = 20
-"""Sentences shown with all translations."""
+"""Number of sentences shown with all translations."""
 
 
 def check_page_file(path: Path) -> None:
-    """Check that a page can be made and written, before minutes are spent on what goes into it.
+    """Check that a page can be rendered and written, before any long work.
 
     Raises:
         UserError: matplotlib, Jinja2 or the file's folder is missing.
     """
     _check_libraries()
     if path.is_dir():
-        raise UserError(f"--html {path}: a folder, expected a file")
+        raise UserError(f"--html {path}: is a folder, expected a file")
     if not path.absolute().parent.is_dir():
-        raise UserError(f"--html {path}: no folder {path.absolute().parent}")
+        raise UserError(f"--html {path}: there is no folder {path.absolute().parent}")
 
 
 def _check_libraries() -> None:
@@ -53,12 +53,12 @@ def _check_libraries() -> None:
 def render_page(
     runs: Sequence[ScoredRun], result: Mapping[str, Any], looks: Mapping[Path, Sequence[Alignment]] | None = None
 ) -> str:
-    """The page; the same runs give the same one.
+    """The page. It depends only on the runs: it has no date and no random part.
 
     Args:
         runs: the baseline first.
-        result: what `compare_runs` gave for them.
-        looks: by run folder, the alignments of `chosen_sentences`.
+        result: what `compare_runs` returned for them.
+        looks: the alignments of `chosen_sentences`, by run folder.
 
     Raises:
         UserError: matplotlib or Jinja2 is missing.
@@ -71,7 +71,7 @@ def render_page(
     tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
     environment = jinja2.Environment(
         autoescape=True,
-        # Text that is not markup yet is shown on one line, its controls made visible, and then escaped.
+        # `one_line` makes control characters visible, before Jinja2 escapes the text. Markup is left as it is.
         finalize=lambda value: value if hasattr(value, "__html__") else one_line(str(value)),
         lstrip_blocks=True,
         trim_blocks=True,
@@ -110,11 +110,11 @@ def _curves(runs: Sequence[ScoredRun], names: Sequence[str]) -> tuple[list[Chart
         [[entry for entry in run.log if entry.get("kind") == kind] for run in runs] for kind in ("dev", "train")
     )
     minutes = [[{**entry, "minutes": entry["seconds"] / 60} for entry in entries] for entries in dev]
-    labels = {"minutes": "minutes", "step": "updates", "bleu": "dev BLEU", "loss": "nats/token"}
+    labels = {"minutes": "minutes", "step": "updates", "bleu": "dev BLEU", "loss": "nats per token"}
     charts = [
         Chart(
             title,
-            f"A line a run: {labels[y]} against {labels[x]}.",
+            f"One line per run: {labels[y]} over {labels[x]}.",
             functools.partial(
                 plots.draw_curves,
                 names=names,
@@ -136,8 +136,8 @@ def _curves(runs: Sequence[ScoredRun], names: Sequence[str]) -> tuple[list[Chart
         for name, entries in zip(names, dev, strict=True)
         if entries and (best := max(entries, key=lambda entry: float(entry["bleu"])))
     ]
-    header = ("Run", "Validations", "Best dev BLEU", "at update", "Minutes in all")
-    return charts, ("Dev set while training", header, rows)
+    header = ("Run", "Validations", "Best dev BLEU", "At update", "Total minutes")
+    return charts, ("Validation during training", header, rows)
 
 
 def _intervals(rows: Sequence[Mapping[str, Any]], key: str) -> Chart:
@@ -159,7 +159,7 @@ def _lengths(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> 
     title = "BLEU by length of the source"
     chart = Chart(
         title,
-        "BLEU of each run for each length of the source; the figures are in the table below.",
+        "BLEU of each run by length of the source; the table below has the figures.",
         functools.partial(
             plots.draw_lengths,
             names=names,
@@ -171,7 +171,7 @@ def _lengths(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> 
 
 
 def _samples(runs: Sequence[ScoredRun]) -> list[tuple[int, str, Sequence[str], list[list[tuple[str, str]]]]]:
-    """Line, source, references, and of each run the marked differences."""
+    """Line number, source, references, and the marked differences of each run."""
     test = runs[0].test
     size = len(test.sources)
     return [
@@ -182,11 +182,11 @@ def _samples(runs: Sequence[ScoredRun]) -> list[tuple[int, str, Sequence[str], l
 
 
 def marked_differences(hyp: str, references: Sequence[str]) -> list[tuple[str, str]]:
-    """The translation and how it differs from the nearest reference.
+    """The differences between a translation and its nearest reference.
 
     Returns:
-        Words in order, each with its mark: `ins` for those that the reference lacks, `del` for those of the reference that
-        are missing, nothing for those of both.
+        Parts in order, each as mark and words. `ins` marks words that are not in the reference, `del` words of the reference
+        that are missing. Common words have no mark.
     """
     words = one_line(hyp).split()
     choices = [one_line(reference).split() for reference in references]
@@ -203,7 +203,7 @@ def marked_differences(hyp: str, references: Sequence[str]) -> list[tuple[str, s
 def _attention(
     runs: Sequence[ScoredRun], names: Sequence[str], looks: Mapping[Path, Sequence[Alignment]]
 ) -> list[tuple[int, str, list[tuple[str, Chart, Table]]]]:
-    """Line, source, and of each run with attention its name, heat map and strongest weights."""
+    """Line number, source, and for each run with attention its name, heat map and strongest weights."""
     sources = runs[0].test.sources
     return [
         (
@@ -230,19 +230,19 @@ def _heat_map(name: str, found: Alignment) -> tuple[Chart, Table]:
     ]
     chart = Chart(
         f"Attention of {name}",
-        "A row a token of the translation, a column a token of the source, brighter for more weight; "
-        "the list below names the strongest of each row.",
+        "One row per token of the translation, one column per token of the source; brighter is more weight. "
+        "The table below has the strongest weight of each row.",
         functools.partial(plots.draw_heat_map, src=src, tgt=tgt, weights=found.weights),
         (min(1.6 + 0.3 * len(src), 11), min(1.2 + 0.26 * len(tgt), 11)),
     )
-    return chart, (f"Strongest attention of {name}", ("Token", "looked at", "weight"), strongest)
+    return chart, (f"Strongest attention of {name}", ("Target token", "Source token", "Weight"), strongest)
 
 
 def _statistics(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> Table:
     wanted = [len(references[0].split()) for references in runs[0].test.references]
     header = (
         *("Run", "Words/translation", "Words/reference", "Length ratio", "Empty", "Longest", "Longest reference"),
-        *("Sentences with <unk>", "<unk> in output", "Unknown in source", "Unknown in reference"),
+        *("Outputs with <unk>", "<unk> in output", "Unknown in source", "Unknown in reference"),
     )
     lines = []
     for run, row in zip(runs, rows, strict=True):
@@ -254,7 +254,7 @@ def _statistics(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) ->
             *(number(row[key], ".2%") for key in ("unk_rate", "oov_rate", "tgt_oov_rate")),
         )
         lines.append(cells)
-    return "Lengths in words, and unknown tokens of each run's own vocabularies", header, lines
+    return "Lengths in words, and tokens that each run's vocabularies lack", header, lines
 
 
 def _sacrebleu_commands(runs: Sequence[ScoredRun], tokenize: str) -> list[str]:
@@ -266,10 +266,10 @@ def _sacrebleu_commands(runs: Sequence[ScoredRun], tokenize: str) -> list[str]:
 
 
 def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> Table:
-    """BLEU with and without unknown source words, of all runs on the same sentences.
+    """BLEU on sentences with unknown source tokens, and on the others. All runs are scored on the same two sets.
 
-    So runs that know every word show how hard these sentences are. An unknown word of the output is one token, so that
-    what is seen is how well the rest is translated.
+    So a run that knows every token shows how hard the sentences are. <unk> in the output is one token: the scores then show the
+    translation of the other words.
     """
     lacks = [[any(token not in run.codecs[0].vocab for token in tokens) for tokens in run.src_tokens] for run in runs]
     some = [any(of_sentence) for of_sentence in zip(*lacks, strict=True)]
@@ -280,8 +280,11 @@ def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize:
         return f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING
 
     return (
-        "BLEU, <unk> as one token, of sentences with a source word or sign that some run's vocabulary lacks, and of the others",
-        ("Run", "It lacks one in", f"BLEU of these {len(parts[0]):,}", f"BLEU of the other {len(parts[1]):,}"),
+        "BLEU, with <unk> as one token, of sentences with a source token that some run's vocabulary lacks, and of the others",
+        (
+            *("Run", "Sentences with unknown tokens in this run"),
+            *(f"BLEU of these sentences ({len(parts[0]):,})", f"BLEU of the others ({len(parts[1]):,})"),
+        ),
         [
             (name, f"{sum(found):,}", *(score(run, chosen) for chosen in parts))
             for name, run, found in zip(names, runs, lacks, strict=True)

@@ -1,4 +1,4 @@
-"""Plots of the page: matplotlib figures as inline SVG. matplotlib (extra `report`) is imported when the first one is drawn."""
+"""Charts of the page: matplotlib figures as inline SVG. matplotlib (extra `report`) is imported with the first chart."""
 
 import io
 import warnings
@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 from wordseq.evaluation.tables import one_line
 
 CURVE_POINTS = 400
-"""The most points of a curve; longer ones are thinned."""
+"""The most points of a curve; longer curves are thinned out."""
 
-# In matplotlib's pictures this colour stands for that of the surrounding text, which is dark or light as the reader wants.
+# A colour that `_inline` replaces by currentColor, so that charts follow the dark and the light theme.
 _INK = "#010203"
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
-# Legible on white and on near-black; runs differ by line and marker too.
+# Legible on white and on near-black. Line styles and markers differ too, for readers who cannot tell the colours apart.
 _COLOURS = ("#3b82d6", "#d9722e", "#2f9e68", "#b45bcf", "#c2a000", "#d64f6f", "#1fa3b5", "#8a8a8a")
 
 _LINES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 class Chart(NamedTuple):
-    """A picture that is yet to be drawn."""
+    """A chart that is not drawn yet."""
 
     title: str
-    """Shown below the picture, and read out before the description."""
+    """Caption; screen readers read it before the description."""
     description: str
-    """For who cannot see the picture."""
+    """Text for screen readers."""
     draw: Callable[[Any], None]
     """Called with matplotlib's axes."""
     size: tuple[float, float] = (5.2, 3.4)
@@ -36,13 +36,13 @@ class Chart(NamedTuple):
 
 
 def svg(chart: Chart, prefix: str) -> str:
-    """A chart as SVG for a page; no other picture of the page has this prefix in its ids."""
+    """A chart as SVG for a page. Its ids start with `prefix`, which must be unique on the page."""
     import matplotlib
 
     settings = {
         "svg.fonttype": "none",
         "svg.hashsalt": "wordseq",
-        # Words of a corpus are no formulas.
+        # A "$" in a word of a corpus must not start a formula.
         "text.parse_math": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -50,9 +50,9 @@ def svg(chart: Chart, prefix: str) -> str:
         "image.cmap": "viridis",
         **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
     }
-    # Not pyplot, which keeps figures and looks for a display.
+    # Not pyplot, which keeps figures alive and looks for a display.
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # The reader's browser has the letters that matplotlib's own font lacks.
+        # matplotlib warns of missing glyphs, but the text is drawn by the browser in its own fonts.
         warnings.simplefilter("ignore", UserWarning)
         from matplotlib.figure import Figure
 
@@ -64,7 +64,7 @@ def svg(chart: Chart, prefix: str) -> str:
 
 
 def _inline(file: bytes, label: str, prefix: str) -> str:
-    """An SVG file as a part of a page: ids of its own, the text's colour, no metadata, no style for the complete page."""
+    """An SVG file as a part of a page: unique ids, the colour of the text, no metadata, no style sheet."""
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
     root = ET.fromstring(file)
@@ -79,7 +79,7 @@ def _inline(file: bytes, label: str, prefix: str) -> str:
                 parent.set(name, f"#{prefix}{value[1:]}")
             else:
                 parent.set(name, value.replace("url(#", f"url(#{prefix}").replace(_INK, "currentColor"))
-    # The viewBox keeps the proportions.
+    # Without a height, the viewBox keeps the proportions when the page is narrow.
     root.attrib.pop("height", "")
     root.attrib.update({"role": "img", "aria-label": one_line(label), "style": f"width:{root.attrib.pop('width', '')}"})
     return ET.tostring(root, encoding="unicode")
@@ -88,7 +88,7 @@ def _inline(file: bytes, label: str, prefix: str) -> str:
 def draw_curves(
     axes: Any, names: Sequence[str], curves: Sequence[Sequence[tuple[float, float]]], labels: tuple[str, str], log: bool
 ) -> None:
-    """One line for each run through its points (x, y); `labels` of the two axes, `log` for a logarithmic y axis."""
+    """Draw one line per run through its points (x, y); `labels` are of the two axes, `log` makes the y axis logarithmic."""
     for k, (name, curve) in enumerate(zip(names, curves, strict=True)):
         points = curve[:: max(len(curve) // CURVE_POINTS, 1)]
         style = _style_of(k) | ({"marker": ""} if len(points) > 40 else {})
@@ -96,7 +96,7 @@ def draw_curves(
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     if log:
-        # Numbers at 1, 2, 5, 10 and so on alone: more would overlap.
+        # Ticks only at 1, 2, 5, 10 and so on: more labels would overlap.
         axes.set_yscale("log", subs=[])
         axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -104,7 +104,7 @@ def draw_curves(
 
 
 def draw_intervals(axes: Any, rows: Sequence[Mapping[str, Any]], key: str) -> None:
-    """The score `key` of each row of a comparison with its 95 % interval."""
+    """Draw the score `key` of each row of a comparison with its 95 % interval."""
     for k, row in enumerate(rows):
         score = row[key]
         low, high = score["ci95"]
@@ -118,7 +118,7 @@ def draw_intervals(axes: Any, rows: Sequence[Mapping[str, Any]], key: str) -> No
 
 
 def draw_lengths(axes: Any, names: Sequence[str], buckets: Sequence[str], series: Sequence[Sequence[float]]) -> None:
-    """One line for each run: BLEU by length of the source."""
+    """Draw one line per run: BLEU by length of the source."""
     for k, (name, values) in enumerate(zip(names, series, strict=True)):
         axes.plot(range(len(buckets)), values, label=one_line(name), **_style_of(k))
     axes.set_xticks(range(len(buckets)), buckets)
@@ -128,7 +128,7 @@ def draw_lengths(axes: Any, names: Sequence[str], buckets: Sequence[str], series
 
 
 def draw_heat_map(axes: Any, src: Sequence[str], tgt: Sequence[str], weights: Sequence[Sequence[float]]) -> None:
-    """Attention weights: a row for each target token, a column for each source token."""
+    """Draw attention weights: one row per target token, one column per source token."""
     axes.imshow(weights, vmin=0, vmax=1, aspect="auto", interpolation="none")
     axes.set_xticks(range(len(src)), src, rotation=90, fontsize=8)
     axes.set_yticks(range(len(tgt)), tgt, fontsize=8)
