@@ -1,1 +1,1 @@
-"""Training: the loop, one update, optimizers, several processes."""
+"""Training: the loop, the update, optimizers, data parallelism over several processes."""

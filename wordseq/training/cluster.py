@@ -1,4 +1,4 @@
-"""The processes that train together, as TensorFlow's environment variable TF_CONFIG names them."""
+"""The processes of a distributed training, from TensorFlow's environment variable TF_CONFIG."""
 
 import json
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type"
 
 @dataclass(frozen=True)
 class Cluster:
-    """Processes in the order of their rank; that of rank 0 is the chief, which writes the run.
+    """The processes by rank; rank 0 is the chief, which writes the run.
 
     Attributes:
-        tasks: job and index of each.
-        addresses: "host:port" of each.
+        tasks: job and index of each process.
+        addresses: "host:port" of each process.
         rank: of this process.
     """
 
@@ -29,7 +29,7 @@ class Cluster:
     rank: int
 
     def name(self, rank: int) -> str:
-        """A process for people."""
+        """The name of a process for messages."""
         job, index = self.tasks[rank]
         return f"{job} {index} ({self.addresses[rank]})"
 
@@ -40,10 +40,10 @@ class Cluster:
 
 
 def read_cluster(text: str | None) -> Cluster | None:
-    """What the value of TF_CONFIG says; None where it is missing, empty, or names a single process.
+    """The cluster of a value of TF_CONFIG; None if it is missing or empty, or has a single process.
 
     Raises:
-        UserError: it is not as TensorFlow's guide to several workers has it.
+        UserError: the value does not have the format of TensorFlow's guide to multi-worker training.
     """
     if not (text and text.strip()):
         return None
@@ -64,16 +64,16 @@ def read_cluster(text: str | None) -> Cluster | None:
 
 
 def _jobs(cluster: Any) -> Mapping[str, list[str]]:
-    """Addresses by job, the chief's first."""
+    """Addresses by job, those of the chief first."""
     if not isinstance(cluster, dict) or not cluster:
-        raise _wrong(f'has no "cluster" that names jobs with their addresses, got {cluster!r}')
+        raise _wrong(f'has no "cluster" with the addresses of each job, got {cluster!r}')
     for job, addresses in cluster.items():
         if job not in JOBS:
-            raise _wrong(f'names the job {job!r} in "cluster"; training has {" and ".join(JOBS)}')
+            raise _wrong(f'names the job {job!r} in "cluster"; choose from {", ".join(JOBS)}')
         if not isinstance(addresses, list) or not addresses or not all(map(_is_address, addresses)):
             raise _wrong(f'{job} in "cluster" must be a list of addresses "host:port", got {addresses!r}')
     if len(cluster.get("chief", [])) > 1:
-        raise _wrong(f'names {len(cluster["chief"])} chiefs in "cluster"; there can be one')
+        raise _wrong(f'names {len(cluster["chief"])} chiefs in "cluster", expected at most one')
     return {job: cluster[job] for job in JOBS if job in cluster}
 
 
@@ -85,14 +85,12 @@ def _is_address(address: Any) -> bool:
 def _task(task: Any, jobs: Mapping[str, list[str]]) -> tuple[str, int]:
     """Job and index of this process."""
     if not isinstance(task, dict):
-        raise _wrong(f'has no "task" that says which process of the cluster this is, got {task!r}')
+        raise _wrong(f'has no "task" with type and index of this process, got {task!r}')
     job, index = task.get("type"), task.get("index")
     if job not in list(jobs):
         raise _wrong(f'type in "task" must be {" or ".join(map(repr, jobs))}, as in "cluster", got {job!r}')
     if type(index) is not int or not 0 <= index < len(jobs[job]):
-        raise _wrong(
-            f'index in "task" must be a whole number from 0 to {len(jobs[job]) - 1} for {job!r}, got {index!r}'
-        )
+        raise _wrong(f'index in "task" must be an integer from 0 to {len(jobs[job]) - 1} for {job!r}, got {index!r}')
     return job, index
 
 

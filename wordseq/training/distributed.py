@@ -1,8 +1,8 @@
-"""Several processes, or several GPUs of one, that train one model: TensorFlow's strategies, and what processes tell each other.
+"""Synchronous data parallelism over several processes, or several GPUs of one process, by TensorFlow's strategies.
 
-Every process has the whole plan of batches and computes some parts of each batch; sums over all parts come back to all of them
-(`tf.distribute`), so that all make the same update and have the same weights. One of them, the chief, writes the run and looks
-at the dev set; the others are told what it read or found.
+Every process plans the same batches and computes some shards of each one. Gradients are all-reduced (`tf.distribute`), so all
+processes make the same update and have the same weights. One process, the chief, writes the run and validates. It broadcasts
+what it reads and finds to the others.
 """
 
 import json
@@ -34,18 +34,18 @@ LOST = (
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
 )
-"""What TensorFlow raises where another process is gone or came anew, by the moment at which it went."""
+"""Errors of TensorFlow for a process that ended or restarted; which one depends on the moment."""
 
 CTRL_C_ENDS = (signal.SIG_DFL, signal.SIGINT)
-"""While TensorFlow waits for others, Python would not hear of it."""
+"""Ctrl-C ends the process. Python's handler would not run while TensorFlow waits for other processes."""
 
 
 class Team:
-    """All that compute the parts of a batch: `replicas` devices in one process or several.
+    """The replicas that compute the shards of a batch: devices of one or several processes.
 
     Args:
-        strategy: TensorFlow's; None: one process with one device.
-        cluster: the processes; None: this one alone.
+        strategy: TensorFlow's strategy; None: one process with one device.
+        cluster: the processes; None: only this one.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None, cluster: Cluster | None = None) -> None:
@@ -62,69 +62,73 @@ class Team:
 
     @property
     def parts(self) -> int:
-        """Parts of a batch that all compute side by side, by the devices and the processors of this process."""
+        """The number of shards that the team computes in parallel: one per GPU, or one per processor."""
         on_gpus = self.replicas > self.processes
         return self.replicas if on_gpus else self.replicas * parts()
 
     def name(self, rank: int) -> str:
-        """A process for people."""
+        """The name of a process for messages."""
         return self.cluster.name(rank) if self.cluster else "this process"
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Variables that are the same in all replicas are made in it."""
+        """The context in which variables are made that all replicas share."""
         return self.strategy.scope() if self.strategy else nullcontext()
 
-    def said(self, rank: int, value: Any) -> Any:
-        """The value, something for JSON, that the process `rank` calls this with; those of the others do not matter."""
+    def broadcast(self, rank: int, value: Any) -> Any:
+        """The value of process `rank`; all processes call this. The value must be valid JSON."""
         if self.cluster is None:
             return value
+        # `tf.distribute` has no broadcast: the others add zeros.
         data = json.dumps(value).encode() if rank == self.rank else b""
         size = int(self._sum(np.array([len(data)], np.int64))[0])
-        # As whole numbers of 32 bits, the smallest that TensorFlow adds between processes.
+        # As int32, the smallest integers that TensorFlow sums between processes.
         words = np.zeros(-(-size // 4), np.int32)
         words.view(np.uint8)[: len(data)] = np.frombuffer(data, np.uint8)
         return json.loads(self._sum(words).tobytes()[:size])
 
-    def said_by_all(self, value: Any) -> list[Any]:
-        """What every process calls this with, by rank."""
-        return [self.said(rank, value) for rank in range(self.processes)]
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank; all processes call this."""
+        return [self.broadcast(rank, value) for rank in range(self.processes)]
 
-    def chiefs(self, value: Any) -> Any:
-        """What the chief calls this with."""
-        return self.said(0, value)
+    def from_chief(self, value: Any) -> Any:
+        """The value of the chief; all processes call this."""
+        return self.broadcast(0, value)
 
-    def chiefs_arrays(self, arrays: Arrays) -> Arrays:
-        """The chief's arrays, bit for bit; those of the others have the same names, shapes and kinds, of 4 or 8 bytes."""
+    def arrays_from_chief(self, arrays: Arrays) -> Arrays:
+        """The chief's arrays, bit for bit. All processes have the same names, shapes and types, of 4 or 8 bytes."""
         if self.cluster is None:
             return arrays
         found = {}
+        # Sorted: the sums of all processes must be in the same order.
         for name in sorted(arrays):
             array = arrays[name]
+            # As integers: a sum of floats with 0 would change -0.0, and NaNs.
             bits = np.ascontiguousarray(array).reshape(-1).view(np.int32)
             found[name] = self._sum(bits if self.chief else np.zeros_like(bits)).view(array.dtype).reshape(array.shape)
         return found
 
     def after_step(self, seconds: float, stop: bool) -> tuple[float, bool]:
-        """The chief's clock, and whether any process wants to stop."""
+        """The chief's clock, and whether any process was asked to stop."""
         if self.cluster is None:
             return seconds, stop
+        # One sum for both, because it is made after every update.
         clock, wishes = self._sum(np.array([seconds * self.chief, stop]))
         return float(clock), bool(wishes)
 
     def check_equal(self, values: dict[str, Any], what: str) -> None:
-        """Check that all processes say the same.
+        """Check that all processes have the same values.
 
         Args:
-            values: by name, something for JSON.
-            what: they are, for the message.
+            values: by name; valid JSON.
+            what: a name of the values, for the message.
 
         Raises:
-            UserError: one says something else than the chief; in every process.
+            UserError: a process has another value than the chief. It is raised in every process.
         """
         if self.cluster is None:
             return
         with handled(*CTRL_C_ENDS):
-            first, *others = self.said_by_all(values)
+            first, *others = self.gather(values)
         for rank, other in enumerate(others, 1):
             for name, value in first.items():
                 if other.get(name) != value:
@@ -133,10 +137,11 @@ class Team:
                         f"{self.cluster.name(0)}; give all of them the same command and data"
                     )
 
-    def part(self) -> None:
-        """Wait until the chief has written everything: nobody leaves before, as it could take its last word with it."""
+    def wait_for_chief(self) -> None:
+        """Wait until the chief has saved everything."""
+        # A process that ends earlier would close a connection that the chief's last sum still needs.
         with suppress(*LOST):
-            self.chiefs("done")
+            self.from_chief("done")
 
     def _sum(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The sum over all processes."""
@@ -144,10 +149,10 @@ class Team:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Make errors of TensorFlow that mean that another process is gone errors for people.
+        """Turns TensorFlow's errors about a lost process into a message for the user.
 
         Raises:
-            UserError: another process is gone.
+            UserError: the connection to another process was lost.
         """
         try:
             yield
@@ -155,8 +160,8 @@ class Team:
             if self.cluster is None:
                 raise
             raise UserError(
-                f"the connection to {_culprit(self.cluster, str(error))} was lost: it was ended, or failed for a reason that "
-                "it says itself; the same commands, given again on all machines, continue from the last checkpoint"
+                f"the connection to {_culprit(self.cluster, str(error))} was lost: the process was ended, or failed and "
+                "printed why; give the same commands again on all machines to resume from the last checkpoint"
             ) from None
 
 
@@ -164,16 +169,16 @@ ALONE = Team()
 
 
 def join(cluster: Cluster | None, say: Callable[[str], None]) -> Team:
-    """Wait for the other processes of a cluster; without one, take all GPUs of this machine.
+    """Connect to the other processes of a cluster; without a cluster, use all GPUs of this machine.
 
-    Has to come before anything is computed with TensorFlow.
+    This must be called before TensorFlow's first operation.
 
     Args:
-        cluster: the processes, this one included.
-        say: hears who is waited for.
+        cluster: the processes, with this one.
+        say: is called with the names of the processes to wait for.
 
     Raises:
-        UserError: they did not come together.
+        UserError: the processes cannot connect.
     """
     if cluster is None:
         return Team(tf.distribute.MirroredStrategy()) if len(tf.config.list_physical_devices("GPU")) > 1 else ALONE
@@ -183,17 +188,18 @@ def join(cluster: Cluster | None, say: Callable[[str], None]) -> Team:
         with stderr_aside(), handled(*CTRL_C_ENDS):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
             team = Team(strategy, cluster)
-            team.said_by_all("here")
+            # A first sum, so that a cluster that does not work fails here.
+            team.gather("here")
     except (tf.errors.OpError, RuntimeError) as error:
         raise UserError(
-            f"{cluster.name(cluster.rank)}: did not come together with {others}, as {VARIABLE} has it: "
-            f"{str(error).partition(chr(10))[0]}"
+            f"{cluster.name(cluster.rank)}: cannot connect to {others}; check the addresses in {VARIABLE} and start all of "
+            f"them: {str(error).partition(chr(10))[0]}"
         ) from None
     return team
 
 
 def _culprit(cluster: Cluster, message: str) -> str:
-    """Who is gone, as far as TensorFlow says it."""
+    """Name of the lost process, from TensorFlow's message; of all others if the message does not tell."""
     for job, index in re.findall(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)", message):
         task = (job, int(index))
         if task in cluster.tasks and task != cluster.tasks[cluster.rank]:
@@ -202,7 +208,7 @@ def _culprit(cluster: Cluster, message: str) -> str:
 
 
 class Follower(RunFolder):
-    """A run that another process writes: this one only keeps in mind what it has to read again."""
+    """A run that another process writes. Nothing is written to disk; what this process reads again stays in memory."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -211,30 +217,34 @@ class Follower(RunFolder):
 
     @property
     def begun(self) -> bool:
-        """Never: whatever lies in the folder is not this process's."""
+        """Always False: files in the folder belong to another process."""
         return False
 
     def begin(
         self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
     ) -> None:
-        """Keep the files and vectors."""
+        """Keep files and vectors in memory."""
         self._files, self._pretrained = files, pretrained or {}
 
     def load(self, name: str) -> tuple[Arrays, dict[str, Any]]:
-        """The vectors that `begin` was given; no checkpoint is this process's."""
+        """The vectors that `begin` was called with.
+
+        Raises:
+            ValueError: `name` is a checkpoint, which only the chief has.
+        """
         if name != PRETRAINED:
-            raise ValueError(f"{name}: the chief has it")
+            raise ValueError(f"{name}: only the chief has it")
         return self._pretrained, {}
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """One of the files that `begin` was given."""
+        """One of the files that `begin` was called with."""
         return dict(self._files[name])
 
     def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def append_metrics(self, entry: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The training loop: step, log line, validate, keep the best."""
+"""The training loop: update, log, validate, keep the best checkpoint."""
 
 import dataclasses
 import math
@@ -29,40 +29,40 @@ from wordseq.training.step import TeamTrainer, Trainer
 
 
 class Validation(NamedTuple):
-    """What a validation gave."""
+    """The result of a validation."""
 
     bleu: float
-    """Of greedy translations, 0-100."""
+    """BLEU of greedy translations, 0-100."""
     loss: float
-    """Nats a token, end tokens included."""
+    """Nats per token, with EOS."""
     samples: Sequence[tuple[str, str, str]]
     """A few (source, reference, hypothesis)."""
 
 
 class Reporter(Protocol):
-    """Reports how training goes."""
+    """Shows the progress of training."""
 
     def step(self, progress: "Progress", entry: dict[str, Any] | None) -> None:
-        """After every update; `entry` is what was logged, if anything was."""
+        """Is called after every update; `entry` is the log entry, if there is one."""
 
     def validation(self, progress: "Progress", found: Validation, best: bool) -> None:
-        """After every validation."""
+        """Is called after every validation."""
 
     def note(self, text: str) -> None:
-        """Something that people should know."""
+        """Is called with a message for the user."""
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a training stands; all that the next update depends on, beside the weights."""
+    """The state of a training: with the weights, all that the next update depends on."""
 
     step: int = 0
     epoch: int = 1
     batch: int = 0
-    """Batches of this epoch that are done."""
+    """Batches of this epoch so far."""
     best_bleu: float = -1.0
     best_loss: float = 0.0
-    """Dev loss of the best: of equal BLEU, the lower loss is better."""
+    """Dev loss of the best checkpoint. With equal BLEU, the lower loss is better."""
     best_step: int = 0
     waits: int = 0
     """Validations since the best."""
@@ -70,19 +70,19 @@ class Progress:
     """Validations since the best or the last decay."""
     decays: int = 0
     seconds: float = 0.0
-    """Spent training and validating."""
+    """Time of training and validating."""
     tokens: int = 0
-    """Real target tokens seen."""
+    """Real target tokens so far."""
     log_nats: float = 0.0
     log_tokens: int = 0
     log_seconds: float = 0.0
-    """Sums since the last log line."""
+    """Sums since the last log entry."""
     finished: str = ""
-    """Why training is over; empty while it is not."""
+    """Why training is complete; empty while it is not."""
 
 
 class Stopped(Exception):
-    """Training was interrupted by a signal, and saved."""
+    """Training was interrupted by a signal, after it saved a checkpoint."""
 
 
 def train_model(
@@ -95,32 +95,36 @@ def train_model(
     reporter: Reporter,
     team: Team = ALONE,
 ) -> Progress:
-    """Train `model` into `run`, from its checkpoint `last` if there is one, or the one before it if that is damaged.
+    """Train `model`, starting from the newest checkpoint of `run` that is not damaged, if there is one.
 
     Args:
-        run: where checkpoints and metrics go.
+        run: the folder for checkpoints and metrics.
         model: trained in place.
         src: source ids of the training pairs.
         tgt: target ids.
         config: settings.
-        validate: validates the model as it is.
-        reporter: is called after every update.
-        team: what computes the batches. All its processes call this; only the chief reads `run` and validates.
+        validate: validates the model in its current state.
+        reporter: is called after every update and validation.
+        team: the replicas that compute the batches. All its processes call this; only the chief reads `run` and validates.
+
+    Returns:
+        The state at the end.
 
     Raises:
-        UserError: the loss, the dev loss or the gradient is not a number; the last good checkpoint stays.
-        Stopped: by Ctrl-C or SIGTERM; `last` was saved.
+        UserError: the loss, the dev loss or the gradient is not finite; the last good checkpoint stays.
+        Stopped: by Ctrl-C or SIGTERM, after `last` was saved.
     """
     trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
-    progress = _in_step(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress(), reporter)
+    progress = _synchronised(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress(), reporter)
     saved, progress.finished = progress.finished, _over(config, progress)
-    validate = _chiefs(validate, team)
+    validate = _validated_by_chief(validate, team)
     period = 60 * config.save_minutes
     with _signals() as stopped:
-        if progress.finished and not team.chiefs(run.has(BEST)):
+        # A finished run without `best`: the file was damaged or deleted, and the weights of `last` take its place.
+        if progress.finished and not team.from_chief(run.has(BEST)):
             _validate(run, trainer, progress, validate, reporter, team=team)
         if progress.finished != saved:
-            _save(run, trainer, progress)  # The process before ended without its last save, or the limits are others.
+            _save(run, trainer, progress)  # The process before was killed before its last save, or the limits changed.
         while not progress.finished:
             plan = plan_epoch(src, tgt, config, progress.epoch)
             for rows in plan[progress.batch :]:
@@ -129,12 +133,14 @@ def train_model(
                 progress.batch += 1
                 elapsed = time.perf_counter() - start
                 progress.log_seconds += elapsed
+                # Decisions that depend on time follow the chief's clock: all processes must decide the same.
                 progress.seconds, stop = team.after_step(progress.seconds + elapsed, stopped.is_set())
                 entry = _log(config, progress, rate, norm)
                 if entry:
                     run.append_metrics(entry)
                 reporter.step(progress, entry)
                 ended = progress.batch == len(plan)
+                # `last` validates before a limit ends training, so that `best` can be the last update.
                 due = progress.step % config.validate_steps == 0 if config.validate_steps else ended
                 last = (ended and progress.epoch == config.max_epochs) or progress.step == config.max_steps
                 if due or last or _late(config, progress):
@@ -144,52 +150,53 @@ def train_model(
                     _save(run, trainer, progress)
                 if stop:
                     _save(run, trainer, progress)
-                    team.part()
+                    team.wait_for_chief()
                     raise Stopped
                 if progress.finished:
                     break
             else:
+                # The epoch is complete; `finished` in the middle of one leaves its number for a run with higher limits.
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 progress.finished = _over(config, progress)
             _save(run, trainer, progress)
-    team.part()
+    team.wait_for_chief()
     return progress
 
 
-def _in_step(team: Team, trainer: Trainer, progress: Progress, reporter: Reporter) -> Progress:
-    """The chief's progress, weights and optimizer, in all processes."""
+def _synchronised(team: Team, trainer: Trainer, progress: Progress, reporter: Reporter) -> Progress:
+    """Copy progress, weights and optimizer from the chief to all processes."""
     if team.processes > 1:
-        arrays = team.chiefs_arrays(trainer.arrays())
+        arrays = team.arrays_from_chief(trainer.arrays())
         assign(trainer.variables(), arrays, Path("the chief's weights"))
-        progress = Progress(**team.chiefs(dataclasses.asdict(progress)))
+        progress = Progress(**team.from_chief(dataclasses.asdict(progress)))
     if progress.step:
-        reporter.note(f"continuing from update {progress.step:,}, in epoch {progress.epoch}")
+        reporter.note(f"resuming from update {progress.step:,}, in epoch {progress.epoch}")
     return progress
 
 
-def _chiefs(validate: Callable[[], Validation], team: Team) -> Callable[[], Validation]:
-    """The chief's validation, sent to all processes; the samples stay with it."""
+def _validated_by_chief(validate: Callable[[], Validation], team: Team) -> Callable[[], Validation]:
+    """A function that validates in the chief and returns the scores in all processes; only the chief has samples."""
     if team.processes == 1:
         return validate
 
     def validate_once() -> Validation:
         found = validate() if team.chief else Validation(0.0, 0.0, [])
-        bleu, loss = team.chiefs([found.bleu, found.loss])
+        bleu, loss = team.from_chief([found.bleu, found.loss])
         return Validation(bleu, loss, found.samples)
 
     return validate_once
 
 
 def resume(run: RunFolder, trainer: Trainer, note: Callable[[str], None]) -> Progress:
-    """Restore the checkpoint `last`, if there is one, and give the progress it stands for.
+    """Restore the checkpoint `last`, if there is one, and return its progress.
 
     Args:
         run: the run.
         trainer: with a new model.
-        note: hears that `last` is damaged, and the one before it was restored.
+        note: is called if `last` is damaged and the checkpoint before it was restored.
 
     Raises:
-        UserError: the checkpoint is damaged, and the one before it too, or there is none.
+        UserError: the checkpoint is damaged, and the one before it is damaged or missing.
     """
     run.remove_leftovers()
     found = run.load_newest(note)
@@ -202,6 +209,7 @@ def resume(run: RunFolder, trainer: Trainer, note: Callable[[str], None]) -> Pro
     except TypeError as error:
         raise UserError(f"{run.path_of(LAST)}: damaged checkpoint: {error}") from None
     trainer.restore(run, arrays)
+    # Entries after the checkpoint will be logged again.
     run.rewind_metrics(progress.step)
     return progress
 
@@ -209,13 +217,18 @@ def resume(run: RunFolder, trainer: Trainer, note: Callable[[str], None]) -> Pro
 def _update(
     trainer: Trainer, progress: Progress, src: IdStore, tgt: IdStore, rows: npt.NDArray[np.int64]
 ) -> tuple[float, float]:
-    """One update; its step size, and the norm of its gradient before clipping."""
+    """Make one update; returns its learning rate, and the norm of its gradient before clipping.
+
+    Raises:
+        UserError: loss or gradient is not finite; the weights are as before.
+    """
     config = trainer.config
     batch = make_batch(src, tgt, rows)
     rate = learning_rate(config, progress.step + 1, progress.epoch, progress.decays)
     trainer.updater.set_learning_rate(rate)
     share = gold_share(config, progress.step)
     if share < 1:
+        # From seed and step alone, so that a resumed run draws the same.
         seed = np.array([config.seed, progress.step], np.int32)
         figures = trainer.update_fed(batch.src_ids_bs, batch.tgt_ids_bt, np.float32(share), seed)
     else:
@@ -232,13 +245,13 @@ def _update(
 
 def _diverged(config: TrainConfig, step: int, reason: str) -> UserError:
     return UserError(
-        f"training stopped at update {step}: {reason}; a smaller train.learning_rate (now {config.learning_rate:g}) "
-        f"or train.clip_norm (now {config.clip_norm:g}) may help"
+        f"training stopped at update {step}: {reason}; try a smaller train.learning_rate (now {config.learning_rate:g}) "
+        f"or train.clip_norm (now {config.clip_norm:g})"
     )
 
 
 def _log(config: TrainConfig, progress: Progress, rate: float, norm: float) -> dict[str, Any] | None:
-    """A log entry every `train.log_steps`."""
+    """A log entry every `train.log_steps` updates, else None."""
     if progress.step % config.log_steps:
         return None
     entry = {
@@ -271,17 +284,20 @@ def _validate(
     due: bool = True,
     team: Team = ALONE,
 ) -> None:
-    """Validate, keep the best, count what schedule and early stopping wait for.
+    """Validate, keep the best checkpoint, and count for the schedule and for early stopping.
 
-    A validation that was not due, at a limit, counts for neither: with a higher limit the run continues as if it had not been.
+    A validation at a limit that is not `due` is not counted: a run that resumes with a higher limit must not depend on it.
+
+    Raises:
+        UserError: the dev loss is not finite.
     """
     start, config = time.perf_counter(), trainer.config
     found = validate()
     if not math.isfinite(found.loss):
         raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
-    # Outputs of one token, such as sums, have no BLEU but 0.
+    # The loss decides where BLEU cannot: outputs of one token, such as sums, always have a BLEU of 0.
     better = (found.bleu, -found.loss) > (progress.best_bleu, -progress.best_loss)
-    best = better or not run.has(BEST)  # Someone may have deleted a damaged one.
+    best = better or not run.has(BEST)  # The user may have deleted a damaged one.
     if best:
         progress.best_bleu, progress.best_loss, progress.best_step = found.bleu, found.loss, progress.step
         progress.waits = progress.decay_waits = 0
@@ -290,7 +306,7 @@ def _validate(
         progress.decay_waits += 1
     if progress.decay_waits >= config.decay_patience:
         progress.decays, progress.decay_waits = progress.decays + 1, 0
-    progress.seconds = team.chiefs(progress.seconds + time.perf_counter() - start)
+    progress.seconds = team.from_chief(progress.seconds + time.perf_counter() - start)
     run.append_metrics(
         {
             "kind": "dev",
@@ -302,8 +318,9 @@ def _validate(
             "seconds": round(progress.seconds, 2),
         }
     )
-    # Reported before it is saved: a run that continues from this checkpoint will not report it again.
+    # Reported before it is saved: a run that resumes from this checkpoint does not report it again.
     reporter.validation(progress, found, best)
+    # `best` before `last`: a process killed in between validates again. The other order would lose the best weights.
     if best:
         run.save(BEST, arrays_of(by_path(trainer.model.weights)), dataclasses.asdict(progress))
     _save(run, trainer, progress)
@@ -314,7 +331,7 @@ def _save(run: RunFolder, trainer: Trainer, progress: Progress) -> None:
 
 
 def _over(config: TrainConfig, progress: Progress) -> str:
-    """Why training is over; empty if it is not."""
+    """Why training is complete; empty if it is not."""
     if progress.epoch > config.max_epochs:
         return f"{config.max_epochs} epochs done (train.max_epochs)"
     if config.patience and progress.waits >= config.patience:
@@ -328,7 +345,7 @@ def _over(config: TrainConfig, progress: Progress) -> str:
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the update at hand is finished; a second Ctrl-C stops at once."""
+    """An event that Ctrl-C or SIGTERM sets, so that the current update is completed. A second signal stops at once."""
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Update rules by name, the step size over time, and one compiled update."""
+"""Optimizers by name, learning-rate schedules, and the compiled update."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from wordseq.config.schema import TrainConfig
 
+# Epsilon is that of the Adam paper (Kingma and Ba 2015) and of PyTorch; Keras has 1e-7.
 OPTIMIZERS: Mapping[str, Callable[[TrainConfig], keras.optimizers.Optimizer]] = MappingProxyType(
     {
         "adam": lambda train: keras.optimizers.Adam(train.learning_rate, epsilon=1e-8),
@@ -24,17 +25,20 @@ OPTIMIZERS: Mapping[str, Callable[[TrainConfig], keras.optimizers.Optimizer]] = 
 
 
 def learning_rate(train: TrainConfig, step: int, epoch: int, decays: int) -> float:
-    """The step size of an update.
+    """The learning rate of an update.
 
-    Linear from 0 to `train.learning_rate` over `train.warmup_steps`, then by `train.schedule`: constant; plateau, times
-    `train.decay` for each decay; exponential, times `train.decay` each epoch after the first; inverse_sqrt, times
-    sqrt(warmup_steps / step) (Vaswani et al. 2017, equation 3, scaled to its peak).
+    It rises linearly from 0 to `train.learning_rate` over `train.warmup_steps`. Then `train.schedule` gives a factor:
+
+        constant      1
+        plateau       train.decay for each decay
+        exponential   train.decay for each epoch after the first
+        inverse_sqrt  sqrt(warmup_steps / step) (Vaswani et al. 2017, equation 3, scaled to its peak)
 
     Args:
         train: settings.
-        step: updates so far, this one included.
+        step: number of this update, counted from 1.
         epoch: counted from 1.
-        decays: how often dev BLEU stood still for `train.decay_patience` validations.
+        decays: number of times that dev BLEU did not improve for `train.decay_patience` validations.
     """
     warmup = max(1, train.warmup_steps)
     factors = {
@@ -47,19 +51,19 @@ def learning_rate(train: TrainConfig, step: int, epoch: int, decays: int) -> flo
 
 
 GROUPS = 2
-"""The weights are updated in so many groups of about equal size, side by side."""
+"""Groups of weights of about equal size, which are updated in parallel."""
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class Updater:
-    """An optimizer with clipping, each pass over the weights compiled.
+    """An optimizer with clipping, compiled by XLA.
 
     Args:
         train: settings.
         variables: the weights to train.
-        undecayed: those of them that `train.weight_decay` leaves alone.
-        compiled: whether the weights stand on one device, so that a pass can be compiled.
+        undecayed: the weights without weight decay.
+        compiled: compile the update; only possible if all weights are on one device.
     """
 
     def __init__(
@@ -77,44 +81,47 @@ class Updater:
             if undecayed:
                 optimizer.exclude_from_weight_decay(list(undecayed))
             optimizer.build(group)
-        # Keras writes an update as a dozen element-wise operations, each a pass over memory; XLA fuses them into one.
+        # Keras makes an update of a dozen element-wise operations, each a pass over memory. XLA fuses them into one.
         updates = [_update(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
         self._updates = [tf.function(update, jit_compile=True) for update in updates] if compiled else updates
 
     def set_learning_rate(self, rate: float) -> None:
-        """The step size of the updates that follow."""
+        """Set the learning rate of the next updates."""
         for optimizer in self.optimizers:
             optimizer.learning_rate.assign(rate)
 
     def apply(self, shares: Sequence[Sequence[Gradient]], count: tf.Tensor | float = 1.0) -> tf.Tensor:
-        """Update the weights by the mean gradient, clipped to `train.clip_norm` as a whole; its norm before clipping.
-
-        Where the norm is not finite, nothing is updated.
+        """Update the weights by the mean gradient, clipped by its global norm. If the norm is not finite, nothing is updated.
 
         Args:
-            shares: what several parts of a batch add to the gradient, each in the order of the variables.
-            count: what the mean is over.
+            shares: the gradients of each shard of a batch, in the order of the variables.
+            count: number of tokens that the mean is over.
+
+        Returns:
+            The norm before clipping.
         """
         gradients = total(shares)
         norm, scale = self.measure(gradients, count)
+        # One NaN in the moments of Adam would stay there for ever.
         if tf.math.is_finite(norm):
             self.update(gradients, scale)
         return norm
 
     def measure(self, gradients: Sequence[tf.Tensor], count: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
-        """The norm of the mean gradient, and what the summed one has to be multiplied by, clipping included."""
+        """The norm of the mean gradient, and the factor from the summed gradient to the mean and clipped one."""
         norm = tf.linalg.global_norm(gradients) / count
         return norm, (self.clip_norm / tf.maximum(norm, self.clip_norm) if self.clip_norm else 1.0) / count
 
     def update(self, gradients: Sequence[tf.Tensor], scale: tf.Tensor | None = None) -> None:
-        """Update the weights by gradients, times a factor."""
+        """Update the weights by the gradients times `scale`."""
         for update, places in zip(self._updates, self.places, strict=True):
             update([gradients[place] for place in places], scale)
 
 
 def _update(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) -> Callable[..., None]:
-    """The update of a group by its gradients times a factor."""
+    """A function that updates a group of weights by gradients times a factor."""
 
+    # The factor is applied in here, where XLA fuses it with the update.
     def update(gradients: list[tf.Tensor], scale: tf.Tensor | None) -> None:
         optimizer.apply(gradients if scale is None else [gradient * scale for gradient in gradients], group)
 
@@ -122,7 +129,7 @@ def _update(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) 
 
 
 def _groups(sizes: Sequence[int]) -> list[list[int]]:
-    """Places of the weights of each group, so that the groups are about as large as each other."""
+    """Indices of the weights of each group; the groups have about the same size."""
     groups: list[list[int]] = [[] for _ in range(min(GROUPS, len(sizes)))]
     for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
         min(groups, key=lambda group: sum(sizes[k] for k in group)).append(place)
@@ -130,11 +137,11 @@ def _groups(sizes: Sequence[int]) -> list[list[int]]:
 
 
 def total(shares: Sequence[Sequence[Gradient]]) -> list[tf.Tensor]:
-    """The gradient of each weight, of what several parts of a batch add to it."""
+    """The gradient of each weight, summed over the shards of a batch."""
     sums = []
     for parts in zip(*shares, strict=True):
         if isinstance(parts[0], tf.IndexedSlices):
-            # Rows of an embedding are brought together before they become a complete matrix.
+            # The rows of all shards go into one dense matrix. Adding dense matrices would cost a pass for each shard.
             values, indices = (tf.concat([getattr(part, name) for part in parts], 0) for name in ("values", "indices"))
             sums.append(tf.math.unsorted_segment_sum(values, indices, parts[0].dense_shape[0]))
         else:

@@ -121,7 +121,7 @@ def _resolved(config: Config, team: Team) -> Config:
     """
     team.check_equal({key: value for key, value in by_key(config).items() if not key.startswith("data.")}, "settings")
     train = config.train
-    precision, shards = team.chiefs([resolve_precision(train.precision), train.shards or team.parts])
+    precision, shards = team.from_chief([resolve_precision(train.precision), train.shards or team.parts])
     if shards % team.replicas:
         raise UserError(
             f"train.shards = {shards}: the parts of a batch cannot be dealt out evenly to {team.replicas} devices; choose a "

@@ -1,4 +1,4 @@
-"""What the decoder is fed in training: gold tokens, its own predictions, or some of each (Bengio et al. 2015)."""
+"""Scheduled sampling (Bengio et al. 2015): in training, some inputs of the decoder are its own predictions."""
 
 import math
 
@@ -12,12 +12,12 @@ from wordseq.text.vocab import BOS_ID, PAD_ID
 
 
 def gold_share(train: TrainConfig, step: int) -> float:
-    """The share of gold tokens in the update after `step` updates.
+    """The share of gold tokens among the decoder's inputs, in the update after `step` updates.
 
-    Falls from 1 with i = `step` and k = `train.teacher_forcing_decay`, but not below `train.teacher_forcing`
-    (Bengio et al. 2015, section 2.4, with k in updates):
+    With i = `step` and k = `train.teacher_forcing_decay` (Bengio et al. 2015, section 2.4, with k in updates), the share is the
+    larger one of `train.teacher_forcing` and:
 
-        constant         train.teacher_forcing from the start
+        constant         0
         linear           1 - i / k
         exponential      exp(-i / k)
         inverse_sigmoid  k / (k + exp(i / k))
@@ -27,7 +27,7 @@ def gold_share(train: TrainConfig, step: int) -> float:
         "constant": 0.0,
         "linear": 1 - step / k,
         "exponential": math.exp(-step / k),
-        # As 1 / (1 + exp(x)), where x cannot grow beyond what a float holds.
+        # k / (k + exp(i / k)) as 1 / (1 + exp(x)), with x below 709, where exp overflows.
         "inverse_sigmoid": 1 / (1 + math.exp(min(step / k - math.log(k), 700.0))),
     }
     return max(train.teacher_forcing, shares[train.teacher_forcing_schedule])
@@ -36,19 +36,18 @@ def gold_share(train: TrainConfig, step: int) -> float:
 def fed_ids(
     model: Seq2Seq, gold_ids_bt: tf.Tensor, memory: Memory, states: States, share: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Decoder inputs `[b, t]`: each gold with probability `share`, else what the model holds most probable after those before.
+    """Decoder inputs `[b, t]`: each is gold with probability `share`, else the model's most probable token after those before.
 
-    The model goes over the sentence step by step as in greedy decoding, without dropout in the decoder. Nothing here has a
-    gradient: a prediction is a choice. So to run the decoder over these ids at once gives the loss and gradients of a decoder
-    that was fed them one by one.
+    The model runs step by step as in greedy search, without dropout in the decoder. Choosing a token has no gradient. So one
+    pass of the decoder over these ids gives the loss and gradients of a decoder that is fed step by step.
 
     Args:
-        model: in use.
-        gold_ids_bt: start with BOS. BOS and padding are always given as they are.
+        model: the model in training.
+        gold_ids_bt: gold inputs, BOS first. BOS and padding are never replaced.
         memory: of the sentences.
-        states: before the first step, every part `[b, ...]`.
-        share: probability, a scalar.
-        seed: two whole numbers; they decide the draw.
+        states: before the first step, every tensor `[b, ...]`.
+        share: a probability, scalar.
+        seed: two integers, the seed of the draws.
     """
     shape = tf.shape(gold_ids_bt)
     gold_bt = (tf.random.stateless_uniform(shape, seed) < share) | ~mask(gold_ids_bt)
@@ -62,8 +61,10 @@ def fed_ids(
         ids_b = tf.where(gold_bt[:, t], gold_ids_bt[:, t], predicted_b)
         return t + 1, ids_b, states, fed.write(t, ids_b)
 
+    # The first input is always BOS, so the loop starts with its successor.
     first_b = gold_ids_bt[:, 0]
     fed = tf.TensorArray(tf.int32, steps).write(0, first_b)
+    # `decoder_step` takes states of k hypotheses, here of one.
     one_each = tf.nest.map_structure(lambda part: part[:, None], states)
     with cast_once(model.weights, model.precision):
         *_, fed = tf.while_loop(lambda t, *_: t < steps, body, (tf.constant(1), first_b, one_each, fed))

@@ -1,4 +1,4 @@
-"""One update: a batch in parts side by side, their gradients, the optimizer; in one process or by a team."""
+"""One update: the shards of a batch in parallel, their gradients, the optimizer; in one process or by a team."""
 
 import keras
 import tensorflow as tf
@@ -19,13 +19,13 @@ from wordseq.training.scheduled_sampling import fed_ids
 _IDS = tf.TensorSpec([None, None], tf.int32)
 
 SHARD_ROWS = 16
-"""Parts of a batch have a multiple of so many rows, so that few shapes are compiled."""
+"""The number of rows of a shard is a multiple of this, so that XLA compiles few shapes."""
 
 
 class Trainer:
     """A model with its optimizer: one update at a time.
 
-    A batch is computed in `train.shards` parts that do not wait for each other, so that each can have a processor of its own.
+    A batch is computed in `train.shards` shards that do not depend on each other, so that each can use its own processor.
 
     Args:
         model: trained in place.
@@ -39,20 +39,20 @@ class Trainer:
 
     @tf.function(input_signature=[_IDS, _IDS])
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Nats of a batch's real target tokens, their number, and the norm of the mean gradient, after one update."""
+        """Make one update; returns nats and number of the real target tokens, and the norm of the mean gradient."""
         return self._update(src_ids_bs, tgt_ids_bt, None)
 
     @tf.function(input_signature=[_IDS, _IDS, tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)])
     def update_fed(
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, share: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """`update` in which the decoder is fed its own predictions in place of some gold tokens.
+        """`update` with scheduled sampling.
 
         Args:
             src_ids_bs: sources.
             tgt_ids_bt: targets.
-            share: probability that a token fed is gold.
-            seed: decides which are, see `scheduled_sampling.fed_ids`.
+            share: probability that an input of the decoder is the gold token.
+            seed: of these draws, see `scheduled_sampling.fed_ids`.
         """
         return self._update(src_ids_bs, tgt_ids_bt, (share, seed))
 
@@ -62,6 +62,7 @@ class Trainer:
         shards = self.config.shards or parts()
         found = []
         for k in range(shards):
+            # Each shard folds its number into the seed: the same draws, whichever process computes the shard.
             drawn = feeding and (feeding[0], tf.random.experimental.stateless_fold_in(feeding[1], k))
             found.append(self._gradients(_shard(src_ids_bs, k, shards), _shard(tgt_ids_bt, k, shards), drawn))
         nats, tokens, gradients = zip(*found, strict=True)
@@ -71,12 +72,13 @@ class Trainer:
     def _gradients(
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
-        """Nats of the real target tokens, their number, and the gradients of the summed loss."""
+        """Nats and number of the real target tokens, and the gradients of the summed loss."""
         model = self.model
         with tf.GradientTape() as tape:
             memory, states = model.encode(src_ids_bs, training=True)
             inputs_bt = tgt_ids_bt[:, :-1]
             if feeding is not None:
+                # The predictions have no gradient, and recording the search would keep its tensors in memory.
                 with tape.stop_recording():
                     inputs_bt = fed_ids(model, inputs_bt, memory, states, *feeding)
             hidden_bth, _ = model.decode(inputs_bt, memory, states, training=True)
@@ -95,19 +97,20 @@ class Trainer:
         return nats, tf.size(gold_n), tape.gradient(loss, [weight.value for weight in self.weights])
 
     def arrays(self) -> Arrays:
-        """Weights, seeds of dropout, and the optimizer's variables."""
+        """Weights, seeds of dropout, and variables of the optimizer."""
         return arrays_of(self.variables())
 
     def restore(self, run: RunFolder, arrays: Arrays) -> None:
-        """Set what `arrays` gave.
+        """Set the variables to what `arrays` returned.
 
         Raises:
-            UserError: the arrays do not fit.
+            UserError: the arrays do not fit the model or the optimizer.
         """
         assign(self.variables(), arrays, run.path_of(LAST))
 
     def variables(self) -> dict[str, keras.Variable]:
-        """By names that are the same in every process; Keras numbers seeds and optimizers by how many were made before."""
+        """The variables by names that are the same in every process."""
+        # Keras numbers seeds and optimizers by how many the process made before, so their paths are not used.
         named = by_path(self.model.weights)
         seeds = [variable for variable in self.model.variables if variable.path not in named]
         named |= {f"seeds/{k}": seed for k, seed in enumerate(seeds)}
@@ -118,10 +121,10 @@ class Trainer:
 
 
 class TeamTrainer(Trainer):
-    """A trainer each of whose replicas computes some of the parts of a batch: one process with as many parts does the same.
+    """Synchronous data parallelism: each replica computes some shards of a batch, and the gradients are all-reduced.
 
-    Dropout too: where a process alone would draw for the parts one after the other, a replica passes over the draws for those
-    before its own, and afterwards over those for the others.
+    One process with the same number of shards makes the same updates, dropout included. It draws dropout for one shard after
+    another. So a replica skips the draws for the shards before its own, and at the end those for the shards after them.
 
     Args:
         model: trained in place, made in the team's scope.
@@ -136,16 +139,17 @@ class TeamTrainer(Trainer):
         with team.scope():
             self.updater = Updater(config, self.weights, model.frozen_weights, compiled=not self.several_devices)
         for optimizer in self.updater.optimizers:
-            # Keras 3 has no argument any more that says that the gradients were summed before.
+            # The gradients are already all-reduced. Keras 2 had an argument for that, Keras 3 has none.
             optimizer._all_reduce_sum_gradients = list
         named = by_path(model.weights)
         self.seeds = [variable for variable in model.variables if variable.path not in named]
-        self.draws = self._draws_of_a_part()
+        self.draws = self._draws_per_shard()
 
     def _update(
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         figures, gradients = self.team.strategy.run(self._share, (src_ids_bs, tgt_ids_bt, feeding))
+        # All replicas return the same figures, so all update or none does.
         nats, tokens, norm = (self.team.strategy.experimental_local_results(figure)[0] for figure in figures)
         if tf.math.is_finite(norm):
             if self.several_devices:
@@ -157,30 +161,32 @@ class TeamTrainer(Trainer):
     def _share(
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
     ) -> tuple[tuple[tf.Tensor, ...], list[tf.Tensor]]:
-        """What one replica does: nats, tokens and norm of the whole batch, and the gradient to update by."""
+        """The work of one replica: nats, tokens and norm of the complete batch, and the gradient for the update."""
         context = tf.distribute.get_replica_context()
         shards, replicas, rank = self.config.shards, self.team.replicas, context.replica_id_in_sync_group
         own, found = shards // replicas, []
-        self._pass_over(rank * own)
+        self._skip_draws(rank * own)
         for k in range(own):
             place = rank * own + k
             drawn = feeding and (feeding[0], tf.random.experimental.stateless_fold_in(feeding[1], place))
             found.append(self._gradients(_shard(src_ids_bs, place, shards), _shard(tgt_ids_bt, place, shards), drawn))
-        self._pass_over((replicas - 1 - rank) * own)
+        self._skip_draws((replicas - 1 - rank) * own)
         nats, tokens, gradients = zip(*found, strict=True)
+        # One all-reduce for everything, and before clipping: the norm is that of the complete batch.
         sums = [tf.add_n(nats), tf.cast(tf.add_n(tokens), tf.float32), *total(gradients)]
         nats, tokens, *gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
         norm, scale = self.updater.measure(gradients, tokens)
         return (nats, tokens, norm), [gradient * scale for gradient in gradients]
 
-    def _pass_over(self, some_parts: tf.Tensor) -> None:
-        """Let the seeds be as if dropout had been drawn for some more parts of a batch."""
+    def _skip_draws(self, shards: tf.Tensor) -> None:
+        """Advance the seeds as if dropout had been drawn for this number of shards."""
         for seed, draws in zip(self.seeds, self.draws, strict=True):
             if draws:
-                seed.assign(seed.value + tf.stack([0, tf.cast(some_parts * draws, seed.dtype)]))
+                # A Keras seed is a pair of which each draw counts up the second.
+                seed.assign(seed.value + tf.stack([0, tf.cast(shards * draws, seed.dtype)]))
 
-    def _draws_of_a_part(self) -> list[int]:
-        """How often each seed is drawn from for one part of a batch: seen in a trial with a part of padding and one token."""
+    def _draws_per_shard(self) -> list[int]:
+        """The number of draws from each seed for one shard, counted in a trial with a minimal shard."""
         before = arrays_of(self._seeds())
         if before and self.model.config.dropout + self.model.config.recurrent_dropout:
             ids = tf.constant([[PAD_ID + 1, PAD_ID + 1]])
@@ -195,7 +201,7 @@ class TeamTrainer(Trainer):
 
 
 def _shard(ids: tf.Tensor, k: int, shards: int) -> tf.Tensor:
-    """Every so many-th row from the k-th on, filled up with rows of padding to a multiple of `SHARD_ROWS`."""
+    """Every `shards`-th row, starting with row k, plus rows of padding up to a multiple of `SHARD_ROWS`."""
     rows = ids[k::shards]
     filling = (-tf.shape(rows)[0]) % SHARD_ROWS
     return tf.pad(rows, [[0, filling], [0, 0]], constant_values=PAD_ID)

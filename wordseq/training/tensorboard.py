@@ -1,8 +1,7 @@
-"""What TensorBoard shows of a training: losses, dev BLEU, step size, sample translations, in RUN/tensorboard.
+"""Event files for TensorBoard in RUN/tensorboard: losses, dev BLEU, learning rate, sample translations.
 
-Writing needs TensorFlow alone; `tensorboard --logdir RUN` needs the extra `tensorboard`. metrics.jsonl is what counts: where a
-run is continued its figures are written anew from there, so that no update is there twice or missing, whatever ended the
-process before.
+Writing needs only TensorFlow; `tensorboard --logdir RUN` needs the extra `tensorboard`. When a run resumes, all figures are
+written again from metrics.jsonl. So each update is there once, however the process before ended.
 """
 
 import importlib.util
@@ -22,7 +21,7 @@ from wordseq.training.loop import Progress, Reporter, Validation
 FOLDER = "tensorboard"
 
 FILES = "events.out.tfevents.*.wordseq"
-"""TensorBoard reads what is named so, in the order of the names; "*" is a number."""
+"""Name pattern of event files; "*" is a number. TensorBoard reads them in the order of their names."""
 
 TAGS: Mapping[str, Mapping[str, str]] = {
     "train": {
@@ -34,22 +33,23 @@ TAGS: Mapping[str, Mapping[str, str]] = {
     },
     "dev": {"loss": "loss/dev", "bleu": "bleu/dev"},
 }
-"""By kind and key of an entry in metrics.jsonl."""
+"""TensorBoard's tags, by kind and key of an entry in metrics.jsonl."""
 
 SAMPLES = "samples/dev"
 
 
 class Board:
-    """A reporter that writes event files and passes everything on to another one.
+    """A reporter that writes event files and calls another reporter.
 
     Args:
-        run: where they go.
-        reporter: called with everything too.
+        run: the run of the event files.
+        reporter: is called with everything that this one is called with.
     """
 
     def __init__(self, run: RunFolder, reporter: Reporter) -> None:
         self.run, self.reporter = run, reporter
-        self._writer: Any = None  # a TFRecordWriter from the first event on, when the log is that of the checkpoint
+        # Opened with the first event: only then does metrics.jsonl end at the checkpoint that the run resumes from.
+        self._writer: Any = None
         self._start = 0.0
 
     def step(self, progress: Progress, entry: dict[str, Any] | None) -> None:
@@ -74,26 +74,26 @@ class Board:
         self.reporter.note(text)
 
     def _log(self, progress: Progress, entry: Mapping[str, Any]) -> None:
-        """Write an entry of metrics.jsonl; at first all that it has, this entry among them."""
+        """Write an entry of metrics.jsonl; the first call writes all entries of the file, with this one."""
         if self._writer is None:
             self._open(progress)
         else:
             self._write(self._scalars(entry))
 
     def _open(self, progress: Progress) -> None:
-        """Start a file with all that metrics.jsonl has, and with the samples before this update; it replaces the others."""
+        """Start a file with all of metrics.jsonl and with the samples before this update. It replaces the older files."""
         folder = self.run.folder / FOLDER
         folder.mkdir(exist_ok=True)
         old = sorted(folder.glob(FILES))
-        # The time axis is that of training, without the pauses.
+        # The time axis is the time of training, without pauses between processes.
         self._start = time.time() - progress.seconds
         events = (event for path in old for event in read_events(path))
         samples = {event.step: event for event in events if any(value.tag == SAMPLES for value in event.summary.value)}
-        # After all others; the number is the time, but for two within a second.
+        # The number is the time, but larger than all others: a second process may start within the same second.
         number = max([int(time.time()), *(int(path.suffixes[-2][1:]) + 1 for path in old)])
         self._writer = tf.io.TFRecordWriter(str(folder / FILES.replace("*", f"{number:010d}")))
         version = Event(wall_time=self._start, file_version="brain.Event:2")
-        # A TensorBoard that is open forgets what it read from the files before.
+        # A START event makes an open TensorBoard discard what it read from older files.
         started = Event(wall_time=self._start, step=0, session_log=SessionLog(status=SessionLog.START))
         self._write([version, started])
         for entry in self.run.metrics():
@@ -119,7 +119,7 @@ class Board:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """The events of a file, up to one that a kill cut off."""
+    """The events of a file, without a last one that a kill cut off."""
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             yield Event.FromString(record)
@@ -128,6 +128,6 @@ def read_events(path: Path) -> Iterator[Event]:
 
 
 def how_to_look(folder: Path) -> str:
-    """What to type to see the training in a run folder."""
-    missing = "" if importlib.util.find_spec("tensorboard") else "; it needs: pip install 'wordseq[tensorboard]'"
+    """A line with the command that shows the training of a run folder."""
+    missing = "" if importlib.util.find_spec("tensorboard") else "; first: pip install 'wordseq[tensorboard]'"
     return f"to watch: tensorboard --logdir {folder}{missing}"

@@ -1,4 +1,4 @@
-"""Validation while training: BLEU of greedy translations of the dev split, and its loss."""
+"""Validation during training: BLEU of greedy translations of the dev split, and the dev loss."""
 
 import dataclasses
 
@@ -9,14 +9,15 @@ from wordseq.evaluation.metrics import bleu, bleu_tokenizer
 from wordseq.training.loop import Validation
 
 SHOWN_SAMPLES = 2
-"""Dev translations shown at each validation."""
+"""Dev translations to show after each validation."""
 
 
 class Validator:
-    """Validates on the dev split: BLEU of greedy translations, loss of the first references, a few samples."""
+    """Validates on the dev split: BLEU of greedy translations, loss of the first references, some samples."""
 
     def __init__(self, translator: Translator, dev: HeldOut) -> None:
         self.translator, self.dev = translator, dev
+        # Greedy and without copies whatever the decode settings: fast, and the same measure for every checkpoint.
         self.greedy = dataclasses.replace(translator.config.decode, beam_size=1, copy_unknown=False)
 
     def __call__(self) -> Validation:

@@ -26,8 +26,8 @@ def team_that_hears(others=lambda values: 0):
 
 def test_alone_everything_is_its_own():
     value = object()
-    assert ALONE.said(0, value) is ALONE.chiefs(value) is value
-    assert ALONE.chiefs_arrays(value) is value
+    assert ALONE.broadcast(0, value) is ALONE.from_chief(value) is value
+    assert ALONE.arrays_from_chief(value) is value
     assert ALONE.after_step(1.5, True) == (1.5, True)
     assert (ALONE.chief, ALONE.replicas, ALONE.processes) == (True, 1, 1)
     ALONE.check_equal({"a": 1}, "settings")
@@ -36,13 +36,13 @@ def test_alone_everything_is_its_own():
 
 @pytest.mark.parametrize("value", [None, 0.1 + 0.2, "né", ["a"] * 1000, {"a": [1, 2.5, ""]}])
 def test_what_the_chief_says_arrives_as_it_was(value):
-    assert team_that_hears().chiefs(value) == value
+    assert team_that_hears().from_chief(value) == value
 
 
 def test_arrays_arrive_bit_for_bit():
     floats = np.array([[-0.0, np.nan, 1e-45], [np.inf, 1 / 3, -1e38]], np.float32)
     arrays = {"a": floats, "b": np.array([7, 2**32 - 1], np.uint32), "c": np.array(-5, np.int64), "d": floats.T}
-    found = team_that_hears().chiefs_arrays(arrays)
+    found = team_that_hears().arrays_from_chief(arrays)
     for name, array in arrays.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         assert found[name].tobytes() == array.tobytes()
@@ -56,7 +56,7 @@ def test_one_wish_stops_all_and_the_clock_is_the_chiefs():
 
 def test_who_says_something_else_is_named(monkeypatch):
     team = team_that_hears()
-    monkeypatch.setattr(team, "said_by_all", lambda value: [value, value, {"train.seed": 2}])
+    monkeypatch.setattr(team, "gather", lambda value: [value, value, {"train.seed": 2}])
     with pytest.raises(
         UserError, match=r"settings differ: train\.seed is 2 for worker 2 \(c:3\) and 1 for worker 0 \(a:1\)"
     ):
@@ -98,7 +98,8 @@ def test_who_only_follows_needs_no_file_of_the_run(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(training_run, "train_model", lambda run, *rest: seen.append(run) or Progress())
     member = SimpleNamespace(
-        **{name: getattr(ALONE, name) for name in ("check_equal", "chiefs", "parts", "replicas", "scope")}, chief=False
+        **{name: getattr(ALONE, name) for name in ("check_equal", "from_chief", "parts", "replicas", "scope")},
+        chief=False,
     )
     config = load_config(None, settings(write_pairs(tmp_path / "pairs.tsv")))
     train_run(config, tmp_path / "run", say=lambda line: None, team=member)

@@ -563,7 +563,7 @@ def test_from_the_checkpoint_before_a_damaged_one_it_ends_the_same(tmp_path, cou
     reporter = Silent()
     count(tmp_path / "parts", OFTEN, reporter=reporter)
     assert reporter.steps[0][0] in (2, 3)
-    assert [note.partition(" ")[0] for note in reporter.notes] == ["warning:", "continuing"]
+    assert [note.partition(" ")[0] for note in reporter.notes] == ["warning:", "resuming"]
     (tmp_path / "parts" / "damaged.safetensors").unlink()
     assert_equal_runs(tmp_path / "parts", tmp_path / "whole")
 
