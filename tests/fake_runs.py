@@ -47,6 +47,7 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
     held_out = {part: dataclasses.asdict(test) for part in ("dev", "test")}
     (folder / "held_out.json").write_text(json.dumps(held_out), encoding="utf-8")
+    (folder / "split.json").write_text(json.dumps({"train": {"sha256": "of the training pairs"}}), encoding="utf-8")
     train_codec(test.sources, config.data, "src").save(folder, "src")
     train_codec([references[0] for references in test.references], config.data, "tgt").save(folder, "tgt")
     log = [

@@ -294,7 +294,7 @@ def test_an_evaluation_is_of_the_test_split_and_saved(trained, evaluated, pairs)
     assert (folder / "test.src").read_text(encoding="utf-8").splitlines() == corpus.test.sources
     hyps = (folder / "test.hyp").read_text(encoding="utf-8").split("\n")[:-1]
     assert evaluated["bleu"]["score"] == bleu(hyps, corpus.test.references)
-    assert json.loads((folder / "test.json").read_text(encoding="utf-8")) == json.loads(json.dumps(evaluated))
+    assert json.loads((folder / "test.json").read_text(encoding="utf-8")) == json.loads(json.dumps(evaluated.to_dict()))
     assert evaluated["command"] == "wordseq eval it"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from wordseq.comparison.scored_runs import ScoredRun, split_digest
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Config, by_key, without_chance
+from wordseq.config.schema import Changes, Config, by_key, keys_that_change
 from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
     Score,
@@ -83,14 +83,17 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
                 "beam_size": run.evaluation.get("beam_size"),
                 **{key: metric(k, key, scores[key]) for key in METRICS},
                 "seed_only": run.config.train.seed != runs[0].config.train.seed
-                and without_chance(run.config) == without_chance(runs[0].config),
+                and run.without_chance == runs[0].without_chance,
                 "bleu_whole_unk": bleu(with_whole_unk(run.hyps), test.references, tokenize=tokenize),
                 "different": sum(a != b for a, b in zip(run.hyps, runs[0].hyps, strict=True)),
                 **run_cost(run),
             }
         )
     settings_of_runs = [by_key(run.config) for run in runs]
-    settings = {key: [of_run[key] for of_run in settings_of_runs] for key in settings_of_runs[0]}
+    # Where the same training pairs are, makes no difference.
+    same_data = len({run.train_sha256 for run in runs}) == 1
+    places = keys_that_change(Changes.PLACE) if same_data else ()
+    settings = {key: [of_run[key] for of_run in settings_of_runs] for key in settings_of_runs[0] if key not in places}
     return {
         "rows": rows,
         "seeds": _seed_groups(runs, rows),
@@ -179,11 +182,11 @@ def by_settings(
     runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Config, dict[int, Mapping[str, Any]]]]:
     """Groups of runs that differ only in train.seed: the other settings, and the rows by seed."""
-    groups: dict[Config, dict[int, Mapping[str, Any]]] = {}
+    groups: dict[tuple[Config, str], dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
         # A run that is listed twice is not a second sample.
-        groups.setdefault(without_chance(run.config), {}).setdefault(run.config.train.seed, row)
-    return list(groups.items())
+        groups.setdefault(run.without_chance, {}).setdefault(run.config.train.seed, row)
+    return [(config, members) for (config, _), members in groups.items()]
 
 
 def averaged(values: Sequence[float | None]) -> dict[str, float | None]:

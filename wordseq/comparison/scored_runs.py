@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.config.load import config_from_dict, config_to_dict
-from wordseq.config.schema import Config
+from wordseq.config.schema import Config, without_chance
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import rectangular
-from wordseq.runs.folder import BEST, EVAL_FOLDER, RunFolder
+from wordseq.runs.folder import BEST, EVAL_FOLDER, SPLIT_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import is_number
 from wordseq.text.vocab import TextCodec
@@ -41,6 +41,7 @@ class ScoredRun:
         log: the complete entries of metrics.jsonl.
         parameters: number of parameters of the best checkpoint.
         step: number of updates of the best checkpoint.
+        train_sha256: SHA-256 of the training pairs.
     """
 
     folder: Path
@@ -51,6 +52,12 @@ class ScoredRun:
     log: list[dict[str, Any]]
     parameters: int
     step: int
+    train_sha256: str
+
+    @property
+    def without_chance(self) -> tuple[Config, str]:
+        """What two samples of the same have in common: settings without chance, and the training pairs."""
+        return without_chance(self.config), self.train_sha256
 
     @cached_property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
@@ -107,7 +114,9 @@ def read_run(folder: Path) -> ScoredRun:
     log = [
         entry for entry in run.metrics() if all(key in entry for key in _SHOWN_OF_KIND.get(str(entry.get("kind")), ()))
     ]
-    return ScoredRun(folder, config, test, hyps, evaluation, log, best.parameters, int(best.state.get("step", 0)))
+    return ScoredRun(
+        folder, config, test, hyps, evaluation, log, best.parameters, int(best.state.get("step", 0)), _train_sha256(run)
+    )
 
 
 def _as_decoded(config: Config, evaluation: Mapping[str, Any], run: RunFolder) -> Config:
@@ -115,6 +124,13 @@ def _as_decoded(config: Config, evaluation: Mapping[str, Any], run: RunFolder) -
     table = config_to_dict(config)
     table["decode"] |= {key: evaluation[key] for key in table["decode"] if key in evaluation}
     return config_from_dict(table, str(run.folder / SCORES_FILE))
+
+
+def _train_sha256(run: RunFolder) -> str:
+    train = run.read_json(SPLIT_FILE).get("train")
+    if not isinstance(train, Mapping) or not isinstance(train.get("sha256"), str):
+        raise UserError(f"{run.folder / SPLIT_FILE}: damaged: it has no sha256 of the training pairs")
+    return str(train["sha256"])
 
 
 def _read_evaluation(run: RunFolder) -> dict[str, Any]:

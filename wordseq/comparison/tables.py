@@ -196,4 +196,5 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     if set(places) != {None}:
         parts = [f"{place or 'not recorded'} ({', '.join(found)})" for place, found in places.items()]
         lines.append(f"Trained on: {'; '.join(parts) if parts[1:] else rows[0]['machine']}.")
-    return [*lines, f"wordseq {result['commit']}; command: {result['command']}"]
+    command = f"; command: {result['command']}" if result["command"] else ""
+    return [*lines, f"wordseq {result['commit']}{command}"]

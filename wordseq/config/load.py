@@ -3,9 +3,12 @@
 import dataclasses
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import starmap
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from wordseq.config.schema import (
@@ -29,12 +32,15 @@ PRESETS = Path(__file__).parent / "presets"
 """Recommended settings of corpora, NAME.toml."""
 
 
-def load_config(settings: str | Path | None, overrides: Iterable[str] = ()) -> Config:
-    """Settings from a file (or the defaults), then `key=value` overrides, checked.
+def load_config(
+    settings: str | Path | None, overrides: Iterable[str] = (), given: Mapping[str, Any] = MappingProxyType({})
+) -> Config:
+    """Settings from a file (or the defaults), then overrides, checked.
 
     Args:
         settings: the name of a preset, or the path of a TOML file; None: the defaults.
         overrides: `section.key=value`; the last one of a key wins.
+        given: further overrides: values by `section.key`, as Python has them.
 
     Raises:
         UserError: no such preset or file, not TOML, an unknown key, a value of the wrong type or out of range.
@@ -42,7 +48,8 @@ def load_config(settings: str | Path | None, overrides: Iterable[str] = ()) -> C
     tables = read_toml(_settings_file(str(settings))) if settings else {}
     where = str(settings) if settings else "settings"
     # model.kind first: what a kind lacks is dropped from the file, but is an error on the command line.
-    for section, name, value in sorted(map(_override, overrides), key=lambda override: override[1] != "kind"):
+    parsed = [*map(_override, overrides), *starmap(_given, given.items())]
+    for section, name, value in sorted(parsed, key=lambda override: override[1] != "kind"):
         replaced = _replaced_by(name, value)
         kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
         tables[section] = {**kept, name: value}
@@ -81,7 +88,17 @@ def _override(text: str) -> tuple[str, str, Any]:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError, KeyError):
         parsed = value
-    return section, name, _checked(section, name, parsed, "--set")
+    return section, name, check_setting(section, name, parsed, "--set")
+
+
+def _given(key: str, value: Any) -> tuple[str, str, Any]:
+    """Section, name and checked value of a setting from Python: a path or a number of NumPy is fine too."""
+    section, _, name = key.partition(".")
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif hasattr(value, "item"):
+        value = value.item()
+    return section, name, check_setting(section, name, value, "settings")
 
 
 def _replaced_by(name: str, value: Any) -> Iterable[str]:
@@ -118,11 +135,11 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     sections = {}
     for section, given in values.items():
         if section not in SECTIONS:
-            raise UserError(f"{where}: unknown section [{section}]{_guess(section, SECTIONS)}")
+            raise UserError(f"{where}: unknown section [{section}]{guess_names(section, SECTIONS)}")
         table = _table(section, given, where)
         # What a kind of model decides need not be given.
         decided = KIND_SETTINGS.get(str(table.get("kind")), {}) if section == "model" else {}
-        checked = {name: _checked(section, name, value, where) for name, value in {**decided, **table}.items()}
+        checked = {name: check_setting(section, name, value, where) for name, value in {**decided, **table}.items()}
         sections[section] = SECTIONS[section](**checked)
     config = Config(**sections)
     for conflict in (*_data_conflicts(config.data), *_model_conflicts(config.model), *_train_conflicts(config)):
@@ -146,7 +163,7 @@ def check_section(settings: _Section, where: str) -> _Section:
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     # NumPy's numbers, as Python's.
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
-    return type(settings)(**{name: _checked(section, name, value, where) for name, value in plain.items()})
+    return type(settings)(**{name: check_setting(section, name, value, where) for name, value in plain.items()})
 
 
 def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
@@ -177,8 +194,8 @@ def _table(section: str, table: Any, where: str) -> Mapping[str, Any]:
     return table
 
 
-def _guess(name: str, names: Iterable[str], before: str = "") -> str:
-    """The names that are close to an unknown one, or all."""
+def guess_names(name: str, names: Iterable[str], before: str = "") -> str:
+    """The end of an error about an unknown name: the names that are close to it, or all names."""
     close = difflib.get_close_matches(name, list(names), n=2)
     if not close:
         return f"; choose from {', '.join(names)}"
@@ -187,13 +204,17 @@ def _guess(name: str, names: Iterable[str], before: str = "") -> str:
     return f"; did you mean {' or '.join(as_close)}?"
 
 
-def _checked(section: str, name: str, value: Any, where: str) -> Any:
-    """A value of a setting, if the setting exists and may have it."""
+def check_setting(section: str, name: str, value: Any, where: str) -> Any:
+    """The value of a setting; a whole number where a setting takes any becomes a float.
+
+    Raises:
+        UserError: there is no such setting, or it cannot have this value; `where` names the origin.
+    """
     if section not in SECTIONS:
-        raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{_guess(section, SECTIONS)}")
+        raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{guess_names(section, SECTIONS)}")
     fields = {field.name: field for field in dataclasses.fields(SECTIONS[section])}
     if name not in fields:
-        raise UserError(f"{where}: unknown key {section}.{name}{_guess(name, fields, f'{section}.')}")
+        raise UserError(f"{where}: unknown key {section}.{name}{guess_names(name, fields, f'{section}.')}")
     key = f"{section}.{name}"
     value = _typed(key, value, fields[name].type, where)
     choices, low, high = (fields[name].metadata[part] for part in ("choices", "minimum", "maximum"))

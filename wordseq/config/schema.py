@@ -55,6 +55,8 @@ class Changes(enum.Flag):
     NEVER = 0
     LIMIT = enum.auto()
     """When a run resumes: it decides when to stop or save, not what is computed."""
+    PLACE = enum.auto()
+    """When a run resumes: it says where the data are. Their content is compared with that of the run."""
     CHANCE = enum.auto()
     """Between two samples of the same: it decides what is drawn at random, or how sums are rounded."""
     MACHINE = enum.auto()
@@ -91,13 +93,17 @@ class DataConfig:
     """Where the sentence pairs come from, how they are split, cleaned and cut into tokens."""
 
     corpus: str = setting("", "name of a synthetic or public corpus (`wordseq data list`)")
-    path: str = setting("", "one file of tab-separated pairs: .tsv, .txt, .gz, .zip or ARCHIVE.zip/MEMBER")
-    train_src: str = setting("", "data split already: training sources, one sentence per line, plain or .gz")
-    train_tgt: str = setting("", "training targets, line by line with train_src")
-    dev_src: str = setting("", "dev sources")
-    dev_tgt: str = setting("", "dev targets")
-    test_src: str = setting("", "test sources")
-    test_tgt: str = setting("", "test targets")
+    path: str = setting(
+        "", "one file of tab-separated pairs: .tsv, .txt, .gz, .zip or ARCHIVE.zip/MEMBER", changes=Changes.PLACE
+    )
+    train_src: str = setting(
+        "", "data split already: training sources, one sentence per line, plain or .gz", changes=Changes.PLACE
+    )
+    train_tgt: str = setting("", "training targets, line by line with train_src", changes=Changes.PLACE)
+    dev_src: str = setting("", "dev sources", changes=Changes.PLACE)
+    dev_tgt: str = setting("", "dev targets", changes=Changes.PLACE)
+    test_src: str = setting("", "test sources", changes=Changes.PLACE)
+    test_tgt: str = setting("", "test targets", changes=Changes.PLACE)
     swap: bool = setting(False, "exchange source and target")
     level: str = setting("word", "tokens of source and target", choices=LEVELS)
     src_level: str = setting("", "tokens of the source; empty: data.level", choices=("", *LEVELS))
@@ -294,8 +300,9 @@ def by_key(config: Config) -> dict[str, Any]:
 
 
 def without_chance(config: Config) -> Config:
-    """The settings with what chance decides at its default: the same for two samples of the same."""
+    """The settings with what chance decides and where the data are at their defaults: the same for two samples of the same."""
     sections = {section: getattr(config, section) for section in SECTIONS}
-    for section, _, name in (key.partition(".") for key in keys_that_change(Changes.CHANCE)):
+    changing = keys_that_change(Changes.CHANCE) + keys_that_change(Changes.PLACE)
+    for section, _, name in (key.partition(".") for key in changing):
         sections[section] = dataclasses.replace(sections[section], **{name: getattr(SECTIONS[section], name)})
     return Config(**sections)

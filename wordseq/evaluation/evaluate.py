@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from wordseq.evaluation.metrics import (
     score_corpus,
     sentence_bleu,
 )
+from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
@@ -163,7 +164,7 @@ def evaluate_run(
     tokenize: str = "",
     lowercase: bool = False,
     command: str = "",
-) -> dict[str, Any]:
+) -> Scores:
     """Scores of a run on sentences kept from its training; saved in its folder `eval/` as NAME.json and texts.
 
     Args:
@@ -211,7 +212,7 @@ def evaluate_run(
     result |= {key: value for key, value in asdict(decode).items() if key != "batch_size"}
     result["checkpoint"] = of_checkpoint
     _save_evaluation(run, name, result, held_out, hyps)
-    return result
+    return Scores(result)
 
 
 def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
@@ -234,14 +235,48 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path]) -> HeldOut:
     Raises:
         UserError: a file cannot be used, or they differ in length.
     """
-    lowercase = run.config.data.lowercase
-    sources, *columns = ([prepare(line, lowercase) for line in read_sentences(path)] for path in (src, *refs))
+    sources, columns = read_sentences(src), [read_sentences(path) for path in refs]
     for path, column in zip(refs, columns, strict=True):
         if len(column) != len(sources):
             raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
     if not sources:
         raise UserError(f"{src}: no sentence in it")
-    for path, column in zip((src, *refs), (sources, *columns), strict=True):
-        if not any(column):
+    found = prepare_held_out(run, sources, list(zip(*columns, strict=True)))
+    prepared: list[tuple[Path, Sequence[str]]] = [(src, found.sources)]
+    prepared += zip(refs, zip(*found.references, strict=True), strict=True)
+    for path, texts in prepared:
+        if not any(texts):
             raise UserError(f"{path}: nothing but empty lines")
-    return HeldOut(sources, [list(references) for references in zip(*columns, strict=True)])
+    return found
+
+
+def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterable[str | Sequence[str]]) -> HeldOut:
+    """Sentences with their references, prepared as the run's data were.
+
+    Args:
+        run: the run.
+        sources: sentences.
+        references: for each a reference, or the list of its references.
+
+    Raises:
+        TypeError: `sources` or `references` is one text, or something in them is no text.
+        UserError: they differ in number, there are none, or a sentence has no reference.
+    """
+    lowercase = run.config.data.lowercase
+    if isinstance(sources, str | bytes) or isinstance(references, str | bytes):
+        raise TypeError("sources and references must be lists of texts, got one text")
+    texts = list(sources)
+    rows = [[row] if isinstance(row, str) else list(row) for row in references]
+    if len(texts) != len(rows):
+        raise UserError(f"{len(texts):,} sources, but references of {len(rows):,}")
+    if not texts:
+        raise UserError("no sentences to score")
+    for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
+        if not row:
+            raise UserError(f"sentence {number}: no reference")
+        for found in (text, *row):
+            if not isinstance(found, str):
+                raise TypeError(f"sentence {number}: expected texts, got {type(found).__name__} {found!r}")
+    return HeldOut(
+        [prepare(text, lowercase) for text in texts], [[prepare(text, lowercase) for text in row] for row in rows]
+    )

@@ -17,10 +17,6 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~$#!])")
 
 def terminal_table(result: Mapping[str, Any]) -> str:
     """What `evaluate_texts` returned, as plain text without colours; examples are left out."""
-    scores = [
-        (score["name"], f"{score['score']:.1f}", f"{score['ci95'][0]:.1f} to {score['ci95'][1]:.1f}")
-        for score in (result[key] for key in METRICS)
-    ]
     lengths = [(row["words"], f"{row['sentences']:,}", f"{row['bleu']:.1f}") for row in result["by_length"]]
     figures = [
         ("sentences", f"{result['sentences']:,}"),
@@ -39,12 +35,20 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("seed", str(result["seed"])),
     ]
     parts = [
-        text_table(("metric", "score", "95 % interval"), scores),
+        text_table(("metric", "score", "95 % interval"), score_rows(result)),
         text_table(("source words", "sentences", "BLEU"), lengths),
         text_table((), [(label, one_line(text)) for label, text in figures]),
         "\n".join(f"{name}: {signature}" for name, signature in signatures(result)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, score and 95 % interval of each metric of an evaluation."""
+    return [
+        (score["name"], f"{score['score']:.1f}", f"{score['ci95'][0]:.1f} to {score['ci95'][1]:.1f}")
+        for score in (result[key] for key in METRICS)
+    ]
 
 
 def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -29,6 +29,9 @@ BEST, LAST, PREVIOUS = "best", "last", "previous"
 
 PRETRAINED = "pretrained"
 
+PAIRS_FILE = "pairs.tsv"
+"""Of a run on data that Python gave: the pairs, so that the run can be resumed from the folder alone."""
+
 DAMAGED_FILE = f"damaged{ENDING}"
 
 LOGGED_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")

@@ -1,6 +1,7 @@
-"""Progress bars on a terminal; elsewhere nothing is drawn. Lines for people go to a `Say`."""
+"""Progress bars on a terminal and in a notebook; elsewhere nothing is drawn. Lines for people go to a `Say`."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -10,47 +11,83 @@ Say = Callable[[str], None]
 BAR, TIME_LEFT = "<bar>", "<time left>"
 """Columns of a bar that are no text."""
 
+REDRAW_SECONDS = 0.25
+"""Time between two drawings in a notebook: each is a message to the browser."""
+
 
 class ProgressBar:
-    """A bar on standard error, gone when it ends; a context manager. It is true where there is something to see.
+    """A bar on standard error or in the output of a notebook's cell, gone when it ends; a context manager.
+
+    It is true where a bar is drawn.
 
     Args:
         columns: from left to right, `BAR`, `TIME_LEFT`, or text in rich's format: `{task.completed}`, `{task.fields[NAME]}`.
         total: of what is counted; None: not known.
-        shown: False: draw nothing, on a terminal neither.
+        shown: False: draw nothing.
         fields: what the columns name, at first.
     """
 
     def __init__(self, columns: Sequence[str], total: float | None, *, shown: bool = True, **fields: Any) -> None:
         self._bar: Any = None
-        if not (shown and sys.stderr.isatty()):
+        self._cell: Any = None
+        self._drawn = 0.0
+        notebook = shown and in_notebook()
+        if not (notebook or (shown and sys.stderr is not None and sys.stderr.isatty())):
             return
-        # On a terminal alone: it takes a moment.
+        # Imported only where a bar is drawn: it takes a moment.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         special = {BAR: BarColumn, TIME_LEFT: TimeRemainingColumn}
         drawn = [special[column]() if column in special else TextColumn(column, markup=False) for column in columns]
-        self._bar = Progress(*drawn, console=Console(file=sys.stderr), transient=True)
+        # In a notebook rich's own display needs ipywidgets; the bar is drawn into the cell by `_draw` instead.
+        console = None if notebook else Console(file=sys.stderr)
+        self._bar = Progress(*drawn, console=console, transient=True, disable=notebook)
         self._task = self._bar.add_task("", total=total, **fields)
+        if notebook:
+            from IPython.display import DisplayHandle
+
+            self._cell = DisplayHandle()
 
     def __bool__(self) -> bool:
         return self._bar is not None
 
     def __enter__(self) -> Self:
-        if self._bar:
+        if self._cell:
+            self._cell.display({"text/plain": ""}, raw=True)
+            self._draw()
+        elif self._bar:
             self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
+        if self._cell:
+            self._cell.update({"text/plain": ""}, raw=True)
+        elif self._bar:
             self._bar.stop()
 
     def update(self, completed: float, **fields: Any) -> None:
         """How much is done, and new values of fields."""
         if self._bar:
             self._bar.update(self._task, completed=completed, **fields)
+        if self._cell and time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw the bar into the cell."""
+        self._drawn = time.monotonic()
+        self._cell.update(self._bar.make_tasks_table(self._bar.tasks)._repr_mimebundle_((), ()), raw=True)
 
     def print(self, text: str) -> None:
         """A line above the bar, as it is; there must be one."""
-        self._bar.console.print(text, markup=False, highlight=False)
+        if self._cell:
+            print(text, flush=True)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False)
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")

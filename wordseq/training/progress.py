@@ -17,19 +17,20 @@ class TrainingProgress:
         train: settings.
         batches: in one epoch.
         say: called with each line, where there is no bar.
+        shown: False: no bar, even on a terminal or in a notebook.
 
     Attributes:
         updated: whether there was an update.
     """
 
-    def __init__(self, train: TrainConfig, batches: int, say: Callable[[str], None]) -> None:
+    def __init__(self, train: TrainConfig, batches: int, say: Callable[[str], None], *, shown: bool = True) -> None:
         self.train, self.batches, self._say = train, batches, say
         self._rates, self.updated = "", False
         most = train.max_epochs * batches
         self._updates = min(most, train.max_steps or most)
         updates = "{task.completed}/{task.total} updates  {task.fields[rates]}  left"
         columns = ("epoch {task.fields[epoch]}", BAR, updates, TIME_LEFT)
-        self._bar = ProgressBar(columns, self._updates, epoch=1, rates=COMPILING)
+        self._bar = ProgressBar(columns, self._updates, shown=shown, epoch=1, rates=COMPILING)
 
     def __enter__(self) -> Self:
         self._bar.__enter__()

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from wordseq.batches.batching import padding_share, plan_epoch
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
 from wordseq.config.schema import Changes, Config, ModelConfig, by_key, keys_that_change
 from wordseq.data.cleaning import describe
+from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
 from wordseq.models.build import make_model
@@ -21,8 +23,9 @@ from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PRETRAINED, SPLIT_FILE, RunFolder
+from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PAIRS_FILE, PRETRAINED, SPLIT_FILE, RunFolder
 from wordseq.system.errors import UserError
+from wordseq.system.files import write_atomically
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say
@@ -33,6 +36,8 @@ from wordseq.training.progress import TrainingProgress
 from wordseq.training.tensorboard import Board, how_to_look
 from wordseq.training.validation import Validator
 
+_CELL_ENDS = re.compile(r"[\t\n\r]")
+
 
 def train_run(
     config: Config,
@@ -42,6 +47,8 @@ def train_run(
     team: Team = ALONE,
     *,
     tensorboard: bool = False,
+    pairs: Iterable[Pair] | None = None,
+    bar: bool = True,
 ) -> Progress:
     """Train into `folder`, from where it stopped if it holds the same run.
 
@@ -55,6 +62,8 @@ def train_run(
         say: called with each line of progress.
         team: the processes that train together.
         tensorboard: whether to write the figures for TensorBoard too.
+        pairs: training data in memory, written to the run's `PAIRS_FILE`, which takes the place of `data.path`.
+        bar: whether to draw a progress bar on a terminal or in a notebook.
 
     Raises:
         UserError: the settings, the data or the folder cannot be used, or another process trains into it.
@@ -62,6 +71,7 @@ def train_run(
     """
     config = _resolved(config, team)
     run = RunFolder(folder) if team.chief else Follower(folder)
+    config = _with_own_pairs(config, run, pairs is not None)
     if team.chief:
         _check_folder(run, config)
     _check_place(run)
@@ -72,11 +82,56 @@ def train_run(
         return _train(run, config, mirror, say, team)
     with locked(folder):
         _check_folder(run, config)  # Another process may have begun it in between.
-        return _train(run, config, mirror, say, team, tensorboard)
+        with _pairs_written(run, pairs):
+            return _train(run, config, mirror, say, team, tensorboard, bar)
+
+
+def _with_own_pairs(config: Config, run: RunFolder, given: bool) -> Config:
+    """The settings with the path of the run's own pairs: where pairs are given, or where the run was moved."""
+    path, own = Path(config.data.path), run.folder / PAIRS_FILE
+    moved = path.name == PAIRS_FILE and not path.exists() and own.is_file()
+    return (
+        dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(own))) if given or moved else config
+    )
+
+
+@contextlib.contextmanager
+def _pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[None]:
+    """Write pairs into the run's folder; if the run cannot be started, the file is removed.
+
+    Raises:
+        UserError: there are none, or the folder holds a run on other pairs.
+    """
+    if pairs is None:
+        yield
+        return
+    path = run.folder / PAIRS_FILE
+    content = "".join(f"{_one_cell(pair.src)}\t{_one_cell(pair.tgt)}\n" for pair in pairs).encode()
+    if not content:
+        raise UserError("data: no pairs in it")
+    if run.begun and path.is_file() and path.read_bytes() != content:
+        raise UserError(f"{run.folder}: the pairs are not those that the run was started with; choose another folder")
+    write_atomically(path, content)
+    try:
+        yield
+    finally:
+        if not run.begun:
+            path.unlink(missing_ok=True)
+
+
+def _one_cell(text: str) -> str:
+    """A text without tabs and line breaks, which would end its cell in a file; normalising makes them spaces anyway."""
+    return text if text.isprintable() else _CELL_ENDS.sub(" ", text)
 
 
 def _train(
-    run: RunFolder, config: Config, mirror: Path | None, say: Say, team: Team, tensorboard: bool = False
+    run: RunFolder,
+    config: Config,
+    mirror: Path | None,
+    say: Say,
+    team: Team,
+    tensorboard: bool = False,
+    bar: bool = True,
 ) -> Progress:
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
@@ -102,7 +157,7 @@ def _train(
         f"{len(plan):,} batches an epoch, {padding_share(*stores, plan):.1%} padding"
     )
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
-    with TrainingProgress(config.train, len(plan), say) as reporter:
+    with TrainingProgress(config.train, len(plan), say, shown=bar) as reporter:
         if tensorboard:
             say(how_to_look(run.folder))
         told: Reporter = Board(run, reporter) if tensorboard else reporter
@@ -171,9 +226,9 @@ def _check_place(run: RunFolder) -> None:
 
 
 def _check_same(run: RunFolder, config: Config) -> None:
-    before, limits = by_key(run.config), keys_that_change(Changes.LIMIT)
+    before, limits, places = by_key(run.config), keys_that_change(Changes.LIMIT), keys_that_change(Changes.PLACE)
     for key, value in by_key(config).items():
-        if before[key] != value and key not in limits:
+        if before[key] != value and key not in limits + places:
             raise UserError(
                 f"{run.folder}: was begun with {key} = {before[key]!r}, now it is {value!r}; "
                 f"choose another --run, or keep the setting (only {', '.join(limits)} may change)"

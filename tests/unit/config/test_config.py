@@ -569,6 +569,8 @@ def test_each_setting_says_when_it_may_change():
     assert set(keys_that_change(Changes.LIMIT)) == {
         *("train.max_epochs", "train.max_steps", "train.max_minutes", "train.patience", "train.save_minutes"),
     }
+    split = [f"data.{part}_{side}" for part in ("train", "dev", "test") for side in ("src", "tgt")]
+    assert set(keys_that_change(Changes.PLACE)) == {"data.path", *split}
     assert set(keys_that_change(Changes.CHANCE)) == {"train.seed", "train.shards"}
     assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards"}
 

@@ -2,18 +2,15 @@
 
 import argparse
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordseq.cli.options import add_command, add_json, add_runs, note
 from wordseq.system.errors import UserError
-from wordseq.system.files import write_atomically, write_json
-from wordseq.system.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
-    from wordseq.comparison.scored_runs import ScoredRun
+    from wordseq.api.comparison import Comparison
 
 
 def add(commands: Any) -> None:
@@ -41,12 +38,12 @@ def add_html(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     check_outputs(options)
-    runs, result = compared(options, options.run)
+    found = compared(options, options.run)
     if options.record:
-        write_record(options.record, runs, result)
-    print_comparison(options, result)
+        found.to_record(options.record)
+    print_comparison(options, found)
     if options.html:
-        write_page(options.html, runs, result)
+        write_page(options.html, found)
 
 
 def check_record(path: Path | None) -> None:
@@ -75,50 +72,18 @@ def check_outputs(options: argparse.Namespace) -> None:
         check_page_file(page)
 
 
-def compared(options: argparse.Namespace, folders: Sequence[Path]) -> tuple[list["ScoredRun"], dict[str, Any]]:
-    """The runs, scored where they were not, and what `compare` gives for them."""
-    from wordseq.comparison.compare import compare_runs
-    from wordseq.comparison.scored_runs import scored_runs
+def compared(options: argparse.Namespace, folders: Sequence[Path]) -> "Comparison":
+    """The runs compared; those that are not scored are scored first."""
+    from wordseq.api.comparison import compare
 
-    def score(folder: Path) -> None:
-        import_tensorflow()
-        from wordseq.evaluation.evaluate import evaluate_run
-        from wordseq.runs.folder import RunFolder
-
-        note(f"scoring {folder}")
-        evaluate_run(RunFolder.open(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
-
-    runs = scored_runs(folders, score)
-    return runs, compare_runs(runs, command=options.command_line)
+    return compare(folders, command=options.command_line, say=note)
 
 
-def write_record(path: Path, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
-    """Write all figures as JSON."""
-    from wordseq.comparison.record import comparison_record
-
-    write_json(path, comparison_record(runs, result, path.stem))
-
-
-def print_comparison(options: argparse.Namespace, result: dict[str, Any]) -> None:
+def print_comparison(options: argparse.Namespace, found: "Comparison") -> None:
     """Print the table, or JSON."""
-    from wordseq.comparison.tables import comparison_markdown
-
-    print(json.dumps(result, ensure_ascii=False, indent=1) if options.json else comparison_markdown(result), flush=True)
+    print(json.dumps(found.to_dict(), ensure_ascii=False, indent=1) if options.json else found, flush=True)
 
 
-def write_page(path: Path, runs: Sequence["ScoredRun"], result: dict[str, Any]) -> None:
+def write_page(path: Path, found: "Comparison") -> None:
     """Write the HTML page."""
-    from wordseq.comparison.page.html import render_page
-
-    looks = {}
-    if any(run.config.model.attention != "none" for run in runs):
-        import_tensorflow()
-        from wordseq.comparison.attention import attention_of, chosen_sentences
-        from wordseq.decoding.translator import Translator
-
-        for run in runs:
-            if run.config.model.attention != "none" and run.folder not in looks:
-                chosen = [(run.test.sources[i], run.hyps[i]) for i in chosen_sentences(run.test.sources)]
-                looks[run.folder] = attention_of(Translator.load(run.folder), chosen)
-    write_atomically(path, render_page(runs, result, looks).encode())
-    note(f"wrote {path}")
+    note(f"wrote {found.to_html(path)}")

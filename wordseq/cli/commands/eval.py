@@ -39,10 +39,10 @@ def _eval(options: argparse.Namespace) -> None:
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run, read_files
     from wordseq.evaluation.records import record_of
-    from wordseq.evaluation.tables import examples, terminal_table
+    from wordseq.evaluation.tables import examples
 
     held_out = read_files(run, options.src, options.ref) if options.src else None
-    result = evaluate_run(
+    scores = evaluate_run(
         run,
         held_out,
         options.src.name if options.src else "test",
@@ -52,7 +52,5 @@ def _eval(options: argparse.Namespace) -> None:
         command=options.command_line,
     )
     if options.record:
-        write_json(options.record, record_of(run, result))
-    print(
-        json.dumps(result, ensure_ascii=False, indent=1) if options.json else terminal_table(result) + examples(result)
-    )
+        write_json(options.record, record_of(run, scores))
+    print(json.dumps(scores.to_dict(), ensure_ascii=False, indent=1) if options.json else f"{scores}{examples(scores)}")

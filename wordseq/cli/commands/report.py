@@ -20,4 +20,4 @@ def _report(options: argparse.Namespace) -> None:
     from wordseq.comparison.page.html import check_page_file
 
     check_page_file(options.html)
-    write_page(options.html, *compared(options, options.run))
+    write_page(options.html, compared(options, options.run))

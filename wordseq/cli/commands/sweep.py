@@ -11,7 +11,6 @@ from wordseq.cli.commands.compare import (
     compared,
     print_comparison,
     write_page,
-    write_record,
 )
 from wordseq.cli.options import add_command, add_config, add_mirror, failed, note, positive
 from wordseq.config.load import load_config
@@ -70,13 +69,13 @@ def _sweep(options: argparse.Namespace) -> int:
         return failed("interrupted; the current training was saved: the same command continues", 130)
     if not finished:
         raise UserError("no run of the sweep could be trained")
-    scored, result = compared(options, [run.folder for run in finished])
+    found = compared(options, [run.folder for run in finished])
     lost = len(runs) - len(finished)
     if options.record and not lost:
-        write_record(options.record, scored, result)
-    print_comparison(options, result)
+        found.to_record(options.record)
+    print_comparison(options, found)
     if options.html:
-        write_page(options.html, scored, result)
+        write_page(options.html, found)
     if lost:
         unwritten = f"; {options.record} was not written" if options.record else ""
         return failed(f"{lost} of {len(runs)} runs failed; see above{unwritten}", 1)

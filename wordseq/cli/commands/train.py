@@ -47,7 +47,6 @@ def _train(options: argparse.Namespace) -> int | None:
     cluster = read_cluster(os.environ.get(VARIABLE))
     import_tensorflow(start=cluster is None)
     from wordseq.evaluation.evaluate import evaluate_run
-    from wordseq.evaluation.tables import terminal_table
     from wordseq.runs.folder import RunFolder
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped
@@ -66,9 +65,9 @@ def _train(options: argparse.Namespace) -> int | None:
     if not team.chief:
         print(f"the run is written and scored{chief}")
         return 0
-    result = evaluate_run(RunFolder.open(options.run), command=options.command_line)
-    print(terminal_table(result))
-    print(f"held-out test BLEU {result['bleu']['score']:.2f}  ({options.run / 'eval' / 'test.txt'})")
+    scores = evaluate_run(RunFolder.open(options.run), command=options.command_line)
+    print(scores)
+    print(f"held-out test BLEU {scores.bleu.score:.2f}  ({options.run / 'eval' / 'test.txt'})")
     return 0
 
 

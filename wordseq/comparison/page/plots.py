@@ -4,6 +4,7 @@ import io
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from wordseq.evaluation.tables import one_line
@@ -13,6 +14,9 @@ CURVE_POINTS = 400
 
 # A colour that `_inline` replaces by currentColor, so that charts follow the dark and the light theme.
 _INK = "#010203"
+
+TEXT_AS_IT_IS = MappingProxyType({"text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False})
+"""Settings of matplotlib for all figures: a "$" in a text of a corpus starts no formula, and axes have no box."""
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
@@ -42,10 +46,7 @@ def svg(chart: Chart, prefix: str) -> str:
     settings = {
         "svg.fonttype": "none",
         "svg.hashsalt": "wordseq",
-        # A "$" in a word of a corpus must not start a formula.
-        "text.parse_math": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
+        **TEXT_AS_IT_IS,
         "font.size": 10,
         "image.cmap": "viridis",
         **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),

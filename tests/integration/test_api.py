@@ -1,0 +1,319 @@
+"""The Python interface does what the command line does: same weights, same scores, same errors."""
+
+import dataclasses
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import wordseq
+from tests.fake_runs import few_draws
+from tests.runs import TINY, entries
+from wordseq.api.data import data_settings, pairs_of
+from wordseq.api.run import section_settings
+from wordseq.cli.main import main
+from wordseq.config.load import load_config
+from wordseq.config.schema import SECTIONS, by_key
+from wordseq.runs.describe import describe_run
+from wordseq.runs.folder import PAIRS_FILE, RunFolder
+from wordseq.system.errors import UserError
+from wordseq.system.progress import ProgressBar
+from wordseq.training import run as training_run
+from wordseq.training.loop import Stopped
+
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
+VALUES = {
+    key: value for key, value in by_key(load_config(None, TINY)).items() if key in {s.partition("=")[0] for s in TINY}
+}
+KEYWORDS = {key.replace(".", "__"): value for key, value in VALUES.items()}
+
+
+def rows(path):
+    return [tuple(line.split("\t")) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run, tmp_path_factory):
+    """The tiny run from Python: stopped after 3 updates, moved, and resumed."""
+    folder = tmp_path_factory.mktemp("api")
+    pairs = rows(tiny_run.pairs)
+    wordseq.train(iter(pairs), folder / "first", verbose=False, **{**KEYWORDS, "train__max_steps": 3})
+    shutil.move(folder / "first", folder / "run")
+    return wordseq.train(run=folder / "run", verbose=False, max_steps=5)
+
+
+def test_pairs_from_python_give_the_run_of_the_command_line_on_their_file_though_it_was_resumed_and_moved(
+    tiny_run, trained
+):
+    theirs, ours = (RunFolder(folder) for folder in (tiny_run.folder, trained.folder))
+    assert describe_run(ours)["weights_sha256"] == describe_run(theirs)["weights_sha256"]
+    assert [entry for entry in entries(ours.folder) if entry["kind"] == "train"] == [
+        entry for entry in entries(theirs.folder) if entry["kind"] == "train"
+    ]
+    assert (ours.folder / PAIRS_FILE).read_bytes() == tiny_run.pairs.read_bytes()
+    assert dataclasses.replace(ours.config, data=theirs.config.data) == theirs.config
+
+
+def test_other_pairs_are_not_those_of_the_run(trained, tiny_run):
+    before = (trained.folder / PAIRS_FILE).read_bytes()
+    with pytest.raises(UserError, match="the pairs are not those that the run was started with"):
+        wordseq.train(rows(tiny_run.pairs)[1:], trained.folder, verbose=False)
+    assert (trained.folder / PAIRS_FILE).read_bytes() == before
+
+
+def test_nothing_is_left_of_pairs_that_no_run_can_be_trained_on(tmp_path):
+    with pytest.raises(UserError, match="need at least one each"):
+        wordseq.train([("a", "b")], tmp_path / "run", verbose=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_are_those_of_the_command_line(trained, capsys):
+    scores = trained.evaluate()
+    assert main(["eval", str(trained.folder), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    timed = {"seconds", "sentences_per_second", "command"}
+    assert {**scores, **dict.fromkeys(timed)} == {**printed, **dict.fromkeys(timed)}
+    assert (scores.bleu.score, list(scores.bleu.ci95)) == (printed["bleu"]["score"], printed["bleu"]["ci95"])
+    assert (scores.chrf.name, scores.ter.name) == ("chrF2", "TER")
+    assert json.loads(json.dumps(scores.to_dict())) == dict(scores)
+    assert str(scores).startswith("metric  score  95 % interval\nBLEU ")
+    assert f"| chrF2 | {scores.chrf.score:.1f} |" in scores._repr_markdown_()
+
+
+def test_given_sentences_are_scored_against_one_reference_or_several(trained):
+    sources = trained.test.sources[:3]
+    hyps = trained.translate(sources)
+    assert trained.evaluate(sources, [[hyp, "x"] for hyp in hyps]).ter.score == 0.0
+    assert trained.evaluate(sources, hyps)["references"] == 3
+    with pytest.raises(UserError, match="3 sources, but references of 2"):
+        trained.evaluate(sources, hyps[:2])
+    with pytest.raises(UserError, match="go together"):
+        trained.evaluate(sources)
+    with pytest.raises(UserError, match="sentence 2: no reference"):
+        trained.evaluate(sources, ["a", [], "c"])
+    with pytest.raises(TypeError, match="got one text"):
+        trained.evaluate("one", ["one"])
+    with pytest.raises(UserError, match="tokenize = 'moses'; choose from 13a"):
+        trained.evaluate(tokenize="moses")
+
+
+def test_translations_are_those_of_the_translator_with_the_settings_that_are_given(trained):
+    texts = trained.test.sources[:4]
+    translator = wordseq.Translator.load(trained.folder)
+    assert trained.translate(texts) == translator(texts)
+    wide = dataclasses.replace(trained.config.decode, beam_size=3, length_penalty=0.0)
+    assert trained.translate(texts, beam=3, length_penalty=0, nbest=2) == translator.translate(texts, wide, nbest=2)
+    assert trained.translate(texts, length_penalty=0, nbest=3) == translator.translate(texts, wide, nbest=3)
+    drawn = wordseq.Sampling(seed=4)
+    assert trained.translate(texts, sampling=drawn) == [
+        found[0].text for found in translator.translate(texts, sampling=drawn)
+    ]
+    np.testing.assert_array_equal(trained.embed(texts), translator.embed(texts))
+    with pytest.raises(UserError, match="unknown setting 'bean'; did you mean 'beam'"):
+        trained.translate(texts, bean=2)
+    with pytest.raises(UserError, match=r"decode\.beam_size = 0 must be at least 1"):
+        trained.translate(texts, beam=0)
+
+
+def test_the_translator_is_loaded_once_and_again_after_further_training(trained, monkeypatch):
+    first = trained.translator
+    assert trained.translator is first
+    best = trained._files.header("best")
+    monkeypatch.setattr(RunFolder, "header", lambda self, name: dataclasses.replace(best, sha256="another"))
+    assert trained.translator is not first
+
+
+def test_history_is_the_log(trained):
+    assert isinstance(trained.history, pd.DataFrame)
+    log = list(RunFolder(trained.folder).metrics())
+    assert list(trained.history["step"]) == [entry["step"] for entry in log]
+    assert trained.history[trained.history["kind"] == "dev"]["bleu"].tolist() == [
+        entry["bleu"] for entry in log if entry["kind"] == "dev"
+    ]
+
+
+def test_learning_curves_go_through_the_points_of_the_log(trained):
+    loss, bleu = trained.plot().axes
+    log = list(RunFolder(trained.folder).metrics())
+    for line, kind in zip(loss.lines, ("train", "dev"), strict=True):
+        assert line.get_xydata().tolist() == [[entry["step"], entry["loss"]] for entry in log if entry["kind"] == kind]
+    assert bleu.lines[0].get_xydata().tolist() == [
+        [entry["step"], entry["bleu"]] for entry in log if entry["kind"] == "dev"
+    ]
+    assert trained.plot()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_an_attention_map_has_the_weights_of_the_forced_output(trained):
+    text = trained.test.sources[0]
+    picture = trained.plot_attention(text, "Il $dort$ .")
+    axes = picture.axes[0]
+    translator = trained.translator
+    tokens = [*translator.src.tokenizer.tokenize(text), "</s>"]
+    assert [label.get_text().replace("·", "￭") for label in axes.get_xticklabels()] == tokens
+    weights_ts = np.asarray(axes.images[0].get_array())
+    assert weights_ts.shape == (len(axes.get_yticklabels()), len(tokens))
+    np.testing.assert_allclose(weights_ts.sum(1), 1, rtol=1e-5)
+    with pytest.raises(UserError, match="empty"):
+        trained.plot_attention(" ")
+    with pytest.raises(TypeError, match="must be a str, got list"):
+        trained.plot_attention([text])
+
+
+def test_a_comparison_is_that_of_the_command_line(trained, tiny_run, tmp_path, capsys):
+    folders = [trained.folder, tiny_run.folder]
+    with few_draws():
+        found = wordseq.compare([trained, tiny_run.folder], say=None)
+        assert capsys.readouterr().out == ""
+        assert main(["compare", *map(str, folders), "--json"]) == 0
+    assert {**found, "command": ""} == {**json.loads(capsys.readouterr().out), "command": ""}
+    assert found["settings"] == {}  # Where the pairs are is no difference.
+    page = found.to_html(tmp_path / "page.html")
+    assert "</html>" in page.read_text(encoding="utf-8")
+    assert str(found) == found._repr_markdown_()
+    with pytest.raises(UserError, match="needs a list of runs"):
+        wordseq.compare(trained)
+    with pytest.raises(UserError, match="at least one run"):
+        wordseq.compare([])
+
+
+def test_a_run_travels_to_other_processes_as_its_folder(trained):
+    again = pickle.loads(pickle.dumps(trained))
+    assert again.folder == trained.folder
+    assert again.translate(["I am cold."]) == trained.translate(["I am cold."])
+
+
+def test_what_is_no_run_cannot_be_loaded(tmp_path):
+    with pytest.raises(UserError, match="no such run folder"):
+        wordseq.load(tmp_path / "none")
+    with pytest.raises(UserError, match="needs the folder of the run"):
+        wordseq.train("phrasebook")
+
+
+def test_an_interrupted_training_returns_its_run(trained, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise Stopped
+
+    monkeypatch.setattr(training_run, "train_run", interrupted)
+    assert wordseq.train(run=trained.folder).folder == trained.folder
+    assert "the same call resumes" in capsys.readouterr().out
+
+
+# Settings and data
+
+
+def test_every_setting_has_a_keyword():
+    names = [(section, field.name) for section, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
+    alone = {name for _, name in names if [other for _, other in names].count(name) == 1}
+    for section, name in names:
+        assert section_settings({f"{section}__{name}": 1}) == {f"{section}.{name}": 1}
+        if name in alone:
+            assert section_settings({name: 1}) == {f"{section}.{name}": 1}
+        else:
+            with pytest.raises(UserError, match=f"{name}= is a setting of two sections: write .*{section}__{name}="):
+                section_settings({name: 1})
+    with pytest.raises(UserError, match="unknown setting 'dropuot'; did you mean 'dropout'"):
+        section_settings({"dropuot": 1})
+    with pytest.raises(UserError, match=r"model\.cell is given twice"):
+        section_settings({"cell": "gru", "model__cell": "gru"})
+
+
+def test_settings_from_python_are_checked_as_those_of_the_command_line():
+    given = {"model.dropout": np.float32(0.5), "model.hidden_size": np.int64(6), "data.path": Path("a.tsv")}
+    config = load_config(None, (), given)
+    assert (config.model.dropout, config.model.hidden_size, config.data.path) == (0.5, 6, "a.tsv")
+    assert load_config(None, (), {"model.kind": "same_length"}) == load_config(None, ["model.kind=same_length"])
+    for value in ("2", None, True, float("nan"), [1]):
+        with pytest.raises(UserError, match=r"model\.dropout"):
+            load_config(None, (), {"model.dropout": value})
+
+
+def test_data_is_a_corpus_a_file_or_in_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.tsv").write_text("a\tb\n", encoding="utf-8")
+    assert data_settings("phrasebook") == {"data.corpus": "phrasebook"}
+    assert data_settings("pairs.tsv") == {"data.path": "pairs.tsv"}
+    assert data_settings(Path("phrasebook")) == {"data.path": "phrasebook"}
+    assert data_settings([("a", "b")]) is None
+    with pytest.raises(UserError, match="data 'phrasebok': neither a file nor a corpus; the corpora are phrasebook"):
+        data_settings("phrasebok")
+
+
+FRAME = pd.DataFrame({"english": ["Go.", "Hi."], "french": ["Va !", "Salut !"], "note": ["", ""]})
+FRENCH = [("Go.", "Va !"), ("Hi.", "Salut !")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        FRENCH,
+        iter(FRENCH),
+        map(list, FRENCH),
+        dict(FRENCH).items(),
+        np.array(FRENCH),
+        FRAME[["english", "french"]],
+        FRAME.rename(columns={"english": "source", "french": "target"}),
+        FRAME.rename(columns={"english": "tgt", "french": "src"}).assign(src=FRAME["english"], tgt=FRAME["french"]),
+    ],
+    ids=["list", "iterator", "map", "items", "array", "two columns", "source and target", "src and tgt"],
+)
+def test_pairs_are_read_from_what_python_has(data):
+    assert [tuple(map(str, pair)) for pair in pairs_of(data)] == FRENCH
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        ([("a", "b"), ("c",)], "pair 2: expected 2 texts, source and target, got 1"),
+        ([("a", None)], "pair 1: the target must be a text, got NoneType None"),
+        ([(1.5, "a")], "pair 1: the source must be a text, got float 1.5"),
+        (["ab"], r"pair 1: expected \(source, target\), got str 'ab'"),
+        ([{"a": "b"}], r"pair 1: expected \(source, target\), got dict"),
+        ([("a", "\ud800")], r"pair 1: the target has half a character, U\+D800"),
+        (FRAME, "columns 'english', 'french', 'note'; expected 2"),
+        (pd.DataFrame({"src": ["a", None], "tgt": ["b", "c"]}), "pair 2: the source must be a text"),
+        ({"a": "b"}, "expected pairs of .*, got dict"),
+        (7, "expected pairs of .*, got int 7"),
+    ],
+)
+def test_what_is_no_pair_is_named(data, complaint):
+    with pytest.raises(UserError, match=complaint):
+        list(pairs_of(data))
+
+
+def test_tabs_and_line_breaks_of_texts_are_spaces(tmp_path):
+    run = RunFolder(tmp_path)
+    pairs = pairs_of([("a\tb", "c\r\nd"), ("e", "f")])
+    with training_run._pairs_written(run, pairs):
+        assert (tmp_path / PAIRS_FILE).read_bytes() == b"a b\tc  d\ne\tf\n"
+    assert not (tmp_path / PAIRS_FILE).exists()
+
+
+def test_a_notebook_draws_the_bar_into_its_cell(monkeypatch):
+    drawn = []
+
+    class Handle:
+        def display(self, *data, **options):
+            drawn.append("display")
+
+        def update(self, data, raw):
+            assert raw
+            drawn.append(data["text/plain"])
+
+    import IPython.display
+
+    from wordseq.system import progress
+
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr(IPython.display, "DisplayHandle", Handle)
+    with ProgressBar(("{task.completed} of {task.total}",), 4) as bar:
+        bar.update(3)
+    assert drawn[0] == "display"
+    assert any("3 of 4" in text for text in drawn)
+    assert drawn[-1] == ""
+    assert not ProgressBar(("x",), 4, shown=False)

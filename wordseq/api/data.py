@@ -1,0 +1,89 @@
+"""Training data as Python has them: pairs, a DataFrame, a path, a corpus name; as settings or as rows."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from wordseq.data.pairs import Pair
+from wordseq.data.public import DATASETS, find_dataset
+from wordseq.data.synthetic import SYNTHETIC
+from wordseq.system.errors import UserError
+
+Data: TypeAlias = Iterable[tuple[str, str]] | str | os.PathLike[str] | Any
+"""Pairs of source and target, a path of a file of pairs, the name of a corpus, or a DataFrame."""
+
+COLUMNS = (("source", "target"), ("src", "tgt"))
+"""Names of the columns that are taken from a DataFrame with more than two."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+_FORMS = "pairs of (source, target), a DataFrame, a path or the name of a corpus"
+
+
+def data_settings(data: Data) -> dict[str, str] | None:
+    """The settings that name the data: `data.path` or `data.corpus`; None for data that are in memory.
+
+    A text that is the name of a corpus means the corpus: write "./phrasebook" for a file of that name.
+
+    Raises:
+        UserError: a text that is neither a corpus nor a file, or bytes.
+    """
+    if isinstance(data, os.PathLike):
+        return {"data.path": os.fspath(data)}
+    if isinstance(data, bytes):
+        raise UserError(f"data: got bytes, expected {_FORMS}")
+    if not isinstance(data, str):
+        return None
+    if data in SYNTHETIC or find_dataset(data) is not None:
+        return {"data.corpus": data}
+    # A member of an archive has the archive for a parent.
+    if any(path.exists() for path in (Path(data), *Path(data).parents) if path.name):
+        return {"data.path": data}
+    raise UserError(f"data {data!r}: neither a file nor a corpus; the corpora are {', '.join((*SYNTHETIC, *DATASETS))}")
+
+
+def pairs_of(data: Data) -> Iterator[Pair]:
+    """The pairs of data that are in memory, one at a time.
+
+    Raises:
+        UserError: data or a row of another form; the message names the row, counted from 1.
+    """
+    for number, row in enumerate(_rows(data), 1):
+        if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
+            raise UserError(f"data, pair {number}: expected (source, target), got {_shown(row)}")
+        texts = tuple(row)
+        if len(texts) != 2:
+            raise UserError(f"data, pair {number}: expected 2 texts, source and target, got {len(texts)}")
+        for side, text in zip(("source", "target"), texts, strict=True):
+            if not isinstance(text, str):
+                raise UserError(f"data, pair {number}: the {side} must be a text, got {_shown(text)}")
+            if not text.isascii() and (surrogate := _SURROGATES.search(text)):
+                raise UserError(f"data, pair {number}: the {side} has half a character, U+{ord(surrogate[0]):04X}")
+        yield Pair(*texts)
+
+
+def _rows(data: Any) -> Iterable[Any]:
+    """The rows of a DataFrame of pandas or Polars, or of anything that is iterated."""
+    if not hasattr(data, "columns"):
+        if isinstance(data, Mapping) or not isinstance(data, Iterable):
+            raise UserError(f"data: expected {_FORMS}, got {_shown(data)}")
+        return data
+    names = [str(name) for name in data.columns]
+    named = next((chosen for chosen in COLUMNS if set(chosen) <= set(names)), None)
+    if named is None and len(names) != 2:
+        choices = " or ".join(" and ".join(map(repr, chosen)) for chosen in COLUMNS)
+        raise UserError(
+            f"data: the DataFrame has the columns {', '.join(map(repr, names)) or 'none'}; expected 2, or {choices}; "
+            "choose two of them: df[['english', 'french']]"
+        )
+    chosen = [names.index(name) for name in named] if named else [0, 1]
+    rows = data.itertuples(index=False, name=None) if hasattr(data, "itertuples") else data.iter_rows()
+    return (tuple(row[k] for k in chosen) for row in rows)
+
+
+def _shown(value: Any) -> str:
+    """A value of the wrong type, short."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

@@ -1,0 +1,66 @@
+"""Matplotlib figures of a run, for notebooks and scripts: learning curves, attention."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from wordseq.comparison.attention import Alignment
+from wordseq.comparison.page import plots
+from wordseq.system.errors import UserError
+from wordseq.text.tokenizers import JOINER
+
+
+class Picture(Figure):
+    """A figure that a notebook shows as an image; `savefig` writes it to a file. It needs no display."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=110)
+        return file.getvalue()
+
+
+def learning_curves(log: Sequence[Mapping[str, Any]], name: str) -> Picture:
+    """Loss of training and validation, and dev BLEU, over updates.
+
+    Args:
+        log: entries of metrics.jsonl.
+        name: of the run, for the title.
+
+    Raises:
+        UserError: there is nothing in the log.
+    """
+    train, dev = ([entry for entry in log if entry.get("kind") == kind] for kind in ("train", "dev"))
+    if not (train or dev):
+        raise UserError(f"{name}: its log is empty: the run has no updates yet")
+    with mpl.rc_context({**plots.TEXT_AS_IT_IS}):
+        picture = Picture(figsize=(9, 3.4), layout="constrained")
+        loss, bleu = picture.subplots(1, 2)
+        curves = [(label, entries) for label, entries in (("training", train), ("validation", dev)) if entries]
+        plots.draw_curves(
+            loss,
+            [label for label, _ in curves],
+            [[(entry["step"], entry["loss"]) for entry in entries] for _, entries in curves],
+            ("updates", "loss, nats per token"),
+            True,
+        )
+        plots.draw_curves(
+            bleu, [name], [[(entry["step"], entry["bleu"]) for entry in dev]], ("updates", "dev BLEU"), False
+        )
+        picture.suptitle(name)
+    return picture
+
+
+def attention_map(found: Alignment) -> Picture:
+    """Attention weights 0-1 as a heat map: a row for each output token, a column for each source token."""
+    src, tgt = ([token.replace(JOINER, "·") for token in tokens] for tokens in (found.src_tokens, found.tgt_tokens))
+    with mpl.rc_context({**plots.TEXT_AS_IT_IS}):
+        picture = Picture(figsize=(1.8 + 0.34 * len(src), 1.4 + 0.28 * len(tgt)), layout="constrained")
+        axes = picture.add_subplot()
+        plots.draw_heat_map(axes, src, tgt, found.weights)
+        axes.set_xlabel("source")
+        axes.set_ylabel("output")
+        picture.colorbar(axes.images[0], ax=axes, label="attention weight")
+    return picture

@@ -1,0 +1,356 @@
+"""Train a run, or open one, and use it: what `wordseq.train` and `wordseq.load` return."""
+
+import dataclasses
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from wordseq.api.data import Data, data_settings, pairs_of
+from wordseq.config.load import check_setting, guess_names, load_config
+from wordseq.config.schema import SECTIONS, Config, DecodeConfig
+from wordseq.data.splits import HeldOut
+from wordseq.evaluation.scores import Scores
+from wordseq.runs.folder import BEST, CONFIG_FILE, RunFolder
+from wordseq.system.errors import UserError
+from wordseq.system.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+    from wordseq.decoding.translator import Hypothesis, Sampling, Translator
+
+_DECODE_NAMES = {"beam": "beam_size"}
+"""Short names of settings of the search, as the command line has them."""
+
+
+def train(
+    data: Data | None = None,
+    run: str | os.PathLike[str] | None = None,
+    *,
+    preset: str | os.PathLike[str] | None = None,
+    mirror: str | os.PathLike[str] | None = None,
+    tensorboard: bool = False,
+    verbose: bool = True,
+    **settings: Any,
+) -> "Run":
+    """Train a model, or resume the training of a run, as `wordseq train` does.
+
+    Call it again with the same arguments to resume a training that was stopped. Ctrl-C (in a notebook: interrupt the kernel)
+    saves and returns. Sentences for validation and for the test are held out by `dev_size` and `test_size`.
+
+    Args:
+        data: pairs of (source, target), a DataFrame of two columns (or with columns named source and target, or src and
+            tgt), the path of a file of pairs, or the name of a corpus. None: what the preset, the settings or the run name.
+        run: the folder of the run; it is made if it is missing.
+        preset: settings to start from: the name of a preset or a TOML file. None: those of the run, if it exists, else the
+            defaults.
+        mirror: a folder to take public corpora from instead of the network.
+        tensorboard: write the figures for TensorBoard too.
+        verbose: print progress.
+        settings: values of settings by their names, e.g. `level="word"`, `cell="lstm"`, `max_epochs=10`. A name that two
+            sections have is given with its section: `train__seed=2`.
+
+    Returns:
+        The run.
+
+    Raises:
+        UserError: a setting, the data or the folder cannot be used, or another process trains into the folder.
+    """
+    if run is None:
+        raise UserError('train needs the folder of the run: wordseq.train(data, "runs/NAME")')
+    folder = Path(run)
+    given = section_settings(settings)
+    named = {} if data is None else data_settings(data)
+    if data is not None and (twice := [key for key in given if key in _SOURCE_KEYS]):
+        raise UserError(f"data is given, and {twice[0]} too; give one")
+    saved = folder / CONFIG_FILE
+    start = os.fspath(preset) if preset is not None else (saved if saved.is_file() else None)
+    pairs = pairs_of(data) if named is None else None
+    # The path of data in memory is that of the run's own file: see `train_run`.
+    config = load_config(start, (), {**given, **({"data.path": "pairs"} if named is None else named)})
+    if os.environ.get("TF_CONFIG"):
+        raise UserError("TF_CONFIG is set: several machines train together by the command line, `wordseq train`")
+    import_tensorflow()
+    from wordseq.training.distributed import join
+    from wordseq.training.loop import Stopped
+    from wordseq.training.run import train_run
+
+    say = _print if verbose else _silent
+    try:
+        progress = train_run(
+            config,
+            folder,
+            Path(mirror) if mirror is not None else None,
+            say,
+            join(None, say),
+            tensorboard=tensorboard,
+            pairs=pairs,
+            bar=verbose,
+        )
+        say(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+    except Stopped:
+        say(f"stopped; saved in {folder}: the same call resumes")
+    return Run(folder)
+
+
+_SOURCE_KEYS = ("data.corpus", "data.path", "data.train_src")
+
+
+def section_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by `section.name` from keyword arguments: `name`, or `section__name` where two sections have the name.
+
+    Raises:
+        UserError: an unknown name, or one that two sections have.
+    """
+    places: dict[str, list[str]] = {}
+    for section, kind in SECTIONS.items():
+        for field in dataclasses.fields(kind):
+            places.setdefault(field.name, []).append(section)
+            places[f"{section}__{field.name}"] = [section]
+    found = {}
+    for name, value in settings.items():
+        if name not in places:
+            raise UserError(f"unknown setting {name!r}{guess_names(name, places)}")
+        if len(places[name]) > 1:
+            choices = " or ".join(f"{section}__{name}=" for section in places[name])
+            raise UserError(f"{name}= is a setting of two sections: write {choices}")
+        key = f"{places[name][0]}.{name.rpartition('__')[2]}"
+        if key in found:
+            raise UserError(f"{key} is given twice")
+        found[key] = value
+    return found
+
+
+def load(run: str | os.PathLike[str]) -> "Run":
+    """Open a run that was trained before, by Python or by the command line.
+
+    Raises:
+        UserError: the folder is missing or is not a run.
+    """
+    return Run(run)
+
+
+class Run:
+    """A run folder in use: score it, translate with it, look at its training.
+
+    The model is loaded when it is first needed. Translating from several threads is safe.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        UserError: the folder is missing or is not a run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._files = RunFolder.open(self.folder)
+        self._loaded: tuple[str, Translator] | None = None
+        self._loading = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"wordseq.load({str(self.folder)!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., "Run"], tuple[str]]:
+        # A run is its folder: another process loads the model from there.
+        return Run, (str(self.folder),)
+
+    @property
+    def config(self) -> Config:
+        """All settings: `run.config.model.cell`."""
+        return self._files.config
+
+    @cached_property
+    def dev(self) -> HeldOut:
+        """The validation split: `sources` and for each the list of its `references`."""
+        return self._files.held_out("dev")
+
+    @cached_property
+    def test(self) -> HeldOut:
+        """The test split: `sources` and for each the list of its `references`."""
+        return self._files.held_out("test")
+
+    @property
+    def translator(self) -> "Translator":
+        """The run's best checkpoint, ready to translate; loaded again when training has found a better one.
+
+        Raises:
+            UserError: the run has no checkpoint yet, or it is damaged.
+        """
+        with self._loading:
+            sha256 = self._files.header(BEST).sha256
+            if self._loaded is None or self._loaded[0] != sha256:
+                import_tensorflow()
+                from wordseq.decoding.translator import Translator
+
+                self._loaded = sha256, Translator.load(self.folder)
+            return self._loaded[1]
+
+    def evaluate(
+        self,
+        sources: Iterable[str] | None = None,
+        references: Iterable[str | Sequence[str]] | None = None,
+        *,
+        tokenize: str = "",
+        lowercase: bool = False,
+        **decode: Any,
+    ) -> Scores:
+        """Scores of the held-out test split, or of other sentences; saved in the run's folder `eval/` as well.
+
+        Args:
+            sources: sentences instead of the test split.
+            references: for each of them a reference, or the list of its references.
+            tokenize: sacreBLEU's tokenizer: 13a, char, intl, none or zh; empty: 13a, or none for pretokenized data.
+            lowercase: score without case.
+            decode: settings of the search, see `translate`.
+
+        Raises:
+            UserError: the run is not trained, an argument cannot be, or sources and references differ in number.
+        """
+        import_tensorflow()
+        from wordseq.evaluation.evaluate import evaluate_run, prepare_held_out
+        from wordseq.evaluation.metrics import BLEU_TOKENIZERS
+
+        if tokenize not in ("", *BLEU_TOKENIZERS):
+            raise UserError(f"tokenize = {tokenize!r}; choose from {', '.join(BLEU_TOKENIZERS)}")
+        if (sources is None) != (references is None):
+            raise UserError("sources and references go together")
+        held_out = None
+        if sources is not None and references is not None:
+            held_out = prepare_held_out(self._files, sources, references)
+        return evaluate_run(
+            self._files,
+            held_out,
+            "given" if held_out else "test",
+            decode=self._search(decode),
+            tokenize=tokenize,
+            lowercase=lowercase,
+        )
+
+    @overload
+    def translate(
+        self, texts: Iterable[str], *, nbest: None = None, sampling: "Sampling | None" = None, **decode: Any
+    ) -> list[str]: ...
+
+    @overload
+    def translate(
+        self, texts: Iterable[str], *, nbest: int, sampling: "Sampling | None" = None, **decode: Any
+    ) -> "list[list[Hypothesis]]": ...
+
+    def translate(
+        self,
+        texts: Iterable[str],
+        *,
+        nbest: int | None = None,
+        sampling: "Sampling | None" = None,
+        **decode: Any,
+    ) -> "list[str] | list[list[Hypothesis]]":
+        """Translate texts, in their order; an empty text gives an empty translation.
+
+        Args:
+            texts: one sentence each, as written.
+            nbest: return this number of hypotheses for each text; the beam is made as large.
+            sampling: draw at random instead of searching.
+            decode: settings of the search in place of the run's: `beam`, `length_penalty`, `max_len_ratio`, `max_len_extra`,
+                `batch_size`, `copy_unknown`.
+
+        Returns:
+            The best translation of each text; with `nbest` a list of hypotheses of each text, best first: `text`, `score`,
+            `tokens`, `unknown`.
+
+        Raises:
+            TypeError: `texts` is one text, or holds something else.
+            UserError: an argument cannot be, or a text is too long.
+        """
+        search = self._search(decode)
+        if nbest is None:
+            return [found[0].text for found in self.translator.translate(texts, search, sampling=sampling)]
+        if isinstance(nbest, int) and sampling is None and nbest > search.beam_size:
+            search = dataclasses.replace(search, beam_size=nbest)
+        return self.translator.translate(texts, search, nbest=nbest, sampling=sampling)
+
+    def embed(self, texts: Iterable[str]) -> "npt.NDArray[np.float32]":
+        """The encoder's vector for each text, `[n, hidden]`: see `Translator.embed`."""
+        return self.translator.embed(texts)
+
+    def _search(self, given: Mapping[str, Any]) -> DecodeConfig:
+        """The run's settings of the search with others in their place."""
+        names = [field.name for field in dataclasses.fields(DecodeConfig)]
+        changed = {}
+        for name, value in given.items():
+            key = _DECODE_NAMES.get(name, name)
+            if key not in names:
+                raise UserError(f"unknown setting {name!r}{guess_names(name, [*_DECODE_NAMES, *names])}")
+            changed[key] = check_setting("decode", key, value, "settings")
+        return dataclasses.replace(self._files.config.decode, **changed)
+
+    @property
+    def history(self) -> Any:
+        """The log, an entry for each training line and each validation: a DataFrame where pandas is installed, else a list.
+
+        Entries of `kind` "train" have `loss` in nats per token, `learning_rate`, `gradient_norm`, `tokens_per_second`; those of
+        `kind` "dev" have `bleu` 0-100, `loss` and `best`; all have `step`, `epoch` and `seconds`.
+        """
+        entries = list(self._files.metrics())
+        if importlib.util.find_spec("pandas") is None:
+            return entries
+        import pandas as pd
+
+        return pd.DataFrame(entries)
+
+    def plot(self) -> "Figure":
+        """Learning curves: loss of training and validation, and dev BLEU, over updates.
+
+        Raises:
+            UserError: matplotlib is missing, or the run has no log yet.
+        """
+        return _figures().learning_curves(list(self._files.metrics()), self.folder.name)
+
+    def plot_attention(self, text: str, translation: str | None = None) -> "Figure":
+        """Which source tokens each token of a translation attended to: a row for each output token.
+
+        Args:
+            text: a source sentence.
+            translation: the translation to explain; None: the run's own.
+
+        Raises:
+            TypeError: not a text.
+            UserError: matplotlib is missing, the model has no attention, or the text is empty.
+        """
+        figures = _figures()
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, got {type(text).__name__}")
+        if self.config.model.attention == "none":
+            raise UserError(f"{self.folder}: model.attention is 'none': there is no attention to plot")
+        from wordseq.comparison.attention import attention_of
+        from wordseq.text.normalise import prepare
+
+        lowercase = self.config.data.lowercase
+        source = prepare(text, lowercase)
+        if not source:
+            raise UserError("the text is empty")
+        hyp = self.translate([text])[0] if translation is None else prepare(translation, lowercase)
+        return figures.attention_map(attention_of(self.translator, [(source, hyp)])[0])
+
+
+def _figures() -> Any:
+    """The module of figures, which needs matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("plots need matplotlib, which is not installed: python -m pip install 'wordseq[report]'")
+    from wordseq.api import figures
+
+    return figures
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _silent(line: str) -> None:
+    """Print nothing."""

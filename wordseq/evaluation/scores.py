@@ -1,0 +1,66 @@
+"""What an evaluation found, as one object: `wordseq eval` prints it, a notebook shows it as a table."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wordseq.evaluation.metrics import Score
+from wordseq.evaluation.tables import METRICS, markdown_table, score_rows, signatures, terminal_table
+
+
+class Scores(Mapping[str, Any]):
+    """The scores and figures of an evaluation: a read-only mapping with the keys of `wordseq eval --json`.
+
+    `str(scores)` is the table of the terminal, and a notebook shows a table of the scores.
+
+    Args:
+        result: what `evaluate_texts` returned.
+    """
+
+    def __init__(self, result: Mapping[str, Any]) -> None:
+        self._result = dict(result)
+
+    @property
+    def bleu(self) -> Score:
+        """BLEU, 0-100: `score`, `ci95`, `signature`."""
+        return self._score("bleu")
+
+    @property
+    def chrf(self) -> Score:
+        """chrF2, 0-100: `score`, `ci95`, `signature`."""
+        return self._score("chrf")
+
+    @property
+    def ter(self) -> Score:
+        """TER in percent, lower is better: `score`, `ci95`, `signature`."""
+        return self._score("ter")
+
+    def _score(self, key: str) -> Score:
+        found = self._result[key]
+        return Score(**{**found, "ci95": tuple(found["ci95"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, ready for JSON."""
+        return dict(self._result)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._result[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._result)
+
+    def __len__(self) -> int:
+        return len(self._result)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{self._result[key]['name']} {self._result[key]['score']:.1f}" for key in METRICS)
+        return f"Scores({scores}; {self._result['sentences']:,} sentences)"
+
+    def __str__(self) -> str:
+        return terminal_table(self._result)
+
+    def _repr_markdown_(self) -> str:
+        """The table that a notebook shows: scores, intervals, signatures."""
+        table = markdown_table(("Metric", "Score", "95 % interval"), score_rows(self._result))
+        below = "; ".join(f"{name} `{signature}`" for name, signature in signatures(self._result))
+        sentences, run = (self._result[key] for key in ("sentences", "run"))
+        return f"{table}\n\n{sentences:,} sentences{f', run `{run}`' if run else ''}. {below}\n"
