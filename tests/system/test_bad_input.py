@@ -208,9 +208,9 @@ def test_options_of_bench_that_would_not_be_minded_are_refused(complaint, instea
         (["translate", "run", "--input", "text.txt", "--resume"], ["--resume needs --output FILE"]),
         (
             ["translate", "run", "--input", "text.txt", "--output", "pairs.tsv", "--resume"],
-            ["pairs.tsv: it holds 200 translations, but text.txt has only 2 lines"],
+            ["pairs.tsv: has 200 translations, but text.txt has only 2 lines"],
         ),
-        (["translate", "run", "--input", "text.txt", "--output", "run"], ["run: a folder, expected a file"]),
+        (["translate", "run", "--input", "text.txt", "--output", "run"], ["run: is a folder, expected a file"]),
         (["translate", "run", "--input", "text.txt", "--output", "no/out"], ["no/out: No such file"]),
         (["translate", "run", "--input", "text.txt", "--output", "pairs.tsv/out"], ["pairs.tsv/out: Not a directory"]),
         (["translate", "run", "--input", "nope", "--output", "out"], ["nope: No such file"]),

@@ -1,1 +1,1 @@
-"""Search, forced decoding, and translating text of any size."""
+"""Search, forced decoding, and translation of text of any size."""

@@ -1,13 +1,13 @@
-"""Search: greedy, sampling and beam, each one compiled loop over a step function.
+"""Greedy search, sampling and beam search; each is one compiled loop over a step function.
 
-A step function takes the last token of k hypotheses a sentence, a state whose tensors start with `[b, k]` and what is known of
-the b sentences from the start, and gives the log-probabilities of the next token and the next state:
+A step function takes the last token of k hypotheses for each of b sentences, a state whose tensors start with `[b, k]`, and the
+memory of the sentences. It returns the log-probabilities of the next token, and the next state:
 
     step(last_ids_bk, state, memory) -> (log_probs_bkv, state)
 
-PAD and BOS are never chosen. A hypothesis ends with EOS; at its sentence's limit nothing but EOS may be chosen, so every score
-is the log-probability of a whole sentence, end included. Sentences that are done leave the batch: in the loops, b is the number
-of those that are left, and `rows_b` says which they are.
+PAD and BOS are never chosen. A hypothesis ends with EOS. At the length limit only EOS may be chosen, so every score is the
+log-probability of a complete sentence with EOS. Finished sentences leave the batch: in the loops, b is the number of open
+sentences, and `rows_b` are their rows in the original batch.
 """
 
 from collections.abc import Callable
@@ -25,18 +25,18 @@ Choose = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 NEVER = float("-inf")
 
 BLOCK = 64
-"""Tokens among whose largest the search for the best begins."""
+"""Tokens per block in `_largest`."""
 
 
 class Found(NamedTuple):
     """Hypotheses of b sentences, best first."""
 
     ids_bkt: tf.Tensor
-    """Token ids without BOS, EOS included, then PAD."""
+    """Token ids without BOS, with EOS, then PAD."""
     log_probs_bk: tf.Tensor
-    """Summed log-probability in nats; -inf where fewer than k were found."""
+    """Summed log-probability in nats; -inf where fewer than k hypotheses were found."""
     scores_bk: tf.Tensor
-    """Log-probability divided by the length penalty; what the order is by."""
+    """Log-probability divided by the length penalty; hypotheses are sorted by it."""
 
 
 def length_penalty(length: tf.Tensor, alpha: float) -> tf.Tensor:
@@ -45,19 +45,19 @@ def length_penalty(length: tf.Tensor, alpha: float) -> tf.Tensor:
 
 
 def choose_best(log_probs_bv: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
-    """Greedy: the most probable token."""
+    """The most probable token (greedy search)."""
     del t
     return tf.argmax(log_probs_bv, -1, tf.int32)
 
 
 def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Choose:
-    """A choice at random.
+    """A function that samples the next token.
 
     Args:
-        seed: two whole numbers; with the step they decide the draw.
-        temperature: divides the log-probabilities; above 1 flattens, below 1 sharpens.
-        top_k: draw among the so many most probable tokens; 0: all.
-        top_p: draw among the most probable tokens whose probabilities together first reach this (Holtzman et al. 2020).
+        seed: two integers; seed and step determine the draw.
+        temperature: divides the log-probabilities; above 1 flattens the distribution, below 1 sharpens it.
+        top_k: sample from this number of most probable tokens; 0: from all.
+        top_p: sample from the smallest set of most probable tokens with this total probability (Holtzman et al. 2020).
     """
 
     def choose(log_probs_bv: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
@@ -68,10 +68,11 @@ def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_
             scaled_bv = tf.where(scaled_bv >= lowest_b1, scaled_bv, NEVER)
         if top_p < 1:
             sorted_bv = tf.sort(scaled_bv, direction="DESCENDING")
+            # Exclusive: the token that crosses `top_p` is kept, so at least one is.
             before_bv = tf.cumsum(tf.nn.softmax(sorted_bv), axis=-1, exclusive=True)
             lowest_b1 = tf.reduce_min(tf.where(before_bv < top_p, sorted_bv, float("inf")), -1, keepdims=True)
             scaled_bv = tf.where(scaled_bv >= lowest_b1, scaled_bv, NEVER)
-        # The largest of log p + Gumbel noise is a draw from p.
+        # Gumbel-max trick: the largest of log p + Gumbel noise is a sample from p. The noise has two logarithms, hence minval.
         step_seed = tf.random.experimental.stateless_fold_in(seed, t)
         uniform_bv = tf.random.stateless_uniform(tf.shape(scaled_bv), step_seed, minval=1e-20)
         return tf.argmax(scaled_bv - tf.math.log(-tf.math.log(uniform_bv)), -1, tf.int32)
@@ -80,7 +81,7 @@ def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_
 
 
 class _One(NamedTuple):
-    """The state of `decode_one`: of the sentences that are left."""
+    """The loop state of `decode_one`, for the open sentences."""
 
     t: tf.Tensor
     last_b: tf.Tensor
@@ -94,13 +95,13 @@ class _One(NamedTuple):
 def decode_one(
     step: Step, state: _State, limits_b: tf.Tensor, choose: Choose = choose_best, memory: _Memory = ()
 ) -> Found:
-    """One hypothesis a sentence, token by token, by `choose`.
+    """One hypothesis per sentence; `choose` selects each token.
 
     Args:
         step: see the module; called with k = 1.
         state: before the first step.
-        limits_b: the most tokens of each sentence's output, EOS included; at least 1.
-        choose: `choose_best` or a `make_sampler`.
+        limits_b: the most output tokens of each sentence, with EOS; at least 1.
+        choose: `choose_best`, or the result of `make_sampler`.
         memory: tensors that start with `[b]`, for `step`.
     """
     batch = tf.shape(limits_b)[0]
@@ -108,11 +109,12 @@ def decode_one(
     def body(one: _One, totals: tf.Tensor, ids: tf.TensorArray) -> tuple[_One, tf.Tensor, tf.TensorArray]:
         log_probs_bkv, state = step(one.last_b[:, None], one.state, one.memory)
         log_probs_bv = _allowed(log_probs_bkv, one.t, one.limits_b)[:, 0]
+        # Finished sentences stay in the batch for a while, see `_left`: they get PAD and gain nothing.
         chosen_b = tf.where(one.open_b, choose(log_probs_bv, one.t), PAD_ID)
         gained_b = tf.where(one.open_b, tf.gather(log_probs_bv, chosen_b, batch_dims=1), 0.0)
         places = one.rows_b[:, None]
         totals = tf.tensor_scatter_nd_add(totals, places, gained_b)
-        ids = ids.write(one.t, tf.scatter_nd(places, chosen_b, [batch]))  # PAD is 0.
+        ids = ids.write(one.t, tf.scatter_nd(places, chosen_b, [batch]))  # Other rows get 0, which is PAD.
         open_b = one.open_b & (chosen_b != EOS_ID)
         parts = (chosen_b, open_b, one.rows_b, one.limits_b, state, one.memory)
         return _One(one.t + 1, *_left(open_b, parts)), totals, ids
@@ -138,8 +140,9 @@ def decode_one(
 
 
 def _left(open_b: tf.Tensor, parts: Any) -> Any:
-    """Of tensors that start with `[b]`, the rows that are open, as soon as a quarter are not; until then all rows."""
+    """The open rows of tensors that start with `[b]`, when at least a quarter is finished; until then all rows."""
 
+    # A quarter, because each time all states and memories are copied.
     def leave() -> Any:
         kept = tf.where(open_b)[:, 0]
         return tf.nest.map_structure(lambda part: tf.gather(part, kept), parts)
@@ -149,12 +152,12 @@ def _left(open_b: tf.Tensor, parts: Any) -> Any:
 
 
 def _any_batch(loop: Any) -> Any:
-    """The shapes of a loop's tensors when the first axis may change."""
+    """Shape invariants of a loop whose first axis may change."""
     return tf.nest.map_structure(lambda part: tf.TensorShape([None, *part.shape[1:]] if part.shape.rank else []), loop)
 
 
 class _Beam(NamedTuple):
-    """The state of a beam search: of the sentences that are left."""
+    """The loop state of a beam search, for the open sentences."""
 
     t: tf.Tensor
     rows_b: tf.Tensor
@@ -171,15 +174,16 @@ class _Beam(NamedTuple):
 def beam_search(
     step: Step, state: _State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0, memory: _Memory = ()
 ) -> Found:
-    """The best hypotheses found by keeping k at each step.
+    """Beam search with k hypotheses.
 
-    Of the 2 k best continuations of a step, those among the first k that end are set aside with their score, and the k best
-    that do not end go on. A sentence is done when k hypotheses were set aside or its limit is reached. A beam of 1 is greedy.
+    Each step takes the 2 k best continuations. Those among the first k that end with EOS become finished hypotheses. The k best
+    that do not end stay in the beam. A sentence is finished when it has k finished hypotheses or reaches its limit. With k = 1
+    this is greedy search.
 
     Args:
         step: see the module.
         state: before the first step, every tensor `[b, 1, ...]`.
-        limits_b: the most tokens of each sentence's output, EOS included; at least 1.
+        limits_b: the most output tokens of each sentence, with EOS; at least 1.
         beam_size: k.
         alpha: exponent of the length penalty.
         memory: tensors that start with `[b]`, for `step`.
@@ -193,7 +197,7 @@ def beam_search(
         rows_b=tf.range(batch),
         limits_b=limits_b,
         last_bk=tf.fill([batch, beam_size], BOS_ID),
-        # All hypotheses are equal at first: only one may go on.
+        # All hypotheses start equal: without -inf for all but one, the beam would hold k copies.
         totals_bk=tf.concat([tf.zeros([batch, 1]), none_bk[:, 1:]], 1),
         ids_bkt=empty_bkt,
         done=nothing,
@@ -209,7 +213,7 @@ def beam_search(
         beam = _beam_step(step, beam, open_of(beam), beam_size, alpha)
         places = beam.rows_b[:, None]
         pairs = zip(found, beam.done, strict=True)
-        found = Found(*[tf.tensor_scatter_nd_update(whole, places, part) for whole, part in pairs])
+        found = Found(*[tf.tensor_scatter_nd_update(total, places, part) for total, part in pairs])
         return _Beam(beam.t, *_left(open_of(beam), tuple(beam)[1:])), found
 
     _, found = tf.while_loop(
@@ -225,15 +229,18 @@ def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha
     t = beam.t
     log_probs_bkv, state = step(beam.last_bk, beam.state, beam.memory)
     log_probs_bkv = _allowed(log_probs_bkv, t, beam.limits_b)
+    # 2 k: each hypothesis has one continuation by EOS, so at least k others are left.
     totals_bc, parents_bc, tokens_bc = _candidates(beam.totals_bk, log_probs_bkv, 2 * beam_size)
     ends_bc = tokens_bc == EOS_ID
-    sets_aside_bc = ends_bc & (tf.range(2 * beam_size) < beam_size) & open_b[:, None] & (totals_bc > NEVER)
+    # Only among the first k: a worse continuation would not have stayed in the beam either.
+    finished_bc = ends_bc & (tf.range(2 * beam_size) < beam_size) & open_b[:, None] & (totals_bc > NEVER)
 
     at_t = tf.range(tf.shape(beam.ids_bkt)[2]) == t
     grown_bct = tf.gather(beam.ids_bkt, parents_bc, batch_dims=1)
     grown_bct = tf.where(at_t, tokens_bc[:, :, None], grown_bct)
-    ended_bc = tf.where(sets_aside_bc, totals_bc, NEVER)
+    ended_bc = tf.where(finished_bc, totals_bc, NEVER)
     ended = Found(grown_bct, ended_bc, ended_bc / length_penalty(t + 1, alpha))
+    # More than k may finish in all: the best k by score are kept.
     both = Found(*(tf.concat(pair, 1) for pair in zip(beam.done, ended, strict=True)))
     best_bk = tf.math.top_k(both.scores_bk, beam_size).indices
     done = Found(*(tf.gather(part, best_bk, batch_dims=1) for part in both))
@@ -246,14 +253,15 @@ def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha
         totals_bk=totals_bk,
         ids_bkt=tf.gather(grown_bct, kept_bk, batch_dims=1),
         done=done,
-        n_done_b=beam.n_done_b + tf.reduce_sum(tf.cast(sets_aside_bc, tf.int32), 1),
+        n_done_b=beam.n_done_b + tf.reduce_sum(tf.cast(finished_bc, tf.int32), 1),
         state=tf.nest.map_structure(lambda part: tf.gather(part, parents_bk, batch_dims=1), state),
     )
 
 
 def _candidates(totals_bk: tf.Tensor, log_probs_bkv: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The `count` best continuations of each sentence: total, the hypothesis they continue, token; best first."""
+    """The `count` best continuations of each sentence, best first: total, index of the hypothesis, token."""
     shape = tf.shape(log_probs_bkv)
+    # The best of each hypothesis first: a top_k over k * v totals would be slow.
     each = tf.minimum(count, shape[2])
     gained_bkc, tokens_bkc = _largest(log_probs_bkv, each)
     totals_bkc = totals_bk[:, :, None] + gained_bkc
@@ -263,13 +271,16 @@ def _candidates(totals_bk: tf.Tensor, log_probs_bkv: tf.Tensor, count: int) -> t
 
 
 def _largest(values_bkv: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `tf.math.top_k`, which is slow on long rows: looks only into the blocks with the largest maxima."""
+    """`tf.math.top_k`, but faster on long rows.
+
+    The `count` largest values are in the `count` blocks with the largest maxima, so only these blocks are searched.
+    """
     shape = tf.shape(values_bkv)
     blocks = -(-shape[2] // BLOCK)
     padded = tf.pad(values_bkv, [[0, 0], [0, 0], [0, blocks * BLOCK - shape[2]]], constant_values=NEVER)
     by_block = tf.reshape(padded, [shape[0], shape[1], blocks, BLOCK])
     kept = tf.math.top_k(tf.reduce_max(by_block, -1), tf.minimum(count, blocks), sorted=False).indices
-    kept = tf.sort(kept)  # So that of equal values the first is taken, as over the whole row.
+    kept = tf.sort(kept)  # Among equal values the first one wins, as in `top_k` over the complete row.
     inside = tf.reshape(tf.gather(by_block, kept, batch_dims=2), [shape[0], shape[1], -1])
     values_bkc, places_bkc = tf.math.top_k(inside, count)
     blocks_bkc = tf.gather(kept, places_bkc // BLOCK, batch_dims=2)
@@ -277,11 +288,11 @@ def _largest(values_bkv: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
 
 
 def _allowed(log_probs_bkv: tf.Tensor, t: tf.Tensor, limits_b: tf.Tensor) -> tf.Tensor:
-    """-inf for PAD and BOS, and at a sentence's limit for all but EOS."""
+    """The log-probabilities with -inf for PAD and BOS, and at a sentence's limit for all tokens but EOS."""
     ids_v = tf.range(tf.shape(log_probs_bkv)[2])
     never_v = tf.where((ids_v == PAD_ID) | (ids_v == BOS_ID), NEVER, 0.0)
     last_b11 = (t >= limits_b - 1)[:, None, None]
-    # Each pass over all log-probabilities costs; the limit is seldom reached.
+    # Each pass over all log-probabilities takes time, and the limit is rarely reached.
     return tf.cond(
         tf.reduce_any(last_b11),
         lambda: tf.where(last_b11 & (ids_v != EOS_ID), NEVER, log_probs_bkv + never_v),

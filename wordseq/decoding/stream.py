@@ -1,8 +1,7 @@
-"""Translating text of any size: in chunks, in order, in constant memory, resumed where a killed process stopped.
+"""Translates text of any size: in chunks, in order, in constant memory. A killed translation can be resumed.
 
-A fault in line N of the input ends the translation after line N-1 was written, and the error names the line. Chunks are cut by
-lines and bytes from the beginning of the input, so that a translation that was resumed is the same as one that never stopped,
-down to what was drawn at random.
+If line N of the input cannot be used, translation ends after line N-1 was written, and the error names the line. Chunk borders
+depend only on the input. So a resumed translation equals an uninterrupted one, random samples included.
 """
 
 import contextlib
@@ -26,29 +25,30 @@ from wordseq.system.files import ArrayFile, naming
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
 
 CHUNK_LINES = 4096
-"""Lines translated together: enough to sort by length, few enough to see output soon."""
+"""Lines per chunk: enough to sort by length, few enough for early output."""
 
 MAX_CHUNK_BYTES = 2**22
-"""A chunk of long lines ends here."""
+"""Size that ends a chunk of long lines."""
 
 MAX_SENTENCE_BYTES = 2**20
-"""A longer line is no sentence."""
+"""Longest line that is accepted."""
 
 SHOWN_WORDS = 10
-"""Unknown words of a file that are printed."""
+"""Unknown words of a file to print, at most."""
 
 SAY_SECONDS = 30.0
-"""Between lines that say how far it is, where there is no terminal for a bar."""
+"""Seconds between progress lines where there is no terminal for a bar."""
 
 
 def translate_lines(
     translator: Translator, lines: Sequence[str], decode: DecodeConfig, nbest: int, **options: Any
 ) -> Iterator[str]:
-    """A line of output for each line of input; with nbest > 1, nbest lines, each score TAB text."""
+    """One output line for each input line; with nbest > 1, nbest lines, each as score TAB text."""
     for hypotheses in translator.translate(lines, decode, nbest=nbest, **options):
         if nbest == 1:
             yield hypotheses[0].text
             continue
+        # Always `nbest` lines: readers and --resume count on that.
         padded = hypotheses + [Hypothesis("", float("-inf"), 0, 0)] * (nbest - len(hypotheses))
         yield from (f"{hypothesis.score:.4f}\t{hypothesis.text}" for hypothesis in padded)
 
@@ -62,39 +62,40 @@ def translate_file(
     nbest: int = 1,
     resume: bool = False,
 ) -> None:
-    """Translate a file, or standard input, into another, or standard output.
+    """Translate a file or standard input to a file or standard output.
 
     Args:
         translator: checks the texts first.
-        translate: gives `nbest` lines for each text, in order.
-        source: the input; None: standard input, each line at once if it is typed.
+        translate: returns `nbest` lines for each text, in order.
+        source: the input; None: standard input. On a terminal each line is translated at once.
         target: the output; None: standard output.
-        nbest: lines of output for each line of input.
-        resume: keep the complete lines that `target` has and continue after them.
+        nbest: output lines for each input line.
+        resume: keep the complete translations in `target` and continue after them.
 
     Raises:
-        UserError: a line of the input cannot be used; those before it were written. Or `target` cannot be continued.
+        UserError: a line of the input cannot be used; the translations before it were written. Or `target` cannot be resumed.
         OSError: a file cannot be read or written.
     """
     if resume and target is None:
-        raise UserError("--resume needs --output FILE: what was written to it is counted and kept")
+        raise UserError("--resume needs --output FILE: it continues after the translations in that file")
     name = str(source) if source else "standard input"
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(source.open("rb")) if source else sys.stdin.buffer
         typed = source is None and sys.stdin.isatty()
         if typed:
-            print("a sentence a line; Ctrl-D ends", file=sys.stderr)
+            print("type one sentence per line; Ctrl-D ends", file=sys.stderr)
         done, kept = _written(target, nbest) if resume and target else (0, 0)
         chunks = _after(
             _chunks(file, name, 1 if typed else CHUNK_LINES),
             done,
-            f"{target}: it holds {{:,}} translations, but {name} has only {{:,}} lines",
+            f"{target}: has {{:,}} translations, but {name} has only {{:,}} lines",
         )
         if done:
-            print(f"wordseq: note: {target}: going on after {done:,} lines", file=sys.stderr)
+            print(f"wordseq: note: {target}: resuming after {done:,} lines", file=sys.stderr)
         output = stack.enter_context(Output(target, source, kept if resume else None))
         progress = stack.enter_context(TranslationProgress(file, target is None, done, quiet=typed))
         for start, texts in _texts(translator, chunks, name, progress, typed):
+            # The first chunk is translated completely even if its head is done: batches and samples depend on all its lines.
             output.write(list(translate(texts))[max(0, done - start) * nbest :])
 
 
@@ -104,17 +105,17 @@ def embed_file(
     source: Path | None,
     target: Path | None,
 ) -> None:
-    """Write the vector of each line of a file, or of standard input.
+    """Write the vector of each line of a file or of standard input.
 
     Args:
         translator: checks the texts first.
-        embed: gives the vectors `[n, h]` of texts.
+        embed: returns the vectors `[n, h]` of texts.
         source: the input; None: standard input.
-        target: a NumPy file, float32 `[lines, h]`, complete or absent; None: standard output, a line
-            of h numbers for each line, which read back give the same float32.
+        target: a NumPy file, float32 `[lines, h]`; it appears when it is complete. None: standard output, one line of h numbers
+            for each input line. Parsed again, they are the same float32 values.
 
     Raises:
-        UserError: a line of the input cannot be used, or `target` is a folder or the input.
+        UserError: a line of the input cannot be used, or `target` is not a file or is the input.
         OSError: a file cannot be read or written.
     """
     name = str(source) if source else "standard input"
@@ -126,7 +127,7 @@ def embed_file(
             output = stack.enter_context(Output(None, None, None))
 
             def write(vectors_nh: npt.NDArray[np.float32]) -> None:
-                # Nine digits tell all float32 apart.
+                # Nine significant digits identify any float32.
                 output.write([" ".join(f"{x:.9g}" for x in row) for row in vectors_nh.tolist()])
 
         typed = source is None and sys.stdin.isatty()
@@ -137,23 +138,23 @@ def embed_file(
 
 @contextlib.contextmanager
 def _vector_file(path: Path, source: Path | None, size: int) -> Iterator[Callable[[npt.NDArray[np.float32]], None]]:
-    """Writes vectors of `size` entries; the file is there when all of them are."""
+    """Writes vectors of `size` entries to a temporary file, which replaces `path` when it is complete."""
     if path.exists() and not path.is_file():
-        raise UserError(f"{path}: not a file; --output is to be a .npy file")
+        raise UserError(f"{path}: not a file; --output must be a .npy file")
     if source and path.exists() and path.samefile(source):
         raise UserError(f"{path}: is the input; choose another --output")
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with naming(path):
-        file = ArrayFile(aside, np.float32, (size,))
+        file = ArrayFile(temporary, np.float32, (size,))
     try:
         with file:
             yield file.append
-        aside.replace(path)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-# Lines of the input as they stand, without their ends, and the number of lines before them.
+# The number of lines before the chunk, and its lines as bytes, without line ends.
 _Chunk = tuple[int, list[bytes]]
 
 
@@ -161,7 +162,7 @@ def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
     """The lines of a file in chunks, as they arrive.
 
     Raises:
-        UserError: a line is too long; what comes before it was given out.
+        UserError: a line is too long; the lines before it were yielded.
     """
     lines: list[bytes] = []
     start = count = 0
@@ -171,7 +172,7 @@ def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
                 yield start, lines
             number = start + len(lines) + 1
             raise UserError(
-                f"{name}, line {number}: longer than {MAX_SENTENCE_BYTES:,} bytes; a line is to be a sentence"
+                f"{name}, line {number}: longer than {MAX_SENTENCE_BYTES:,} bytes; a line must be a sentence"
             )
         lines.append(raw.rstrip(b"\r\n"))
         count += len(raw)
@@ -183,10 +184,10 @@ def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
 
 
 def _after(chunks: Iterator[_Chunk], done: int, complaint: str) -> Iterator[_Chunk]:
-    """The chunks that are not yet done, the first of them perhaps in part.
+    """The chunks that have lines after the first `done` ones.
 
     Raises:
-        UserError: there are fewer lines than were done.
+        UserError: the input has fewer than `done` lines.
     """
     end = 0
     while end < done:
@@ -200,15 +201,15 @@ def _after(chunks: Iterator[_Chunk], done: int, complaint: str) -> Iterator[_Chu
 
 
 def _written(path: Path, nbest: int) -> tuple[int, int]:
-    """Complete translations in an output file, and their bytes.
+    """The number of complete translations in an output file, and their size in bytes.
 
-    A line that was cut off, and n-best lines without their others, do not count.
+    A line without its end, and an incomplete group of n-best lines, are not counted.
 
     Raises:
-        UserError: not a file.
+        UserError: `path` is not a file.
     """
     if path.exists() and not path.is_file():
-        raise UserError(f"{path}: not a file; --resume cannot see what was written to it")
+        raise UserError(f"{path}: not a file; --resume cannot read what was written to it")
     lines = place = end = 0
     with path.open("rb") if path.exists() else contextlib.nullcontext(()) as file:
         for line in file:
@@ -222,10 +223,10 @@ def _written(path: Path, nbest: int) -> tuple[int, int]:
 def _texts(
     translator: Translator, chunks: Iterable[_Chunk], name: str, progress: "TranslationProgress", typed: bool
 ) -> Iterator[tuple[int, list[str]]]:
-    """The texts of chunks, and the number of lines before them; those that were taken are counted as done.
+    """The texts of each chunk, with the number of lines before it. When the next chunk is asked for, this one is done.
 
     Raises:
-        UserError: a line cannot be used; those before it were given out.
+        UserError: a line cannot be used; the lines before it were yielded.
     """
     unknown = _UnknownWords(translator, typed)
     for start, lines in chunks:
@@ -238,11 +239,12 @@ def _texts(
 
 
 def _usable(translator: Translator, start: int, lines: list[bytes]) -> tuple[list[str], str]:
-    """The lines up to the first that cannot be used, and what is wrong with that one: empty if nothing is."""
+    """The lines before the first one that cannot be used, and what is wrong with that one; empty if all can be used."""
     texts: list[str] = []
     fault = ""
     for number, line in enumerate(lines, start + 1):
         try:
+            # Editors on Windows put a byte-order mark before the first line.
             texts.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             fault = f"line {number}: not UTF-8: {error.reason} at byte {error.start + 1}"
@@ -253,18 +255,18 @@ def _usable(translator: Translator, start: int, lines: list[bytes]) -> tuple[lis
 
 
 class _UnknownWords:
-    """Prints on standard error which words the model has never seen: the first few of a file, all of what is typed.
+    """Prints unknown source words on standard error: the first few of a file, or all if the input is typed.
 
     Args:
-        translator: finds them.
-        typed: whether a sentence is answered before the next one.
+        translator: finds the unknown words.
+        typed: the input comes from a terminal.
     """
 
     def __init__(self, translator: Translator, typed: bool) -> None:
         self.translator, self.typed, self.told = translator, typed, set[str]()
 
     def tell(self, lines: Sequence[str]) -> None:
-        """Print those of these lines."""
+        """Print the unknown words of these lines."""
         if len(self.told) >= SHOWN_WORDS and not self.typed:
             return
         unknown = [word for word in self.translator.unknown(lines) if word not in self.told]
@@ -278,16 +280,16 @@ class _UnknownWords:
 
 
 class Output:
-    """Lines for a file or for standard output; a context manager. After each `write` they are there for others to see.
+    """Writes lines to a file or to standard output, and flushes after each `write`; a context manager.
 
     Args:
         path: None: standard output.
         source: the input, which must not be overwritten.
-        keep: bytes of the file to keep and continue after; None: start again.
+        keep: bytes of the file to keep; None: overwrite it.
 
     Raises:
         UserError: the file is a folder, or is the input.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
 
     def __init__(self, path: Path | None, source: Path | None, keep: int | None) -> None:
@@ -295,7 +297,7 @@ class Output:
         if path is None:
             return
         if path.is_dir():
-            raise UserError(f"{path}: a folder, expected a file")
+            raise UserError(f"{path}: is a folder, expected a file")
         if source and path.exists() and path.samefile(source):
             raise UserError(f"{path}: is the input; choose another --output")
         self._file = path.open("w" if keep is None else "a", encoding="utf-8", newline="\n")
@@ -307,6 +309,7 @@ class Output:
 
     def __exit__(self, *_: object) -> None:
         if self._path is not None:
+            # Every `write` was flushed, so closing can only repeat an error that was raised before.
             with contextlib.suppress(OSError):
                 self._file.close()
 
@@ -314,7 +317,7 @@ class Output:
         """Write lines.
 
         Raises:
-            OSError: names the file.
+            OSError: the error names the file. A broken pipe is raised as it is, because it ends the command quietly.
         """
         try:
             self._file.writelines(f"{line}\n" for line in lines)
@@ -326,15 +329,15 @@ class Output:
 
 
 class TranslationProgress:
-    """How far it is, on standard error: a bar on a terminal, a line every half minute elsewhere; a context manager."""
+    """Progress on standard error: a bar on a terminal, else a line every half minute; a context manager."""
 
     def __init__(self, file: IO[bytes], to_stdout: bool, done: int, *, quiet: bool) -> None:
         self._file, self._first, self._quiet = file, done, quiet
         self._start = self._said = time.monotonic()
-        self._size = 0  # bytes of a regular file; 0 for what has no end yet
+        self._size = 0  # Bytes of a regular file; 0 for a pipe, whose end is not known.
         with contextlib.suppress(OSError, ValueError):
             self._size = os.fstat(file.fileno()).st_size if file.seekable() else 0
-        # Lines of output on the same terminal would tear the bar apart.
+        # Output lines on the same terminal would break the bar.
         shown = not quiet and not (to_stdout and sys.stdout.isatty())
         columns = ("{task.fields[lines]}", BAR, "left", TIME_LEFT)
         self._bar = ProgressBar(columns, self._size or None, shown=shown, lines="")
@@ -347,13 +350,13 @@ class TranslationProgress:
         self._bar.__exit__()
 
     def advance(self, done: int) -> None:
-        """`done` lines of the input are translated and written."""
+        """Show that `done` lines of the input are translated and written."""
         now = time.monotonic()
         rate = (done - self._first) / max(now - self._start, 1e-9)
         if self._bar:
             place = self._file.tell() if self._size else done
-            self._bar.update(place, lines=f"{done:,} lines, {rate:,.0f} a second")
+            self._bar.update(place, lines=f"{done:,} lines, {rate:,.0f} per second")
         elif now - self._said >= SAY_SECONDS and not self._quiet:
             self._said = now
             share = f" ({self._file.tell() / self._size:.0%} of the input)" if self._size else ""
-            print(f"wordseq: {done:,} lines translated{share}, {rate:,.0f} a second", file=sys.stderr)
+            print(f"wordseq: {done:,} lines translated{share}, {rate:,.0f} per second", file=sys.stderr)

@@ -1,21 +1,21 @@
-"""Checks what the models are called with. Every error is a ValueError that names the argument and what is allowed."""
+"""Checks the arguments of the models. Every error is a ValueError that names the argument and the allowed values."""
 
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 Shape = tuple[int | None, int | None, int]
-"""Batch size and length of the input, None where any will do, and the size of one vector."""
+"""Batch size and length of the input, each None if it may vary, and the size of one vector."""
 
 
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int of 1 or more.
 
     Raises:
-        ValueError: it is none.
+        ValueError: `value` is not an integer of 1 or more.
     """
     try:
-        # Python's and NumPy's integers; no truth values.
+        # `operator.index` accepts the integers of Python and NumPy, but no floats. It also accepts bools.
         number = 0 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = 0
@@ -25,10 +25,10 @@ def positive_integer(name: str, value: Any) -> int:
 
 
 def depths(value: Any) -> tuple[int, int]:
-    """Layers of encoder and decoder; one integer stands for both.
+    """Numbers of layers of encoder and decoder; a single integer is for both.
 
     Raises:
-        ValueError: neither a positive integer nor a pair of them.
+        ValueError: `value` is neither a positive integer nor a pair of them.
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     try:
@@ -41,10 +41,10 @@ def depths(value: Any) -> tuple[int, int]:
 
 
 def rate(name: str, value: Any) -> float:
-    """A share of dropped entries.
+    """A dropout rate.
 
     Raises:
-        ValueError: not a number from 0 to below 1.
+        ValueError: `value` is not a number from 0 to below 1.
     """
     try:
         share = float(value)
@@ -56,10 +56,10 @@ def rate(name: str, value: Any) -> float:
 
 
 def switches(**values: Any) -> None:
-    """Check arguments that are on or off.
+    """Check arguments that are True or False.
 
     Raises:
-        ValueError: one is neither True nor False.
+        ValueError: an argument is neither True nor False.
     """
     for name, value in values.items():
         if not isinstance(value, (bool, int)) or value not in (True, False):
@@ -73,16 +73,16 @@ def source_shape(
     batch_size: Any = None,
     batch_input_shape: Any = None,
 ) -> Shape:
-    """The input's shape, from whichever arguments tell it. Those that are told twice must agree.
+    """The shape of the input, from any of the arguments. A size that is given twice must be the same.
 
     Raises:
-        ValueError: a shape of the wrong length, sizes that contradict one another, or no size of the vectors.
+        ValueError: a shape has the wrong length, sizes contradict each other, or the size of the vectors is missing.
     """
     inner = _entries("input_shape", input_shape, ("input_length", "input_dim"))
-    whole = _entries("batch_input_shape", batch_input_shape, ("batch_size", "input_length", "input_dim"))
-    batch = _agreed("batch_size", batch_size, whole[0])
-    length = _agreed("input_length", input_length, inner[0], whole[1])
-    dim = _agreed("input_dim", input_dim, inner[1], whole[2])
+    full = _entries("batch_input_shape", batch_input_shape, ("batch_size", "input_length", "input_dim"))
+    batch = _agreed("batch_size", batch_size, full[0])
+    length = _agreed("input_length", input_length, inner[0], full[1])
+    dim = _agreed("input_dim", input_dim, inner[1], full[2])
     if dim is None:
         raise ValueError(
             "the size of the input vectors is missing: give input_dim, input_shape=(input_length, input_dim) or "
@@ -92,10 +92,10 @@ def source_shape(
 
 
 def check_shape_for(shape: Shape, *, stateful: bool, unroll: bool) -> None:
-    """Check that the input's shape tells what `stateful` and `unroll` need.
+    """Check that the shape has the sizes that `stateful` and `unroll` need.
 
     Raises:
-        ValueError: a stateful model without batch size, an unrolled one without input length.
+        ValueError: a stateful model has no batch size, or an unrolled one no input length.
     """
     if stateful and shape[0] is None:
         raise ValueError("stateful=True needs the number of sequences in a batch: give batch_size or batch_input_shape")
@@ -106,7 +106,7 @@ def check_shape_for(shape: Shape, *, stateful: bool, unroll: bool) -> None:
 
 
 def _entries(name: str, shape: Any, parts: tuple[str, ...]) -> Sequence[Any]:
-    """The entries of a shape; of one that is not given, as many times None."""
+    """The entries of a shape; all None if it is not given."""
     if shape is None:
         return (None,) * len(parts)
     if not isinstance(shape, (tuple, list)) or len(shape) != len(parts):
@@ -115,7 +115,11 @@ def _entries(name: str, shape: Any, parts: tuple[str, ...]) -> Sequence[Any]:
 
 
 def _agreed(name: str, *values: Any) -> int | None:
-    """The one size that is given, however often."""
+    """The size that is given, once or several times; None if it is not given.
+
+    Raises:
+        ValueError: the values differ.
+    """
     sizes = {positive_integer(name, value) for value in values if value is not None}
     if len(sizes) > 1:
         raise ValueError(f"{name} is given as {' and as '.join(map(str, sorted(sizes)))}; give it once")

@@ -1,4 +1,4 @@
-"""The parts of the models: a stack of LSTM cells, and the decoders that are fed their own output."""
+"""The layers of the models: a stack of LSTM cells, and decoders whose output is their next input."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,26 +6,27 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Finite: if all positions are padding, softmax of -inf would be NaN.
 _MASKED = -1e9
 """Score of a padded position: its weight is 0."""
 
 Tensors = tuple[tf.Tensor, ...]
 Look = Callable[[Tensors], tuple[Tensors, Tensors]]
-"""From a decoder's states to what it sees in this step besides its last output, and what is returned of that."""
+"""From the states of a decoder to its inputs in this step besides its last output, and to extra outputs of the step."""
 
 register = keras.saving.register_keras_serializable("wordseq")
 
 
 @register
 class LSTMStack(keras.layers.Layer):
-    """LSTM cells one above the other, as one cell for `keras.layers.RNN`.
+    """A stack of LSTM cells, as one cell for `keras.layers.RNN`.
 
     Args:
         units: size of every layer.
-        depth: layers.
-        share_state: all layers have one state in common (h and c): in a step each layer takes it from the one below and
-            hands it up, and the bottom layer's next step takes it from the top. Otherwise each has its own.
-        dropout: share of entries dropped between layers, drawn anew in every step.
+        depth: number of layers.
+        share_state: all layers share one state (h and c). In a step each layer gets it from the layer below and passes it on to
+            the layer above. The next step of the bottom layer gets it from the top. Otherwise each layer has its own state.
+        dropout: share of entries dropped between layers, drawn again in every step.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class LSTMStack(keras.layers.Layer):
     def call(
         self, inputs_bi: tf.Tensor, states: Sequence[tf.Tensor], training: bool = False
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The top layer's output `[b, units]` and the new states: h and c of each layer, or the shared ones."""
+        """The output `[b, units]` of the top layer, and the new states: h and c of each layer, or the shared ones."""
         hidden_bh, states = inputs_bi, list(states)
         for k, cell in enumerate(self.cells):
             own = slice(0, 2) if self.share_state else slice(2 * k, 2 * k + 2)
@@ -57,14 +58,14 @@ class LSTMStack(keras.layers.Layer):
         return hidden_bh, states
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments of the constructor."""
         return super().get_config() | _arguments(self, "units", "depth", "share_state", "dropout")
 
 
 class _Decoder(keras.layers.Layer):
-    """A stack of LSTM layers whose output, a linear map of the top layer, is its next step's input.
+    """A stack of LSTM layers with a linear output layer; each output is the input of the next step.
 
-    With `teacher_force`, in training alone, the input is the right output of the step before instead.
+    With teacher forcing, in training, the input is the gold output of the step before.
     """
 
     def __init__(
@@ -85,12 +86,12 @@ class _Decoder(keras.layers.Layer):
         self.readout = keras.layers.Dense(output_dim, name="readout")
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments of the constructor."""
         names = ("output_length", "output_dim", "hidden_dim", "depth", "share_state", "dropout", "unroll")
         return super().get_config() | _arguments(self, *names)
 
     def _build(self, seen_dim: int) -> None:
-        """Make the weights of stack and output, for `seen_dim` entries besides the last output."""
+        """Make the weights of stack and output layer, for `seen_dim` input entries besides the last output."""
         self.cell.build((None, self.output_dim + seen_dim))
         self.readout.build((None, self.hidden_dim))
 
@@ -101,17 +102,18 @@ class _Decoder(keras.layers.Layer):
     def _decode(
         self, first_bo: tf.Tensor, states: Tensors, look: Look, truth_bto: tf.Tensor | None, training: bool
     ) -> Tensors:
-        """Outputs `[b, t, o]`, and what `look` returns of every step.
+        """Outputs `[b, t, o]`, and the extra outputs of `look`.
 
         Args:
-            first_bo: stands for the output before the first step.
+            first_bo: the input of the first step, in place of an output before it.
             states: of the stack.
             look: see `Look`.
-            truth_bto: the right outputs; only looked at in training.
-            training: whether to drop and to force.
+            truth_bto: the gold outputs; used only in training.
+            training: apply dropout and teacher forcing.
         """
         fed_bto = None
         if truth_bto is not None and training:
+            # Shifted by one step: each step is fed the gold output of the step before.
             fed_bto = tf.concat([first_bo[:, None], tf.cast(truth_bto, first_bo.dtype)[:, :-1]], 1)
 
         def step(t: int | tf.Tensor, carry: Tensors) -> tuple[Tensors, Tensors]:
@@ -131,7 +133,7 @@ class FeedbackDecoder(_Decoder):
     """Decoder that starts from a context vector (Sutskever et al. 2014).
 
     Args:
-        peek: the context vector is also seen in every step (Cho et al. 2014).
+        peek: the context vector is also an input of every step (Cho et al. 2014).
     """
 
     def __init__(self, *args: Any, peek: bool = False, **kwargs: Any) -> None:
@@ -152,12 +154,12 @@ class FeedbackDecoder(_Decoder):
         truth_bto: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        """Outputs `[b, t, o]`; the context, linearly brought to size o, stands for the output before the first.
+        """Outputs `[b, t, o]`. The input of the first step is a linear map of the context.
 
         Args:
             context_bh: context vector.
-            states: that the stack starts from; zeros by default.
-            truth_bto: right outputs, fed in training.
+            states: initial states of the stack; zeros by default.
+            truth_bto: gold outputs, for teacher forcing in training.
             training: whether this is training.
         """
         started = self._zero_states(context_bh) if states is None else tuple(states)
@@ -165,18 +167,18 @@ class FeedbackDecoder(_Decoder):
         return self._decode(self.first(context_bh), started, lambda _: (seen, ()), truth_bto, training)[0]
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments of the constructor."""
         return super().get_config() | _arguments(self, "peek")
 
 
 @register
 class AttentionDecoder(_Decoder):
-    """Decoder that looks at the whole source in every step (Bahdanau et al. 2015, appendix A.2.2).
+    """Decoder with attention to the source in every step (Bahdanau et al. 2015, appendix A.2.2).
 
         score(s, m) = v . tanh(s W + m U + b)     s: output of the top layer in the step before
-        weights = softmax over real source positions;  sees the sum of weights * m
+        weights = softmax over real source positions;  context = sum of weights * m
 
-    States and the output before the first step are zeros.
+    The initial states and the input of the first step are zeros.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -189,6 +191,7 @@ class AttentionDecoder(_Decoder):
         """Make the weights for a memory `[b, s, memory_shape[-1]]`."""
         self.query.build((None, self.hidden_dim))
         self.keys.build(memory_shape)
+        # LeCun uniform for `hidden_dim` inputs.
         limit = (3 / self.hidden_dim) ** 0.5
         uniform = keras.initializers.RandomUniform(-limit, limit)
         self.score = self.add_weight(name="score", shape=(self.hidden_dim,), initializer=uniform)
@@ -202,13 +205,14 @@ class AttentionDecoder(_Decoder):
 
         Args:
             memory_bsh: encoder outputs.
-            real_bs: true at real source positions; the others get weight 0.
-            truth_bto: right outputs, fed in training.
+            real_bs: true at real source positions; padding gets weight 0.
+            truth_bto: gold outputs, for teacher forcing in training.
             training: whether this is training.
         """
         keys_bsh = self.keys(memory_bsh)
 
         def look(states: Tensors) -> tuple[Tensors, Tensors]:
+            # states[-2] is h of the top layer, states[-1] its c.
             scores_bs = tf.reduce_sum(self.score * tf.tanh(self.query(states[-2])[:, None] + keys_bsh), -1)
             weights_bs = tf.nn.softmax(tf.where(real_bs, scores_bs, tf.cast(_MASKED, scores_bs.dtype)))
             return (tf.linalg.matvec(memory_bsh, weights_bs, transpose_a=True),), (weights_bs,)
@@ -218,23 +222,23 @@ class AttentionDecoder(_Decoder):
         return outputs_bto, weights_bts
 
     def compute_mask(self, *_: Any, **__: Any) -> None:
-        """All outputs are real, whatever was padded in the source."""
+        """No mask: all outputs are real, even if the source has padding."""
 
 
 @register
 class RealPositions(keras.layers.Layer):
-    """The mask `[b, s]` of its input as a tensor: true where a vector is real; all true where there is no mask."""
+    """The mask `[b, s]` of its input as a tensor, true at real vectors. All true if the input has no mask."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
     def call(self, inputs_bsi: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Truth values `[b, s]`."""
+        """A boolean tensor `[b, s]`."""
         return tf.ones(tf.shape(inputs_bsi)[:2], tf.bool) if mask is None else tf.cast(mask, tf.bool)
 
     def compute_mask(self, *_: Any, **__: Any) -> None:
-        """No mask goes on from here."""
+        """The output has no mask."""
         return
 
 
@@ -244,14 +248,15 @@ def unfold(
     """Call `outputs, carry = step(t, carry)` for t from 0 to `length` - 1.
 
     Args:
-        step: outputs are tensors `[b, ...]`; `t` is an integer, or a tensor within a loop.
-        carry: what the first step starts from.
+        step: outputs are tensors `[b, ...]`; `t` is an integer, or a tensor in a loop.
+        carry: of the first step.
         length: number of steps.
-        unroll: write every step into the graph: faster for few steps, but slow to compile and large for many.
+        unroll: put every step into the graph: faster for few steps, but large and slow to compile for many.
 
     Returns:
         The outputs of all steps, each `[b, t, ...]`.
     """
+    # The first step is outside the loop: the arrays need the types and shapes of its outputs.
     outputs, carry = step(0, carry)
     if unroll:
         rows = [outputs]
@@ -265,7 +270,7 @@ def unfold(
         outputs, carry = step(t, carry)
         return t + 1, carry, tuple(array.write(t, o) for array, o in zip(arrays, outputs, strict=True))
 
-    # XLA differentiates only loops whose number of steps is known.
+    # XLA can only differentiate a loop with a known number of steps.
     _, _, arrays = tf.while_loop(
         lambda t, *_: t < length, body, (tf.constant(1), carry, arrays), maximum_iterations=length - 1
     )

@@ -1,7 +1,7 @@
-"""Sequence-to-sequence models over real-valued vectors: ordinary Keras models, to compile, fit, nest and save.
+"""Sequence-to-sequence models over real-valued vectors: ordinary Keras models to compile, fit, nest and save.
 
-They map vectors `[b, s, input_dim]` to vectors `[b, output_length, output_dim]`. Argument names and their order are those
-of the seq2seq add-on of Keras 2; docs/vectors.md lists them, and what is different.
+They map vectors `[b, s, input_dim]` to vectors `[b, output_length, output_dim]`. Names and order of arguments are those of the
+seq2seq add-on of Keras 2; docs/vectors.md lists them and the differences.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ GivenShape = Sequence[int | None] | None
 
 
 class _VectorModel(keras.Model):
-    """What the models have in common.
+    """The base class of the models.
 
     Attributes:
-        encoder: the layer that reads the source; the forward one, if there are two.
-        decoder: the layer that writes the target.
-        depth: layers of encoder and decoder.
+        encoder: the encoder layer; with two directions, the forward one.
+        decoder: the decoder layer.
+        depth: numbers of layers of encoder and decoder.
     """
 
     def __init__(self, inputs: Any, outputs: Any, plan: "_Plan") -> None:
@@ -35,15 +35,15 @@ class _VectorModel(keras.Model):
         self.depth = plan.depth
 
     def reset_states(self) -> None:
-        """Let a stateful model forget what it has read."""
+        """Reset the state of a stateful model."""
         self.encoder.reset_state()
 
     def compute_mask(self, *_: Any, **__: Any) -> None:
-        """All outputs are real, whatever was padded in the source."""
+        """No mask: all outputs are real, even if the source has padding."""
         return
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this model again."""
+        """The arguments of the constructor."""
         return self._arguments | {"name": self.name, "trainable": self.trainable}
 
     @classmethod
@@ -58,28 +58,28 @@ class _VectorModel(keras.Model):
 
 @register
 class SimpleSeq2Seq(_VectorModel):
-    """Encoder and decoder with nothing but a context vector between them.
+    """Encoder and decoder with only a context vector between them.
 
         c = encoder(x): output of the top layer at the last real step
-        y = W decoder(c, c, ..., c) + b: the decoder reads the same vector `output_length` times
+        y = W decoder(c, c, ..., c) + b: c is the input of each of the `output_length` steps
 
     Args:
         output_dim: size of the output vectors.
         output_length: number of output vectors.
         hidden_dim: size of every LSTM layer; `output_dim` by default.
         input_shape: `(input_length, input_dim)`.
-        batch_size: sequences in a batch, needed by `stateful`.
+        batch_size: sequences per batch; needed with `stateful`.
         batch_input_shape: `(batch_size, input_length, input_dim)`.
         input_dim: size of the input vectors.
         input_length: number of input vectors; any by default.
-        depth: LSTM layers of encoder and decoder each, or the pair of both numbers.
+        depth: LSTM layers of encoder and of decoder, or a pair of both numbers.
         dropout: share of entries dropped, in training, between layers and from encoder to decoder.
-        unroll: write every step into the graph instead of looping: faster for short sequences, slow to compile for long ones.
-        stateful: the encoder goes on where it stopped at the last batch, until `reset_states`.
+        unroll: put every step into the graph instead of a loop: faster for short sequences, slow to compile for long ones.
+        stateful: the encoder keeps its state from batch to batch, until `reset_states`.
         name: of the model.
 
     Raises:
-        ValueError: a wrong argument; the message names it and what is allowed.
+        ValueError: an argument is wrong; the message names it and the allowed values.
     """
 
     def __init__(
@@ -109,14 +109,14 @@ class SimpleSeq2Seq(_VectorModel):
 
 @register
 class Seq2Seq(_VectorModel):
-    """Decoder that starts from the encoder's state and is fed its own output (Sutskever et al. 2014, Cho et al. 2014).
+    """Decoder that starts from the encoder's state and gets its own output (Sutskever et al. 2014, Cho et al. 2014).
 
         c, s = encoder(x): output of the top layer, and states, at the last real step
         h_t = decoder([y_(t-1)], s_(t-1)), with `peek` decoder([y_(t-1); c], s_(t-1));  y_t = W h_t + b
         y_0 = V c + d;  s_0 = s, without `broadcast_state` zeros
 
     Args:
-        output_dim: see `SimpleSeq2Seq`, as all arguments that are not explained here.
+        output_dim: see `SimpleSeq2Seq`, also for all arguments that are not explained here.
         output_length: see there.
         batch_input_shape: see there.
         input_shape: see there.
@@ -125,20 +125,20 @@ class Seq2Seq(_VectorModel):
         input_length: see there.
         hidden_dim: see there.
         depth: see there.
-        broadcast_state: the decoder starts from the encoder's last states. Without `inner_broadcast_state` they go layer by
-            layer; of unlike depths the top layers meet, and a deeper decoder starts its upper layers from the encoder's top.
+        broadcast_state: the decoder starts from the encoder's last states. Without `inner_broadcast_state` they are copied
+            layer by layer, top to top. The upper layers of a deeper decoder start from the encoder's top layer.
         unroll: see there.
         stateful: see there.
-        inner_broadcast_state: the layers of a stack share one state, handed up from layer to layer in every step; see
+        inner_broadcast_state: the layers of a stack share one state, which each step passes from layer to layer; see
             `LSTMStack`. No difference at depth 1.
-        teacher_force: the model takes `[x, y]`, y `[b, output_length, output_dim]`, and in training each step is fed the right
-            output of the step before. In `predict` and `evaluate` the decoder runs free and y has no say.
-        peek: every decoder step also sees c.
+        teacher_force: teacher forcing. The model takes `[x, y]`, y `[b, output_length, output_dim]`. In training each step is
+            fed the gold output of the step before. `predict` and `evaluate` ignore y.
+        peek: c is also an input of every decoder step.
         dropout: see there.
         name: see there.
 
     Raises:
-        ValueError: a wrong argument; the message names it and what is allowed.
+        ValueError: an argument is wrong; the message names it and the allowed values.
     """
 
     def __init__(
@@ -173,33 +173,33 @@ class Seq2Seq(_VectorModel):
 
 @register
 class AttentionSeq2Seq(_VectorModel):
-    """Decoder that looks at all encoder outputs in every step (Bahdanau et al. 2015).
+    """Decoder with attention to all encoder outputs in every step (Bahdanau et al. 2015).
 
         m = encoder(x): outputs at all steps, the sum of both directions
         h_t = decoder([y_(t-1); v_t], s_(t-1));  y_t = W h_t + b;  y_0 = 0, s_0 = 0
         v_t = sum over j of a_tj m_j;  a_t = softmax over real steps j of score(h_(t-1), m_j), see `AttentionDecoder`
 
-    `with_attention` gives a with the outputs.
+    `with_attention` returns a model that also outputs a.
 
     Args:
-        output_dim: see `SimpleSeq2Seq`, as all arguments that are not explained here.
+        output_dim: see `SimpleSeq2Seq`, also for all arguments that are not explained here.
         output_length: see there.
         batch_input_shape: see there.
         batch_size: see there.
         input_shape: see there.
         input_length: see there.
         input_dim: see there.
-        hidden_dim: size of every LSTM layer, of each direction, and of the attention's inner layer.
+        hidden_dim: size of every LSTM layer in each direction, and of the hidden layer of attention.
         depth: see there.
-        bidirectional: a second encoder reads from the end to the beginning.
+        bidirectional: a second encoder reads from the last step to the first.
         unroll: see there.
-        stateful: see there; the encoder that reads backwards starts anew with every batch.
+        stateful: see there; the backward encoder starts from zero in every batch.
         dropout: see there.
         teacher_force: see `Seq2Seq`.
         name: see there.
 
     Raises:
-        ValueError: a wrong argument; the message names it and what is allowed.
+        ValueError: an argument is wrong; the message names it and the allowed values.
     """
 
     def __init__(
@@ -225,6 +225,7 @@ class AttentionSeq2Seq(_VectorModel):
         source, truth = plan.input(), plan.truth()
         memory = plan.encoder(return_sequences=True)(source)
         if bidirectional:
+            # Not stateful: the next batch continues after this one, so it does not precede it in the backward direction.
             encoder = plan.encoder("backward_encoder", return_sequences=True, go_backwards=True, stateful=False)
             memory = keras.layers.Add(name="memory")([memory, keras.ops.flip(encoder(source), axis=1)])
         outputs, self._weights_bts = plan.decoder(AttentionDecoder)(
@@ -233,21 +234,21 @@ class AttentionSeq2Seq(_VectorModel):
         super().__init__(source if truth is None else [source, truth], outputs, plan)
 
     def with_attention(self) -> keras.Model:
-        """The same layers as a model with two outputs: that of this one, and the attention weights `[b, t, s]`."""
+        """A model of the same layers with two outputs: the output of this model, and attention weights `[b, t, s]`."""
         return keras.Model(self.input, [self.outputs[0], self._weights_bts], name=f"{self.name}_with_attention")
 
 
 class _Plan:
-    """The checked arguments of a model, and the parts that all models make of them."""
+    """The checked arguments of a model, and the layers that all models have."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         """Check the arguments that all models have.
 
         Args:
-            given: a constructor's `locals()`.
+            given: `locals()` of a constructor.
 
         Raises:
-            ValueError: one is wrong.
+            ValueError: an argument is wrong.
         """
         arguments = {name: value for name, value in given.items() if name not in ("self", "__class__")}
         self.arguments = arguments
@@ -268,7 +269,7 @@ class _Plan:
         return keras.Input(batch_shape=self.shape, name="source")
 
     def truth(self) -> Any:
-        """Input for the right outputs; None without teacher forcing."""
+        """Input for the gold outputs; None without teacher forcing."""
         if not self.teacher_force:
             return None
         return keras.Input(batch_shape=(self.shape[0], self.output_length, self.output_dim), name="truth")
@@ -279,17 +280,18 @@ class _Plan:
         return keras.layers.RNN(stack, **{"unroll": self.unroll, "stateful": self.stateful, "name": name} | kwargs)
 
     def decoder(self, make: Callable[..., Any], **kwargs: Any) -> Any:
-        """A decoder that is fed its own output; `kwargs` of `make`, its class."""
+        """A decoder; `kwargs` of `make`, its class."""
         sizes = (self.output_length, self.output_dim, self.hidden_dim, self.depth[1])
         return make(*sizes, dropout=self.dropout, unroll=self.unroll, name="decoder", **kwargs)
 
     def handed_on(self, encoded: Any) -> Any:
-        """What the decoder gets of the encoder's output."""
+        """The output of the encoder with dropout, for the decoder."""
         return keras.layers.Dropout(self.dropout, name="dropout")(encoded)
 
 
 def _handed_over(states: Sequence[Any], layers: int) -> list[Any]:
-    """States, h and c of each of the decoder's `layers`, from those of the encoder's layers."""
+    """Initial h and c of each of the decoder's `layers`, from the last states of the encoder's layers."""
     pairs = list(zip(states[::2], states[1::2], strict=True))
+    # A deeper encoder's lower layers are skipped; a deeper decoder's upper layers all get the encoder's top.
     top, skipped = len(pairs) - 1, max(0, len(pairs) - layers)
     return [part for k in range(layers) for part in pairs[min(skipped + k, top)]]

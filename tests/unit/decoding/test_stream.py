@@ -107,7 +107,7 @@ def test_an_output_that_is_there_is_begun_anew_or_continued(tmp_path):
 
 def test_an_output_longer_than_the_input_is_refused_and_left(tmp_path):
     (tmp_path / "out").write_bytes(b"a\nb\nc\ntorn")
-    with pytest.raises(UserError, match=r"out: it holds 3 translations, but .*in has only 2 lines"):
+    with pytest.raises(UserError, match=r"out: has 3 translations, but .*in has only 2 lines"):
         run(tmp_path, numbered(2), resume=True)
     assert (tmp_path / "out").read_bytes() == b"a\nb\nc\ntorn"
 
@@ -166,7 +166,7 @@ def test_a_file_continued_says_from_where(tmp_path, capsys):
     run(tmp_path, numbered(5))
     assert "going on" not in capsys.readouterr().err
     run(tmp_path, numbered(8), resume=True)
-    assert capsys.readouterr().err == f"wordseq: note: {tmp_path / 'out'}: going on after 5 lines\n"
+    assert capsys.readouterr().err == f"wordseq: note: {tmp_path / 'out'}: resuming after 5 lines\n"
 
 
 def test_a_bar_is_for_a_terminal_alone(tmp_path, monkeypatch):
