@@ -261,7 +261,7 @@ def test_killed_at_any_call_that_writes_before_training_the_same_command_begins_
 
         assert in_child(killed) == signal.SIGKILL
         # What a killed process left aside is not waited for here, see `prepare.ABANDONED_CACHE_SECONDS`.
-        for path in (tmp_path / str(number)).glob(".prepared/.aside-*"):
+        for path in (tmp_path / str(number)).glob(".prepared/.tmp-*"):
             shutil.rmtree(path)
         assert begin(str(number)) == whole
 

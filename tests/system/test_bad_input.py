@@ -71,13 +71,13 @@ DATA = {
     "UTF-16": ("a\tb\n".encode("utf-16"), (), ["data.tsv", "UTF-16"]),
     "one column": (b"a\tb\nonly one\n", (), ["data.tsv:2: 1 column, expected 2 or 3"]),
     "empty file": (b"", (), ["data.tsv: the file is empty"]),
-    "blank lines only": (b"\n \n\t\n", (), ["data.tsv: no sentence pairs left of 3 lines"]),
+    "blank lines only": (b"\n \n\t\n", (), ["data.tsv: all 3 lines were dropped"]),
     "empty test split": (b"a\tb\nc\td\ne\tf\ng\th\n", ("data.dev_size=1", "data.test_size=0"), ["data.test_size = 0"]),
     "larger splits than data": (b"a\tb\nc\td\ne\tf\n", (), ["data.test_size = 20", "3 distinct sources"]),
     "one pair": (b"a\tb\n", (), ["1 distinct sources"]),
     "all sentences the same": (b"a b\tc d\n" * 100, (), ["1 distinct sources"]),
     "a folder": ("folder", (), ["data.tsv: a folder, expected a file"]),
-    "all pairs too long": (b"a a a\tb\nc c c\td\n", ("data.max_chars=2",), ["no sentence pairs left", "max_chars"]),
+    "all pairs too long": (b"a a a\tb\nc c c\td\n", ("data.max_chars=2",), ["all 2 lines were dropped", "max_chars"]),
     "not a .gz": (b"a\tb\n", ("data.path=data.gz",), ["data.gz", "damaged, or not a .gz file"]),
 }
 

@@ -36,7 +36,7 @@ def assert_nothing_half_written(folder):
     from wordseq.runs.folder import RunFolder
 
     run = RunFolder(folder / "run")
-    assert not list(folder.rglob(".aside-*"))
+    assert not list(folder.rglob(".tmp-*"))
     assert not [path for path in (folder / "run").rglob(".*") if path.name != ".begun"]
     assert run.begun or not run.folder.exists() or run.unfinished
     for path in run.folder.glob("*.safetensors"):

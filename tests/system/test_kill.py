@@ -91,5 +91,5 @@ def test_stopped_before_it_trains_it_says_so_in_a_line(start, tmp_path, seed):
     error = process.communicate(timeout=300)[1]
     saved = f"stopped; saved in {run}: the same command continues\n"
     assert (process.returncode, error) in ((130, "wordseq: error: interrupted\n"), (130, saved))
-    assert not list(tmp_path.glob(".prepared/.aside-*"))
+    assert not list(tmp_path.glob(".prepared/.tmp-*"))
     assert not (run / ".wordseq.lock").exists()

@@ -1,1 +1,1 @@
-"""Ids to padded batches, and corpora of any size prepared as ids on disk."""
+"""Padded batches of ids, and the preparation of corpora of any size as ids on disk."""

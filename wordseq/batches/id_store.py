@@ -1,4 +1,4 @@
-"""Many sequences of ids as one flat array."""
+"""Sequences of ids in one flat array."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ Rows = npt.NDArray[np.int64]
 
 
 class IdStore:
-    """Many id sequences as one flat array and offsets; may be memory-mapped."""
+    """Id sequences as one flat array and offsets, in memory or memory-mapped; sequence i is flat[offsets[i]:offsets[i + 1]]."""
 
     def __init__(self, flat: Ids, offsets: npt.NDArray[np.int64]) -> None:
         self.flat = flat
@@ -20,24 +20,25 @@ class IdStore:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> "IdStore":
-        """The store of `sequences`."""
+        """A store in memory."""
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         flat = np.fromiter((i for sequence in sequences for i in sequence), np.int32, int(lengths.sum()))
         return cls(flat, np.concatenate([[0], np.cumsum(lengths)]))
 
     @classmethod
     def open(cls, flat: Path, offsets: Path) -> "IdStore":
-        """The store in two .npy files, int32 ids and int64 offsets, memory-mapped: read where and when they are used.
+        """A memory-mapped store of two .npy files: int32 ids and int64 offsets.
 
         Raises:
             OSError: a file cannot be read.
-            ValueError: they are no such arrays, or do not belong together.
+            ValueError: the arrays have other types, or do not belong together.
         """
-        # A plain array over the mapped file: slices of `np.memmap` are ten times as slow.
+        # view: slices of a plain array are ten times as fast as those of `np.memmap`, and the file stays mapped.
         arrays = [np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray) for path in (flat, offsets)]
         if [(array.dtype, array.ndim) for array in arrays] != [(np.int32, 1), (np.int64, 1)]:
-            raise ValueError(f"expected a row of int32 and one of int64, got {arrays[0].dtype} and {arrays[1].dtype}")
+            raise ValueError(f"expected flat arrays of int32 and int64, got {arrays[0].dtype} and {arrays[1].dtype}")
         store = cls(*arrays)
+        # First and last offset only: checking all of them would read the complete file.
         if not len(store.offsets) or (store.offsets[0], store.offsets[-1]) != (0, len(store.flat)):
             raise ValueError(f"the offsets do not belong to {len(store.flat):,} ids")
         return store
@@ -50,9 +51,9 @@ class IdStore:
 
     @property
     def lengths(self) -> Rows:
-        """Ids in each sequence."""
+        """Number of ids of each sequence."""
         return np.diff(self.offsets)
 
     def lengths_of(self, rows: Rows) -> Rows:
-        """Ids in each of the sequences `rows`: no more memory than those need."""
+        """Number of ids of the sequences `rows`; the memory depends on `rows` only."""
         return self.offsets[rows + 1] - self.offsets[rows]

@@ -1,8 +1,8 @@
-"""A corpus of any size made ready for training: split, vocabularies, and ids in files that are mapped into memory.
+"""Prepares a corpus of any size for training: splits, vocabularies, and ids in memory-mapped files.
 
-The training pairs are never in memory: they pass through `shards`, and `table` does what needs all of them at once. The result
-lies in a cache, in a folder named by a hash of the text and of all settings that shape it. It is written to a temporary folder
-and renamed when it is complete, so that neither a kill nor a second process can leave or see half of it.
+The training pairs are never all in memory: `shards` processes them in blocks, and `table` does what needs all of them. The
+result is cached in a folder named by a hash of the text and of all settings that shape it. It is written to a temporary
+folder, which is renamed when it is complete. So a killed process leaves no incomplete result, and no other process sees one.
 """
 
 import contextlib
@@ -36,16 +36,16 @@ from wordseq.system.progress import Say
 from wordseq.text.vocab import TextCodec, coverage
 
 PREPARED_FOLDER = ".prepared"
-"""Name of a cache: a folder beside run folders, shared by all runs on the same data."""
+"""Name of the cache folder, which is beside the run folders and shared by all runs on the same data."""
 
 SAY_EVERY = 1_000_000
-"""Lines of text between two lines for people."""
+"""Lines of text between two lines of progress."""
 
 ABANDONED_CACHE_SECONDS = 60
-"""A temporary folder of this age that nobody has locked was left by a process that was killed."""
+"""An unlocked temporary folder of this age was left by a killed process. A younger one may not have its lock yet."""
 
 _VERSION = 2
-"""Raised when the same text and settings would give other ids, or the files change."""
+"""Raise it when the same text and settings give other ids, or the files change: old cache entries are then ignored."""
 
 _FIGURES_FILE, _LOCK_FILE = "prepared.json", "lock"
 
@@ -56,12 +56,12 @@ class Prepared:
 
     Attributes:
         stores: source and target ids of the training pairs, memory-mapped.
-        codecs: source and target tokenizer with vocabulary.
-        dev: for choosing.
-        test: for the final score.
-        split: the content of split.json: how it was split ("method", "seed", "dev_size", "test_size"), what `splits.audit`
-            finds, and in "counts" what was read, dropped and normalised.
-        coverage: by side and part, "train" and "dev": "tokens", "unknown" and "share" of known ones; for JSON.
+        codecs: source and target codec.
+        dev: split for validation.
+        test: split for the final scores.
+        split: content of split.json: "method", "seed", "dev_size" and "test_size" of the split, the result of `splits.audit`,
+            and in "counts" what was read, dropped and normalised.
+        coverage: for "src" and "tgt", and in them for "train" and "dev": "tokens", "unknown", and "share" of known tokens.
     """
 
     stores: tuple[IdStore, IdStore]
@@ -73,10 +73,10 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Self:
-        """What `prepare_corpus` left in a folder, for the corpus `name`.
+        """The prepared corpus in a folder; `name` is the name of the corpus.
 
         Raises:
-            UserError, OSError, ValueError, TypeError, KeyError: there is nothing, or it is damaged.
+            UserError, OSError, ValueError, TypeError, KeyError: a file is missing or damaged.
         """
         figures = read_json(folder / _FIGURES_FILE)
         src, tgt = (IdStore.open(*store_paths(folder, side)) for side in SIDES)
@@ -99,22 +99,24 @@ def prepare_corpus(
     mirror: Path | None = None,
     say: Say = print,
 ) -> Prepared:
-    """The corpus that `data` names, from the cache, or read, split, cut into ids and put there.
+    """The corpus that `data` names: from the cache, or prepared now and added to the cache.
 
     Args:
         data: settings, see `DataConfig`.
-        cache: folder of prepared corpora; whatever is in it may be deleted at any time.
-        codecs: use these instead of training them: those of a run that exists.
-        mirror: a folder to take public corpora from, see `wordseq.data.public.get`.
-        say: called with what is fetched, and how many lines were read, a line at a time.
+        cache: folder of prepared corpora; anything in it may be deleted at any time.
+        codecs: source and target codec of an existing run; None: train new ones.
+        mirror: folder that replaces the network for public corpora, see `wordseq.data.public.get`.
+        say: called with one line at a time: downloads, and the number of lines read.
 
     Raises:
-        UserError: an unknown corpus, a file that cannot be used, bad lines, sizes that leave a part empty, no text to train a
-            tokenizer on; or the cache cannot be written.
+        UserError: the corpus is unknown, a file cannot be used, there are bad lines, a split would be empty, a tokenizer has
+            no text to train on, or the cache cannot be written.
     """
     origin = find_origin(data, mirror=mirror, say=say)
+    # A pipe can be read only once, so its text cannot be hashed first. It gets a random name in the cache.
     once = any(map(is_stream, origin.files.values()))
     content = secrets.token_hex() if once else _content(origin)
+    # With the codecs of a run, the entry without given codecs comes first: it fits if training gave the same codecs.
     names = [_name(content, data, ()), *([_name(content, data, codecs)] if codecs else [])]
     for name in names:
         found = _cached(cache / name, origin.name)
@@ -126,30 +128,32 @@ def prepare_corpus(
         _move(folder, target)
     found = Prepared.open(target, origin.name)
     if once:
-        # Nobody can ask for it again; what is mapped stays until it is no longer used.
+        # Its random name is never looked up again. The system keeps mapped files until they are unmapped.
         shutil.rmtree(target, ignore_errors=True)
     return found
 
 
 def _content(origin: Origin) -> list[str]:
-    """What stands for the text."""
+    """Hashes that identify the text of a corpus."""
     if origin.files:
         return [f"{path.name} {digest_of(path)}" for path in origin.files.values()]
     return [hashlib.sha256("".join(f"{pair.src}\t{pair.tgt}\n" for pair in origin.pairs).encode()).hexdigest()]
 
 
 def _name(content: Any, data: DataConfig, codecs: Iterable[TextCodec]) -> str:
-    """The name of a prepared corpus: the same only where everything that shapes it is."""
+    """The name of a prepared corpus: a hash of everything that shapes it."""
     settings = dataclasses.asdict(data)
+    # Paths do not shape it; the content of the files does, and is in `content`.
     for key in ("path", *SPLIT_FILES):
         del settings[key]
+    # NFC, the word tokenizer and the subword trainer change with these versions.
     versions = [_VERSION, unicodedata.unidata_version, *map(importlib.metadata.version, ("regex", "sentencepiece"))]
     text = json.dumps([content, settings, versions, [codec.sha256 for codec in codecs]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _cached(folder: Path, name: str) -> Prepared | None:
-    """What is there; what is damaged is deleted."""
+    """The prepared corpus in a folder of the cache; a damaged one is deleted."""
     if not folder.is_dir():
         return None
     try:
@@ -161,28 +165,29 @@ def _cached(folder: Path, name: str) -> Prepared | None:
 
 @contextlib.contextmanager
 def _naming(cache: Path) -> Iterator[None]:
-    """Errors of the system that name nothing, or a file in the cache, name the cache."""
+    """Turn an OSError without a file name, or about a file in the cache, into one about the cache folder."""
     try:
         yield
     except OSError as error:
         if error.filename is not None and not Path(str(error.filename)).resolve().is_relative_to(cache.resolve()):
             raise
-        if error.errno is None:  # NumPy's, when not all could be written.
-            raise UserError(f"{cache}: cannot be written, is the disk full? ({error})") from None
+        if error.errno is None:  # NumPy raises it without a number when the disk is full.
+            raise UserError(f"{cache}: cannot be written; is the disk full? ({error})") from None
         raise OSError(error.errno, error.strerror, str(cache)) from None
 
 
 @contextlib.contextmanager
 def _temporary(cache: Path) -> Iterator[Path]:
-    """A folder to work in; at the end it is deleted if it was not moved. Those of killed processes are deleted too."""
+    """A temporary folder in the cache, deleted at the end if it was not renamed; those of killed processes are deleted now."""
     cache.mkdir(parents=True, exist_ok=True)
-    for left in cache.glob(".aside-*"):
+    for left in cache.glob(".tmp-*"):
         if _abandoned(left):
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=".aside-", dir=cache))
+    # Inside the cache, because renaming is atomic only within one file system.
+    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=cache))
     try:
         with (folder / _LOCK_FILE).open("wb") as lock:
-            with contextlib.suppress(OSError):  # Where there are no locks, nothing is ever abandoned.
+            with contextlib.suppress(OSError):  # Without locks, `_abandoned` is always false: nothing is deleted.
                 try_lock(lock.fileno())
             yield folder
     finally:
@@ -204,11 +209,13 @@ def _abandoned(folder: Path) -> bool:
 
 
 def _move(folder: Path, target: Path) -> None:
-    """Give a complete folder its name, unless another process was quicker."""
+    """Rename a complete folder to its final name, unless another process was faster."""
+    # On disk before the new name: after a power cut the name must not stand for empty files.
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
     (folder / _LOCK_FILE).unlink()
+    # mkdtemp makes folders private; the cache may be shared by a group.
     folder.chmod(target.parent.stat().st_mode)
     try:
         os.rename(folder, target)
@@ -225,6 +232,7 @@ def _write(
     scratch.mkdir()
     counts, bad = Counts(), BadLines(data.on_bad_line)
     shards = []
+    # Given training files keep their duplicates, see `clean`.
     for shard, found in make_shards(origin.rows(bad), data, not origin.is_split, scratch):
         if (counts.lines + found.lines) // SAY_EVERY > counts.lines // SAY_EVERY:
             say(f"preparing: {counts.lines + found.lines:,} lines read")
@@ -239,6 +247,7 @@ def _write(
         counts.duplicates += table.drop_duplicates()
         finish(counts, bad, table.used, origin.name)
         held_out, parts = table.hold_out(), {"pairs": counts}
+    # After holding out: the dev and test splits do not depend on data.max_pairs.
     unused = table.draw()
     split = {
         **origin.method(data),

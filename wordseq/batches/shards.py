@@ -1,7 +1,7 @@
-"""Shards: tens of thousands of lines of a corpus at a time, cleaned, hashed and cut into words, as files in a scratch folder.
+"""Shards: blocks of tens of thousands of pairs, cleaned, hashed and tokenized into words, as files in a scratch folder.
 
-Every shard is made by itself, so that memory does not grow with the corpus and several processes can share the work.
-What depends on the complete corpus (duplicates, which sources are held out, the vocabulary) is left to `table`.
+Shards are independent, so memory does not grow with the corpus, and several processes can share the work. Steps that need
+the complete corpus (duplicates, held-out sources, the vocabulary) are in `table`.
 """
 
 import dataclasses
@@ -29,13 +29,13 @@ from wordseq.text.tokenizers import Tokenizer, train_tokenizer
 SHARD_PAIRS = 50_000
 
 SHARD_CHARS = 2**25
-"""A shard ends when it has this many pairs or characters."""
+"""A shard ends when it has `SHARD_PAIRS` pairs or `SHARD_CHARS` characters."""
 
 WORD_PARTS = 64
-"""The words of a shard are in 64 parts, by hash, so that the words of one part of all shards fit into memory."""
+"""The words of a shard are in 64 parts, by hash. `table` counts one part of all shards at a time, which bounds its memory."""
 
 MAX_WORKERS = 8
-"""One process reads for all others; with about eight of them they wait for it."""
+"""More workers bring nothing: one process reads the text for all, and eight workers already wait for it."""
 
 SIDES = ("src", "tgt")
 
@@ -44,38 +44,44 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Shard:
-    """The files of one shard.
+    """The files of shard number K; SIDE is "src" or "tgt".
 
-    K.src.txt and K.tgt.txt hold the cleaned sentences, a line each; K.npz, by name, a row a pair: "pair", the four words
-    of its digest; "source", "key" and "draw", the first words of those of its source, its group and its place in a draw.
-    For a side at word level K.SIDE.words.txt holds its distinct words, a line each, and K.npz "SIDE.ids", the number of
-    each running word in that list, "SIDE.ends", where each sentence ends, and "SIDE.parts", where each part of the list
-    starts: in words and in bytes.
+    - K.SIDE.txt: the cleaned sentences, one per line.
+    - K.npz, one row per pair: "pair", its digest as four 64-bit words; "source", "key" and "draw", the first word of the
+      digests of its source, of its group and of its rank in a draw.
+    - K.SIDE.words.txt, at word level: the distinct words, one per line.
+    - K.npz, at word level: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
+      ids; "SIDE.parts", the start of each part of the list, in words and in bytes.
     """
 
     folder: Path
     number: int
 
     def arrays(self) -> Any:
-        """The arrays by name, each read when it is asked for."""
+        """The arrays by name, each read on access."""
         return np.load(self._path("npz"), allow_pickle=False)
 
     def texts(self, side: str) -> list[str]:
-        """The cleaned sentences of a side."""
+        """The cleaned sentences of `side`."""
+        # Not splitlines: it also splits at characters that a sentence may contain.
         return self._path(f"{side}.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
     def words(self, side: str) -> list[str]:
-        """The distinct words of a side."""
+        """The distinct words of `side`."""
         return self._path(f"{side}.words.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
     def words_of_part(self, side: str, start: int, end: int) -> list[str]:
-        """Those that stand from byte `start` to byte `end`."""
+        """The distinct words of `side` from byte `start` to byte `end` of their file."""
         with self._path(f"{side}.words.txt").open("rb") as file:
             file.seek(start)
             return file.read(end - start).decode().split("\n")[:-1]
 
     def make(self, rows: Iterable[Row], data: DataConfig, distinct: bool) -> Counts:
-        """Write the files; the counts of what was read, dropped and kept. `distinct`: keep a pair once a shard."""
+        """Clean rows and write the files; with `distinct`, keep each pair once per shard.
+
+        Returns:
+            Counts of what was read, dropped and kept.
+        """
         counts = Counts()
         pairs = list(clean(rows, data, counts, set() if distinct else None))
         counts.kept = len(pairs)
@@ -91,14 +97,14 @@ class Shard:
         return counts
 
     def write_rows(self, rows: Sequence[Row]) -> None:
-        """Leave the lines as they were read for another process, see `make_from_files`."""
+        """Write rows before cleaning, for `make_from_files` in a worker process."""
         for side in SIDES:
             self._write(f"{side}.raw", [getattr(row, side) for row in rows])
 
     def make_from_files(self, data: DataConfig, distinct: bool) -> Counts:
-        """`make`, from what `write_rows` left."""
+        """As `make`, with the rows that `write_rows` wrote."""
         paths = [self._path(f"{side}.raw") for side in SIDES]
-        # Bytes, because Python's text files would take a lone CR for the end of a line.
+        # As bytes: Python's text mode would treat a lone CR as the end of a line.
         sides = [path.read_bytes().decode().split("\n")[:-1] for path in paths]
         counts = self.make(map(Row, itertools.count(1), *sides), data, distinct)
         for path in paths:
@@ -113,22 +119,23 @@ class Shard:
 
 
 def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:
-    """The distinct words of texts, and the texts as their numbers; see `Shard`.
+    """The distinct words of texts, and the texts as numbers in that list; see `Shard`.
 
-    Tokens never depend on what stands beyond a space, so each piece between spaces is cut once only.
+    The word tokenizer treats each string between two spaces independently, so each distinct string is tokenized only once.
     """
     numbers: dict[str, int] = {}
 
     @functools.cache
-    def cut(piece: str) -> tuple[int, ...]:
-        return tuple(numbers.setdefault(word, len(numbers)) for word in tokenizer.tokenize(piece))
+    def cut(chunk: str) -> tuple[int, ...]:
+        return tuple(numbers.setdefault(word, len(numbers)) for word in tokenizer.tokenize(chunk))
 
     ids: list[int] = []
     ends = []
     for text in texts:
-        for piece in text.split(" "):
-            ids += cut(piece)
+        for chunk in text.split(" "):
+            ids += cut(chunk)
         ends.append(len(ids))
+    # CRC-32, because Python's hash of a string differs between processes, and a word must be in one part in all shards.
     parts = np.array([zlib.crc32(word.encode()) % WORD_PARTS for word in numbers], np.int64)
     order = np.argsort(parts, kind="stable")
     words = list(numbers)
@@ -156,22 +163,23 @@ def _hashes(pairs: Sequence[Pair], data: DataConfig) -> dict[str, npt.NDArray[An
 
 
 def _words(digests: Iterable[bytes]) -> Hashes:
-    """Words of 64 bits that come in the same order as the digests."""
+    """Digests as 64-bit words; big-endian, so that their numeric order is the order of the digests."""
     return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
 def make_shards(rows: Iterable[Row], data: DataConfig, distinct: bool, folder: Path) -> Iterator[tuple[Shard, Counts]]:
-    """Shards of all rows, in order, each with its counts; by several processes if there are many rows.
+    """Shards of all rows, in order, each with its counts; made by worker processes if there is more than one shard.
 
     Raises:
-        UserError: a process was killed.
+        UserError: a worker process was killed.
     """
     blocks = _blocks(rows)
+    # Starting workers is not worth it for a single block.
     first = list(itertools.islice(blocks, 2))
     workers = min(processors(), MAX_WORKERS)
     tasks = ((Shard(folder, number), block) for number, block in enumerate(itertools.chain(first, blocks)))
     if len(first) < 2 or workers == 1:
-        del first
+        del first  # Otherwise the first blocks would stay in memory to the end.
         for shard, block in tasks:
             yield shard, shard.make(block, data, distinct)
         return
@@ -183,7 +191,7 @@ def make_shards(rows: Iterable[Row], data: DataConfig, distinct: bool, folder: P
             yield from _in_turn(processes, tasks)
         except WorkerError as error:
             raise UserError(
-                f"a process that prepared the data was lost ({error.reason}); is memory or disk full?"
+                f"a process that prepares the data stopped ({error.reason}); is memory or disk full?"
             ) from error
 
 
@@ -201,7 +209,7 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _in_turn(workers: Sequence[Worker], tasks: Iterable[tuple[Shard, Sequence[Row]]]) -> Iterator[tuple[Shard, Counts]]:
-    """A process gets its next shard when it has given back the one before."""
+    """Results in the order of the tasks; each worker has at most one shard at a time."""
     waiting: list[tuple[Shard, Worker]] = []
     for worker, (shard, rows) in zip(itertools.cycle(workers), tasks, strict=False):
         if len(waiting) == len(workers):
@@ -215,6 +223,6 @@ def _in_turn(workers: Sequence[Worker], tasks: Iterable[tuple[Shard, Sequence[Ro
 
 
 def main(options: Mapping[str, Any]) -> None:
-    """Make the shards whose numbers are asked for, in a process of its own."""
+    """Entry of a worker process: make the shards whose numbers it gets."""
     folder, data = Path(options["folder"]), DataConfig(**options["data"])
     serve({"make": lambda number: vars(Shard(folder, number).make_from_files(data, options["distinct"]))})

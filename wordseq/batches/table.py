@@ -1,7 +1,7 @@
-"""What needs all pairs of a corpus at once: duplicates, held-out groups, a draw, the audit, vocabularies, ids.
+"""Steps that need all pairs of a corpus: duplicates, held-out groups, a draw, the audit, vocabularies, ids.
 
-Pairs, sources and groups are compared by hashes of 64 bits, in files. Two pairs with one hash (a chance of 3 in a million for
-ten million pairs) would count as one; two groups would go to the same part of the split.
+Pairs, sources and groups are compared by 64-bit hashes, in files. Two pairs with one hash (a chance of 3 in a million for ten
+million pairs) count as one; two groups with one hash go to the same split, which leaks nothing.
 """
 
 import itertools
@@ -21,22 +21,22 @@ from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
 from wordseq.system.files import ArrayFile
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
-from wordseq.text.vocab import UNK_ID, TextCodec, vocab_of_counts, vocab_of_pieces
+from wordseq.text.vocab import UNK_ID, TextCodec, vocab_of_counts, vocab_of_model
 
 BUCKET = 250_000
-"""Hashes compared at a time."""
+"""Hashes compared at a time, which bounds the memory of sorting: 2 MB of hashes."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 class PairTable:
-    """All shards as one table, and which of its pairs are used for training: at first all.
+    """All shards as one table, with a mask of the pairs that are used for training: at first all.
 
-    Its columns are files, which the system keeps in memory as long as there is room.
+    Columns are memory-mapped files, which the system keeps in memory while there is room.
 
     Args:
-        scratch: the folder of the shards; files are added to it.
-        shards: each with its number of pairs.
+        scratch: folder of the shards; files are added to it.
+        shards: shards with their numbers of pairs.
         data: settings, see `DataConfig`.
     """
 
@@ -47,24 +47,28 @@ class PairTable:
 
     @property
     def used(self) -> int:
-        """The number of pairs for training."""
+        """Number of pairs for training."""
         return int(np.count_nonzero(self._use))
 
     def drop_duplicates(self) -> int:
-        """Keep the first of equal pairs; how many others there were."""
+        """Keep the first of equal pairs; returns the number of dropped pairs."""
         if len(self._use):
             self._use = _first_of_each(self._column("pair"))
         return len(self._use) - self.used
 
     def hold_out(self) -> dict[str, HeldOut]:
-        """Take groups of sources out for "test" and "dev", in the order of `key_digest`: first test, then dev.
+        """Move source groups to the splits "test" and "dev", in the order of `key_digest`: first test, then dev.
+
+        The order depends on the sources and data.seed only. So more data, or a larger dev split, does not change which of two
+        sources comes first.
 
         Raises:
-            UserError: a part would be empty.
+            UserError: a split would be empty.
         """
         keys, ordered = self._column("key"), self._column("key")
         ordered.sort()
         test, dev = sizes(_distinct(ordered), self._data.test_size, self._data.dev_size)
+        # The sorted keys have repetitions, so the first `test + dev` distinct ones may reach beyond that many rows.
         end = test + dev
         while _distinct(ordered[:end]) < test + dev:
             end *= 2
@@ -76,10 +80,12 @@ class PairTable:
         return held_out_parts(pairs, {pair.src: rank for pair, rank in zip(pairs, ranks, strict=True)}, test)
 
     def draw(self) -> int:
-        """Keep `data.max_pairs` pairs, chosen in the order of `draw_digest`, of equal ones the first; the number of others."""
+        """Keep `data.max_pairs` pairs: the first in the order of `draw_digest`. Returns the number of dropped pairs."""
         number, before = self._data.max_pairs, self.used
         if not number or number >= before:
             return 0
+        # A partition finds the limit in linear time, without sorting. Equal pairs (of given files) share a digest: of those
+        # at the limit the first are kept.
         drawn = self._column("draw", self._use)
         drawn.partition(number - 1)
         last = drawn[number - 1]
@@ -90,7 +96,7 @@ class PairTable:
         return before - number
 
     def audit(self, held_out: Mapping[str, HeldOut]) -> dict[str, Any]:
-        """See `splits.audit`."""
+        """Run `splits.audit` on the training pairs in use and the held-out splits."""
         sources, keys = self._column("source", self._use), self._column("key", self._use)
         sources.sort()
         keys.sort()
@@ -99,6 +105,7 @@ class PairTable:
         total = 0
         for shard, place in self._slices():
             with shard.arrays() as arrays:
+                # A sum does not depend on the order of the pairs, unlike a hash of the text, and needs no sorting.
                 total += _sum_of_digests(arrays["pair"][self._use[place]])
             targets |= references.intersection(itertools.compress(shard.texts("tgt"), self._use[place].tolist()))
         wanted = {group_key(source) for part in held_out.values() for source in part.sources}
@@ -115,9 +122,9 @@ class PairTable:
         return audit(train, held_out, shared, targets)
 
     def train_codec(self, side: str) -> TextCodec:
-        """Tokenizer and vocabulary of `side`, "src" or "tgt".
+        """Train tokenizer and vocabulary of `side`, "src" or "tgt".
 
-        `min_freq` and `max_size` shape the vocabulary of the word level, `subword_size` that of bpe and unigram.
+        `min_freq` and `max_size` apply to the word level, `subword_size` to bpe and unigram.
 
         Raises:
             UserError: see `train_tokenizer`.
@@ -128,11 +135,12 @@ class PairTable:
             data.level_of(side), texts, subword_size=data.subword_size, pretokenized=data.pretokenized
         )
         if isinstance(tokenizer, SentencePieceTokenizer):
-            return TextCodec(tokenizer, vocab_of_pieces(tokenizer))
+            return TextCodec(tokenizer, vocab_of_model(tokenizer))
         return TextCodec(tokenizer, vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size))
 
     def write_ids(self, codec: TextCodec, side: str, folder: Path) -> dict[str, Any]:
-        """Write the files of an `IdStore`, see `store_paths`; returns "tokens", those "unknown", the "share" of the others."""
+        """Write the files of an `IdStore`, see `store_paths`; returns "tokens", "unknown", and the "share" of known tokens."""
+        # The shards already hold the tokens of this very tokenizer: only the distinct words need a look-up.
         by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(self._data.pretokenized)
         flat_path, offsets_path = store_paths(folder, side)
         tokens = unknown = 0
@@ -154,23 +162,23 @@ class PairTable:
         return {"tokens": tokens, "unknown": unknown, "share": 1 - unknown / tokens if tokens else 1.0}
 
     def _slices(self) -> Iterator[tuple[Shard, slice]]:
-        """The shards with their places in the table."""
+        """The shards with their rows in the table."""
         end = 0
         for shard, rows in self._shards:
             end += rows
             yield shard, slice(end - rows, end)
 
     def _column(self, name: str, use: Mask | None = None) -> Hashes:
-        """A column of hashes, of all pairs or those in `use`, as an array of its own in a file.
+        """A column of hashes, of all pairs or of those in `use`, as a new array in a file.
 
         Raises:
-            OSError: there is no room on the disk.
+            OSError: the disk is full.
         """
         size = len(self._use) if use is None else int(np.count_nonzero(use))
         path = self._scratch / f"column{next(self._made)}"
         column = np.memmap(path, np.uint64, "w+", shape=(size,)).view(np.ndarray)
         if hasattr(os, "posix_fallocate"):
-            # Take the room now: where there is none, writing to mapped memory would kill the process.
+            # Allocate now: on a full disk, writing to mapped memory kills the process with SIGBUS.
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, column.nbytes)
         end = 0
@@ -184,12 +192,12 @@ class PairTable:
         return column
 
     def _texts(self, use: Mask, side: str) -> Iterator[str]:
-        """The sentences of a side of the pairs in `use`."""
+        """The sentences of `side` of the pairs in `use`."""
         for shard, place in self._slices():
             yield from itertools.compress(shard.texts(side), use[place].tolist())
 
     def _word_counts(self, side: str) -> Iterator[tuple[str, int]]:
-        """The distinct words of the pairs in use, each with its number, a part of them in memory at a time."""
+        """The distinct words of the pairs in use, each with its count; only one part of the words is in memory at a time."""
         places = []
         for shard, place in self._slices():
             with shard.arrays() as arrays:
@@ -205,18 +213,19 @@ class PairTable:
                 counts = np.load(path, mmap_mode="r", allow_pickle=False)[first:end].tolist()
                 for word, number in zip(shard.words_of_part(side, start, stop), counts, strict=True):
                     total[word] += number
-            # Words of held-out sentences alone were counted 0 times.
+            # A word that only held-out or dropped pairs contain has count 0, and must not enter the vocabulary.
             yield from ((word, number) for word, number in total.items() if number)
 
 
 def store_paths(folder: Path, side: str) -> tuple[Path, Path]:
-    """The two files of the `IdStore` of a side, see `IdStore.open`."""
+    """The two files of the `IdStore` of `side`, see `IdStore.open`."""
     return folder / f"{side}.ids.npy", folder / f"{side}.offsets.npy"
 
 
 def _first_of_each(hashes: Hashes) -> Mask:
-    """Marks the first of all equal ones, by ranges of their values, which are spread evenly."""
+    """True at the first of each set of equal hashes."""
     first = np.zeros(len(hashes), np.bool_)
+    # By ranges of values, so that memory is bounded; hashes are uniform, so the ranges have about equal numbers.
     ranges = len(hashes) // BUCKET + 1
     width = 2**64 // ranges + 1
     for low in range(0, 2**64, width):
@@ -227,17 +236,19 @@ def _first_of_each(hashes: Hashes) -> Mask:
 
 
 def _distinct(ordered: Hashes) -> int:
+    """Number of distinct values of a sorted array."""
     return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
 
 
 def _sum_of_digests(digests_n4: Hashes) -> int:
-    """The sum of numbers of 256 bits, each given as four words, the highest first."""
+    """The sum of 256-bit numbers, each given as four 64-bit words, the highest first."""
+    # In halves of 32 bits, whose sums fit 64 bits for four billion pairs.
     halves = (digests_n4 >> np.uint64(32)).sum(0).tolist(), (digests_n4 & np.uint64(2**32 - 1)).sum(0).tolist()
     words = [(high << 32) + low for high, low in zip(*halves, strict=True)]
     return sum(word << shift for word, shift in zip(words, (192, 128, 64, 0), strict=True))
 
 
 def _chosen(ids: npt.NDArray[Any], ends: npt.NDArray[np.int64], use: Mask) -> tuple[npt.NDArray[Any], Any]:
-    """The ids of the sentences in `use`, and the lengths of these."""
+    """The ids of the sentences in `use`, and the lengths of these sentences."""
     lengths = np.diff(ends, prepend=0)
     return ids[np.repeat(use, lengths)], lengths[use]

@@ -1,4 +1,4 @@
-"""Settings: what there is, and how they are read."""
+"""Settings: their definitions and their reading."""
 
 from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
 

@@ -1,4 +1,4 @@
-"""Settings from one TOML file and `--set key=value`, checked once where they enter; and back to TOML."""
+"""Reads settings from one TOML file and `--set key=value`, checks them once, and writes them as TOML."""
 
 import dataclasses
 import difflib
@@ -29,7 +29,7 @@ from wordseq.system.errors import UserError
 _Section = TypeVar("_Section", DataConfig, ModelConfig, TrainConfig, DecodeConfig)
 
 PRESETS = Path(__file__).parent / "presets"
-"""Recommended settings of corpora, NAME.toml."""
+"""Folder of the presets, recommended settings for one corpus each, as NAME.toml."""
 
 
 def load_config(
@@ -40,14 +40,14 @@ def load_config(
     Args:
         settings: the name of a preset, or the path of a TOML file; None: the defaults.
         overrides: `section.key=value`; the last one of a key wins.
-        given: further overrides: values by `section.key`, as Python has them.
+        given: further overrides from Python: values by `section.key`.
 
     Raises:
-        UserError: no such preset or file, not TOML, an unknown key, a value of the wrong type or out of range.
+        UserError: the preset or file is missing or not TOML, a key is unknown, or a value has a wrong type or is out of range.
     """
     tables = read_toml(_settings_file(str(settings))) if settings else {}
     where = str(settings) if settings else "settings"
-    # model.kind first: what a kind lacks is dropped from the file, but is an error on the command line.
+    # model.kind first. It drops the settings of the file that the kind does not have; a later override of one is an error.
     parsed = [*map(_override, overrides), *starmap(_given, given.items())]
     for section, name, value in sorted(parsed, key=lambda override: override[1] != "kind"):
         replaced = _replaced_by(name, value)
@@ -62,23 +62,24 @@ def presets() -> list[str]:
 
 
 def _settings_file(settings: str) -> Path:
-    """The file of a preset, or the file of this path.
+    """The file of a preset, or the file with this path.
 
     Raises:
-        UserError: what looks like a preset's name is none.
+        UserError: the name of a preset is unknown.
     """
     names, path = presets(), Path(settings)
     if settings in names:
         return PRESETS / f"{settings}.toml"
+    # A plain word without a file of that name is more likely a mistyped preset than a missing file.
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         close = difflib.get_close_matches(settings, names, n=1)
         guess = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"unknown preset {settings!r}; {guess}presets: {', '.join(names)}; or name a .toml file")
+        raise UserError(f"unknown preset {settings!r}; {guess}choose from {', '.join(names)}, or give a .toml file")
     return path
 
 
 def _override(text: str) -> tuple[str, str, Any]:
-    """Section, name and value of `section.name=value`; the value is TOML where it is TOML, else text."""
+    """Section, name and value of `section.name=value`; a value that is not TOML is text."""
     key, equals, value = text.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (dot and equals):
@@ -87,12 +88,13 @@ def _override(text: str) -> tuple[str, str, Any]:
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError, KeyError):
+        # The shell removes quotes: model.cell=lstm arrives without them and must still work.
         parsed = value
     return section, name, check_setting(section, name, parsed, "--set")
 
 
 def _given(key: str, value: Any) -> tuple[str, str, Any]:
-    """Section, name and checked value of a setting from Python: a path or a number of NumPy is fine too."""
+    """Section, name and checked value of a setting from Python; paths and NumPy numbers are converted."""
     section, _, name = key.partition(".")
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -102,7 +104,7 @@ def _given(key: str, value: Any) -> tuple[str, str, Any]:
 
 
 def _replaced_by(name: str, value: Any) -> Iterable[str]:
-    """The keys of a file that go when this one is overridden: parts that a kind lacks, other sources of data."""
+    """The keys of a file that an override removes: settings that the kind does not have, other sources of data."""
     if name == "kind":
         return KIND_SETTINGS.get(value, {})
     if name in SOURCES:
@@ -117,17 +119,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: the file is missing, not UTF-8 or not TOML; the message names the line.
     """
     try:
+        # utf-8-sig: Windows editors write a byte-order mark, which TOML does not allow.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
+    except (ValueError, RecursionError) as error:  # Also ValueError: Python refuses numbers of more than 4,300 digits.
         raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
 def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
-    """Settings from nested tables; `where` names their origin in errors.
+    """Settings from nested tables; errors start with `where`, the origin of the tables.
 
     Raises:
         UserError: see `load_config`.
@@ -137,13 +140,14 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
         if section not in SECTIONS:
             raise UserError(f"{where}: unknown section [{section}]{guess_names(section, SECTIONS)}")
         table = _table(section, given, where)
-        # What a kind of model decides need not be given.
+        # Settings that the kind decides take the kind's value, not the default, where the file leaves them out.
         decided = KIND_SETTINGS.get(str(table.get("kind")), {}) if section == "model" else {}
         checked = {name: check_setting(section, name, value, where) for name, value in {**decided, **table}.items()}
         sections[section] = SECTIONS[section](**checked)
     config = Config(**sections)
     for conflict in (*_data_conflicts(config.data), *_model_conflicts(config.model), *_train_conflicts(config)):
         raise UserError(f"{where}: {conflict}")
+    # Not the default of data.corpus: data.path in a file would then conflict with a corpus that nobody named.
     if not any(getattr(config.data, key) for key in SOURCES):
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus="phrasebook"))
     return config
@@ -184,7 +188,7 @@ def to_toml(config: Config) -> str:
 
 
 def _toml_value(value: bool | int | float | str) -> str:
-    # JSON strings, numbers and booleans are TOML too, but for DEL, which TOML wants escaped.
+    # JSON strings, numbers and booleans are valid TOML, except that TOML requires DEL to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -199,16 +203,17 @@ def guess_names(name: str, names: Iterable[str], before: str = "") -> str:
     close = difflib.get_close_matches(name, list(names), n=2)
     if not close:
         return f"; choose from {', '.join(names)}"
+    # Both are named when they are about as close: `pretrained` may mean pretrained_src or pretrained_tgt.
     like = [difflib.SequenceMatcher(None, other, name).ratio() for other in close]
     as_close = [repr(before + other) for other, ratio in zip(close, like, strict=True) if ratio > like[0] - 0.05]
     return f"; did you mean {' or '.join(as_close)}?"
 
 
 def check_setting(section: str, name: str, value: Any, where: str) -> Any:
-    """The value of a setting; a whole number where a setting takes any becomes a float.
+    """The value of a setting, after all checks that need this setting alone; an int for a float setting becomes a float.
 
     Raises:
-        UserError: there is no such setting, or it cannot have this value; `where` names the origin.
+        UserError: the setting is unknown, or the value is not allowed; the message starts with `where`, its origin.
     """
     if section not in SECTIONS:
         raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{guess_names(section, SECTIONS)}")
@@ -220,7 +225,7 @@ def check_setting(section: str, name: str, value: Any, where: str) -> Any:
     choices, low, high = (fields[name].metadata[part] for part in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
         raise UserError(f"{where}: {key} = {value!r}; choose from {', '.join(map(repr, choices))}")
-    # Written so that NaN fails too.
+    # `not value >= low` instead of `value < low`: NaN must fail too.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         allowed = " and ".join([f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None))
         raise UserError(f"{where}: {key} = {value!r} must be {allowed}")
@@ -229,9 +234,11 @@ def check_setting(section: str, name: str, value: Any, where: str) -> Any:
 
 def _typed(key: str, value: Any, kind: Any, where: str) -> Any:
     if isinstance(value, int) and not -MOST <= value <= MOST:
-        raise UserError(f"{where}: {key} has {value.bit_length():,} bits; whole numbers go up to {MOST:,}")
+        # Not the number itself: Python refuses to print one of thousands of digits.
+        raise UserError(f"{where}: {key} has {value.bit_length():,} bits; the largest whole number is {MOST:,}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    # Not isinstance: in Python True is an int.
     if type(value) is not kind:
         raise UserError(f"{where}: {key} must be {_TYPE_NAMES[kind]}, got {value!r}")
     if kind is float and value in (float("inf"), float("-inf")):
@@ -243,44 +250,44 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", 
 
 
 def _data_conflicts(data: DataConfig) -> Iterator[str]:
-    """What does not go together in [data]."""
+    """Conflicts between settings of [data], one message each."""
     named = [key for key in SOURCES if getattr(data, key)]
     if len(named) > 1:
-        yield f"data.{' and data.'.join(named)} exclude each other; give one"
+        yield f"data.{' and data.'.join(named)} exclude each other; set one of them"
     given = [f"data.{key}" for key in SPLIT_FILES if getattr(data, key)]
     missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
     if given and missing:
-        yield f"{given[0]} is given, so {', '.join(missing)} must be too"
+        yield f"{given[0]} is set, so {', '.join(missing)} must be set too"
     if data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
         yield "data.pretokenized = true splits at spaces, so data.level must be 'word' for source and target"
 
 
 def _model_conflicts(model: ModelConfig) -> Iterator[str]:
-    """What does not go together in [model]."""
+    """Conflicts between settings of [model], one message each."""
     for key, value in KIND_SETTINGS.get(model.kind, {}).items():
         if (got := getattr(model, key)) != value:
             yield f"model.kind = {model.kind!r} needs model.{key} = {_toml_value(value)}, got {_toml_value(got)}"
     if model.input_feeding and model.attention == "none":
-        yield "model.input_feeding needs attention; model.attention is 'none'"
+        yield "model.input_feeding needs attention, but model.attention is 'none'; change one of them"
     sees_source = model.attention != "none" or model.peek or model.kind != "encoder_decoder"
     if not sees_source and model.bridge == "zero":
         yield (
-            "with model.attention = 'none' and model.bridge = 'zero' the decoder sees nothing of the source; "
-            "change one of them or set model.peek"
+            "with model.attention = 'none' and model.bridge = 'zero' the decoder has no input from the source; "
+            "change one of them, or set model.peek = true"
         )
     if model.bidirectional and model.hidden_size % 2:
         yield f"model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
     if model.recurrent_dropout and model.cell in ELEMENTWISE_CELLS:
         yield (
             f"model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
-            "which has no recurrent product"
+            "which has no recurrent matrix product"
         )
     if model.freeze_pretrained and not (model.pretrained_src or model.pretrained_tgt):
         yield "model.freeze_pretrained needs model.pretrained_src or model.pretrained_tgt"
     if model.freeze_pretrained and model.pretrained_tgt and model.tie_embeddings:
         yield (
-            "model.tie_embeddings makes target vectors output weights, which must be trained: "
-            "model.freeze_pretrained cannot keep them"
+            "model.tie_embeddings uses the target embedding as output weights, which must be trained; "
+            "set model.freeze_pretrained = false, or remove model.pretrained_tgt"
         )
     if model.tie_embeddings and model.embed_dim != model.hidden_size:
         yield (
@@ -290,16 +297,16 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
 
 
 def _train_conflicts(config: Config) -> Iterator[str]:
-    """What does not go together in [train], or with the kind of model."""
+    """Conflicts between settings of [train], or with the kind of model, one message each."""
     kind, train = config.model.kind, config.train
     if kind != "encoder_decoder" and train.teacher_forcing < 1:
         yield (
-            f"model.kind = {kind!r} is fed no tokens, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
+            f"model.kind = {kind!r} has no token input, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
         )
     if train.teacher_forcing_schedule != "constant" and train.teacher_forcing == 1:
         yield (
             f"train.teacher_forcing_schedule = {train.teacher_forcing_schedule!r} falls from 1 to "
-            "train.teacher_forcing, which must be below 1"
+            "train.teacher_forcing, so train.teacher_forcing must be below 1"
         )
     if (
         train.teacher_forcing_schedule == "constant"

@@ -1,4 +1,4 @@
-"""Rows to clean pairs, with counts of what was dropped and changed; dev and test files; what is printed of a corpus."""
+"""Cleaning of rows with counts of what is dropped and changed; given dev and test files; the summary of a corpus."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from wordseq.text.normalise import describe_counts, normalise, prepare
 _DROPPED = MappingProxyType(
     {
         "bad_lines": "bad lines",
-        "empty": "with an empty side",
+        "empty": "with an empty source or target",
         "too_long": "longer than data.max_chars",
         "duplicates": "duplicates",
     }
@@ -27,7 +27,7 @@ _DROPPED = MappingProxyType(
 
 @dataclass
 class Counts:
-    """Lines of one source of pairs, by what became of them."""
+    """How many lines of one file, or pair of files, were read, dropped and kept."""
 
     lines: int = 0
     bad_lines: int = 0
@@ -45,16 +45,16 @@ class Counts:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Counts":
-        """From what `vars` gave."""
+        """Counts from the result of `vars`, which a worker process sends as JSON."""
         return cls(**{**values, "normalised": Counter(values["normalised"])})
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; changes that did not occur are left out."""
+        """The counts for JSON, without changes that did not occur."""
         return {**vars(self), "normalised": {name: number for name, number in self.normalised.items() if number}}
 
 
 def describe(split: Mapping[str, Any]) -> list[str]:
-    """The content of split.json as lines for people: what was read, dropped and normalised, the parts, what they share."""
+    """The content of split.json as lines to print: counts of cleaning, sizes of the splits, and their overlap."""
     counts = split["counts"]
     lines = []
     for name, part in counts["parts"].items():
@@ -70,6 +70,7 @@ def describe(split: Mapping[str, Any]) -> list[str]:
     lines.append(f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}")
     if counts["unused_pairs"]:
         lines.append(f"data.max_pairs: {counts['unused_pairs']:,} training pairs are not used")
+    # Only given files can overlap; the splits that wordseq makes share no source.
     for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
         if number := shared[f"{first}_{second}"]:
             total = split[second]["sources"]
@@ -81,9 +82,18 @@ def describe(split: Mapping[str, Any]) -> list[str]:
 
 
 def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:
-    """The pairs worth keeping; with `seen`, each only once. Given training files keep theirs: it is their weight."""
+    """The pairs that are neither empty nor too long; with `seen`, each distinct pair once.
+
+    Args:
+        rows: pairs as read.
+        data: settings `lowercase`, `swap` and `max_chars`.
+        counts: is updated.
+        seen: pairs of earlier rows, updated; None: keep duplicates. Given training files keep theirs, because a repeated pair
+            may be a deliberate weight.
+    """
     for row in rows:
         counts.lines += 1
+        # Normalise first: a line of invisible characters is empty, and two lines may become equal.
         pair = _prepared(row, data, counts)
         if not (pair.src and pair.tgt):
             counts.empty += 1
@@ -98,17 +108,18 @@ def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair]
 
 
 def read_given(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], dict[str, Counts]]:
-    """Dev and test from files of their own, with the counts of reading them.
+    """Dev and test splits from given files, with their counts.
 
-    A line is a source with one reference: nothing is merged or dropped, so that scores can be compared.
+    Each line is a source with one reference. Nothing is merged or dropped, so that scores can be compared with published ones.
 
     Raises:
-        UserError: see `read_parallel`; or a line without text, unless bad lines are skipped.
+        UserError: see `read_parallel`; or a line is empty and data.on_bad_line is "stop".
     """
     held_out: dict[str, HeldOut] = {}
     counts = {part: Counts() for part in ("dev", "test")}
     for part, found in counts.items():
         src_path, tgt_path = (origin.files[f"{part}_{side}"] for side in ("src", "tgt"))
+        # Two collectors, because split.json counts bad and empty lines separately.
         bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
         pairs = []
         for row in read_parallel(src_path, tgt_path, bad):
@@ -117,6 +128,7 @@ def read_given(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], di
             if pair.src and pair.tgt:
                 pairs.append(pair)
             else:
+                # By row, not by pair: data.swap exchanges the texts of a pair, but not the files.
                 empty.add(
                     tgt_path if normalise(row.src) else src_path, row.number, "an empty sentence in held-out data"
                 )
@@ -144,4 +156,4 @@ def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:
     counts.kept = kept
     if not kept:
         dropped = ", ".join(f"{getattr(counts, key):,} {text}" for key, text in _DROPPED.items())
-        raise UserError(f"{name}: no sentence pairs left of {counts.lines:,} lines: {dropped}")
+        raise UserError(f"{name}: all {counts.lines:,} lines were dropped: {dropped}")

@@ -1,4 +1,4 @@
-"""One file over HTTP: time-outs, retries, limits. What arrives is complete, or an error."""
+"""Download of one file over HTTP, with time-outs, retries and limits; an incomplete download is an error."""
 
 import http.client
 import socket
@@ -13,24 +13,25 @@ from typing import IO
 from wordseq.system.errors import UserError
 from wordseq.system.progress import BAR, ProgressBar, Say
 
-# Some servers, www.manythings.org among them, refuse what does not look like a browser.
+# Some servers, for example www.manythings.org, refuse clients that are not browsers.
 USER_AGENT = "Mozilla/5.0 (compatible; wordseq)"
 
 _CHUNK_BYTES = 1 << 16
 
+# Time-out, too early, too many requests, and faults of a server or gateway (RFC 9110, 8470 and 6585).
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to try and how much to accept.
+    """Limits of a download.
 
     Attributes:
-        timeout: seconds to connect, and between two parts of the data.
-        attempts: how often a transient fault (time-out, cut connection, status 5xx) is tried in all.
-        wait: seconds before the second attempt; doubled before each further one.
-        max_bytes: the largest download accepted, in bytes.
-        max_unpacked: the largest file unpacked from it, in bytes.
+        timeout: longest wait for a connection, and between two chunks of data, in seconds.
+        attempts: number of attempts in all; only transient faults (time-out, lost connection, status 5xx) are retried.
+        wait: seconds before the second attempt; doubled before each further attempt.
+        max_bytes: largest accepted download, in bytes.
+        max_unpacked: largest file unpacked from it, in bytes.
     """
 
     timeout: float = 20.0
@@ -44,16 +45,16 @@ DEFAULT_LIMITS = Limits()
 
 
 class _TransientError(Exception):
-    """A fault that may be gone at the next attempt."""
+    """A fault that a retry may cure."""
 
 
 def fetch(url: str, say: Say, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The complete content behind `url`, in memory.
+    """The complete content of `url`, in memory.
 
-    Progress goes to stderr when that is a terminal; `say` is called with a line before every new attempt.
+    A progress bar is drawn if standard error is a terminal. `say` is called with one line before each retry.
 
     Raises:
-        UserError: the server refuses, the content is too large, or a transient fault outlasted `limits.attempts`.
+        UserError: the server refuses, the content is too large, or all `limits.attempts` attempts failed.
     """
     for attempt in range(1, limits.attempts + 1):
         try:
@@ -64,13 +65,11 @@ def fetch(url: str, say: Say, limits: Limits = DEFAULT_LIMITS) -> bytes:
             wait = limits.wait * 2 ** (attempt - 1)
             say(f"{url}: {fault}; trying again in {wait:g} s")
             time.sleep(wait)
-    raise UserError(
-        f"{url}: {fault}; gave up after {limits.attempts} attempts; --mirror FOLDER works without a network"
-    )
+    raise UserError(f"{url}: {fault}; gave up after {limits.attempts} attempts; without a network, use --mirror FOLDER")
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from an encrypted connection to a plain one."""
+    """Follows redirects, but never from an encrypted connection to an unencrypted one."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
@@ -88,6 +87,7 @@ def _attempt(url: str, limits: Limits) -> bytes:
     try:
         with _OPENER.open(request, timeout=limits.timeout) as response:
             return _body(url, response, limits)
+    # HTTPError first: it is a URLError, which is an OSError.
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in _TRANSIENT_STATUS:
@@ -100,12 +100,14 @@ def _attempt(url: str, limits: Limits) -> bytes:
 
 
 def _fault(url: str, reason: object) -> Exception:
-    """The exception for a connection that failed: transient, or final where a new attempt is pointless."""
+    """The exception for a failed connection: transient, or final if a retry is pointless."""
     if isinstance(reason, TimeoutError):
         return _TransientError("no answer in time")
+    # EAI_AGAIN is a name server that did not answer; every other resolver error is a wrong name.
+    # A string is urllib's own complaint about the address, such as an unknown scheme.
     unknown_host = isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN
     if unknown_host or isinstance(reason, (ssl.SSLCertVerificationError, str)):
-        return UserError(f"{url}: {reason}; --mirror FOLDER works without a network")
+        return UserError(f"{url}: {reason}; without a network, use --mirror FOLDER")
     if isinstance(reason, http.client.IncompleteRead):
         return _TransientError(f"cut off after {len(reason.partial):,} bytes")
     return _TransientError(f"connection failed: {reason}")
@@ -121,6 +123,7 @@ def _body(url: str, response: http.client.HTTPResponse, limits: Limits) -> bytes
     with ProgressBar(("{task.fields[size]}", BAR), total, size=name) as bar:
         while chunk := response.read(_CHUNK_BYTES):
             content += chunk
+            # Again, because a server need not send Content-Length, or may send a wrong one.
             if len(content) > limits.max_bytes:
                 raise UserError(f"{url}: more than the {limits.max_bytes:,} bytes allowed")
             bar.update(len(content), size=f"{name}: {len(content) / 1e6:.1f}{of_all} MB")

@@ -1,10 +1,10 @@
-"""Sentence pairs: as read from a file, and as used for training."""
+"""Sentence pairs: as read from a file, and after cleaning."""
 
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """A sentence pair as it stands in the file, and the number of its line from 1."""
+    """A sentence pair as written in a file, with its line number, counted from 1."""
 
     number: int
     src: str

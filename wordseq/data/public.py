@@ -1,7 +1,7 @@
-"""Named public corpora: address, licence, attribution, checksum; downloaded, or taken from a mirror folder.
+"""Public corpora with address, licence, attribution and checksum; downloaded, or copied from a mirror folder.
 
-A corpus lies in `FOLDER/NAME/`: its text, `LICENSE-and-attribution.txt`, and `SHA256SUMS`, which is written last and
-says that all the rest is complete (`sha256sum -c SHA256SUMS` checks it too).
+A corpus is stored in `FOLDER/NAME/`: its text, `LICENSE-and-attribution.txt`, and `SHA256SUMS`. The last is written last: if
+it is there, the corpus is complete. `sha256sum -c SHA256SUMS` checks the files.
 """
 
 import gzip
@@ -36,27 +36,27 @@ TATOEBA_URL = "https://www.manythings.org/anki/"
 
 MULTI30K_URL = "https://raw.githubusercontent.com/multi30k/dataset/"
 
-# Fixed, because later commits mend sentences of train.en, and scores are compared on the first release.
+# Fixed, because later commits correct sentences of train.en, while published scores are for the first release.
 MULTI30K_COMMIT = MappingProxyType(
     {"raw": "c9be912dc05a3ebf9ae5bb5f7f58c1791cda43ab", "tok": "7bee46bc74186b4b6254603143610f730d40bf66"}
 )
 
-# Of the unpacked text: the same whether a copy is packed or not. Tatoeba grows and has none.
+# Checksums of the unpacked text, so that packed and unpacked copies have the same. Tatoeba grows and has none.
 _SUMS = resources.files("wordseq.data").joinpath("multi30k.sha256").read_text(encoding="utf-8")
 MULTI30K_SHA256 = MappingProxyType({name: digest for digest, name in map(str.split, _SUMS.splitlines())})
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to fetch.
+    """One file to download.
 
     Attributes:
-        key: the setting of section [data] that names it, e.g. "path" or "train_src".
-        name: its file name here; in a .zip also the member's name.
-        url: its address.
-        mirror: its path in a mirror folder.
-        sha256: of the unpacked text, in hex; empty when the publisher changes it.
-        extras: further members of the .zip to keep, where there are any.
+        key: setting of section [data] that names the file, e.g. "path" or "train_src".
+        name: local file name; in a .zip also the member's name.
+        url: address.
+        mirror: path in a mirror folder.
+        sha256: checksum of the unpacked text, in hex; empty if the publisher changes the file.
+        extras: further members of the .zip to keep, if it has them.
     """
 
     key: str
@@ -98,7 +98,7 @@ def _multi30k(form: str, src: str, tgt: str) -> Dataset:
         name=f"multi30k{'-tok' if tokenized else ''}-{src}-{tgt}",
         description=f"{_LANGUAGES[src]} to {_LANGUAGES[tgt]}: image captions, 29,000 / 1,014 / 1,000 pairs, "
         + ("lower-cased and tokenized" if tokenized else "raw text"),
-        licence="non-commercial research and education; the captions and images of Flickr30k have terms of their own",
+        licence="non-commercial research and education; the captions and images of Flickr30k have their own terms",
         attribution="Elliott, Frank, Sima'an, Specia (2016), \"Multi30K: Multilingual English-German Image "
         'Descriptions", 5th Workshop on Vision and Language; Elliott, Frank, Barrault, Bougares, Specia (2017), '
         '"Findings of the Second Shared Task on Multimodal Machine Translation and Multilingual Image Description", '
@@ -118,7 +118,7 @@ def _multi30k_file(form: str, part: str, side: str, language: str) -> RemoteFile
     return RemoteFile(
         key=f"{part}_{side}",
         name=f"{upstream}.{language}",
-        # Upstream packs the raw files only; the mirror packs both.
+        # Upstream compresses the raw files only; a mirror has both compressed.
         url=f"{MULTI30K_URL}{MULTI30K_COMMIT[form]}/data/task1/{plain}{'' if form == 'tok' else '.gz'}",
         mirror=f"multi30k/{plain}.gz",
         sha256=MULTI30K_SHA256[plain],
@@ -141,11 +141,12 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
     }
 )
 
-OPEN_NAMES = "tatoeba-XXX-eng for any three-letter code of a language"
+OPEN_NAMES = "tatoeba-XXX-eng for any three-letter language code XXX"
 
 
 def find_dataset(name: str) -> Dataset | None:
     """The corpus called `name`: one of `DATASETS`, or `tatoeba-XXX-eng` for any three-letter code; else None."""
+    # Tatoeba has far more languages than `DATASETS` lists; a code without a corpus fails at the download.
     match = _TATOEBA_NAME.fullmatch(name)
     return DATASETS.get(name) or (_tatoeba(match[1]) if match and match[1] != "eng" else None)
 
@@ -157,20 +158,20 @@ def get(
     say: Say = print,
     limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, Path]:
-    """Makes sure that the complete corpus is in `folder/NAME/`, and prints its licence.
+    """Store the complete corpus in `folder/NAME/`, unless it is there, and print its licence.
 
     Args:
         dataset: see `find_dataset`.
-        folder: where corpora live.
-        mirror: a folder to take it from instead of the network; None: the variable WORDSEQ_MIRROR, when set.
-        say: called with licence, attribution and what is fetched, a line at a time.
-        limits: of a download.
+        folder: parent folder of all corpora.
+        mirror: folder that replaces the network; None: the environment variable WORDSEQ_MIRROR, if it is set.
+        say: called with one line at a time: licence, attribution, addresses of downloads.
+        limits: limits of a download.
 
     Returns:
         For each setting of section [data] its file, e.g. `{"path": ...}` or `{"train_src": ..., ...}`.
 
     Raises:
-        UserError: a file is missing in the mirror, cannot be downloaded, or is not what was published.
+        UserError: a file is missing in the mirror, cannot be downloaded, or differs from what was published.
         OSError: the folder cannot be written.
     """
     home = folder / dataset.name
@@ -184,6 +185,7 @@ def get(
 
 
 def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: Limits) -> None:
+    # All files are fetched and checked before the first is written: a failure leaves nothing behind.
     saved: dict[str, bytes] = {}
     for file in dataset.files:
         saved |= _contents(file, mirror, say, limits)
@@ -194,13 +196,14 @@ def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: L
     home.mkdir(parents=True, exist_ok=True)
     for name, content in saved.items():
         write_atomically(home / name, content)
+    # Last, see above: the sums show that all other files are complete.
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in saved.items())
     write_atomically(home / SUMS_FILE, sums.encode())
     say(f"{dataset.name}: stored in {home}")
 
 
 def _contents(file: RemoteFile, mirror: Path | None, say: Say, limits: Limits) -> dict[str, bytes]:
-    """The files to keep by name, unpacked and checked."""
+    """The unpacked and checked files to keep, by name."""
     if mirror is None:
         say(f"downloading {file.url}")
         where, packed = file.url, fetch(file.url, say, limits)
@@ -209,13 +212,14 @@ def _contents(file: RemoteFile, mirror: Path | None, say: Say, limits: Limits) -
     unpacked = _unpack(where, packed, file, limits.max_unpacked)
     actual = hashlib.sha256(unpacked[file.name]).hexdigest()
     if file.sha256 and actual != file.sha256:
-        raise UserError(f"{where}: not the published text: sha256 {actual}, expected {file.sha256}; nothing was kept")
+        raise UserError(f"{where}: not the published text: sha256 {actual}, expected {file.sha256}; nothing was stored")
     return unpacked
 
 
 def _from_mirror(mirror: Path, relative: str) -> tuple[str, bytes]:
     path = mirror / relative
     plain = path.with_suffix("")
+    # A mirror may hold the text unpacked.
     if path.suffix == ".gz" and not path.exists() and plain.exists():
         path = plain
     try:
@@ -239,7 +243,7 @@ def _unpack(where: str, packed: bytes, file: RemoteFile, limit: int) -> dict[str
 
 
 def _unzip(where: str, packed: bytes, file: RemoteFile, limit: int) -> dict[str, bytes]:
-    """The wanted members only, kept under names of our own: names in the archive never reach the file system."""
+    """The wanted members, under our own names: names in an archive may point outside the folder."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         members = archive.namelist()
         if file.name not in members:
@@ -252,6 +256,7 @@ def _unzip(where: str, packed: bytes, file: RemoteFile, limit: int) -> dict[str,
 
 
 def _read_limited(where: str, stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
+    # The size in an archive's header may be wrong: only reading shows whether it is a decompression bomb.
     content = stream.read(limit + 1)
     if len(content) > limit:
         raise UserError(f"{where}: unpacks to more than the {limit:,} bytes allowed")
@@ -259,10 +264,11 @@ def _read_limited(where: str, stream: IO[bytes] | gzip.GzipFile, limit: int) -> 
 
 
 def _is_complete(dataset: Dataset, home: Path) -> bool:
-    """Whether every file is there and has the checksum noted when it was stored (and the published one, if any)."""
+    """Whether every file exists with its checksum in `SHA256SUMS`, and with the published checksum, if any."""
     try:
         lines = (home / SUMS_FILE).read_text(encoding="utf-8").splitlines()
         noted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        # Path(name).name: a damaged list must not lead out of the folder.
         actual = {name: hashlib.sha256((home / Path(name).name).read_bytes()).hexdigest() for name in noted}
     except (OSError, UnicodeDecodeError):
         return False

@@ -1,4 +1,4 @@
-"""Where sentence pairs come from: a corpus by its name, one file, or files that are split already."""
+"""Sources of sentence pairs: a named corpus, one file, or six files with the splits."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +19,12 @@ from wordseq.system.progress import Say
 
 @dataclass(frozen=True)
 class Origin:
-    """Where sentence pairs come from.
+    """A source of sentence pairs.
 
     Attributes:
-        name: of the corpus, for people.
-        files: by setting: one called "path", or six as `SPLIT_FILES`; none for what wordseq makes itself.
-        pairs: what it made.
+        name: name of the corpus in messages.
+        files: files by setting: one under "path", or the six of `SPLIT_FILES`; empty for a synthetic corpus.
+        pairs: pairs of a synthetic corpus; else empty.
     """
 
     name: str
@@ -33,11 +33,11 @@ class Origin:
 
     @property
     def is_split(self) -> bool:
-        """Whether dev and test data are given."""
+        """Whether dev and test data are given as files."""
         return "train_src" in self.files
 
     def rows(self, bad: BadLines) -> Iterator[Row]:
-        """The pairs as they stand, those for training where dev and test are given. Errors: see `readers`."""
+        """All pairs before cleaning; only the training pairs if dev and test are given. Errors: see `readers`."""
         if self.is_split:
             return read_parallel(self.files["train_src"], self.files["train_tgt"], bad)
         if self.files:
@@ -45,7 +45,7 @@ class Origin:
         return (Row(number, *pair) for number, pair in enumerate(self.pairs, 1))
 
     def method(self, data: DataConfig) -> dict[str, Any]:
-        """How it is split, for split.json."""
+        """How the corpus is split, for split.json."""
         if self.is_split:
             return {"method": "as given", "seed": data.seed, "dev_size": None, "test_size": None}
         sizes = {"dev_size": data.dev_size, "test_size": data.test_size}
@@ -53,14 +53,14 @@ class Origin:
 
 
 def check_source(data: DataConfig) -> None:
-    """Whether there is what `data` names, as far as can be told without fetching or reading it.
+    """Check that the source that `data` names exists, without downloading or reading it.
 
     Raises:
-        UserError: an unknown corpus, or a missing file.
+        UserError: the corpus is unknown, or a file is missing.
     """
     paths = [getattr(data, key) for key in SPLIT_FILES] if data.train_src else [data.path] * bool(data.path)
     for path in map(Path, paths):
-        # A member of an archive has the archive for a parent.
+        # In ARCHIVE.zip/MEMBER the archive is a parent of the member, and a file.
         if not path.exists() and not any(parent.is_file() for parent in path.parents):
             raise UserError(f"{path}: no such file")
     if not paths and data.corpus not in SYNTHETIC and find_dataset(data.corpus) is None:
@@ -68,15 +68,15 @@ def check_source(data: DataConfig) -> None:
 
 
 def find_origin(data: DataConfig, mirror: Path | None = None, say: Say = print) -> Origin:
-    """Where the pairs that `data` names come from: synthetic, public (fetched when it is not there), or files.
+    """The source that `data` names: synthetic, public (downloaded if necessary), or files.
 
     Args:
         data: settings, see `DataConfig`.
-        mirror: a folder to take public corpora from instead of the network, see `wordseq.data.public.get`.
-        say: called with the licence of a public corpus and what is fetched, a line at a time.
+        mirror: folder that replaces the network for public corpora, see `wordseq.data.public.get`.
+        say: called with one line at a time: the licence of a public corpus, the address of a download.
 
     Raises:
-        UserError: an unknown corpus, or a public one that cannot be fetched.
+        UserError: the corpus is unknown, or cannot be downloaded.
     """
     if data.train_src:
         return Origin(data.train_src, {key: Path(getattr(data, key)) for key in SPLIT_FILES})
@@ -92,10 +92,10 @@ def find_origin(data: DataConfig, mirror: Path | None = None, say: Say = print) 
 
 def _unknown_corpus(name: str) -> str:
     if not name:
-        return f"no corpus is named; set data.corpus, data.path, or all of data.{', data.'.join(SPLIT_FILES)}"
+        return f"no corpus is set; set data.corpus, data.path, or all of data.{', data.'.join(SPLIT_FILES)}"
     if Path(name).is_file():
         return f"data.corpus = {name!r} is a file; set data.path instead"
     names = [*SYNTHETIC, *DATASETS]
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"data.corpus = {name!r}: unknown; {guess}choose from {', '.join(names)}, or {OPEN_NAMES}"
+    return f"data.corpus = {name!r} is unknown; {guess}choose from {', '.join(names)}, or {OPEN_NAMES}"

@@ -1,4 +1,4 @@
-"""Leak-free splits: all translations of a source, and of sources that differ by case or punctuation, stay together."""
+"""Leak-free splits: all pairs of a source, and of sources that differ only in case or punctuation, go to one split."""
 
 import hashlib
 import json
@@ -13,21 +13,22 @@ from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json
 
+# 64 bits: among a million groups two share a hash with a chance of 1 in 37 million.
 HASH_DIGITS = 16
 
 HELD_OUT_FILE = "held_out.json"
-"""In the folder of a run or of a prepared corpus: `dev` and `test`, each a `HeldOut`."""
+"""File in a run folder and in the folder of a prepared corpus: `dev` and `test`, each a `HeldOut`."""
 
-# Punctuation, white space and control or format characters; symbols such as "+" carry meaning.
+# Punctuation, white space, control and format characters. Symbols stay: "1 + 2" and "1 < 2" are different sources.
 _BETWEEN_WORDS = regex.compile(r"[\p{P}\p{Z}\p{C}]+")
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Sentences kept from training.
+    """Held-out sentences, a dev or test split.
 
     Attributes:
-        sources: normalised; distinct when the tool made the split, line by line as given otherwise.
+        sources: normalised sources, distinct if wordseq made the split; given files keep their lines and order.
         references: for each source all its translations, at least one.
     """
 
@@ -36,7 +37,7 @@ class HeldOut:
 
     @classmethod
     def load(cls, folder: Path, part: str) -> Self:
-        """The part "dev" or "test" in a folder's `HELD_OUT_FILE`.
+        """The split "dev" or "test" of a folder's `HELD_OUT_FILE`.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -49,28 +50,28 @@ class HeldOut:
             if not all(isinstance(texts, list) and texts for texts in found.references):
                 raise ValueError("a source without references")
             for text in (*found.sources, *(text for texts in found.references for text in texts)):
-                str.encode(text)  # neither another type nor half a character
+                str.encode(text)  # Fails for another type and for a lone surrogate.
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path}: damaged: no {part} split in it") from None
+            raise UserError(f"{path}: damaged: it has no valid {part} split") from None
         return found
 
 
 def group_key(source: str) -> str:
-    """What the members of a group have in common: "Go.", "Go!" and "go" have the key "go".
+    """The key that groups sources: "Go.", "Go!" and "go" have the key "go".
 
-    The text casefolded, each run of punctuation and white space one space, none at the ends; a text of nothing else
-    keeps it.
+    The key is the casefolded text, with one space for each run of punctuation and white space and none at the ends. A text
+    of punctuation only keeps it.
     """
     folded = source.casefold()
     return _BETWEEN_WORDS.sub(" ", folded).strip() or folded
 
 
 def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -> dict[str, HeldOut]:
-    """Dev and test split of pairs, each source once with all its references; whatever the order of `pairs`.
+    """Dev and test splits of pairs, each source once with all its references; the order of `pairs` has no effect.
 
     Args:
-        pairs: those of the sources in `ranks`, and any others.
-        ranks: of each source the place of its group in the order of `key_digest`.
+        pairs: pairs of the sources in `ranks`, and any others, which are ignored.
+        ranks: for each held-out source the rank of its group in the order of `key_digest`.
         test: groups of a lower rank are the test split, the others dev.
     """
     sources = sorted(ranks, key=lambda source: (ranks[source], source))
@@ -84,35 +85,35 @@ def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -
 
 
 def key_digest(key: str, seed: int) -> bytes:
-    """Decides the order in which groups are held out."""
+    """Sort key: groups are held out in this order."""
     return sha256(f"{seed}\n{key}")
 
 
 def draw_digest(pair: Pair, seed: int) -> bytes:
-    """Decides the order in which pairs are drawn."""
+    """Sort key: training pairs are drawn in this order."""
     return sha256(f"{seed}\n{pair.src}\t{pair.tgt}")
 
 
 def pair_digest(pair: Pair) -> bytes:
-    """Stands for a pair; normalised text holds no TAB."""
+    """Identifies a pair; unambiguous, because normalised text contains no TAB."""
     return sha256(f"{pair.src}\t{pair.tgt}")
 
 
 def audit(
     train: Mapping[str, Any], held_out: Mapping[str, HeldOut], train_keys: Container[str], targets: Container[str]
 ) -> dict[str, Any]:
-    """What shows that a split is free of leaks, and whether two splits are the same; for JSON.
+    """Figures that show that a split has no leaks, and hashes that show whether two splits are equal; for JSON.
 
     Args:
-        train: what is known of the training part; goes into the result as it is.
-        held_out: "dev" and "test".
-        train_keys: group keys of the training sources, at least those that a held-out source has too.
-        targets: the training targets, at least those that are held-out references too.
+        train: figures of the training split, copied into the result.
+        held_out: the splits "dev" and "test".
+        train_keys: group keys of the training sources, at least those that a held-out source also has.
+        targets: training targets, at least those that are also a held-out reference.
 
     Returns:
-        By part: its sizes and a hash of all its text ("sha256"); for dev and test a hash of each group of sources
-        ("source_hashes"); "shared_sources": how many sources of the second part have their group in the first too;
-        "references_seen": how many references are also a target of training. Nothing grows with the training part.
+        For each split its sizes and a hash of its text ("sha256"). For dev and test a hash of each source group
+        ("source_hashes"). "shared_sources": number of sources of the second split whose group is also in the first.
+        "references_seen": number of references that are also a training target. The size does not depend on the training split.
     """
     keys = {name: {group_key(source) for source in part.sources} for name, part in held_out.items()}
     seen = {"train": train_keys, **keys}
@@ -141,19 +142,19 @@ def audit(
 
 
 def sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
-    """Number of groups in the test and in the dev split, of `groups` in all.
+    """Number of source groups in the test split and in the dev split, of `groups` in all.
 
     Raises:
-        UserError: a part would be empty.
+        UserError: a split would be empty.
     """
     if groups < 3:
-        raise UserError(f"the corpus has {groups} distinct sources; training, dev and test need at least one each")
+        raise UserError(f"the corpus has {groups} distinct sources; train, dev and test need at least one each")
     test = _size("data.test_size", test_size, groups)
     dev = _size("data.dev_size", dev_size, groups)
     if test + dev >= groups:
         raise UserError(
             f"data.test_size = {test_size:g} and data.dev_size = {dev_size:g} leave nothing to train on: the corpus "
-            f"has {groups:,} distinct sources, so together they may take at most {groups - 1:,}; "
+            f"has {groups:,} distinct sources, so both together may be at most {groups - 1:,}; "
             "a number below 1 is a share, e.g. 0.1"
         )
     return test, dev
@@ -166,7 +167,7 @@ def _size(name: str, size: float, groups: int) -> int:
     if number < 1:
         raise UserError(
             f"{name} = {size:g} holds out none of {groups:,} distinct sources; "
-            f"choose from 1 to {groups - 2:,}, or a share of at least {1 / groups:.2g}"
+            f"set it to a number from 1 to {groups - 2:,}, or to a share of at least {1 / groups:.2g}"
         )
     return number
 

@@ -1,9 +1,9 @@
-"""One spelling for what looks the same: white space, invisible characters, composed letters; every change counted.
+"""Unicode normalisation: one form for white space, invisible characters and composed letters. Every change is counted.
 
 All other text modules work on normalised text, and "lossless" there means lossless after `normalise`.
 
-Kept on purpose: the apostrophe U+2019 (counted, because "l'homme" with it is another word than with U+0027), and the
-joiners U+200C and U+200D, which change the meaning in Persian, in Indic scripts and in emoji.
+The apostrophe U+2019 is kept and counted: a word with it is another word than the same word with U+0027. The joiners U+200C
+and U+200D are kept, because they change the meaning in Persian, in Indic scripts and in emoji.
 """
 
 import re
@@ -14,11 +14,12 @@ from types import MappingProxyType
 
 import regex
 
+# Shorter texts are safe without a limit of marks: 1,000 marks take milliseconds.
 LONG = 1000
 
 MOST_MARKS = 30
-"""Combining marks in a row that are kept in a text of more than `LONG` characters, as in Unicode's Stream-Safe Text Format (UAX
-#15, 13). Sorting n marks in a row takes n * n steps: hours for a line of nothing else."""
+"""Combining marks in a row that a text of more than `LONG` characters keeps, as in Unicode's Stream-Safe Text Format (UAX #15,
+section 13). NFC sorts n marks in a row in n * n steps, which takes hours for a long line of marks."""
 
 APOSTROPHE = "\u2019"
 
@@ -30,6 +31,7 @@ RECOMPOSED = "lines recomposed (NFC)"
 
 STORM_MARKS = f"combining marks beyond {MOST_MARKS} in a row"
 
+# Ranges in the syntax of a regular expression's character class.
 _SPACES: Mapping[str, str] = MappingProxyType(
     {
         "no-break spaces": "\u00a0\u202f",
@@ -51,32 +53,33 @@ _REMOVED: Mapping[str, str] = MappingProxyType(
 
 _COUNTED = tuple((name, re.compile(f"[{odd}]")) for name, odd in {**_SPACES, **_REMOVED}.items())
 
+# ccc is the canonical combining class; it is 0 for everything that does not take part in the sorting of marks.
 _STORM = regex.compile(rf"(\P{{ccc=0}}{{{MOST_MARKS}}})(\P{{ccc=0}}+)")
 
 _ANY_REMOVED = re.compile(f"[{''.join(_REMOVED.values())}]")
 
 
 def normalise(text: str, counts: "Counter[str] | None" = None) -> str:
-    """The text in NFC, any white space as single spaces inside, without invisible characters; idempotent.
+    """The text in NFC, without invisible characters, with single spaces between words and none at the ends; idempotent.
 
     Args:
         text: one sentence.
-        counts: gets the number of characters (or lines) changed, by kind of change.
+        counts: for each kind of change, the number of changed characters (or lines) is added here.
     """
     if len(text) > LONG and not text.isascii():
         text = _calmed(text, Counter() if counts is None else counts)
     if counts is not None and APOSTROPHE in text:
         counts[APOSTROPHES_KEPT] += text.count(APOSTROPHE)
-    # Whatever `_SPACES` and `_REMOVED` hold is unprintable for Python, but for the plain space.
+    # The fast path for most lines. Python counts every character of `_SPACES` and `_REMOVED` as unprintable.
     if text.isprintable() and "  " not in text and text.strip(" ") == text and unicodedata.is_normalized("NFC", text):
         return text
     return _normalise_odd(text, Counter() if counts is None else counts)
 
 
 def prepare(text: str, lowercase: bool, counts: "Counter[str] | None" = None) -> str:
-    """`normalise`, then lower case if asked for: for training text, references and the input of a translation."""
+    """`normalise`, then lower case if `lowercase`: for training text, references and the input of a translation."""
     text = normalise(text, counts)
-    # Lower case can take a letter apart: the one of U+0130 is "i" and a combining dot.
+    # Lower case can decompose a letter: that of U+0130 is "i" and a combining dot.
     return unicodedata.normalize("NFC", text.lower()) if lowercase else text
 
 
@@ -86,8 +89,8 @@ def describe_counts(counts: Mapping[str, int]) -> str:
 
 
 def _calmed(text: str, counts: "Counter[str]") -> str:
-    """The text without surplus marks, removed before and after composition, which can split a mark into two."""
-    # Characters that are removed later would let two rows of marks become one.
+    """The text without surplus combining marks, removed before and after NFC, which can split a mark into two."""
+    # Remove invisible characters first. Otherwise their later removal would join two runs of marks into one long run.
     shown = _ANY_REMOVED.sub("", text)
     if not _STORM.search(shown):
         return text
@@ -97,6 +100,7 @@ def _calmed(text: str, counts: "Counter[str]") -> str:
 
 
 def _normalise_odd(text: str, counts: "Counter[str]") -> str:
+    # One pattern for each kind: only odd lines get here, and the counts are by kind.
     for name, pattern in _COUNTED:
         found = len(pattern.findall(text))
         if found:
@@ -104,6 +108,7 @@ def _normalise_odd(text: str, counts: "Counter[str]") -> str:
     shown = _ANY_REMOVED.sub("", text)
     collapsed = " ".join(shown.split())
     counts[SPACES_COLLAPSED] += len(collapsed) != len(shown)
+    # NFC last: a removed character may have stood between a letter and its mark.
     composed = unicodedata.normalize("NFC", collapsed)
     counts[RECOMPOSED] += composed != collapsed
     return composed

@@ -1,8 +1,8 @@
-"""What unknown words cost, letter by letter, so that bits per character can be compared between token levels.
+"""Spelling cost of unknown words, so that bits per character can be compared between token levels.
 
-A word model gives all words outside its vocabulary the probability of one token and does not say which of them it is; a model
-of characters or subwords predicts every letter. To predict as much, a word model must spell the word too. In Mielke and Eisner
-(2019), "Spell Once, Summon Anywhere", a recurrent model does that; here letters are drawn one by one, so nothing is trained.
+A word model predicts one token, <unk>, for all words outside its vocabulary. A model of characters or subwords predicts every
+letter. For a fair comparison a word model must also spell the word. Mielke and Eisner (2019), "Spell Once, Summon Anywhere",
+use a recurrent model for it; here a unigram model of letters does it, so nothing is trained.
 """
 
 import math
@@ -10,17 +10,17 @@ from collections import Counter
 from collections.abc import Iterable
 
 CODE_POINTS = 0x110000 - 0x800
-"""Characters that a text can hold: those of Unicode without the surrogates."""
+"""Number of characters that a text can hold: Unicode code points without the surrogates."""
 
 
 class Spelling:
-    """Letters drawn one by one, as often as the words have them, up to an end mark.
+    """A unigram model of letters with add-one smoothing and an end mark.
 
-    p(c) = (n(c) + 1) / (n + k + 2) for the k characters c of the words, the end mark, which each word has once, and any other
-    character, of which n is 0 and which is drawn evenly from `CODE_POINTS`.
+    p(c) = (n(c) + 1) / (n + k + 2), where n counts all characters of the words and their end marks, and k the distinct
+    characters. The "+ 2" are the end mark and one class for all other characters, with `CODE_POINTS` equally likely members.
 
     Args:
-        words: distinct words, each counted once: how rare words are spelled is seen best in the rare ones, of which most are.
+        words: distinct words, each counted once: unknown words are spelled like rare words, and most distinct words are rare.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -35,5 +35,5 @@ class Spelling:
         self._other = total + math.log2(CODE_POINTS)
 
     def bits(self, word: str) -> float:
-        """-log2 of the probability of a word, its end included."""
+        """-log2 of the probability of a word, its end mark included."""
         return sum(self._bits.get(letter, self._other) for letter in word) + self._end

@@ -20,14 +20,15 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import read_file, read_json, write_atomically, write_json
 
 JOINER = "\uffed"
-"""Marks the side on which a symbol touches its neighbour, as in OpenNMT: `l ￭'￭ homme`."""
+"""Marks where a symbol touches its neighbour, left or right, as in OpenNMT: `l ￭'￭ homme`."""
 
+# A bound on memory: the trainer holds all sentences, about 100 MB of text.
 MAX_TRAINING_SENTENCES = 1_000_000
-"""SentencePiece learns from at most this many sentences: of more it gets a sample, drawn with a fixed seed."""
+"""SentencePiece learns from at most this many sentences; of a larger corpus it gets a sample, drawn with a fixed seed."""
 
 
 class Tokenizer(Protocol):
-    """What all levels have in common."""
+    """The interface of the tokenizers of all levels."""
 
     @property
     def level(self) -> str:
@@ -35,16 +36,16 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> bytes:
-        """Equal only for tokenizers of a level that give the same tokens."""
+        """A digest; tokenizers of one level with equal digests give the same tokens."""
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of one line of normalised text; none for an empty line. Tokens hold no space."""
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The text of any tokens, also of sequences that `tokenize` never gives."""
+        """The text of any tokens, also of sequences that `tokenize` never returns."""
 
     def save(self, folder: Path, side: str) -> None:
-        """Write the files of `side` ("src" or "tgt"), to be read by `load_tokenizer`."""
+        """Write the files of `side` ("src" or "tgt") for `load_tokenizer`."""
 
     @classmethod
     def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
@@ -62,14 +63,14 @@ def train_tokenizer(
 
     Args:
         level: a name in `TOKENIZERS`.
-        sentences: training text. The word level learns nothing and does not touch them; the other levels read them
-            once, and keep a sample when there are more than `MAX_TRAINING_SENTENCES`.
-        subword_size: bpe and unigram: size of the vocabulary, the 256 bytes and the 4 special ids included.
+        sentences: training text. The word level learns nothing and does not read them. The other levels read them once, and
+            sample if there are more than `MAX_TRAINING_SENTENCES`.
+        subword_size: bpe and unigram: size of the vocabulary, 256 bytes and 4 special tokens included.
         pretokenized: word level: split at spaces only.
 
     Raises:
-        UserError: no text to learn from, or `subword_size` is smaller than the number of characters.
-        ValueError: an unknown level.
+        UserError: the text is empty, or `subword_size` is smaller than the number of characters.
+        ValueError: the level is unknown.
     """
     if level not in TOKENIZERS:
         raise ValueError(f"unknown level {level!r}; choose from {_LEVEL_NAMES}")
@@ -92,9 +93,9 @@ def load_tokenizer(folder: Path, side: str) -> Tokenizer:
 
 _WORD = r"\p{L}\p{M}\p{N}\u200c\u200d"
 
-# Whatever is neither word nor space: one flag, or one character with its marks, variation selectors and emoji joined
-# to it. Flags come first because \X looks back over all of them. A character that \X would glue to the *next* one
-# (the Arabic number sign) stands alone.
+# A symbol is neither word nor space: one flag, or one character with its marks, variation selectors and joined emoji.
+# Flags come first, because \X scans back over a complete run of flags: quadratic time. A character that \X would join to
+# the *next* one (the Arabic number sign) is a symbol by itself.
 _SYMBOL = regex.compile(rf"(?![{_WORD} ])(?:\p{{RI}}{{2}}|\p{{GCB=Prepend}}|\X)")
 
 _WORD_FOLLOWS = regex.compile(rf"[{_WORD}]")
@@ -102,11 +103,11 @@ _WORD_FOLLOWS = regex.compile(rf"[{_WORD}]")
 
 @dataclass(frozen=True)
 class WordTokenizer:
-    """Words and symbols, with joiner marks on the symbols, so that a word is one token whatever touches it.
+    """Words and symbols, with joiner marks on the symbols, so that a word is the same token before a comma or a space.
 
-    A word is a run of letters, digits, combining marks and zero-width (non-)joiners. Every other character, with
-    what combines with it, is a symbol. A symbol has a joiner on its left where something touches it, and on its right
-    where a word does:
+    A word is a run of letters, digits, combining marks and zero-width (non-)joiners. Every other character, with its
+    combining marks, is a symbol. A symbol has a joiner on its left if it touches anything there, and a joiner on its
+    right if it touches a word there:
 
         Aujourd'hui, 3.5 km (U.S.)...   ->   Aujourd ￭'￭ hui ￭, 3 ￭.￭ 5 km (￭ U ￭.￭ S ￭. ￭) ￭. ￭. ￭.
 
@@ -122,7 +123,7 @@ class WordTokenizer:
 
     @property
     def fingerprint(self) -> bytes:
-        """Whether the text is tokenized already."""
+        """Whether the text is already tokenized."""
         return b"pretokenized" if self.pretokenized else b""
 
     def tokenize(self, text: str) -> list[str]:
@@ -132,7 +133,7 @@ class WordTokenizer:
         return (text if self.pretokenized else _SYMBOL.sub(_mark, text)).split(" ")
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The tokens with a space where no joiner forbids it."""
+        """The tokens, joined by a space where neither has a joiner."""
         text = " ".join(tokens)
         if self.pretokenized:
             return text
@@ -145,12 +146,12 @@ class WordTokenizer:
 
     @classmethod
     def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
-        """The rule is fixed: only `pretokenized` counts."""
+        """The rules are fixed: only `pretokenized` has an effect."""
         return cls(pretokenized)
 
     @classmethod
     def load(cls, header: Mapping[str, Any], folder: Path, side: str) -> Self:
-        """From `SIDE.tokenizer.json`.
+        """Read `SIDE.tokenizer.json`.
 
         Raises:
             UserError: the file is damaged.
@@ -162,15 +163,15 @@ class WordTokenizer:
 
 
 def _mark(match: "regex.Match[str]") -> str:
-    """A symbol with its joiners, and with a space where a joiner takes the place of none."""
+    """A symbol with its joiners, and a space outside each joiner, where the text has none."""
     text, start, end = match.string, match.start(), match.end()
     left = f" {JOINER}" if start > 0 and text[start - 1] != " " else ""
     right = f"{JOINER} " if _WORD_FOLLOWS.match(text, end) else ""
     return f"{left}{_escape(match.group(), JOINER)}{right}"
 
 
-# What SentencePiece would not give back: U+2581 is its space, it drops lines with U+2585, and cuts them at "<unk>".
-# No token but a byte or a special one holds "<", so "<0x41>" in a text cannot be taken for a byte.
+# Escaped because SentencePiece loses them: U+2581 is its space, it drops lines with U+2585, and cuts lines at "<unk>".
+# After escaping only bytes and special tokens contain "<", so "<0x41>" in a text is not mistaken for a byte.
 _RESERVED = "\u2581\u2585<"
 
 _SPACE = "\u2581"
@@ -181,48 +182,50 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _FIXED_SETTINGS: Mapping[str, Any] = MappingProxyType(
     {
-        # The ids of `wordseq.text.vocab`; SentencePiece has no padding by default.
+        # The ids of `wordseq.text.vocab`. SentencePiece has no padding id by default.
         "pad_id": 0,
         "unk_id": 1,
         "bos_id": 2,
         "eos_id": 3,
-        # Nothing is lost: characters never seen are spelled in bytes, spaces are kept.
+        # Lossless: byte fallback for unseen characters, no normalisation, spaces kept.
         "byte_fallback": True,
         "character_coverage": 1.0,
         "normalization_rule_name": "identity",
         "add_dummy_prefix": False,
         "remove_extra_whitespaces": False,
-        # Longer lines would be dropped in silence; this is the largest value it takes.
+        # SentencePiece silently drops lines longer than this many bytes (default 4,192). 2**30 is the largest value it accepts.
         "max_sentence_length": 2**30,
-        # Unigram depends on the number of threads.
+        # A unigram model depends on the number of threads.
         "num_threads": 1,
         # A small text gives fewer subwords instead of an error.
         "hard_vocab_limit": False,
+        # Fatal errors only; SentencePiece logs each training to standard error.
         "minloglevel": 3,
     }
 )
 
+# The vocabulary size of the char level: no limit, as Unicode has 1,114,112 code points.
 _MORE_THAN_UNICODE_HAS = 1_200_000
 
 
 class SentencePieceTokenizer:
-    """Characters, or subwords by byte-pair encoding or a unigram model; byte fallback for characters not seen in training.
+    """Characters, or subwords by byte-pair encoding or a unigram model, with byte fallback.
 
-    A token that begins a word starts with "▁", the space before it; at the beginning of a line there is none.
+    The first token of a word starts with "▁", which stands for the space before the word. The first word of a line has none.
 
     Args:
         level: "char", "bpe" or "unigram".
         model: content of a SentencePiece model file.
 
     Attributes:
-        pieces: all tokens in the order of their ids: padding, unknown, begin, end, 256 bytes, then the learnt ones.
+        tokens: all tokens in the order of their ids: padding, unknown, begin, end, 256 bytes, then the learnt ones.
 
     Raises:
-        ValueError: `model` is no SentencePiece model.
+        ValueError: `model` is not a SentencePiece model.
     """
 
     def __init__(self, level: str, model: bytes) -> None:
-        # Imported here: the word level does without it.
+        # Imported here: the word level does not need it.
         from sentencepiece import SentencePieceProcessor  # noqa: PLC0415
 
         try:
@@ -231,7 +234,7 @@ class SentencePieceTokenizer:
             raise ValueError(f"not a SentencePiece model: {error}") from None
         self._model = model
         self.level = level
-        self.pieces: tuple[str, ...] = tuple(self._processor.id_to_piece(list(range(len(self._processor)))))
+        self.tokens: tuple[str, ...] = tuple(self._processor.id_to_piece(list(range(len(self._processor)))))
 
     @property
     def fingerprint(self) -> bytes:
@@ -239,52 +242,52 @@ class SentencePieceTokenizer:
         return _sha256(self._model).encode()
 
     def tokenize(self, text: str) -> list[str]:
-        """The tokens of the text; bytes look like "<0xC3>"."""
+        """The tokens of the text; a byte is written as "<0xC3>"."""
         return self._processor.encode(_escape(text, _RESERVED), out_type=str)
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The tokens put together; bytes that are not UTF-8, or control characters, become U+FFFD."""
+        """The text of the tokens; bytes that are not UTF-8 and control characters become U+FFFD."""
         text = "".join(tokens)
         if "<0x" in text:
             text = _BYTES.sub(_from_bytes, text)
         return _unescape(text.replace(_SPACE, " "), _RESERVED)
 
     def save(self, folder: Path, side: str) -> None:
-        """Write `SIDE.spm.model` and `SIDE.tokenizer.json`, which holds its checksum."""
+        """Write `SIDE.spm.model`, and its checksum in `SIDE.tokenizer.json`."""
         write_atomically(_model_path(folder, side), self._model)
         write_json(_header_path(folder, side), {"level": self.level, "model_sha256": _sha256(self._model)})
 
     @classmethod
     def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
-        """Learn from sentences; prints a line when the text is too small for `subword_size` subwords.
+        """Learn from sentences; print a line if the text is too small for `subword_size` subwords.
 
         Raises:
-            UserError: no text, or more characters than `subword_size` has room for.
+            UserError: the text is empty, or has more characters than `subword_size` has room for.
         """
         sample = _sample((_escape(text, _RESERVED) for text in sentences if text), MAX_TRAINING_SENTENCES)
         if not sample:
             raise UserError(f"no training text for the {level} level: every sentence is empty")
         size = _MORE_THAN_UNICODE_HAS if level == "char" else subword_size
-        # Unigram training considers only strings that are seen before two different characters. A word that a space always
-        # follows, such as German "einem", would never become a subword, however frequent (google/sentencepiece#1047). So
-        # each distinct word comes once more, with a character after it that hardly any text holds. On Multi30k this makes
-        # German 4 % shorter in subwords.
+        # Unigram training considers only strings that occur before two different characters. A word that is always followed by
+        # a space, such as German "einem", never becomes a subword, however frequent (google/sentencepiece#1047). So each
+        # distinct word is added once, followed by a character that hardly any text contains. On Multi30k this makes German
+        # 4 % shorter in subwords.
         words = dict.fromkeys(word for text in sample for word in text.split(" ")) if level == "unigram" else {}
         text = [*sample, *(f" {word}{_ESCAPE}" for word in words)]
         tokenizer = cls(level, _train_model(text, level, size))
-        if level != "char" and len(tokenizer.pieces) < size:
+        if level != "char" and len(tokenizer.tokens) < size:
             print(
-                f"data.subword_size = {size}, but the text gives only {len(tokenizer.pieces)} {level} subwords",
+                f"data.subword_size = {size}, but the text has only {len(tokenizer.tokens)} {level} subwords",
                 file=sys.stderr,
             )
         return tokenizer
 
     @classmethod
     def load(cls, header: Mapping[str, Any], folder: Path, side: str) -> Self:
-        """From `SIDE.spm.model`.
+        """Read `SIDE.spm.model`.
 
         Raises:
-            UserError: the file is missing, or not the one that was saved.
+            UserError: the file is missing, or differs from what was saved.
         """
         path = _model_path(folder, side)
         model = read_file(path)
@@ -297,7 +300,7 @@ class SentencePieceTokenizer:
 
 
 def _train_model(sentences: Sequence[str], level: str, size: int) -> bytes:
-    """The content of a model file."""
+    """The content of a model file, from a trained model."""
     from sentencepiece import SentencePieceTrainer  # noqa: PLC0415
 
     model = BytesIO()
@@ -310,11 +313,12 @@ def _train_model(sentences: Sequence[str], level: str, size: int) -> bytes:
             **_FIXED_SETTINGS,
         )
     except RuntimeError as error:
+        # SentencePiece's own message names its flags, not our settings; the needed size is in it.
         needed = re.search(r"required_chars\D*\d+ vs (\d+)", str(error))
         if not needed:
             raise
         raise UserError(
-            f"data.subword_size = {size} has no room for every character of the text; at least {needed[1]} is needed"
+            f"data.subword_size = {size} has no room for every character of the text; set it to at least {needed[1]}"
         ) from None
     return model.getvalue()
 
@@ -353,6 +357,7 @@ _ESCAPE = "\uffee"
 
 def _escape(text: str, reserved: str) -> str:
     """The text without the reserved characters: each becomes the escape character and a digit."""
+    # The escape character is first, so that those of the text are escaped before any is inserted.
     for digit, char in enumerate(_ESCAPE + reserved):
         if char in text:
             text = text.replace(char, f"{_ESCAPE}{digit}")
@@ -360,7 +365,7 @@ def _escape(text: str, reserved: str) -> str:
 
 
 def _unescape(text: str, reserved: str) -> str:
-    """Undo `_escape`; an escape character without its digit is left alone."""
+    """Undo `_escape`; an escape character without a digit stays, because a model may generate one."""
     if _ESCAPE in text:
         for digit, char in reversed(list(enumerate(_ESCAPE + reserved))):
             text = text.replace(f"{_ESCAPE}{digit}", char)

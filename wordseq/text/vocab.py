@@ -1,4 +1,4 @@
-"""Tokens <-> ids, how much of a text a vocabulary covers, and both ends tied together: text <-> ids."""
+"""Vocabularies (tokens <-> ids), their coverage of a text, and codecs (text <-> ids)."""
 
 import hashlib
 import heapq
@@ -22,15 +22,16 @@ from wordseq.text.tokenizers import (
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
-"""How the first ids are shown. They are names, not tokens: a text's own "<s>" never gets the id 2."""
+"""Names of the first ids. They are not tokens: "<s>" in a text never gets the id 2."""
 
+# JSON can hold a lone surrogate, UTF-8 cannot: such a token would fail later, when a translation is written.
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 _SILENT_IDS = frozenset({PAD_ID, BOS_ID, EOS_ID})
 
 
 class Vocab:
-    """Ids of tokens: 0-3 are the special ones, then the given tokens in their order.
+    """Ids of tokens: 0-3 are special, then come the given tokens in their order.
 
     Args:
         tokens: distinct tokens without the special ones; the first gets id 4.
@@ -54,12 +55,12 @@ class Vocab:
         return token in self._ids
 
     def to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """One id a token; UNK_ID for tokens not in the vocabulary. Never PAD_ID, BOS_ID or EOS_ID."""
+        """One id for each token; UNK_ID for tokens not in the vocabulary. Never PAD_ID, BOS_ID or EOS_ID."""
         ids = self._ids
         return [ids.get(token, UNK_ID) for token in tokens]
 
     def to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """The tokens of the ids. UNK_ID is shown as "<unk>"; PAD_ID, BOS_ID and EOS_ID are left out.
+        """The tokens of the ids. UNK_ID becomes "<unk>"; PAD_ID, BOS_ID and EOS_ID are left out.
 
         Raises:
             ValueError: an id is out of range.
@@ -74,11 +75,11 @@ class Vocab:
         return tokens
 
     def unknown(self, tokens: Iterable[str]) -> list[str]:
-        """Those of the tokens that are not in the vocabulary, in order and as often as they appear."""
+        """The tokens that are not in the vocabulary, in order, with repetitions."""
         return [token for token in tokens if token not in self._ids]
 
     def save(self, folder: Path, side: str) -> None:
-        """Write `SIDE.vocab.json`, a token a line."""
+        """Write `SIDE.vocab.json`, one token per line."""
         write_json(_path(folder, side), {"size": len(self.tokens), "tokens": self.tokens})
 
     @classmethod
@@ -93,10 +94,11 @@ class Vocab:
             values = read_json(path)
             tokens = values.get("tokens")
             if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
-                raise ValueError("tokens must be a list of texts that are not empty")
+                raise ValueError("tokens must be a list of non-empty strings")
             if any(not token.isascii() and _SURROGATES.search(token) for token in tokens):
-                raise ValueError("a token holds half a character, a surrogate")
+                raise ValueError("a token contains a lone surrogate")
             if values.get("size") != len(tokens):
+                # A cut-off file is not JSON; a hand-edited one may have lost tokens, which would shift all later ids.
                 raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
             return cls(tokens)
         except ValueError as error:
@@ -104,11 +106,11 @@ class Vocab:
 
 
 def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_size: int = 0) -> Vocab:
-    """The most frequent tokens first, those of equal frequency by code point.
+    """A vocabulary of the most frequent tokens, by falling frequency; those of equal frequency are in code point order.
 
     Args:
-        counts: distinct tokens, each with how often it was seen; no more of them are held in memory than are kept.
-        min_freq: tokens seen less often are left out.
+        counts: distinct tokens, each with its number of occurrences. With `max_size` only that many are in memory at once.
+        min_freq: tokens with fewer occurrences are left out.
         max_size: keep at most N tokens, the 4 special ones not counted; 0: no limit.
     """
     frequent = ((-count, token) for token, count in counts if count >= min_freq)
@@ -116,18 +118,18 @@ def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_si
     return Vocab(token for _, token in kept)
 
 
-def vocab_of_pieces(tokenizer: SentencePieceTokenizer) -> Vocab:
-    """The tokenizer's own tokens, each with the id that it has there."""
-    return Vocab(tokenizer.pieces[len(SPECIALS) :])
+def vocab_of_model(tokenizer: SentencePieceTokenizer) -> Vocab:
+    """The vocabulary of a SentencePiece model; every token keeps the id that it has in the model."""
+    return Vocab(tokenizer.tokens[len(SPECIALS) :])
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a text a vocabulary knows.
+    """Known and unknown tokens of a text.
 
     Attributes:
-        tokens: running tokens of the text.
-        unknown: how often each unknown token appears in it, the most frequent first.
+        tokens: number of tokens in the text, repetitions counted.
+        unknown: number of occurrences of each unknown token, the most frequent first.
     """
 
     tokens: int
@@ -135,12 +137,12 @@ class Coverage:
 
     @property
     def unknown_tokens(self) -> int:
-        """Running tokens that are not in the vocabulary."""
+        """Number of tokens that are not in the vocabulary, repetitions counted."""
         return sum(self.unknown.values())
 
     @property
     def share(self) -> float:
-        """Known running tokens among all, 0 to 1; 1 for no tokens."""
+        """Share of known tokens, 0 to 1; 1 if there are no tokens."""
         return 1 - self.unknown_tokens / self.tokens if self.tokens else 1.0
 
 
@@ -154,7 +156,7 @@ def coverage(vocab: Vocab, sentences: Iterable[Sequence[str]]) -> Coverage:
 
 @dataclass(frozen=True)
 class TextCodec:
-    """Text <-> ids of one side of the data: a tokenizer and its vocabulary."""
+    """Text <-> ids for source or target: a tokenizer and its vocabulary."""
 
     tokenizer: Tokenizer
     vocab: Vocab
@@ -164,7 +166,7 @@ class TextCodec:
         return self.vocab.to_ids(self.tokenizer.tokenize(text))
 
     def to_text(self, ids: Iterable[int]) -> str:
-        """The text of the ids; UNK_ID reads "<unk>".
+        """The text of the ids; UNK_ID becomes "<unk>".
 
         Raises:
             ValueError: an id is out of range.
@@ -172,7 +174,7 @@ class TextCodec:
         return self.tokenizer.detokenize(self.vocab.to_tokens(ids))
 
     def spelling_bits(self, sentences: Iterable[Sequence[str]]) -> float:
-        """What it takes to spell the unknown tokens of tokenized sentences by the letters of the vocabulary; see `Spelling`."""
+        """Bits to spell the unknown tokens of tokenized sentences, by the letters of the vocabulary; see `Spelling`."""
         unknown = [token for tokens in sentences for token in self.vocab.unknown(tokens)]
         if not unknown:
             return 0.0
@@ -181,25 +183,25 @@ class TextCodec:
 
     @property
     def sha256(self) -> str:
-        """Equal for codecs that give the same ids."""
+        """A digest in hex; codecs with equal digests give the same ids."""
         digest = hashlib.sha256(json.dumps([self.tokenizer.level, self.vocab.tokens]).encode())
         digest.update(self.tokenizer.fingerprint)
         return digest.hexdigest()
 
     def save(self, folder: Path, side: str) -> None:
-        """Write tokenizer and vocabulary of `side`, "src" or "tgt"."""
+        """Write the tokenizer and the vocabulary of `side`, "src" or "tgt"."""
         self.tokenizer.save(folder, side)
         self.vocab.save(folder, side)
 
     @classmethod
     def load(cls, folder: Path, side: str) -> Self:
-        """What `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
-            UserError: a file is missing or damaged, or the two do not belong together.
+            UserError: a file is missing or damaged, or the vocabulary does not belong to the tokenizer.
         """
         tokenizer, vocab = load_tokenizer(folder, side), Vocab.load(folder, side)
-        if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_pieces(tokenizer).tokens:
+        if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_model(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
         return cls(tokenizer, vocab)
 

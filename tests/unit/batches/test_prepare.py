@@ -296,7 +296,7 @@ def test_a_kill_leaves_nothing_that_counts_and_is_cleaned_up_later(file, tmp_pat
     cache = tmp_path / "cache"
     subprocess.run([sys.executable, "-c", script, str(file), str(cache)], env=environment(), timeout=300, check=False)
     (left,) = cache.iterdir()
-    assert left.name.startswith(".aside-")
+    assert left.name.startswith(".tmp-")
     data = dataclasses.replace(SMALL, path=str(file))
     prepare_corpus(data, cache)
     assert left.exists()  # young: somebody may be about to lock it
@@ -323,7 +323,7 @@ def test_a_lost_helper_is_an_error_of_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "processors", lambda: 2)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(UserError, match=r"a process that prepared the data was lost \(exit code 1\)"):
+    with pytest.raises(UserError, match=r"a process that prepares the data stopped \(exit code 1\)"):
         prepare_corpus(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 

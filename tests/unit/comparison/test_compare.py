@@ -447,7 +447,7 @@ def test_the_command_prints_a_table_or_json(folders, capsys):
         (["sweep", "--set", "model.cell=foo"], "error: --set: model.cell = 'foo'; choose from"),
         (["sweep", "--name", "../x"], "--name '../x': a name, not a path"),
         (["sweep", "--folder", "RUN/config.toml"], "config.toml: a file, expected a folder"),
-        (["sweep", "--set", "data.corpus=phrasebok"], "'phrasebok': unknown; did you mean 'phrasebook'"),
+        (["sweep", "--set", "data.corpus=phrasebok"], "'phrasebok' is unknown; did you mean 'phrasebook'"),
         (["sweep", "--set", "data.path=DIR/none.tsv"], "none.tsv: no such file"),
     ],
 )

@@ -162,12 +162,12 @@ def test_every_bound_is_kept(section, field):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"corpus": "copy", "path": "a.tsv"}, "data.corpus and data.path exclude each other; give one"),
+        ({"corpus": "copy", "path": "a.tsv"}, "data.corpus and data.path exclude each other; set one of them"),
         ({"path": "a.tsv", "train_src": "a"}, "data.path and data.train_src exclude each other"),
         ({"corpus": "copy", "train_src": "a"}, "data.corpus and data.train_src exclude each other"),
         (
             {"train_src": "a", "train_tgt": "b", "test_src": "c"},
-            "data.train_src is given, so data.dev_src, data.dev_tgt, data.test_tgt must be too",
+            "data.train_src is set, so data.dev_src, data.dev_tgt, data.test_tgt must be set too",
         ),
     ],
 )
@@ -192,7 +192,7 @@ def test_split_files_of_a_file_of_settings_go_with_it_when_another_source_is_cho
 def test_a_split_file_beside_another_source_is_refused():
     assert_refused(
         {"data": {"corpus": "copy", "dev_src": "x"}},
-        "data.dev_src is given, so data.train_src, data.train_tgt, data.dev_tgt",
+        "data.dev_src is set, so data.train_src, data.train_tgt, data.dev_tgt",
     )
 
 
@@ -202,7 +202,7 @@ def test_names_that_are_equally_close_are_all_named():
 
 @pytest.mark.parametrize("key", [key for key in SPLIT_FILES if key != "train_src"])
 def test_every_split_file_is_asked_for(key):
-    assert_refused({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be too")
+    assert_refused({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be set too")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_every_split_file_is_asked_for(key):
     [
         ({"data": {"pretokenized": True, "level": "bpe"}}, "data.pretokenized = true splits at spaces"),
         ({"data": {"pretokenized": True, "tgt_level": "char"}}, "data.level must be 'word' for source and target"),
-        ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder sees nothing of the source"),
+        ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder has no input from the source"),
         ({"model": {"hidden_size": 7}}, "model.hidden_size = 7 must be even when model.bidirectional is true"),
         ({"model": {"tie_embeddings": True, "embed_dim": 8, "hidden_size": 16}}, "got 8 and 16"),
         *(
@@ -222,7 +222,7 @@ def test_every_split_file_is_asked_for(key):
         ),
         (
             {"model": {"input_feeding": True, "attention": "none"}},
-            "model.input_feeding needs attention; model.attention is 'none'",
+            "model.input_feeding needs attention, but model.attention is 'none'",
         ),
         (
             {"model": {"kind": "repeat_vector", "attention": "dot"}},
@@ -234,11 +234,11 @@ def test_every_split_file_is_asked_for(key):
         ),
         (
             {"model": {"kind": "same_length"}, "train": {"teacher_forcing": 0.5}},
-            "model.kind = 'same_length' is fed no tokens, so train.teacher_forcing must be 1.0, got 0.5",
+            "model.kind = 'same_length' has no token input, so train.teacher_forcing must be 1.0, got 0.5",
         ),
         (
             {"train": {"teacher_forcing_schedule": "linear"}},
-            "train.teacher_forcing_schedule = 'linear' falls from 1 to train.teacher_forcing, which must be below 1",
+            "train.teacher_forcing_schedule = 'linear' falls from 1 to train.teacher_forcing, so ",
         ),
         (
             {"train": {"teacher_forcing": 0.5, "teacher_forcing_decay": 50}},
@@ -557,7 +557,7 @@ def test_a_file_may_have_any_name_but_a_presets(tmp_path, monkeypatch):
 def test_an_unknown_preset_names_all_and_the_closest():
     with pytest.raises(UserError) as error:
         load_config("multi30k-deen")
-    assert str(error.value).startswith("unknown preset 'multi30k-deen'; did you mean 'multi30k-de-en'? presets: ")
+    assert str(error.value).startswith("unknown preset 'multi30k-deen'; did you mean 'multi30k-de-en'? choose from ")
     assert all(name in str(error.value) for name in presets())
 
 

@@ -84,7 +84,7 @@ def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
     assert all_pairs(corpus) == {Pair(*line.split("\t")) for line in cows(10)}
     said = describe(corpus.split)
     assert said[0] == (
-        "pairs: 16 lines; dropped: 1 bad lines, 3 with an empty side, 1 longer than data.max_chars, 1 duplicates; "
+        "pairs: 16 lines; dropped: 1 bad lines, 3 with an empty source or target, 1 longer than data.max_chars, 1 duplicates; "
         "kept 10 pairs"
     )
     assert said[1] == "pairs: normalised: no-break spaces 1, zero-width characters 1"
@@ -167,7 +167,9 @@ def test_given_files_of_unequal_length(tmp_path: Path) -> None:
 
 
 def test_no_pairs_left(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no sentence pairs left of 2 lines: 0 bad lines, 1 with an empty side, 1 lon"):
+    with pytest.raises(
+        UserError, match=r"all 2 lines were dropped: 0 bad lines, 1 with an empty source or target, 1 lon"
+    ):
         load(SMALL, path=written(tmp_path, ["\tx", "long enough\ty"]), max_chars=5)
 
 
@@ -194,7 +196,7 @@ def test_an_unknown_name_is_guessed(tmp_path: Path) -> None:
 
 
 def test_nothing_named_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"no corpus is named; set data\.corpus"):
+    with pytest.raises(UserError, match=r"no corpus is set; set data\.corpus"):
         load(DataConfig())
 
 

@@ -119,7 +119,7 @@ def test_dev_does_not_depend_on_its_own_size_and_test_on_neither() -> None:
 @pytest.mark.parametrize(
     ("dev", "test", "said"),
     [
-        (10, 0, r"data\.test_size = 0 holds out none of 20 distinct sources; choose from 1 to 18"),
+        (10, 0, r"data\.test_size = 0 holds out none of 20 distinct sources; set it to a number from 1 to 18"),
         (0, 10, r"data\.dev_size = 0 holds out none"),
         (0.01, 10, r"data\.dev_size = 0\.01 holds out none .* a share of at least 0\.05"),
         (10, 10, r"data\.test_size = 10 and data\.dev_size = 10 leave nothing to train on.* at most 19"),

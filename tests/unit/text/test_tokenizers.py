@@ -57,7 +57,7 @@ def test_any_normalised_text_comes_back(trained, name, text):
 @pytest.mark.parametrize("name", [*LEVELS, "pretokenized"])
 @given(data=st.data())
 def test_any_tokens_become_one_line(trained, name, data):
-    known = [*getattr(trained[name], "pieces", ()), *WordTokenizer().tokenize("a well-known (word), \uffed\uffee!")]
+    known = [*getattr(trained[name], "tokens", ()), *WordTokenizer().tokenize("a well-known (word), \uffed\uffee!")]
     marks = st.sampled_from(
         [JOINER, JOINER * 2, f"a{JOINER}b", "\uffee", "<unk>", "<0x0A>", "<0xE2>", "<0x80>", "<0xA8>"]
     )
@@ -167,17 +167,17 @@ def test_long_lines_take_linear_time(part):
 def test_special_names_in_the_text_do_not_disturb_training(level):
     strange = [f"{i} < 50 > {i} <unk> <s> \u2581 \u2585 </s> <0x41> q" for i in range(50)]
     tokenizer = train_tokenizer(level, [*SENTENCES, *strange], subword_size=400)
-    assert tokenizer.pieces[:4] == ("<pad>", "<unk>", "<s>", "</s>")
-    assert "q" in tokenizer.pieces
-    assert len(set(tokenizer.pieces)) == len(tokenizer.pieces)
-    assert not any("<" in piece for piece in tokenizer.pieces[260:])
+    assert tokenizer.tokens[:4] == ("<pad>", "<unk>", "<s>", "</s>")
+    assert "q" in tokenizer.tokens
+    assert len(set(tokenizer.tokens)) == len(tokenizer.tokens)
+    assert not any("<" in piece for piece in tokenizer.tokens[260:])
     assert tokenizer.detokenize(tokenizer.tokenize(strange[0])) == strange[0]
 
 
 @pytest.mark.parametrize("level", PIECE_LEVELS)
 def test_long_training_lines_are_not_dropped(level):
     tokenizer = train_tokenizer(level, [*SENTENCES, "many short words " * 1000 + "Ω"], subword_size=340)
-    assert "Ω" in tokenizer.pieces
+    assert "Ω" in tokenizer.tokens
 
 
 @pytest.mark.parametrize("level", PIECE_LEVELS)
@@ -188,7 +188,7 @@ def test_a_long_line_comes_back(trained, level):
 
 def test_every_character_of_the_training_text_is_a_piece(trained):
     characters = set("".join(SENTENCES)) - {" "} | {"▁"}
-    assert set(trained["char"].pieces[260:]) == characters
+    assert set(trained["char"].tokens[260:]) == characters
     assert trained["char"].tokenize("a tea") == ["a", "▁", "t", "e", "a"]
 
 
@@ -199,16 +199,16 @@ def test_unseen_characters_are_spelled_in_bytes(trained):
 
 def test_unigram_keeps_a_frequent_word_that_a_space_always_follows():
     text = [f"{who} sees einem {what}" for who in OWNERS for what in THINGS] * 20
-    assert "▁einem" in train_tokenizer("unigram", text, subword_size=340).pieces
+    assert "▁einem" in train_tokenizer("unigram", text, subword_size=340).tokens
 
 
 @pytest.mark.parametrize("level", ["bpe", "unigram"])
-def test_a_small_text_gives_fewer_pieces_and_says_so(level, capfd):
+def test_a_small_text_gives_fewer_subwords_and_a_line_about_it(level, capfd):
     tokenizer = train_tokenizer(level, SENTENCES, subword_size=8000)
-    assert 260 < len(tokenizer.pieces) < 8000
+    assert 260 < len(tokenizer.tokens) < 8000
     output = capfd.readouterr()
     assert output.out == ""
-    assert output.err == f"data.subword_size = 8000, but the text gives only {len(tokenizer.pieces)} {level} subwords\n"
+    assert output.err == f"data.subword_size = 8000, but the text has only {len(tokenizer.tokens)} {level} subwords\n"
 
 
 @pytest.mark.parametrize("level", PIECE_LEVELS)
@@ -217,9 +217,9 @@ def test_training_prints_nothing(level, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_too_few_pieces_for_the_characters():
+def test_too_few_subwords_for_the_characters():
     alphabet = "".join(chr(0x4E00 + i) for i in range(100))
-    with pytest.raises(UserError, match=r"data.subword_size = 300 .* at least 36\d is needed"):
+    with pytest.raises(UserError, match=r"data.subword_size = 300 .* set it to at least 36\d"):
         train_tokenizer("bpe", [alphabet], subword_size=300)
 
 
@@ -236,7 +236,7 @@ def test_a_sample_is_drawn_evenly_and_always_the_same(monkeypatch):
     assert len(set(sample)) == 100
     assert 20 < sum(int(text) < 500 for text in sample) < 80
     monkeypatch.setattr(tokenizer_module, "MAX_TRAINING_SENTENCES", 1)
-    assert len(train_tokenizer("char", ["a", "b", "c"]).pieces) == 261
+    assert len(train_tokenizer("char", ["a", "b", "c"]).tokens) == 261
 
 
 # Files

@@ -24,7 +24,7 @@ from wordseq.text.vocab import (
     TextCodec,
     Vocab,
     coverage,
-    vocab_of_pieces,
+    vocab_of_model,
 )
 
 PIECE_LEVELS = ("char", "bpe", "unigram")
@@ -218,11 +218,11 @@ def test_strange_tokens_survive_the_file(tmp_path):
     ("content", "complaint"),
     [
         ("", "damaged: not JSON"),
-        ("{}", "damaged: tokens must be a list of texts"),
-        ('{"size": 1, "tokens": "a"}', "damaged: tokens must be a list of texts"),
-        ('{"size": 2, "tokens": ["a", 1]}', "damaged: tokens must be a list of texts"),
-        ('{"size": 2, "tokens": ["a", ""]}', "damaged: tokens must be a list of texts"),
-        (r'{"size": 1, "tokens": ["\ud800"]}', "damaged: a token holds half a character"),
+        ("{}", "damaged: tokens must be a list of non-empty strings"),
+        ('{"size": 1, "tokens": "a"}', "damaged: tokens must be a list of non-empty strings"),
+        ('{"size": 2, "tokens": ["a", 1]}', "damaged: tokens must be a list of non-empty strings"),
+        ('{"size": 2, "tokens": ["a", ""]}', "damaged: tokens must be a list of non-empty strings"),
+        (r'{"size": 1, "tokens": ["\ud800"]}', "damaged: a token contains a lone surrogate"),
         ('{"size": 2, "tokens": ["a"]}', "damaged: size = 2, but it has 1 tokens"),
         ('{"size": 2, "tokens": ["a", "a"]}', "damaged: token 'a' appears more than once"),
     ],
@@ -240,6 +240,6 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_vocabulary_of_another_tokenizer_is_named(tmp_path, codecs):
     codecs["bpe"].save(tmp_path, "src")
-    vocab_of_pieces(codecs["char"].tokenizer).save(tmp_path, "src")
+    vocab_of_model(codecs["char"].tokenizer).save(tmp_path, "src")
     with pytest.raises(UserError, match=r"src\.vocab\.json: does not belong to the tokenizer of src"):
         TextCodec.load(tmp_path, "src")

@@ -1,1 +1,1 @@
-"""Readers of files, one module for each format."""
+"""File readers, one module for each format."""

@@ -1,6 +1,6 @@
-"""Lines from files: plain, .gz or inside a .zip. What a line holds, the other readers know.
+"""Lines of text files: plain, .gz or inside a .zip. The other readers parse the lines.
 
-Only LF and CR LF end a line. Every fault names file and line.
+Only LF and CR LF end a line. Every error names file and line.
 """
 
 import codecs
@@ -21,51 +21,53 @@ from wordseq.system.errors import UserError
 SHOWN_BAD_LINES = 3
 
 MAX_LINE_BYTES = 2**26
-"""A longer line is no sentence; a file without line ends, or a packed one of nothing but zeros, must not fill the memory."""
+"""A longer line is an error: a file without line ends, or a decompression bomb, must not fill the memory."""
 
 
 class BadLines:
-    """Collects lines that cannot be used: an error at the end of the file, or counted and left out."""
+    """Collects bad lines: an error at the end of the file, or counted and skipped.
+
+    The error comes at the end, so that one message gives the number of all bad lines.
+    """
 
     def __init__(self, on_bad_line: str):
         """`on_bad_line` is the setting data.on_bad_line, "stop" or "skip"."""
         self.number = 0
-        """How many there were so far; a line that is bad in both of two parallel files is one."""
+        """Number of bad lines so far; a line that is bad in both of two parallel files counts once."""
         self._last = 0
         self._stop = on_bad_line == "stop"
         self._first: list[str] = []
 
     def add(self, path: Path, line: int, reason: str) -> None:
-        """Notes that `line` (from 1) of `path` cannot be used; lines come in their order."""
+        """Add `line` (from 1) of `path`; lines must be added in ascending order."""
         self.number += line != self._last
         self._last = line
         if len(self._first) < SHOWN_BAD_LINES:
             self._first.append(f"{path}:{line}: {reason}")
 
     def check(self) -> None:
-        """Check that there are none, if they stop the run.
+        """Raise an error if there are bad lines and data.on_bad_line is "stop".
 
         Raises:
-            UserError: there are some; with their number and the first three.
+            UserError: there are bad lines; the message has their number and the first three.
         """
         if self.number and self._stop:
             lines = "bad line" if self.number == 1 else "bad lines"
             more = "; ..." if self.number > len(self._first) else ""
             raise UserError(
-                f"{'; '.join(self._first)}{more}; {self.number:,} {lines} in all; "
-                'data.on_bad_line = "skip" leaves them out'
+                f'{"; ".join(self._first)}{more}; {self.number:,} {lines} in all; data.on_bad_line = "skip" skips them'
             )
 
 
 def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
-    """The lines of a UTF-8 file without their ends; None for a line that is not UTF-8.
+    """The lines of a UTF-8 file without their line ends; None for a line that is not UTF-8.
 
     Args:
-        path: plain, .gz, an archive .zip with one text member, or ARCHIVE.zip/MEMBER.
-        bad: gets the lines that are not UTF-8.
+        path: plain file, .gz, .zip with one text member, or ARCHIVE.zip/MEMBER.
+        bad: lines that are not UTF-8 are added to it.
 
     Raises:
-        UserError: no such file, a folder, empty, damaged, UTF-16, or a line of more than `MAX_LINE_BYTES`.
+        UserError: the file is missing, a folder, empty, damaged or UTF-16, or a line is longer than `MAX_LINE_BYTES`.
     """
     with _faults(path), contextlib.ExitStack() as stack:
         stream = _stream(path, stack)
@@ -80,6 +82,7 @@ def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
             if len(raw) > MAX_LINE_BYTES:
                 raise UserError(f"{path}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB")
             try:
+                # Decoded line by line: one bad line must not cost the file. Not splitlines, which splits at U+2028 too.
                 line = raw.removesuffix(b"\n").removesuffix(b"\r").decode()
             except UnicodeDecodeError as error:
                 bad.add(path, number, f"not UTF-8 at byte {error.start + 1} of the line (0x{raw[error.start]:02x})")
@@ -88,10 +91,10 @@ def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
 
 
 def read_sentences(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, as they stand; any fault stops.
+    """The lines of a UTF-8 file, unchanged.
 
     Raises:
-        UserError: see `read_lines`; also a line that is not UTF-8.
+        UserError: see `read_lines`; or a line is not UTF-8.
     """
     bad = BadLines("stop")
     lines = [line for line in read_lines(path, bad) if line is not None]
@@ -100,10 +103,10 @@ def read_sentences(path: Path) -> list[str]:
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file as it lies there, packed or not, in hex; for a member of an archive that of the archive.
+    """The SHA-256 of a file's bytes, in hex, without unpacking; for ARCHIVE.zip/MEMBER that of the archive.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     with _faults(path), (_archive(path) or path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -116,9 +119,10 @@ def is_stream(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _faults(path: Path) -> Iterator[None]:
-    """Faults of file and packing become errors for the user."""
+    """Turn errors of files and archives into `UserError`."""
     try:
         yield
+    # RuntimeError is zipfile's error for an encrypted member, NotImplementedError the one for an unknown compression.
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -130,7 +134,7 @@ def _faults(path: Path) -> Iterator[None]:
 
 
 def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
-    """The bytes of a file, unpacked."""
+    """The unpacked bytes of a file."""
     archive = _archive(path)
     if archive is not None:
         packed = stack.enter_context(zipfile.ZipFile(archive))
@@ -145,12 +149,13 @@ def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
 
 
 def _archive(path: Path) -> Path | None:
-    """The .zip that the path is, or lies in."""
+    """The .zip file that the path names or leads into; None if there is none."""
     return next((here for here in (path, *path.parents) if here.suffix == ".zip" and here.is_file()), None)
 
 
 def _text_member(archive: Path, packed: zipfile.ZipFile) -> str:
-    """The one member that holds the text: no folder, and no name that starts with "_" or "."."""
+    """The only text member: .txt or .tsv if there is one, never a folder, nor a name that starts with "_" or "."."""
+    # macOS adds __MACOSX/, Tatoeba's archives hold _about.txt beside the text.
     names = [name for name in packed.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     texts = [name for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
     texts = [name for name in texts if name.endswith((".txt", ".tsv"))] or texts

@@ -1,4 +1,4 @@
-"""Sentence pairs from two files that belong together line by line."""
+"""Sentence pairs from two parallel files: line N of one translates line N of the other."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from wordseq.system.errors import UserError
 
 
 def read_parallel(src_path: Path, tgt_path: Path, bad: BadLines) -> Iterator[Row]:
-    """The pairs of two files that belong together line by line.
+    """The pairs of two parallel files.
 
     Raises:
-        UserError: see `read_lines`; or, after the last line, files of unequal length and what `bad.check` has to say.
+        UserError: see `read_lines`; or, after the last line, the files differ in length, or see `bad.check`.
     """
-    end = "\n"  # no line holds it
+    end = "\n"  # Marks the end of the shorter file; no line contains it. None is a line that is not UTF-8.
     src_lines, tgt_lines = read_lines(src_path, bad), read_lines(tgt_path, bad)
     src_count = tgt_count = 0
     for src, tgt in itertools.zip_longest(src_lines, tgt_lines, fillvalue=end):
@@ -23,6 +23,7 @@ def read_parallel(src_path: Path, tgt_path: Path, bad: BadLines) -> Iterator[Row
         tgt_count += tgt != end
         if src_count == tgt_count and src is not None and tgt is not None:
             yield Row(src_count, src, tgt)
+    # Before `bad.check`: a missing line shifts all pairs after it, which is the more serious fault.
     if src_count != tgt_count:
         raise UserError(
             f"{src_path} has {src_count:,} lines, {tgt_path} has {tgt_count:,}: they must have the same number"

@@ -1,4 +1,4 @@
-"""Sentence pairs from one file of tab-separated columns."""
+"""Sentence pairs from one file with tab-separated columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +8,12 @@ from wordseq.data.readers.lines import BadLines, read_lines
 
 
 def read_tsv(path: Path, bad: BadLines) -> Iterator[Row]:
-    """The pairs of a file with two columns separated by a TAB; a third column (attribution) is left out.
+    """The pairs of a file with two columns separated by a TAB; a third column (Tatoeba's attribution) is ignored.
 
     A blank line is a pair of empty sentences.
 
     Raises:
-        UserError: see `read_lines`; or, after the last line, what `bad.check` has to say.
+        UserError: see `read_lines`; or, after the last line, see `bad.check`.
     """
     for number, line in enumerate(read_lines(path, bad), 1):
         if line is None:
