@@ -137,7 +137,7 @@ def load(run: str | os.PathLike[str]) -> "Run":
 
 
 class Run:
-    """A run folder in use: score it, translate with it, look at its training.
+    """A run folder in use: score it, translate with it, plot its training.
 
     The model is loaded when it is first needed. Translating from several threads is safe.
 
