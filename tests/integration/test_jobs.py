@@ -173,7 +173,7 @@ def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(c
 def test_other_settings_may_not_and_the_message_names_the_key(copied, pairs, changed):
     before = files_of(copied.folder)
     key, _, value = changed.partition("=")
-    with pytest.raises(UserError, match=rf"(?i)was begun with {key} = .*now it is .*{value}.*choose another --run"):
+    with pytest.raises(UserError, match=rf"(?i)was started with {key} = .*now it is .*{value}.*choose another --run"):
         quiet_train(copied.folder, pairs, changed)
     assert files_of(copied.folder) == before
 
@@ -186,7 +186,7 @@ def test_a_run_begun_with_other_data_is_refused(trained, copied, tmp_path):
     path.write_text(text + "One more sentence.\tEncore une phrase.\n", encoding="utf-8")
     copied.write_config(dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(path))))
     before = files_of(copied.folder)
-    with pytest.raises(UserError, match="data are not those that the run was begun with"):
+    with pytest.raises(UserError, match="data are not those that the run was started with"):
         quiet_train(copied.folder, path)
     assert files_of(copied.folder) == before
 

@@ -268,7 +268,7 @@ def test_a_record_that_cannot_be_written_is_named(place, complaint):
         ("pairs.tsv", ["pairs.tsv: is a file; choose another --run"]),
         ("pairs.tsv/run", ["pairs.tsv/run: Not a directory"]),
         ("other", ["other: holds other files", "choose another --run"]),
-        ("run", ["run: was begun with model.cell = 'gru', now it is 'lstm'"]),
+        ("run", ["run: was started with model.cell = 'gru', now it is 'lstm'"]),
     ],
 )
 def test_a_folder_that_cannot_be_trained_into(place, complaint, folder, parts):

@@ -56,7 +56,7 @@ class SearchParts:
     def seconds(self) -> dict[str, float]:
         """Seconds of `SEARCH_STEPS` steps, by part.
 
-        "choice" selects the next tokens from the logits. "whole" is all but the encoder, which runs once.
+        `choice` selects the next tokens from the logits. `whole` is all but the encoder, which runs once.
         """
         found = {}
         for name, step in self.steps.items():
@@ -149,7 +149,7 @@ class Parts(Ours):
     """wordseq with training and search split into parts."""
 
     def parts(self, plan: BatchPlan) -> dict[str, float]:
-        """Seconds for all batches of the plan, by part; "update" is the optimizer's step, "whole" the complete update."""
+        """Seconds for all batches of the plan, by part; `update` is the optimizer's step, `whole` the complete update."""
         batches = [make_batch(self.src, self.tgt, rows) for rows in plan]
         seconds = {}
         for name, step in self._steps.items():

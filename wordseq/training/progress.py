@@ -1,4 +1,4 @@
-"""How training goes, for people: a progress bar on a terminal, plain lines elsewhere."""
+"""Shows the progress of training: a bar on a terminal, plain lines elsewhere."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -7,16 +7,16 @@ from wordseq.config.schema import TrainConfig
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
 from wordseq.training.loop import Progress, Validation
 
-COMPILING = "compiling the first updates, some seconds"
+COMPILING = "compiling the first updates; this takes some seconds"
 
 
 class TrainingProgress:
-    """Reports to people; a context manager.
+    """A reporter for the user; a context manager.
 
     Args:
         train: settings.
-        batches: in one epoch.
-        say: called with each line, where there is no bar.
+        batches: number in one epoch.
+        say: is called with each line if there is no bar.
         shown: False: no bar, even on a terminal or in a notebook.
 
     Attributes:
@@ -49,7 +49,7 @@ class TrainingProgress:
             self._rates = rates or self._rates
             self._bar.update(progress.step, epoch=progress.epoch, rates=self._rates)
         elif rates:
-            # To the last epoch, update or minute at the present pace, if nothing stops it before.
+            # "At most": early stopping may end training before its last epoch, update or minute.
             seconds = progress.seconds / max(progress.step, 1) * (self._updates - progress.step)
             if self.train.max_minutes:
                 seconds = min(seconds, max(0.0, 60 * self.train.max_minutes - progress.seconds))
@@ -71,7 +71,7 @@ class TrainingProgress:
         self.line(text)
 
     def line(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar, or alone if there is no bar."""
         if self._bar:
             self._bar.print(text)
         else:

@@ -1,4 +1,4 @@
-"""What the commands do: prepare and train a run, score it, translate with it, describe it."""
+"""Trains a run: checks the folder, prepares the data, makes the model, runs the training loop."""
 
 import contextlib
 import dataclasses
@@ -50,24 +50,27 @@ def train_run(
     pairs: Iterable[Pair] | None = None,
     bar: bool = True,
 ) -> Progress:
-    """Train into `folder`, from where it stopped if it holds the same run.
+    """Train a run in `folder`; resume if the folder holds the same run.
 
-    All processes of a team call this; the chief's folder is the run, and that of the others is only the place beside which
-    they prepare their data: it may be the same folder, or one on a disk of their own.
+    All processes of a team call this. Only the chief writes its folder. The others prepare their data beside theirs, which may
+    be the same folder or one on their own disk.
 
     Args:
         config: the settings.
         folder: of the run.
         mirror: a folder to take public corpora from.
-        say: called with each line of progress.
+        say: is called with each line of progress.
         team: the processes that train together.
-        tensorboard: whether to write the figures for TensorBoard too.
+        tensorboard: also write event files for TensorBoard.
         pairs: training data in memory, written to the run's `PAIRS_FILE`, which takes the place of `data.path`.
-        bar: whether to draw a progress bar on a terminal or in a notebook.
+        bar: show a progress bar on a terminal or in a notebook.
+
+    Returns:
+        The state at the end of training.
 
     Raises:
-        UserError: the settings, the data or the folder cannot be used, or another process trains into it.
-        Stopped: interrupted, and saved.
+        UserError: the settings, the data or the folder cannot be used, or another process trains this run.
+        Stopped: training was interrupted, and saved.
     """
     config = _resolved(config, team)
     run = RunFolder(folder) if team.chief else Follower(folder)
@@ -81,13 +84,13 @@ def train_run(
     if not team.chief:
         return _train(run, config, mirror, say, team)
     with locked(folder):
-        _check_folder(run, config)  # Another process may have begun it in between.
+        _check_folder(run, config)  # Again: before the lock, another process may have started the run.
         with _pairs_written(run, pairs):
             return _train(run, config, mirror, say, team, tensorboard, bar)
 
 
 def _with_own_pairs(config: Config, run: RunFolder, given: bool) -> Config:
-    """The settings with the path of the run's own pairs: where pairs are given, or where the run was moved."""
+    """The settings with the path of the run's own pairs, if pairs are given or the run was moved."""
     path, own = Path(config.data.path), run.folder / PAIRS_FILE
     moved = path.name == PAIRS_FILE and not path.exists() and own.is_file()
     return (
@@ -100,7 +103,7 @@ def _pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[Non
     """Write pairs into the run's folder; if the run cannot be started, the file is removed.
 
     Raises:
-        UserError: there are none, or the folder holds a run on other pairs.
+        UserError: there are no pairs, or the folder holds a run on other pairs.
     """
     if pairs is None:
         yield
@@ -120,7 +123,7 @@ def _pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[Non
 
 
 def _one_cell(text: str) -> str:
-    """A text without tabs and line breaks, which would end its cell in a file; normalising makes them spaces anyway."""
+    """A text without tabs and line breaks, which would end its cell in the file. Normalising would make them spaces too."""
     return text if text.isprintable() else _CELL_ENDS.sub(" ", text)
 
 
@@ -142,6 +145,7 @@ def _train(
     digests = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
     sides = zip(("source", "target"), corpus.codecs, strict=True)
     digests |= {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
+    # Each process prepares its own data. Different data would train without an error, and wrong.
     team.check_equal(digests, "the training data")
     _begin(run, config, corpus)
     for line in _describe_data(run, config.model, (src, tgt)):
@@ -154,39 +158,45 @@ def _train(
     plan = plan_epoch(*stores, config.train, 1)
     say(
         f"model: {config.model.cell}, {model.count_params():,} parameters, {config.train.precision} products; "
-        f"{len(plan):,} batches an epoch, {padding_share(*stores, plan):.1%} padding"
+        f"{len(plan):,} batches per epoch, {padding_share(*stores, plan):.1%} padding"
     )
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
     with TrainingProgress(config.train, len(plan), say, shown=bar) as reporter:
         if tensorboard:
             say(how_to_look(run.folder))
-        told: Reporter = Board(run, reporter) if tensorboard else reporter
+        reports: Reporter = Board(run, reporter) if tensorboard else reporter
         validator = Validator(translator, corpus.dev)
-        progress = train_model(run, model, *stores, config.train, validator, told, team)
+        progress = train_model(run, model, *stores, config.train, validator, reports, team)
+    # A finished run that is started again keeps the figures of the process that trained it.
     if reporter.updated:
         run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
     return progress
 
 
 def _resolved(config: Config, team: Team) -> Config:
-    """The settings with what the chief's machine decides written into them, so that a run goes on the same way on another.
+    """The settings, with "auto" and 0 replaced by what the chief's machine has. So a run resumes unchanged on another machine.
 
     Raises:
-        UserError: a process of the team has other settings, or the parts of a batch cannot be dealt out evenly.
+        UserError: a process of the team has other settings, or the shards cannot be divided evenly among the replicas.
     """
+    # Without `data.`: paths may differ between machines. The data itself is compared later.
     team.check_equal({key: value for key, value in by_key(config).items() if not key.startswith("data.")}, "settings")
     train = config.train
     precision, shards = team.from_chief([resolve_precision(train.precision), train.shards or team.parts])
     if shards % team.replicas:
         raise UserError(
-            f"train.shards = {shards}: the parts of a batch cannot be dealt out evenly to {team.replicas} devices; choose a "
-            "multiple of them (a run that was begun keeps its train.shards)"
+            f"train.shards = {shards} cannot be divided evenly among {team.replicas} devices; set a multiple of "
+            f"{team.replicas} (a run keeps the train.shards that it was started with)"
         )
     return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
 
 
 def _check_folder(run: RunFolder, config: Config) -> None:
-    """A folder may be absent, be empty, hold the same run, or what was left of preparing one."""
+    """Check that a run may use its folder.
+
+    Raises:
+        UserError: the folder is a file, holds another run, or holds files that are not of a run.
+    """
     if run.begun:
         _check_same(run, config)
     elif run.folder.exists() and not run.folder.is_dir():
@@ -196,7 +206,11 @@ def _check_folder(run: RunFolder, config: Config) -> None:
 
 
 def _check_lengths(config: Config, corpus: Prepared) -> None:
-    """A model with an output for each input cannot give more tokens than it reads."""
+    """Check that no target is longer than its source, for a model with one output for each input.
+
+    Raises:
+        UserError: a training target has more tokens than its source.
+    """
     if config.model.kind != "same_length":
         return
     src, tgt = corpus.stores
@@ -206,16 +220,16 @@ def _check_lengths(config: Config, corpus: Prepared) -> None:
         sides = zip(corpus.codecs, corpus.stores, strict=True)
         source, target = (codec.to_text(store[first]) for codec, store in sides)
         raise UserError(
-            f"model.kind = 'same_length' gives no more tokens than it reads, but {len(longer):,} of {len(src):,} training "
-            f"targets have more than their sources, {target!r} for {source!r} among them"
+            f"model.kind = 'same_length' has one output token for each source token, but {len(longer):,} of {len(src):,} "
+            f"training targets have more tokens than their sources, e.g. {target!r} for {source!r}"
         )
 
 
 def _check_place(run: RunFolder) -> None:
-    """Preparing writes beside the run: where the run cannot be, say so before.
+    """Make the folder above the run's, which also holds the prepared data.
 
     Raises:
-        OSError: names the run's folder.
+        OSError: it cannot be made; the error names the run's folder.
     """
     try:
         run.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -230,22 +244,27 @@ def _check_same(run: RunFolder, config: Config) -> None:
     for key, value in by_key(config).items():
         if before[key] != value and key not in limits + places:
             raise UserError(
-                f"{run.folder}: was begun with {key} = {before[key]!r}, now it is {value!r}; "
+                f"{run.folder}: was started with {key} = {before[key]!r}, now it is {value!r}; "
                 f"choose another --run, or keep the setting (only {', '.join(limits)} may change)"
             )
 
 
 def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:
-    """Write the run folder's fixed part, or check that it was written for the same data."""
+    """Write the fixed files of the run folder, or check that they were written for the same data.
+
+    Raises:
+        UserError: the run was started with other data, or a file is damaged.
+    """
     if run.begun:
         before = run.read_json(SPLIT_FILE)
         for part in ("train", "dev", "test"):
             with _naming_damage(run, SPLIT_FILE):
                 sha256 = before[part]["sha256"]
             if sha256 != corpus.split[part]["sha256"]:
-                raise UserError(f"{run.folder}: the {part} data are not those that the run was begun with")
+                raise UserError(f"{run.folder}: the {part} data are not those that the run was started with")
         run.write_config(config)
         return
+    # Tokens with one EOS per sentence.
     src, tgt = (len(store.flat) + len(store) for store in corpus.stores)
     vectors, figures = _read_vectors(config, corpus)
     data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage} | ({"pretrained": figures} if figures else {})
@@ -255,7 +274,7 @@ def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:
 
 @contextlib.contextmanager
 def _naming_damage(run: RunFolder, name: str) -> Iterator[None]:
-    """A JSON file of the run that lacks what is looked up, or has something else there, is named."""
+    """Turns lookup errors in a JSON file of the run into a UserError that names the file."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -263,7 +282,7 @@ def _naming_damage(run: RunFolder, name: str) -> Iterator[None]:
 
 
 def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, TextCodec]) -> list[str]:
-    """Sizes of the vocabularies and what they cover; what vectors made elsewhere cover."""
+    """Lines on the vocabularies and their coverage, and on the coverage of pretrained word vectors."""
     lines, found = [], run.read_json(DATA_FILE)
     with _naming_damage(run, DATA_FILE):
         for side, codec in zip(("src", "tgt"), codecs, strict=True):
@@ -282,12 +301,12 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
 
 
 def _vector_files(config: Config) -> dict[str, Path]:
-    """Files of word vectors by side."""
+    """Files of word vectors, by "src" and "tgt"."""
     return {side: Path(path) for side in ("src", "tgt") if (path := getattr(config.model, f"pretrained_{side}"))}
 
 
 def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, Any]]:
-    """Vectors made elsewhere as arrays of the run, and by side what they cover."""
+    """Pretrained word vectors as arrays of the run, and their coverage by "src" and "tgt"."""
     arrays: Arrays = {}
     figures = {}
     sides = dict(zip(("src", "tgt"), zip(corpus.codecs, corpus.stores, strict=True), strict=True))
@@ -300,15 +319,15 @@ def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, A
 
 
 def _set_vectors(run: RunFolder, model: Seq2Seq, sides: Iterable[str]) -> None:
-    """Start embeddings from the run's vectors; what a checkpoint has takes their place.
+    """Initialise embeddings with the pretrained vectors of the run. A checkpoint that is restored later replaces them.
 
     Raises:
-        UserError: the run's file of them is missing or damaged.
+        UserError: the run's file of vectors is missing or damaged.
     """
     for side in sides:
         arrays, _ = run.load(PRETRAINED)
         try:
             ids_n, vectors_ne = arrays[f"{side}.ids"], arrays[f"{side}.vectors"]
             model.set_vectors(side, ids_n, vectors_ne, freeze=model.config.freeze_pretrained)
-        except Exception as error:  # Whatever does not fit: a missing array, an id or a size of another model.
+        except Exception as error:  # Any mismatch: a missing array, an id or a size of another model.
             raise UserError(f"{run.path_of(PRETRAINED)}: damaged: {error}") from None
