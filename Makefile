@@ -32,7 +32,7 @@ VARY ?=
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
-.PHONY: help train eval compare data bench test test-isa test-slow test-long check format constraints clean
+.PHONY: help train eval compare data bench dist test test-isa test-slow test-long check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,6 +51,11 @@ data: $(READY) ## fetch a public corpus: DATA=tatoeba-fra-eng
 
 bench: $(READY) ## speed of training and decoding, against stock Keras and PyTorch: BENCH="--quick" or other options
 	@$(BIN)/wordseq bench $(BENCH)
+
+dist: $(READY) ## a wheel and a source archive, checked, in dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --quiet .
+	@$(BIN)/twine check --strict dist/*
 
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
@@ -81,15 +86,15 @@ constraints: $(READY) ## write down the versions installed now
 	@mv constraints.new constraints.txt
 
 clean: ## remove the environment and caches; runs and data stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 2 GB with TensorFlow, one to five minutes ..."
 	@if command -v uv >/dev/null; then \
 	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[cpu,dev]'; \
 	else \
 	    $(PYTHON) -m venv $(VENV) && \
-	    $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[cpu,dev]'; \
 	fi
 	@touch $@

@@ -181,10 +181,10 @@ def test_the_environment_is_made_first_and_only_when_something_changed(project):
         words = ["make", "-n", "train"]
         return subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=300, check=True).stdout
 
-    assert planned().index("-e '.[dev]'") < planned().index("wordseq train")
+    assert planned().index("-e '.[cpu,dev]'") < planned().index("wordseq train")
     (project / ".venv").mkdir()
     (project / ".venv" / ".ready").write_text("")
-    assert "-e '.[dev]'" not in planned()
+    assert "-e '.[cpu,dev]'" not in planned()
     ready = (project / ".venv" / ".ready").stat().st_mtime
     os.utime(project / "constraints.txt", (ready + 10, ready + 10))
-    assert "-e '.[dev]'" in planned()
+    assert "-e '.[cpu,dev]'" in planned()

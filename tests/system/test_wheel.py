@@ -1,8 +1,9 @@
-"""The package as it is installed elsewhere: everything it needs is in the wheel."""
+"""The package as it is installed elsewhere: everything it needs is in the source archive, and in the wheel made of that."""
 
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
 
@@ -23,10 +24,13 @@ def installed(tmp_path_factory):
         shutil.copy(ROOT / name, folder / "clone")
     venv.create(folder / "venv", with_pip=True)
     bin_folder = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    # As `make dist`.
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, folder / "clone"], check=True, timeout=300)
+    archives = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
+    assert len(archives) == 2
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *archives], check=True, timeout=300)
     pip = [bin_folder / "python", "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, folder / "clone"], check=True, timeout=300)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", wheel], check=True, timeout=300)
+    subprocess.run([*pip, "install", "--no-deps", archives[0]], check=True, timeout=300)
     shutil.rmtree(folder / "clone")
     # Not the .pth files there, which would lead to the clone.
     (site,) = (folder / "venv").rglob("site-packages")

@@ -1,6 +1,7 @@
 """Imports TensorFlow without its start-up messages; real errors are still shown."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from wordseq.system.environment import set_environment
+from wordseq.system.errors import UserError
 from wordseq.system.platform import processors, threads_an_operation
 from wordseq.system.signals import handled
 
@@ -24,8 +26,9 @@ def import_tensorflow(start: bool = True) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     set_environment()  # Somebody may have changed it since.
-    if "tensorflow" in sys.modules:
+    if sys.modules.get("tensorflow"):
         return
+    _check_installed()
     printed = b""
     try:
         with _signals_held_back(), stderr_aside() as aside:
@@ -37,6 +40,19 @@ def import_tensorflow(start: bool = True) -> None:
                 raise
     finally:
         os.write(2, printed)
+
+
+def _check_installed() -> None:
+    """Whether there is a TensorFlow: it comes by an extra, as the packages for CPU and GPU exclude each other.
+
+    Raises:
+        UserError: there is none; the message says what to type.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "TensorFlow is not installed: python -m pip install 'wordseq[cpu]', or 'wordseq[gpu]' on a machine with an "
+            "NVIDIA GPU"
+        )
 
 
 def _load(start: bool) -> None:

@@ -3,6 +3,10 @@
 It does not use the rest of the package: no text, no vocabulary, no training loop. See docs/vectors.md.
 """
 
+from wordseq.system.tensorflow import import_tensorflow
+
+import_tensorflow()
+
 from wordseq.vectors.models import AttentionSeq2Seq, Seq2Seq, SimpleSeq2Seq
 
 __all__ = ["AttentionSeq2Seq", "Seq2Seq", "SimpleSeq2Seq"]

@@ -8,6 +8,8 @@ import textwrap
 import pytest
 
 from tests.runs import ROOT
+from wordseq.system.errors import UserError
+from wordseq.system.tensorflow import import_tensorflow
 
 NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
 NOISE = "import os; os.write(2, b'NOISE\\n')\n"
@@ -149,8 +151,17 @@ def test_a_module_imported_before_is_left_alone(python):
 def test_the_package_imports_without_tensorflow(python):
     done = python(
         "raise ImportError('not wanted')",
-        "import sys, wordseq, wordseq.cli.main, wordseq.config.load\nprint('tensorflow' in sys.modules, wordseq.__all__)",
+        "import sys, wordseq, wordseq.cli.main, wordseq.config.load\n"
+        "names = {name for name in wordseq.__all__ if name not in ('Translator', 'Hypothesis', 'Sampling')}\n"
+        "print([getattr(wordseq, name) for name in names] and 'tensorflow' in sys.modules, names <= set(dir(wordseq)))",
     )
-    assert done.stdout == "False ['Translator']\n"
+    assert done.stdout == "False True\n", done.stderr
     done = python(WORKS, "import wordseq\nwordseq.Nonsense")
     assert "has no attribute 'Nonsense'" in done.stderr
+
+
+def test_where_tensorflow_is_missing_one_line_says_what_to_type(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(UserError, match=r"TensorFlow is not installed: .* 'wordseq\[cpu\]', or 'wordseq\[gpu\]'"):
+        import_tensorflow()
+    assert capfd.readouterr().err == ""
