@@ -1,8 +1,8 @@
-"""Pictures of sections of a page that `wordseq report --html FILE` wrote, by a browser, as PNG files.
+"""Screenshots of the sections of a page of `wordseq report --html FILE`, as PNG files.
 
     python experiments/pictures.py report.html docs/pictures
 
-Pictures show what the page shows: sentences too, so only pages of corpora that may be passed on are for it.
+A screenshot can show sentences of the corpus. Use only pages of corpora that may be published.
 """
 
 import argparse
@@ -16,10 +16,10 @@ WIDTH = 900
 
 
 def main() -> None:
-    """Open the page, take a picture of each section."""
+    """Open the page and take a screenshot of each section."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("page", type=Path)
-    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("folder", type=Path, help="folder for the PNG files")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

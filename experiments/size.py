@@ -1,10 +1,13 @@
-"""How preparing and training grow with the corpus: pairs a second, and memory of the process itself, for made-up corpora.
+"""Measures how time and memory of preparing and training grow with the size of a synthetic corpus.
 
     python experiments/size.py 100000 1000000
 
-For each number it makes a file of so many distinct pairs (words by Zipf's law, every 50th pair twice), runs `wordseq train`
-on it for two updates, and prints: pairs; the file in MB; seconds and processor seconds of preparing, helpers included; pairs
-a processor second; the highest anonymous memory (RssAnon) of the process while preparing and in all, in MB. Linux only.
+For each number it writes a file with this number of pairs: Zipf-distributed words, every 50th pair twice. It prepares the file,
+and runs `wordseq train` on it for two updates. Linux only. It prints:
+
+- the number of pairs, and the size of the file in MB;
+- seconds and processor seconds of preparing, with helper processes, and pairs per processor second;
+- the peak of anonymous memory (RssAnon) of the training process in MB, while preparing and in total.
 """
 
 import argparse
@@ -21,12 +24,12 @@ from pathlib import Path
 SYLLABLES = ("ba", "de", "fi", "go", "lu", "ma", "ne", "pi", "ro", "su", "ta", "ve", "zi", "cho", "kra", "ple")
 WORDS = 50_000
 FEWEST = 10_000
-"""Fewer pairs than this say nothing."""
+"""Smallest number of pairs that gives useful figures."""
 QUICK = ("model.embed_dim=16", "model.hidden_size=16", "train.batch_size=64", "train.max_steps=2", "data.max_size=5000")
 
 
 def word(number: int) -> str:
-    """The same word for the same number."""
+    """The word of a number, made of syllables."""
     text = ""
     while number or not text:
         number, digit = divmod(number, len(SYLLABLES))
@@ -35,9 +38,10 @@ def word(number: int) -> str:
 
 
 def write_pairs(path: Path, pairs: int, seed: int = 1) -> None:
-    """A file of pairs that nobody has to hold in memory."""
+    """Write a file of synthetic pairs, one at a time."""
     chance = random.Random(seed)
     words = [word(number) for number in range(WORDS)]
+    # Cumulated once: with plain weights, `choices` would add them up in every call.
     weights, total = [], 0.0
     for rank in range(1, WORDS + 1):
         weights.append(total := total + 1 / rank)
@@ -51,7 +55,7 @@ def write_pairs(path: Path, pairs: int, seed: int = 1) -> None:
 
 
 def anonymous_mb(process: int) -> float:
-    """Anonymous memory of a process now; 0 when it has ended."""
+    """Current anonymous memory of a process; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -60,7 +64,7 @@ def anonymous_mb(process: int) -> float:
 
 
 def measure(path: Path, folder: Path) -> dict[str, float]:
-    """Train on a file and watch."""
+    """Train on a file; returns the peaks of memory."""
     sets = [word for text in (f"data.path={path}", *QUICK) for word in ("--set", text)]
     words = [sys.executable, "-m", "wordseq", "train", "--run", str(folder / "run"), *sets]
     peaks = {"preparing": 0.0, "all": 0.0}
@@ -71,6 +75,7 @@ def measure(path: Path, folder: Path) -> dict[str, float]:
         while not done.wait(0.02):
             now = anonymous_mb(process.pid)
             peaks["all"] = max(peaks["all"], now)
+            # The run's folder appears when the data is prepared.
             if not (folder / "run").exists():
                 peaks["preparing"] = max(peaks["preparing"], now)
 
@@ -87,7 +92,7 @@ def measure(path: Path, folder: Path) -> dict[str, float]:
 
 
 def preparing_seconds(path: Path, folder: Path) -> tuple[float, float]:
-    """Wall and processor seconds of preparing alone."""
+    """Wall-clock and processor seconds of preparing only."""
     script = (
         "import sys; from pathlib import Path; from wordseq.config.schema import DataConfig; "
         "from wordseq.batches.prepare import prepare_corpus; "
@@ -100,13 +105,13 @@ def preparing_seconds(path: Path, folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print a line a size."""
+    """Print one line per size."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("pairs", nargs="*", type=int, default=[100_000, 1_000_000], help="default: 100000 1000000")
     sizes = parser.parse_args().pairs
     if min(sizes) < FEWEST:
         parser.error(f"pairs must be at least {FEWEST:,}, got {min(sizes):,}")
-    print("pairs        file MB  prepared in s  processor s  pairs a processor s  RssAnon MB preparing  in all")
+    print("pairs        file MB  preparing, s   processor s  pairs/processor s    RssAnon MB preparing   total")
     for pairs in sizes:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", ".")) as name:
             folder, path = Path(name), Path(name) / "pairs.tsv"

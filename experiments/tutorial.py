@@ -1,15 +1,19 @@
-"""TensorFlow's tutorial "Neural machine translation with attention" on the pairs of a run: what it reaches beside the run.
+"""Trains the model of TensorFlow's tutorial "Neural machine translation with attention" on the data of a run, and scores both.
 
     python experiments/tutorial.py runs/tatoeba-spa-eng
 
-It is made of stock Keras layers and trained as the tutorial says: texts without case, accents and signs other than . ? ! , ¿;
-the 5,000 most frequent words of each side; GRU layers of 256 units, the encoder's directions summed, attention of one head
-after the decoder, with layer normalisation and a residual connection; Adam, batches of 64 sentences at random, validated on dev
-after every 100, stopped when its loss has not fallen three times, 100 times at most; the best weights kept (the tutorial keeps
-the last); the most probable word at each step.
+The model has stock Keras layers and the tutorial's settings:
 
-Its translations are left in the run's `tutorial.hyp`. Both are scored on the run's test set: on the text as it is, and in the
-tutorial's own form, without case and signs.
+- Texts have no case, no accents, and no punctuation other than . ? ! , ¿.
+- The vocabularies have the 5,000 most frequent words of source and target.
+- GRU layers have 256 units. The encoder sums both directions. One attention head follows the decoder, with a residual
+  connection and layer normalisation.
+- Adam trains on random batches of 64 sentences, with validation after every 100 batches, for at most 100 validations. It stops
+  after three validations without a lower dev loss.
+- The best weights are kept. (The tutorial keeps the last ones.)
+- Search is greedy.
+
+Both models are scored on the run's test set twice: on the original text, and in the tutorial's form, without case and accents.
 """
 
 import argparse
@@ -46,13 +50,13 @@ Ids = npt.NDArray[np.int32]
 
 
 def standardise(text: str) -> str:
-    """The text as the tutorial sees it."""
+    """The text in the tutorial's form."""
     kept = re.sub(r"[^ a-z.?!,¿]", "", unicodedata.normalize("NFKD", text).lower())
     return " ".join(re.sub(r"[.?!,¿]", r" \g<0> ", kept).split())
 
 
 def vocabulary(texts: Sequence[str]) -> dict[str, int]:
-    """Ids of the most frequent words; four are kept for the special ones."""
+    """Ids of the most frequent words, after four special ids."""
     counts = Counter(word for text in texts for word in text.split())
     return {word: number for number, (word, _) in enumerate(counts.most_common(WORDS - 4), start=4)}
 
@@ -71,7 +75,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Ids:
 
 
 class Tutorial(keras.Model):
-    """The tutorial's encoder, attention and decoder. The decoder starts from zero: the source reaches it by attention alone."""
+    """The tutorial's encoder, attention and decoder. The decoder starts from zero: it gets the source only by attention."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +98,7 @@ class Tutorial(keras.Model):
 
 
 def batches(src: list[list[int]], tgt: list[list[int]], *, endless: bool) -> Iterator[Any]:
-    """Inputs, gold tokens, and 1 at real ones; in a new random order each time round."""
+    """Inputs, gold tokens, and weights that are 1 at real tokens. Each epoch has a new random order."""
     chance = np.random.default_rng(1)
     while True:
         for rows in np.array_split(chance.permutation(len(src)), max(1, len(src) // BATCH)):
@@ -106,7 +110,7 @@ def batches(src: list[list[int]], tgt: list[list[int]], *, endless: bool) -> Ite
 
 
 def dataset(src: list[list[int]], tgt: list[list[int]], *, endless: bool = False) -> tf.data.Dataset:
-    """For `fit`."""
+    """The batches as a dataset for `fit`."""
     ids = tf.TensorSpec([None, None], tf.int32)
     signature = ((ids, ids), ids, tf.TensorSpec([None, None], tf.float32))
     return tf.data.Dataset.from_generator(
@@ -115,7 +119,7 @@ def dataset(src: list[list[int]], tgt: list[list[int]], *, endless: bool = False
 
 
 def fit(train: Sequence[Sequence[str]], dev: HeldOut) -> tuple[Tutorial, dict[str, int], dict[str, int]]:
-    """The model, trained on sources and targets, and its words."""
+    """Train the model; returns it with the ids of its source and target words."""
     src, tgt = ([standardise(text) for text in texts] for texts in train)
     src_words, tgt_words = vocabulary(src), vocabulary(tgt)
     model = Tutorial()
@@ -139,7 +143,8 @@ def fit(train: Sequence[Sequence[str]], dev: HeldOut) -> tuple[Tutorial, dict[st
 
 
 def translate(model: Tutorial, texts: Sequence[str], src_words: dict[str, int], tgt_words: dict[str, int]) -> list[str]:
-    """The most probable word at each step; the whole prefix is read again for the next, which costs time but not words."""
+    """Greedy translations."""
+    # Each step reads the complete prefix again. This is slow, but gives the same words as a loop with states.
     names = {number: word for word, number in tgt_words.items()} | {UNK: "[UNK]"}
     logits = tf.function(model, reduce_retracing=True)
     found = []
@@ -156,7 +161,7 @@ def translate(model: Tutorial, texts: Sequence[str], src_words: dict[str, int], 
 
 
 def show(name: str, score: Score) -> None:
-    """A line of the table."""
+    """Print a row of the table."""
     low, high = score.ci95
     print(f"{name:<32}  {score.score:5.1f}  {low:.1f} to {high:.1f}")
 
@@ -167,7 +172,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a trained run")
     try:
         run = RunFolder.open(parser.parse_args().run)
-        # With a vocabulary of all words the ids give the text back; the split depends on neither.
+        # Ids of a vocabulary with all words can be turned back into text. The split does not depend on these settings.
         data = dataclasses.replace(run.config.data, level="word", src_level="", tgt_level="", min_freq=1, max_size=0)
         corpus, ours = prepare_corpus(data, run.folder.parent / PREPARED_FOLDER), read_run(run.folder).hyps
     except UserError as error:
@@ -182,7 +187,7 @@ def main() -> None:
         corpus.dev,
     )
     minutes = (time.monotonic() - start) / 60
-    # Signs stand at the word before them, as in written text; tokens are the same.
+    # Without the space before punctuation, as in the references.
     theirs = [re.sub(r" ([.?!,])", r"\1", text) for text in translate(model, corpus.test.sources, *words)]
     print(
         f"{len(corpus.stores[0]):,} pairs; the tutorial trained for {minutes:.1f} minutes\n{'':<32}  BLEU   95 % interval"

@@ -1,11 +1,11 @@
 """The phrasebook: English sentences with all their French translations, from a hand-written synchronous grammar.
 
-Its modules are the words (`lexicon`), inflection (`morphology`), phrases and clauses in both languages at once (`clauses`),
-random choices (`draw`) and the sentence patterns (all others). Here the patterns are sampled; `python -m grammar` writes
-the result into the package wordseq.
+Its modules are the words (`lexicon`), inflection (`morphology`), phrases and clauses in both languages (`clauses`), random
+choices (`draw`) and the sentence patterns (all others). This module samples the patterns; `python -m grammar` writes the result
+into the package wordseq.
 
-Conventions where English leaves something open: "you" is both "tu" and polite "vous" (one man), other speakers and
-"they" are masculine, "I like" is "aimer", "I love" is "adorer" for things and "aimer" for people.
+Conventions where English is ambiguous: "you" is both "tu" and polite "vous" (one man). Other speakers and "they" are masculine.
+"I like" is "aimer"; "I love" is "adorer" for things and "aimer" for people.
 """
 
 import random
@@ -78,11 +78,11 @@ _TRIES = 60
 
 
 def sentence_pairs() -> list[tuple[str, str]]:
-    """English sentences with a French translation each; the translations of one sentence follow each other."""
+    """Pairs of an English sentence and a French translation; all translations of a sentence are consecutive."""
     draw = Draw(_SEED)
     found: dict[str, tuple[str, ...]] = {}
     for pattern, quota in QUOTAS.items():
-        # Fewer where a pattern has run dry; of equal English sentences the first stays.
+        # A pattern may have fewer distinct sentences than its quota. Of equal English sentences the first is kept.
         wanted = len(found) + quota
         for _ in range(quota * _TRIES):
             found.setdefault(*pattern(draw))

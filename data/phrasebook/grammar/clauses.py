@@ -1,4 +1,4 @@
-"""Phrases and clauses of the phrasebook, built in English and French side by side from lexicon and morphology."""
+"""Phrases and clauses of the phrasebook, built in parallel in English and French from lexicon and morphology."""
 
 import re
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ FR_PRONOUNS = ("je", "tu", "il", "elle", "nous", "vous", "ils", "elles")
 
 @dataclass(frozen=True)
 class Subject:
-    """Who does it, in both languages, with what the verb agrees with."""
+    """A subject in both languages, with its person and gender."""
 
     en: str
     fr: str

@@ -1,4 +1,4 @@
-"""Choices shared by the sentence patterns of the phrasebook: who, does what, where, when."""
+"""Random choices shared by the sentence patterns of the phrasebook: subjects, actions, places, times."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -48,7 +48,8 @@ class Draw:
         self._decks: dict[int, tuple[Sequence[Any], list[Any]]] = {}
 
     def one(self, items: Sequence[T]) -> T:
-        """The next item of a shuffled deck of `items`, one deck for each sequence object that lives on."""
+        """The next item of a shuffled deck of `items`; each sequence object has its own deck."""
+        # The sequence is kept with its deck: otherwise its id could be used again.
         _, deck = self._decks.setdefault(id(items), (items, []))
         if not deck:
             deck.extend(items)
@@ -56,7 +57,7 @@ class Draw:
         return deck.pop()
 
     def either(self, *options: T) -> T:
-        """One of a few options, each time anew."""
+        """One of a few options, independent of earlier draws."""
         return self._random.choice(options)
 
     def chance(self, share: float) -> bool:
@@ -72,7 +73,7 @@ _PRONOUN_DECK = (*PRONOUNS, *PRONOUNS[3:], YOU, YOU)
 
 
 def kin_dets(noun: Noun) -> tuple[str, ...]:
-    """The possessives that go with a relative: nobody has "our husband"."""
+    """The possessives that fit a relative: "our husband" does not."""
     return {"husband": ("my", "her"), "wife": ("my", "his")}.get(noun.en, ("my", "his", "her", "our"))
 
 
@@ -97,7 +98,7 @@ def pick_who(draw: Draw) -> Who:
 
 
 def pick_grown(draw: Draw) -> Who:
-    """Any subject but a child, who has not worked for years."""
+    """Any subject but a child, for sentences such as "has been working for ten years"."""
     who = pick_who(draw)
     return who if who[0].en not in _CHILDREN else draw.one(NAMED)
 
@@ -147,7 +148,7 @@ _ADJECTIVE_VERBS = ("buy", "wear", "sell", "read", "see", "draw", "choose", "vis
 
 
 def pick_object(draw: Draw, frame: Frame) -> NounPhrase:
-    """An object that goes with the verb."""
+    """An object that fits the verb."""
     noun = draw.one(_OBJECTS[frame])
     det, plural = _DETS["m" if noun.mass and "m" in frame.dets else draw.either(*frame.dets)]
     plural = plural and not noun.mass
@@ -174,13 +175,13 @@ def as_phrase(draw: Draw, action: Frame | Phrase) -> VerbPhrase:
     return plain(action)
 
 
-# A few verbs only, so that each of their many forms is met often.
+# Few verbs, so that each of their many forms is frequent.
 _FUTURE_VERBS = ("eat", "drink", "buy", "read", "watch", "repair", "visit", "invite", "help", "take", "play", "do")
 _FUTURE_ACTIONS = tuple(action for action in ACTIONS["w"] if action.en in _FUTURE_VERBS)
 
 
 def future_phrase(draw: Draw) -> VerbPhrase:
-    """A verb phrase of the few verbs that show the future."""
+    """A verb phrase with one of the verbs for the future tense."""
     return as_phrase(draw, draw.one(_FUTURE_ACTIONS))
 
 

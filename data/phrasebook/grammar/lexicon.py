@@ -1,4 +1,4 @@
-"""Words of the phrasebook: English with French, what goes with what, and the irregular forms. Data only, no grammar.
+"""Words of the phrasebook: English with French, which words fit together, and irregular forms. Data only, no grammar.
 
 Word lists inside a row are separated by ", ". An empty form means "by rule" (see `morphology`).
 """
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, eq=False)
 class Noun:
-    """A noun in both languages; `kind` says which adjectives fit it."""
+    """A noun in both languages; `kind` determines which adjectives fit it."""
 
     en: str
     fr: str
@@ -25,8 +25,8 @@ class Noun:
 class Adjective:
     """An adjective in both languages.
 
-    `before` says that French puts it before the noun, `vowel` is the masculine before a vowel (bel, vieil, nouvel).
-    An `invariable` one is the same everywhere (marron, en retard).
+    With `before`, French puts it before the noun. `vowel` is the masculine form before a vowel (bel, vieil, nouvel). An
+    `invariable` adjective has only one form (marron, en retard).
     """
 
     en: str
@@ -40,11 +40,13 @@ class Adjective:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A verb and the objects that go with it.
+    """A verb and the objects that fit it.
 
-    `dets` are the determiners that its object takes: d the, D the + plural, i a, I bare plural, m bare mass noun,
-    o the subject's own, O own + plural, t this, T these. `uses` are the contexts it fits: p progressive, a past,
-    h habit, g "going to", w "will", u "used to", m after a modal verb, i imperative.
+    `dets` are the determiners of its object: d the, D the + plural, i a, I bare plural, m bare mass noun, o the subject's own,
+    O own + plural, t this, T these.
+
+    `uses` are its contexts: p progressive, a past, h habit, g "going to", w "will", u "used to", m after a modal verb, i
+    imperative.
     """
 
     en: str
@@ -56,7 +58,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Phrase:
-    """A verb with a fixed complement; `fr_negative` replaces it under negation where that differs. `uses` as above."""
+    """A verb with a fixed complement; `fr_negative` is the French one under negation, if it differs. `uses`: see `Frame`."""
 
     en: str
     fr: str
@@ -67,7 +69,7 @@ class Phrase:
 
 
 def _nouns(kind: str, rows: str, *, mass: bool = False) -> tuple[Noun, ...]:
-    """Rows "english|french|gender|english plural|french plural", one a line; the plurals may be left out."""
+    """Nouns from lines "english|french|gender|english plural|french plural"; the plurals are optional."""
     nouns = []
     for row in rows.strip().splitlines():
         en, fr, gender, *plurals = row.strip().split("|")
