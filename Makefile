@@ -32,7 +32,15 @@ VARY ?=
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
-.PHONY: help train eval compare data bench dist test test-isa test-slow test-long check format constraints clean
+# What installs extras of the project into the environment.
+comma := ,
+install = if command -v uv >/dev/null; then \
+    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$(1)]'; \
+  else \
+    $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(1)]'; \
+  fi
+
+.PHONY: help train eval compare data bench dist docs test test-isa test-slow test-long check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +64,10 @@ dist: $(READY) ## a wheel and a source archive, checked, in dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --quiet .
 	@$(BIN)/twine check --strict dist/*
+
+docs: $(VENV)/.docs ## build the documentation's site into build/docs; a warning is an error
+	@$(BIN)/python -m sphinx -b html -n -W --keep-going -E -q docs build/docs
+	@echo "build/docs/index.html"
 
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
@@ -81,7 +93,7 @@ format: $(READY) ## put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-constraints: $(READY) ## write down the versions installed now
+constraints: $(VENV)/.docs ## write down the versions installed now
 	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -vi '^pip=='; } > constraints.new
 	@mv constraints.new constraints.txt
 
@@ -90,11 +102,11 @@ clean: ## remove the environment and caches; runs and data stay
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 2 GB with TensorFlow, one to five minutes ..."
-	@if command -v uv >/dev/null; then \
-	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[cpu,dev]'; \
-	else \
-	    $(PYTHON) -m venv $(VENV) && \
-	    $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[cpu,dev]'; \
-	fi
+	@if command -v uv >/dev/null; then uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); else $(PYTHON) -m venv $(VENV); fi
+	@$(call install,cpu$(comma)dev)
+	@touch $@
+
+# Sphinx and its theme: only for the site.
+$(VENV)/.docs: $(READY)
+	@$(call install,docs)
 	@touch $@

@@ -1,10 +1,10 @@
-"""Writes the tables of README.md, experiments/README.md and docs/speed.md from the records in experiments.
+"""Writes the tables of README.md and docs/results from the records in experiments.
 
 python experiments/tables.py            # rewrite the tables
 python experiments/tables.py --check    # exit with 1 if a table differs from its record
 
-Two marks with the name of a table enclose its place. `results` is the table of all single runs in results/*.json. Other tables
-have the names of files: results/*.json, written by `wordseq sweep --record` or `wordseq compare --record`, and speed/*.json,
+Two marks with the name of a table enclose its place. `results` is the table of all single runs in results/*.json, `headline`
+is README's excerpt of one comparison. Other tables have the names of files: results/*.json, written by `wordseq sweep --record` or `wordseq compare --record`, and speed/*.json,
 written by `wordseq bench --record`. A table without a record is empty. A record without marks is an error.
 """
 
@@ -25,22 +25,37 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import read_json
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE.parent / "README.md", HERE / "README.md", HERE.parent / "docs" / "speed.md")
+PAGES = (HERE.parent / "README.md", *sorted((HERE.parent / "docs" / "results").glob("*.md")))
 MARKS = re.compile(r"(<!-- (\w+): written by experiments/tables\.py -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
-RESULTS_HEADER = ("Experiment", "Level", "Cell", "BLEU", "chrF", "TER", "Parameters", "Minutes", "Sentences/s")
+RESULTS_HEADER = (
+    "Experiment",
+    "Level",
+    "Cell",
+    "BLEU",
+    "chrF",
+    "TER",
+    "Parameters",
+    "Minutes",
+    "Sentences/s",
+    "Commit",
+)
 
 # The title of a column, and the function that gives its cell for a combination.
 _Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 TITLES = {"data.level": "Level", "model.cell": "Cell"}
 
+HEADLINE, HEADLINE_TITLES = "minutes", ("Level", "Cell", "BLEU", "chrF2", "TER", "Parameters")
+"""The comparison that README shows, and which of its columns."""
+
 
 def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The tables in Markdown, by name."""
     runs = [record for record in records if "kind" not in record]
     found = {record["experiment"]: combinations_table(record) for record in records if record.get("kind") == COMPARISON}
-    return {**found, "results": results_table(runs)}
+    headline = [combinations_table(record, HEADLINE_TITLES) for record in records if record["experiment"] == HEADLINE]
+    return {**found, "headline": "".join(headline), "results": results_table(runs)}
 
 
 def speed_tables(paths: Sequence[Path]) -> dict[str, str]:
@@ -86,7 +101,7 @@ def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return records
 
 
-def results_table(records: Iterable[Mapping[str, Any]]) -> str:
+def results_table(records: Sequence[Mapping[str, Any]]) -> str:
     """Records as one Markdown table, in the given order, with the signatures as footnotes.
 
     ± is half the width of the 95 % bootstrap interval. Scores with the same footnote can be compared.
@@ -107,17 +122,25 @@ def results_table(records: Iterable[Mapping[str, Any]]) -> str:
                 f"{record['parameters']:,}",
                 f"{record['train']['minutes']:.1f}",
                 number(record["sentences_per_second"], ",.0f"),
+                record["commit"].rpartition(" ")[2],
             )
         )
     footnotes = [f"<sup>{k}</sup> {note}" for note, k in notes.items()]
-    return "\n\n".join([markdown_table(RESULTS_HEADER, rows), *footnotes]) + "\n"
+    machines = dict.fromkeys(f"{record['machine']['cpu']}, {record['machine']['cores']} cores" for record in records)
+    trained = [f"Trained on {escape_markdown(' and '.join(machines))}."] if machines else []
+    return "\n\n".join([markdown_table(RESULTS_HEADER, rows), *footnotes, *trained]) + "\n"
 
 
-def combinations_table(record: Mapping[str, Any]) -> str:
-    """The record of a comparison as Markdown: one row per combination, averaged over seeds, and notes."""
-    columns = _columns(record)
+def combinations_table(record: Mapping[str, Any], titles: Sequence[str] = ()) -> str:
+    """The record of a comparison as Markdown: one row per combination, averaged over seeds, and notes.
+
+    Args:
+        record: of the comparison.
+        titles: of the columns to show; empty: all columns.
+    """
+    columns = [column for column in _columns(record) if not titles or column[0] in titles]
     rows = [[cell(row) for _, cell in columns] for row in record["combinations"]]
-    return f"{markdown_table([title for title, _ in columns], rows)}\n\n{' '.join(_notes(record))}\n"
+    return f"{markdown_table([title for title, _ in columns], rows)}\n\n{' '.join(_notes(record, columns))}\n"
 
 
 def _columns(record: Mapping[str, Any]) -> list[_Column]:
@@ -161,7 +184,7 @@ def _setting(value: Any) -> str:
     return escape_markdown(str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _notes(record: Mapping[str, Any]) -> list[str]:
+def _notes(record: Mapping[str, Any], columns: Sequence[_Column]) -> list[str]:
     seeds = sorted({len(row["seeds"]) for row in record["combinations"]})
     lines = [f"Mean ± standard deviation over {' or '.join(map(str, seeds))} seeds."] if seeds[-1] > 1 else []
     averages = ", averaged over the runs; they do not cover the choice of the seed" if seeds[-1] > 1 else ""
@@ -172,13 +195,13 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
         where = f"Compared on {machine['cpu']}, {machine['cores']} cores, {compared}"
     else:
         by = "" if None in versions else f" by wordseq {' and '.join(versions)}"
-        where = f"Trained on {' and '.join(places)}{by}; compared {compared}"
+        where = f"Trained on {' and '.join(places)}{by}, compared {compared}"
+    intervals = f"Intervals: 95 %, bootstrap over the {record['test']['sentences']:,} test sentences{averages}."
     return [
         *lines,
-        f"Intervals: 95 %, bootstrap over the {record['test']['sentences']:,} test sentences{averages};",
+        *([intervals] if any("interval" in title for title, _ in columns) else []),
         f"BLEU {', '.join(f'`{signature}`' for signature in found)}.",
-        f"{escape_markdown(where)};",
-        f"`{record['command']}`",
+        f"{escape_markdown(where)}: `{record['command']}`",
     ]
 
 

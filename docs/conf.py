@@ -1,0 +1,57 @@
+"""Settings of Sphinx for this site: `make docs` builds it into build/docs."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from generated import PAGES  # noqa: E402
+
+from wordseq.system.platform import installed_version  # noqa: E402
+from wordseq.system.tensorflow import import_tensorflow  # noqa: E402
+
+project = "wordseq"
+author = "wordseq maintainers"
+version = release = installed_version("wordseq") or "0.1.0"
+html_title = "wordseq: LSTM and GRU seq2seq models in TensorFlow"
+language = "en"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+# `page.md#a-heading` works here as it does on GitHub.
+myst_heading_anchors = 4
+# A test executes the notebooks; the site shows the outputs that are stored in them.
+nb_execution_mode = "off"
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+napoleon_google_docstring, napoleon_numpy_docstring = True, False
+nitpicky = True
+# Signatures name objects of other projects and of our own inner modules: neither has a page here.
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+html_theme = "furo"
+html_static_path: list[str] = []
+html_theme_options = {"source_edit_link": "", "navigation_with_keys": True}
+html_show_sourcelink = False
+html_copy_source = False
+pygments_style, pygments_dark_style = "friendly", "native"
+
+# Quiet, and before autodoc imports a module that needs it.
+import_tensorflow()
+
+
+def _insert(app: Any, name: str, source: list[str]) -> None:
+    """Put what the code says into a page that has a mark for it."""
+    if name in PAGES:
+        mark, make = PAGES[name]
+        if mark not in source[0]:
+            raise ValueError(f"docs/{name}.md has no {mark}")
+        source[0] = source[0].replace(mark, make())
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _insert)

@@ -1,0 +1,109 @@
+"""Reference pages as the code has them: the command line from its parser, the settings from their dataclasses.
+
+`docs/conf.py` puts them into the pages below while it reads them. They are never written to a file, so they cannot be out of
+date.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from unittest import mock
+
+from wordseq.cli.main import make_parser
+from wordseq.config.schema import MOST, SECTIONS, Changes
+
+COLUMNS = "88"
+"""Width of the usage lines."""
+
+TYPES = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+
+
+def commands() -> str:
+    """A section for each command: usage, arguments, options, examples."""
+    with mock.patch.dict(os.environ, {"COLUMNS": COLUMNS, "NO_COLOR": "1"}):
+        return "\n".join(_command(name, parser) for name, parser in leaves(make_parser(), "wordseq"))
+
+
+def leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """The commands that can be given, with their parsers."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield name, parser
+    for action in below:
+        for word, child in action.choices.items():
+            yield from leaves(child, f"{name} {word}")
+
+
+def settings() -> str:
+    """A section for each table of a settings file: key, default, meaning, what is allowed."""
+    return "\n".join(_section(name, kind) for name, kind in SECTIONS.items())
+
+
+PAGES: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "reference/commands": ("<!-- commands: put here by docs/generated.py -->", commands),
+    "reference/settings": ("<!-- settings: put here by docs/generated.py -->", settings),
+}
+"""By the page's name: the mark in it, and what stands there instead on the site."""
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> str:
+    usage = parser.format_usage().removeprefix("usage: ").replace("\n" + " " * len("usage: "), "\n")
+    formatter = parser._get_formatter()
+    lines = [f"## {name}", "", _sentence(parser.description or ""), "", f"```{{program}} {name}\n```", ""]
+    lines += [f"```text\n{usage}```", ""]
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        # What argparse itself prints before an option's help.
+        title = formatter._format_action_invocation(action) if action.option_strings else str(action.metavar)
+        lines += [f":::{{option}} {title}", "", _sentence(formatter._expand_help(action)), ":::", ""]
+    if parser.epilog:
+        lines += [f"```text\n{formatter._format_text(parser.epilog).strip()}\n```", ""]
+    return "\n".join(lines)
+
+
+def _section(name: str, kind: type) -> str:
+    lines = [f"## {name}", "", _sentence((kind.__doc__ or "").split("\n")[0]), ""]
+    for field in dataclasses.fields(kind):
+        lines += [f":::{{confval}} {name}.{field.name}", f":type: {allowed(field)}"]
+        lines += [f":default: `{json.dumps(field.default)}`", "", _sentence(field.metadata["doc"])]
+        lines += [*_notes(field), ":::", ""]
+    return "\n".join(lines)
+
+
+def allowed(field: "dataclasses.Field[Any]") -> str:
+    """What a setting may be, in words."""
+    choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+    if choices:
+        return "one of " + ", ".join(f"`{json.dumps(choice)}`" for choice in choices)
+    words = TYPES[type(field.default)]
+    if low is not None:
+        words += f" from {low:g}" + (f" to {high:,}" if high is not None else "")
+    elif high is not None and high != MOST:
+        words += f" up to {high:,}"
+    return words
+
+
+def _notes(field: "dataclasses.Field[Any]") -> list[str]:
+    changes = field.metadata["changes"]
+    notes = [
+        (Changes.LIMIT in changes, "May be changed when a run resumes."),
+        (Changes.MACHINE in changes, "The machine decides the default; the run's `config.toml` has the value used."),
+        (field.metadata["expert"], "For experts: `wordseq train --list-settings all` shows it."),
+    ]
+    found = [text for holds, text in notes if holds]
+    return ["", " ".join(found)] if found else []
+
+
+def _sentence(text: str) -> str:
+    """Plain text as a Markdown sentence: nothing in it is markup, but for code between backquotes."""
+    # The odd parts are code.
+    parts = re.split(r"(`[^`]*`)", text.strip())
+    parts[::2] = [re.sub(r"([\\<>*\[\]])", r"\\\1", part) for part in parts[::2]]
+    whole = "".join(parts)
+    word = whole[:2].isalpha()
+    return (whole[0].upper() + whole[1:] if word else whole) + ("" if whole.endswith((".", ":")) else ".")
