@@ -4,13 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from generated import PAGES  # noqa: E402
-
-from wordseq.system.platform import installed_version  # noqa: E402
-from wordseq.system.tensorflow import import_tensorflow  # noqa: E402
+from docs.generated import PAGES
+from wordseq.system.platform import installed_version
+from wordseq.system.tensorflow import import_tensorflow
 
 project = "wordseq"
 author = "wordseq maintainers"

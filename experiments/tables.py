@@ -4,8 +4,9 @@ python experiments/tables.py            # rewrite the tables
 python experiments/tables.py --check    # exit with 1 if a table differs from its record
 
 Two marks with the name of a table enclose its place. `results` is the table of all single runs in results/*.json, `headline`
-is README's excerpt of one comparison. Other tables have the names of files: results/*.json, written by `wordseq sweep --record` or `wordseq compare --record`, and speed/*.json,
-written by `wordseq bench --record`. A table without a record is empty. A record without marks is an error.
+README's excerpt of one comparison. Other tables have the names of files: results/*.json, written by `wordseq sweep --record`
+or `wordseq compare --record`, and speed/*.json, written by `wordseq bench --record`. A table without a record is empty. A
+record without marks is an error.
 """
 
 import argparse
