@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 
+import wordseq
 from docs import generated
 from experiments.tables import read_records
 from tests.documents import DOCS, PAGES, README, anchors, blocks, id_of, links, sentences, shell_lines, spans, words
@@ -157,6 +158,8 @@ def test_python_can_be_read(path):
         for node in ast.walk(ast.parse(block.text)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("wordseq"):
                 assert importlib.util.find_spec(node.module), node.module
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "wordseq":
+                assert node.attr in wordseq.__all__, node.attr
 
 
 def test_generated_pages_have_every_option_and_setting():
