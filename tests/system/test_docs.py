@@ -162,6 +162,12 @@ def test_python_can_be_read(path):
                 assert node.attr in wordseq.__all__, node.attr
 
 
+def test_extras_that_are_named_exist():
+    for path in PAGES:
+        for extras in re.findall(r"pip install [^\n]*\[([a-z,]+)\]", read(path)):
+            assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"]), path
+
+
 def test_generated_pages_have_every_option_and_setting():
     for name, (mark, _) in generated.PAGES.items():
         assert read(DOCS / f"{name}.md").count(mark) == 1
