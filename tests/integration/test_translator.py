@@ -508,7 +508,7 @@ def test_loading_refuses_weights_of_another_model(saved, tmp_path):
         run = tmp_path / f"{name}-{other}"
         shutil.copytree(saved / name, run)
         shutil.copy(saved / other / "best.safetensors", run)
-        with pytest.raises(UserError, match=r"best\.safetensors: .* should have shape"):
+        with pytest.raises(UserError, match=r"best\.safetensors: .* must have shape"):
             Translator.load(run)
 
 

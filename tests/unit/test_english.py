@@ -24,8 +24,6 @@ STILL_TO_MEND = (
     "comparison",
     "benchmark",
     "vectors",
-    "system",
-    "runs",
     "evaluation",
     "cli",
 )

@@ -1,1 +1,1 @@
-"""Run folders and checkpoints."""
+"""Run folders, checkpoints, and loading the model of a run."""

@@ -1,4 +1,4 @@
-"""The file of a checkpoint: arrays and a JSON state in one safetensors file, with a SHA-256 of both."""
+"""Checkpoint files: arrays and a JSON state in one safetensors file, with a SHA-256 of both."""
 
 import contextlib
 import hashlib
@@ -19,17 +19,17 @@ Arrays = dict[str, npt.NDArray[Any]]
 ENDING = ".safetensors"
 
 METADATA_KEY = "wordseq"
-"""One key, because safetensors writes several in a random order, and equal checkpoints must be equal files."""
+"""The only key of the metadata: safetensors writes several keys in random order, but equal checkpoints must be equal files."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says of itself; reading it does not read the arrays.
+    """The header of a checkpoint, which can be read without the arrays.
 
     Attributes:
-        state: what was saved beside the arrays.
-        sha256: of the arrays and the state.
-        shapes: of the arrays, in the order in which they were given.
+        state: JSON state that was saved with the arrays.
+        sha256: SHA-256 of arrays and state, in hex.
+        shapes: shapes of the arrays by name, in the order of saving.
     """
 
     state: dict[str, Any]
@@ -38,12 +38,13 @@ class Header:
 
     @property
     def parameters(self) -> int:
-        """Numbers in all arrays."""
+        """Number of values in all arrays."""
         return sum(map(math.prod, self.shapes.values()))
 
 
 def checkpoint_bytes(arrays: Arrays, state: Mapping[str, Any]) -> bytes:
-    """The content of a checkpoint's file; the same for the same arrays and JSON-able state."""
+    """The content of a checkpoint file; equal arrays and states give equal bytes."""
+    # "names", because safetensors sorts the arrays by type and name, while `describe` lists layers in the model's order.
     about = {"state": state, "sha256": _checksum(arrays, state), "names": list(arrays)}
     contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     return save(contiguous, {METADATA_KEY: json.dumps(about)})
@@ -61,7 +62,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and state of a checkpoint. If its file is replaced meanwhile, they are those of the file before.
+    """Arrays and state of a checkpoint; all from one file, even if a training process replaces it meanwhile.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -71,14 +72,14 @@ def read_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
         header = _header(file)
         arrays = {name: file.get_tensor(name) for name in header.shapes}
     if header.sha256 != _checksum(arrays, header.state):
-        raise ValueError("its content is not what was saved: another SHA-256")
+        raise ValueError("its SHA-256 differs from that of the saved content")
     return arrays, header.state
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The file, once its header fits its size."""
-    # safe_open reports a file that may not be read as missing.
+    """The open file; safetensors checks that the header fits the size of the file before it allocates memory."""
+    # safe_open reports a file without read permission as missing; opening it here raises PermissionError.
     path.open("rb").close()
     with safe_open(path, framework="numpy") as file:
         yield file
@@ -87,7 +88,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _header(file: Any) -> Header:
     about = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
     if not isinstance(about, dict) or not isinstance(about.get("state"), dict):
-        raise TypeError("there is no state in its header")
+        raise TypeError("its header has no state")
     shapes = {name: tuple(file.get_slice(name).get_shape()) for name in about["names"]}
     if shapes.keys() != set(file.keys()):
         raise ValueError("its header does not name all its arrays")
@@ -99,7 +100,7 @@ def _checksum(arrays: Arrays, state: Mapping[str, Any]) -> str:
 
 
 def sha256_of(arrays: Arrays) -> str:
-    """A digest of names, shapes and values."""
+    """A SHA-256, in hex, of names, types, shapes and values; the order of the arrays has no effect."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         value = np.ascontiguousarray(arrays[name])

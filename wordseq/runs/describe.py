@@ -1,4 +1,4 @@
-"""What a run is: layers, parameters, settings, and the small record of its evaluation."""
+"""Description of a run: layers, parameters, settings, and a picture of its model."""
 
 from typing import Any
 
@@ -10,11 +10,16 @@ from wordseq.system.errors import UserError
 
 
 def describe_run(run: RunFolder) -> dict[str, Any]:
-    """`parameters`, `layers` (name, parameters, shapes), `settings`, `step`, `weights_sha256` of the best checkpoint."""
+    """`parameters`, `layers` (name, parameters, shapes), `settings`, `step` and `weights_sha256` of the best checkpoint.
+
+    Raises:
+        UserError: the checkpoint is missing or damaged.
+    """
     arrays, state = run.load(BEST)
     check_state(run, state)
     layers: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
+        # A Keras path: MODEL/LAYER/.../WEIGHT.
         _, *path, weight = name.split("/")
         layer = layers.setdefault("/".join(path), {"name": "/".join(path), "parameters": 0, "shapes": {}})
         layer["parameters"] += int(array.size)
@@ -29,18 +34,18 @@ def describe_run(run: RunFolder) -> dict[str, Any]:
 
 
 def draw_run(run: RunFolder, described: dict[str, Any]) -> str:
-    """An SVG picture of the run's models, with the parameters that `describe_run` found."""
+    """An SVG picture of the run's models, with the numbers of parameters from `describe_run`."""
     parameters = {layer["name"]: layer["parameters"] for layer in described["layers"]}
     src, tgt = run.codecs
     return diagram(run.config.model, len(src.vocab), len(tgt.vocab), parameters, f"Models of the run {run.folder.name}")
 
 
 def check_state(run: RunFolder, state: dict[str, Any]) -> None:
-    """Check the numbers of a checkpoint's state.
+    """Check that the state of the best checkpoint has its numbers.
 
     Raises:
-        UserError: one is missing or not a number.
+        UserError: a number is missing or not a number.
     """
     for key in ("step", "epoch", "seconds", "best_bleu"):
         if not isinstance(state.get(key), int | float):
-            raise UserError(f"{run.path_of(BEST)}: damaged checkpoint: {key} = {state.get(key)!r} in its state")
+            raise UserError(f"{run.path_of(BEST)}: damaged checkpoint: {key} = {state.get(key)!r}, expected a number")

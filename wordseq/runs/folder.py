@@ -1,4 +1,4 @@
-"""The run folder: names and content of its files. Each is written to a temporary file and renamed when it is complete."""
+"""The run folder: names and content of its files. All but metrics.jsonl are written atomically."""
 
 import contextlib
 import glob
@@ -14,14 +14,14 @@ from wordseq.config.schema import SECTIONS, Config
 from wordseq.data.splits import HeldOut
 from wordseq.runs.checkpoint import ENDING, Arrays, Header, checkpoint_bytes, read_checkpoint, read_header
 from wordseq.system.errors import UserError
-from wordseq.system.files import ASIDE, is_number, naming, read_json, sync_folder, write_atomically, write_json
+from wordseq.system.files import TEMPORARY, is_number, naming, read_json, sync_folder, write_atomically, write_json
 from wordseq.system.locks import LOCK_FILE
 from wordseq.text.vocab import TextCodec
 
 CONFIG_FILE, METRICS_FILE, SPLIT_FILE, DATA_FILE = "config.toml", "metrics.jsonl", "split.json", "data.json"
 
 MEMORY_FILE = "memory.json"
-"""Of the process that finished the training: `peak_bytes`, the most memory it held, `machine` and `wordseq`, the commit."""
+"""Figures of the process that finished the training: `peak_bytes` (peak memory), `machine`, `wordseq` (version and commit)."""
 
 BEGUN_FILE, EVAL_FOLDER = ".begun", "eval"
 
@@ -30,30 +30,32 @@ BEST, LAST, PREVIOUS = "best", "last", "previous"
 PRETRAINED = "pretrained"
 
 PAIRS_FILE = "pairs.tsv"
-"""Of a run on data that Python gave: the pairs, so that the run can be resumed from the folder alone."""
+"""The training data of a run that got them from Python, so that the run can be resumed from its folder."""
 
 DAMAGED_FILE = f"damaged{ENDING}"
 
 LOGGED_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
-"""What is a number in an entry of the log, if it is there."""
+"""Keys of the log whose values must be numbers, where they occur."""
 
 ABANDONED_SECONDS = 600
-"""A temporary file that is older was left by a process that was killed."""
+"""A temporary file of this age was left by a killed process: writing one takes seconds."""
 
 MOST_TGT_PER_SRC = 1e4
-"""data.max_chars keeps every honest ratio below it."""
+"""A larger ratio in data.json is damage: data.max_chars limits the ratio of undamaged data."""
 
 
 class RunFolder:
-    """A folder with all that a training made.
+    """The folder of a run.
 
-    config.toml (all settings), src.* and tgt.* (tokenizers and vocabularies), split.json (what went where, by hash),
-    held_out.json (dev and test), data.json (lengths and coverage), best.safetensors, last.safetensors and
-    previous.safetensors, which was `last` before (checkpoints; see `wordseq.runs.checkpoint`), metrics.jsonl (a line per log
-    entry), memory.json, eval/.
-
-    With model.pretrained_src or _tgt also pretrained.safetensors: the vectors of the vocabulary's words, so that the file
-    they came from is not needed again.
+    - config.toml: all settings.
+    - src.* and tgt.*: tokenizers and vocabularies.
+    - split.json: sizes and hashes of the splits; held_out.json: dev and test; data.json: lengths and coverage.
+    - best.safetensors, last.safetensors, and previous.safetensors, the `last` before: checkpoints, see
+      `wordseq.runs.checkpoint`.
+    - metrics.jsonl: the training log, one entry per line; memory.json.
+    - eval/: scores and translations.
+    - pretrained.safetensors, with model.pretrained_src or pretrained_tgt: the word vectors of the vocabulary, so that their
+      source file is not needed again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,10 +63,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, folder: Path) -> "RunFolder":
-        """A run that was started before.
+        """An existing run.
 
         Raises:
-            UserError: the folder is missing or is not a run.
+            UserError: the folder is missing or is not a run folder.
         """
         if not folder.is_dir():
             raise UserError(f"{folder}: {'a file, expected a run folder' if folder.exists() else 'no such run folder'}")
@@ -94,7 +96,7 @@ class RunFolder:
 
     @property
     def tgt_per_src(self) -> float:
-        """Target tokens a source token in the training data, ends of sentence included.
+        """Target tokens per source token in the training data, end tokens included.
 
         Raises:
             UserError: data.json is missing or damaged.
@@ -106,11 +108,11 @@ class RunFolder:
 
     @property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
-        """Source and target tokenizer with vocabulary."""
+        """Source and target codec: tokenizer with vocabulary."""
         return TextCodec.load(self.folder, "src"), TextCodec.load(self.folder, "tgt")
 
     def held_out(self, part: str) -> HeldOut:
-        """The part "dev" or "test" of the data.
+        """The split "dev" or "test".
 
         Raises:
             UserError: held_out.json is missing or damaged.
@@ -119,22 +121,22 @@ class RunFolder:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the folder holds what was left when beginning it was cut short."""
+        """Whether the folder was left by a process that was killed while it created the run."""
         return not self.begun and any((self.folder / name).is_file() for name in (BEGUN_FILE, LOCK_FILE))
 
     def begin(
         self, config: Config, src: TextCodec, tgt: TextCodec, files: Mapping[str, Any], pretrained: Arrays | None = None
     ) -> None:
-        """Write what does not change while training; config.toml last, so that a folder that has it is whole.
+        """Create the run: write the files that do not change during training. On an error, remove what was written.
 
-        If it fails, what it has written goes again.
+        config.toml is written last: a folder with it is complete.
 
         Args:
-            config: the settings, resolved.
-            src: source tokenizer and vocabulary.
-            tgt: target tokenizer and vocabulary.
-            files: JSON files by name.
-            pretrained: `SIDE.ids` and `SIDE.vectors` that embeddings start from.
+            config: resolved settings.
+            src: source codec.
+            tgt: target codec.
+            files: contents of JSON files, by name.
+            pretrained: arrays `SIDE.ids` and `SIDE.vectors` that initialise embeddings; SIDE is "src" or "tgt".
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         before = set(self.folder.iterdir())
@@ -158,25 +160,25 @@ class RunFolder:
         self.write_text(CONFIG_FILE, to_toml(config))
 
     def path_of(self, name: str) -> Path:
-        """The file of the checkpoint `name`."""
+        """Path of the checkpoint `name`."""
         return self.folder / f"{name}{ENDING}"
 
     def has(self, name: str) -> bool:
-        """Whether the checkpoint `name`, "best", "last" or "previous", was written."""
+        """Whether the checkpoint `name` ("best", "last" or "previous") exists."""
         return self.path_of(name).is_file()
 
     def save(self, name: str, arrays: Arrays, state: Mapping[str, Any]) -> None:
-        """Write the checkpoint `name`: arrays and a JSON-able state; what was `last` before becomes `previous`."""
+        """Write the checkpoint `name`: arrays and a state for JSON. The old `last` becomes `previous`."""
         content = checkpoint_bytes(arrays, state)
         log = self.folder / METRICS_FILE
         if log.exists():
-            # A checkpoint is never on the disk before the log that leads to it.
+            # The log first: resuming cuts it at the checkpoint's step, so no entry up to that step may be missing.
             with naming(log), log.open("ab") as file:
                 os.fsync(file.fileno())
         write_atomically(self.path_of(name), content, self.path_of(PREVIOUS) if name == LAST else None)
 
     def header(self, name: str) -> Header:
-        """State, checksum and shapes of the checkpoint `name`, without its arrays; raises as `load`."""
+        """State, checksum and shapes of the checkpoint `name`, without its arrays; errors as `load`."""
         with self._reading(name) as path:
             return read_header(path)
 
@@ -184,15 +186,15 @@ class RunFolder:
         """Arrays and state of the checkpoint `name`.
 
         Raises:
-            UserError: it is missing or damaged.
-            PermissionError: it cannot be read.
+            UserError: the checkpoint is missing or damaged.
+            PermissionError: the checkpoint cannot be read.
         """
         with self._reading(name) as path:
             return read_checkpoint(path)
 
     @contextlib.contextmanager
     def _reading(self, name: str) -> Iterator[Path]:
-        """Errors of reading the checkpoint `name` name its file, and say what can be done."""
+        """Turn errors of reading the checkpoint `name` into messages with its file and what to do."""
         path = self.path_of(name)
         try:
             yield path
@@ -202,30 +204,30 @@ class RunFolder:
             raise UserError(f"{path}: no such checkpoint; {why}") from None
         except (MemoryError, PermissionError):
             raise
-        except Exception as error:  # A damaged file fails in a dozen ways, by the place of the damage.
+        except Exception as error:  # The kind of error depends on where the file is damaged; there are a dozen.
             # Some errors quote the damaged header, which may be long and have line breaks.
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: damaged checkpoint: {reason}{self._way_out(name)}") from None
 
     def _way_out(self, name: str) -> str:
-        """What can be done about a damaged checkpoint."""
+        """What the user can do about a damaged checkpoint, as the end of a message."""
         if name == BEST and self.has(LAST):
-            return "; put a copy of it back, or delete it and give the train command again: the newest weights take its place"
+            return "; restore a copy, or delete it and run the train command again: the newest weights replace it"
         if name == PREVIOUS:
             lost = "damaged too" if self.has(LAST) else "missing"
-            return f"; {LAST}{ENDING} is {lost}: put a copy back, or delete both to train from the beginning"
+            return f"; {LAST}{ENDING} is {lost}: restore a copy, or delete both to train from the start"
         if name == LAST and not self.has(PREVIOUS):
-            return "; put a copy of it back, or delete it to train from the beginning"
+            return "; restore a copy, or delete it to train from the start"
         return ""
 
     def load_newest(self, note: Callable[[str], None]) -> tuple[Arrays, dict[str, Any]] | None:
-        """Arrays and state of `last`; if it is damaged, of `previous`, which takes its place; None if neither was written.
+        """Arrays and state of the checkpoint `last`; if it is damaged, of `previous`, which replaces it; None without either.
 
         Args:
-            note: is called with a warning about the damage.
+            note: called with a warning if `last` is damaged.
 
         Raises:
-            UserError: both are damaged, or there is only one and it is.
+            UserError: no undamaged checkpoint is left.
         """
         last, previous = self.path_of(LAST), self.path_of(PREVIOUS)
         if not (self.has(LAST) or self.has(PREVIOUS)):
@@ -239,27 +241,27 @@ class RunFolder:
         kept = ""
         if self.has(LAST):
             os.replace(last, self.folder / DAMAGED_FILE)
-            kept = f" (it is now {DAMAGED_FILE}, which may be deleted)"
+            kept = f" (renamed to {DAMAGED_FILE}, which may be deleted)"
         os.replace(previous, last)
         sync_folder(self.folder)
-        note(f"warning: {reason}{kept}; continuing from the checkpoint before it, of update {found[1].get('step')}")
+        note(f"warning: {reason}{kept}; resuming from the previous checkpoint, of update {found[1].get('step')}")
         return found
 
     def append_metrics(self, entry: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl."""
+        """Append an entry to metrics.jsonl."""
         path = self.folder / METRICS_FILE
         with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def rewind_metrics(self, step: int) -> None:
-        """Drop the lines after update `step`, and a line cut off by a crash."""
+        """Remove the entries after update `step`, and an entry that a crash cut off."""
         path = self.folder / METRICS_FILE
         if path.exists():
             kept = [json.dumps(entry, ensure_ascii=False) for entry in self.metrics() if entry["step"] <= step]
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The entries of metrics.jsonl; what is not an entry, or not complete, is skipped."""
+        """The entries of metrics.jsonl; damaged or incomplete lines are skipped."""
         path = self.folder / METRICS_FILE
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             with contextlib.suppress(ValueError, RecursionError):
@@ -269,14 +271,14 @@ class RunFolder:
                     yield entry
 
     def remove_leftovers(self) -> None:
-        """Remove the temporary files of killed processes, and what says that the run is being begun.
+        """Remove the temporary files of killed processes, and the mark of an unfinished start.
 
-        In eval/ only what is old goes: others may be writing there.
+        In eval/ only old files are removed: an evaluation may be writing there without the run's lock.
         """
         (self.folder / BEGUN_FILE).unlink(missing_ok=True)
-        for path in _asides(self.folder):
+        for path in _temporary_files(self.folder):
             path.unlink(missing_ok=True)
-        for path in _asides(self.folder / EVAL_FOLDER):
+        for path in _temporary_files(self.folder / EVAL_FOLDER):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                     path.unlink()
@@ -286,7 +288,7 @@ class RunFolder:
         write_json(self._place(name), values)
 
     def write_lines(self, name: str, lines: Iterable[str]) -> None:
-        """Write a text file, a line each."""
+        """Write a text file with these lines."""
         self.write_text(name, "".join(f"{line}\n" for line in lines))
 
     def write_text(self, name: str, text: str) -> None:
@@ -300,7 +302,7 @@ class RunFolder:
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """What `write_json` wrote.
+        """Read what `write_json` wrote.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -308,14 +310,15 @@ class RunFolder:
         return read_json(self.folder / name)
 
     def read_lines(self, name: str) -> list[str]:
-        """What `write_lines` wrote; nothing if the file is missing."""
+        """Read what `write_lines` wrote; an empty list if the file is missing."""
         path = self.folder / name
-        # Not splitlines, which splits at characters that are part of a text.
+        # Not splitlines: it also splits at characters that a sentence may contain.
         return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []
 
 
-def _asides(folder: Path) -> list[Path]:
-    """Temporary files of those that a run has, or had when it was begun."""
+def _temporary_files(folder: Path) -> list[Path]:
+    """Temporary files of `write_atomically` in a folder."""
+    # By the names of known files: a pattern for any name would match hidden files of other programs.
     known = {path.name for path in folder.glob("*")}
     known |= {BEGUN_FILE, METRICS_FILE, *(f"{name}{ENDING}" for name in (BEST, LAST, PREVIOUS))}
-    return [path for name in known for path in folder.glob(f".{glob.escape(name)}.{ASIDE}")]
+    return [path for name in known for path in folder.glob(f".{glob.escape(name)}.{TEMPORARY}")]

@@ -1,4 +1,4 @@
-"""From a run folder to a model with weights, and back."""
+"""Loading the model of a run with its weights, and exchanging weights with arrays."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,36 +16,44 @@ from wordseq.system.errors import UserError
 
 
 def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: Arrays, where: Path) -> None:
-    """Before memory is taken for a model, check that the weights can be its: their number is at least this.
+    """Check, before memory is allocated for a model, that the checkpoint has at least the weights that its settings need.
+
+    A damaged config.toml or vocabulary could otherwise ask for more memory than there is.
 
     Raises:
-        UserError: they cannot.
+        UserError: the checkpoint has too few weights.
     """
     vectors = src_size + tgt_size * (model.kind == "encoder_decoder") + model.hidden_size
     squares = 0
     if model.kind != "same_length":
-        # Square matrices: one a decoder layer, but for the lowest where the cell has no recurrent product; two with attention.
+        # A lower bound, in square matrices. Each decoder layer has one; the lowest has none if the cell has no recurrent
+        # product. Attention has two.
         squares = model.decoder_layers - (model.cell in ELEMENTWISE_CELLS) + 2 * (model.attention != "none")
     least = model.embed_dim * vectors + model.hidden_size**2 * squares
     found = sum(array.size for array in arrays.values())
     if least > found:
         raise UserError(
-            f"{where}: has {found:,} weights, but the settings and vocabularies of the run ask for at least {least:,}"
+            f"{where}: has {found:,} weights, but the settings and vocabularies of the run need at least {least:,}"
         )
 
 
 def by_path(variables: Iterable[keras.Variable]) -> dict[str, keras.Variable]:
-    """Variables by their path in the model."""
+    """Variables by their Keras path."""
     return {variable.path: variable for variable in variables}
 
 
 def arrays_of(variables: Mapping[str, keras.Variable]) -> Arrays:
-    """The values of variables by their names."""
+    """Values of variables, as arrays by name."""
     return {name: np.asarray(variable.value) for name, variable in variables.items()}
 
 
 def assign(variables: Mapping[str, keras.Variable], arrays: Arrays, where: Path) -> None:
-    """Set variables to the arrays of their names.
+    """Set variables to the arrays with their names.
+
+    Args:
+        variables: variables by name.
+        arrays: arrays by name.
+        where: file of the arrays, for the message.
 
     Raises:
         UserError: an array is missing or has another shape.
@@ -54,15 +62,20 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Arrays, where: Path)
         value = arrays.get(name)
         if value is None or value.shape != tuple(variable.shape):
             got = "nothing" if value is None else f"shape {value.shape}"
-            raise UserError(f"{where}: {name} should have shape {tuple(variable.shape)}, got {got}")
+            raise UserError(f"{where}: {name} must have shape {tuple(variable.shape)}, got {got}")
         variable.assign(value)
 
 
 def load_model(run: RunFolder, name: str = BEST, precision: str = "float32") -> tuple[Seq2Seq, dict[str, Any]]:
-    """The model of a run with the weights of a checkpoint, and the checkpoint's state.
+    """The model of a run with the weights of a checkpoint, and the state of the checkpoint.
+
+    Args:
+        run: the run.
+        name: "best", "last" or "previous".
+        precision: number format of large matrix products.
 
     Raises:
-        UserError: a file is missing or damaged, or they do not fit together.
+        UserError: a file is missing or damaged, or weights and settings do not fit together.
     """
     config, (src, tgt) = run.config, run.codecs
     arrays, state = run.load(name)

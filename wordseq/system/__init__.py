@@ -1,1 +1,1 @@
-"""What the operating system and TensorFlow need."""
+"""Operating system and TensorFlow: files, locks, signals, processes, the machine."""

@@ -1,4 +1,4 @@
-"""Checks of the arguments of Python functions: an error names the argument, the place in it, and what was found there."""
+"""Checks of the arguments of Python functions; an error has the name of the argument, the position in it, and the value."""
 
 import math
 import operator
@@ -10,7 +10,7 @@ def text_list(name: str, texts: Iterable[str]) -> list[str]:
     """The texts of a list, a generator, an open file, a pandas Series or a NumPy array, read once.
 
     Raises:
-        TypeError: `texts`, called `name` in the message, is one text, has no order or more than one dimension, or holds
+        TypeError: `texts`, called `name` in the message, is one text, has no order or more than one dimension, or contains
             something that is not a `str`.
     """
     expected = f"{name} must be a list of texts"
@@ -20,7 +20,7 @@ def text_list(name: str, texts: Iterable[str]) -> list[str]:
         raise TypeError(f"{expected}, got {_described(texts)}")
     if isinstance(texts, set | frozenset):
         raise TypeError(f"{expected}, got a {type(texts).__name__}, which has no order")
-    # Iterating over a table gives the names of its columns.
+    # Iterating over a DataFrame gives the names of its columns, which are texts too.
     dimensions = getattr(texts, "ndim", 1)
     if dimensions != 1:
         raise TypeError(f"{expected}, got {type(texts).__name__} of {dimensions} dimensions; choose a column")
@@ -32,7 +32,7 @@ def _no_text(place: str, value: object) -> str:
 
 
 def _described(value: object) -> str:
-    """A value for a message: short, with its type."""
+    """A value for a message: at most 40 characters, and its type."""
     if value is None:
         return "None"
     shown = repr(value)
@@ -40,11 +40,11 @@ def _described(value: object) -> str:
 
 
 def whole_number(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """A whole number within bounds, as an `int`; NumPy's are taken, truth values are not.
+    """A whole number within bounds, as an `int`; NumPy integers are accepted, booleans are not.
 
     Raises:
-        TypeError: not a whole number.
-        ValueError: out of bounds.
+        TypeError: `value` is not a whole number.
+        ValueError: `value` is out of bounds.
     """
     expected = f"{name} must be a whole number {_bounds(low, high)}"
     try:
@@ -59,11 +59,11 @@ def whole_number(name: str, value: Any, low: int, high: int | None = None) -> in
 
 
 def real_number(name: str, value: Any, low: float, high: float | None = None) -> float:
-    """A finite number within bounds, as a `float`; NumPy's are taken, truth values are not.
+    """A finite number within bounds, as a `float`; NumPy numbers are accepted, booleans are not.
 
     Raises:
-        TypeError: not a number.
-        ValueError: out of bounds, infinite or NaN.
+        TypeError: `value` is not a number.
+        ValueError: `value` is out of bounds, infinite or NaN.
     """
     expected = f"{name} must be a number {_bounds(low, high)}"
     if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):

@@ -1,17 +1,17 @@
-"""Environment variables that Keras and XLA read when they are first used; nothing is imported for them."""
+"""Environment variables that Keras and XLA read when they are first used; this module imports neither."""
 
 import os
 
 _NO_YNN = "--xla_cpu_experimental_ynn_fusion_type"
-"""XLA hands large sums to the YNN library. TensorFlow 2.21 does that unsafely: when two threads first run the same compiled
-function at once, both append to one list of constants (`xla::cpu::EmitYnnSubgraph`), and one in a few hundred trainings died of
-it. XLA reads its flags when it first compiles, so this also holds where TensorFlow was imported before."""
+"""Keeps XLA from using the YNN library for large sums, which TensorFlow 2.21 does without a lock. When two threads first run
+the same compiled function, both append to one list of constants (`xla::cpu::EmitYnnSubgraph`). One in a few hundred trainings
+crashed. XLA reads its flags when it first compiles, so setting them works even after TensorFlow was imported."""
 
 
 def set_environment() -> None:
-    """Choose Keras's TensorFlow backend and keep XLA from the YNN library; what the user set stays.
+    """Choose Keras's TensorFlow backend and turn off XLA's YNN library; variables that the user set are kept.
 
-    `wordseq/__init__.py` calls this, as every way to a module of this package passes there.
+    `wordseq/__init__.py` calls this, because importing any module of the package imports that first.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     flags = os.environ.get("XLA_FLAGS", "")

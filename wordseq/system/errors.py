@@ -1,16 +1,16 @@
-"""Errors that are the user's to mend."""
+"""The error class for mistakes of the user."""
 
 import unicodedata
 
 HEAD, TAIL = 1000, 300
-"""Of a longer message so many characters from its beginning and its end are shown."""
+"""Characters from the beginning and from the end of a longer message that are shown."""
 
 
 class UserError(Exception):
-    """A mistake in a file, a setting or an argument; the command line prints its message as one line and ends with 2.
+    """A mistake in a file, a setting or an argument; the command line prints the message as one line and exits with 2.
 
-    Messages quote files and arguments: what would break the line or drive a terminal is written as an escape, and what
-    has no end is cut.
+    Messages quote files and arguments. So control characters are escaped, which would break the line or steer the terminal,
+    and long messages are cut.
     """
 
     def __init__(self, message: str) -> None:
@@ -20,5 +20,5 @@ class UserError(Exception):
 
 
 def _shown(char: str) -> str:
-    # No-break and other odd spaces are unprintable to Python, but harmless.
+    # Python counts no-break and other special spaces (Zs) as unprintable, but they are harmless.
     return char if char.isprintable() or unicodedata.category(char) == "Zs" else repr(char)[1:-1]

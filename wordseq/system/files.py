@@ -1,4 +1,4 @@
-"""Files written so that they are either complete or as before, and read with clear errors."""
+"""Atomic writing of files, and reading with clear errors."""
 
 import contextlib
 import errno
@@ -16,25 +16,25 @@ import numpy.typing as npt
 
 from wordseq.system.errors import UserError
 
-ASIDE = "????????"
-"""What `write_atomically` adds to the name of a file that is not whole yet, as a pattern: .NAME.12345678."""
+TEMPORARY = "????????"
+"""The pattern of the suffix of `write_atomically`'s temporary files: .NAME.12345678."""
 
 _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""How a file system says that a file has one name only."""
+"""Errors of a file system without hard links: FAT, many network and FUSE file systems."""
 
 
 def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None = None) -> None:
-    """Write a file so that after any interruption it is either as before or whole; a device or pipe is written to.
+    """Write a file atomically: after an interruption it has its old or its new content, never a part.
 
-    When this comes back, the file will be found after a power cut too.
+    When this returns, the content is on the disk and survives a power cut. A device or a pipe is written to directly.
 
     Args:
         path: the file.
-        content: all of it.
-        keep: in the same folder; gets the file as it was before, if there was one.
+        content: its complete new content.
+        keep: name in the same folder for the old file, if there was one.
 
     Raises:
-        OSError: it cannot be written; the error names `path`.
+        OSError: the file cannot be written; the error names `path`.
     """
     with naming(path):
         if path.is_dir():
@@ -46,13 +46,15 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
 
 
 def _replace(path: Path, content: bytes | memoryview, keep: Path | None) -> None:
+    # In the same folder, because renaming is atomic only within one file system.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)  # It can be read only by setting it.
+        # mkstemp makes private files. The umask can be read only by setting it.
+        umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
         if keep is not None and path.exists():
@@ -66,36 +68,37 @@ def _replace(path: Path, content: bytes | memoryview, keep: Path | None) -> None
 
 
 def _keep(path: Path, keep: Path) -> None:
-    """Give a file a second name, so that it never lacks its first; where files have one name only, it gets the other."""
-    aside = keep.with_name(f".{keep.name}.{secrets.token_hex(len(ASIDE) // 2)}")
+    """Give a file the second name `keep`, so that the first name always exists; without hard links, rename it."""
+    # A link cannot replace a file, a rename can: so link to a temporary name, then rename that.
+    temporary = keep.with_name(f".{keep.name}.{secrets.token_hex(len(TEMPORARY) // 2)}")
     try:
-        os.link(path, aside)
+        os.link(path, temporary)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         os.replace(path, keep)
         return
     try:
-        os.replace(aside, keep)
+        os.replace(temporary, keep)
     finally:
-        # Where both were names of one file already, replacing does nothing.
-        aside.unlink(missing_ok=True)
+        # rename(2) does nothing if both names are links to one file already; then the temporary name is left.
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder are on the disk.
+    """Write the names in a folder to the disk, so that renamed files survive a power cut.
 
     Raises:
-        OSError: they cannot be written; the error names the folder.
+        OSError: the folder cannot be written; the error names it.
     """
     if os.name == "nt":
-        return  # Windows opens no folders.
+        return  # Windows cannot open folders.
     with naming(folder):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # Some network file systems cannot, and say so.
+            if error.errno != errno.EINVAL:  # Some network file systems do not support it.
                 raise
         finally:
             os.close(handle)
@@ -103,10 +106,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors of the system name `path`: those of writing name nothing, those of a file aside its own name."""
+    """Make every OSError name `path`: write errors name no file, errors of a temporary file name that."""
     try:
         yield
     except OSError as error:
+        # Without a number it comes from a library, and the message is all there is.
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -116,7 +120,7 @@ def read_file(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        UserError: it is missing or cannot be read.
+        UserError: the file is missing or cannot be read.
     """
     try:
         return path.read_bytes()
@@ -130,10 +134,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        UserError: the file is missing, cannot be read, is not JSON in UTF-8, or holds no object.
+        UserError: the file is missing, cannot be read, is not JSON in UTF-8, or does not contain an object.
     """
     try:
         found = json.loads(read_file(path).decode("utf-8"))
+    # RecursionError: a damaged file may have thousands of opening brackets.
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -142,26 +147,26 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write an object atomically, one value per line.
+    """Write an object as JSON, atomically, one value per line.
 
     Raises:
-        OSError: it cannot be written; the error names `path`.
+        OSError: the file cannot be written; the error names `path`.
     """
     write_atomically(path, (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 def is_number(value: object) -> bool:
-    """Whether a value read from JSON is a number; true and false are not."""
+    """Whether a value from JSON is a number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class ArrayFile:
-    """A .npy file to whose end rows are added; a context manager. Its header is written at the end.
+    """A .npy file to which rows are appended; a context manager, which writes the header when it ends.
 
     Args:
-        path: the file; overwritten.
-        dtype: of its entries.
-        row: shape of a row: () for a file of one dimension.
+        path: the file; it is overwritten.
+        dtype: type of the entries.
+        row: shape of a row; () for a one-dimensional array.
     """
 
     def __init__(self, path: Path, dtype: type, row: tuple[int, ...] = ()) -> None:
@@ -169,7 +174,7 @@ class ArrayFile:
         self._file.write(self._header())
 
     def append(self, values: npt.NDArray[Any]) -> None:
-        """Add rows at the end."""
+        """Append rows."""
         self._file.write(np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8).data)
         self._size += len(values)
 
@@ -182,7 +187,8 @@ class ArrayFile:
             self._file.write(self._header())
 
     def _header(self) -> bytes:
-        """NumPy leaves room in it for any number of rows: it is always of the same length."""
+        """The header of the .npy file for the present number of rows."""
+        # NumPy pads the header for any number of rows, so its length is constant and it can be overwritten in place.
         buffer = BytesIO()
         values = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._size, *self._row)}
         np.lib.format.write_array_header_1_0(buffer, values)

@@ -1,4 +1,4 @@
-"""Locks that end with the process that holds them, in whatever way it ends."""
+"""Locks on folders, which the system releases when the process ends, however it ends."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ LOCK_FILE = ".wordseq.lock"
 
 
 def try_lock(handle: int) -> bool:
-    """Take the lock of an open file, which the system gives back when the process ends in any way; whether it was free.
+    """Take the lock of an open file; False if another process has it. The system releases it when the process ends.
 
     Raises:
         OSError: the system or the file system has no locks.
@@ -31,14 +31,13 @@ def try_lock(handle: int) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder: those that ask for its lock too; who only reads does not.
+    """Hold the lock of a folder against other processes that take it; reading needs no lock.
 
-    The folder is made if it is missing, and goes again if nothing was put into it. Where the system has no locks, there is
-    no protection.
+    A missing folder is created, and removed at the end if it is empty. Without locks of the system there is no protection.
 
     Raises:
         UserError: another process has the lock.
-        OSError: the lock cannot be made; the error names the folder.
+        OSError: the lock cannot be created; the error names the folder.
     """
     missing = not folder.exists()
     with naming(folder):
@@ -46,7 +45,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # In this order: whoever opens the file afterwards makes a new one.
+        # Remove, then release. In the other order another process could lock the file just before it is removed.
         with contextlib.suppress(OSError):
             (folder / LOCK_FILE).unlink()
         os.close(handle)
@@ -56,26 +55,29 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _take(folder: Path) -> int:
-    """The lock file, open and locked, with our process id in it."""
+    """The lock file, open and locked, with our process id as its content."""
     path = folder / LOCK_FILE
+    # A loop, because another process may remove the lock file, or the empty folder, between any two steps.
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             if folder.exists():
                 raise
-            continue  # It went between being found and being looked at.
+            continue  # It was removed between mkdir and exists.
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:
-            continue  # Who had it ended just now, and the folder, which was still empty, went too.
+            continue  # The holder has just ended and removed the folder, which was empty.
         try:
             if not _is_free(handle):
                 text = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
                 holder = f"process {text}" if text.isdecimal() else "another process"
                 raise UserError(f"{folder}: {holder} is training into it; wait, stop it, or choose another --run")
             if _is_at(handle, path):
-                with contextlib.suppress(OSError):  # For the message alone: a full disk is no reason not to begin.
+                with contextlib.suppress(
+                    OSError
+                ):  # The id is only for the message; a full disk must not stop a start here.
                     os.ftruncate(handle, 0)
                     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
                 return handle
@@ -89,11 +91,11 @@ def _is_free(handle: int) -> bool:
     try:
         return try_lock(handle)
     except OSError:
-        return True
+        return True  # Without locks, training must work all the same.
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether the file is still that of the name: who had the lock before may have removed it."""
+    """Whether the open file still has this name: the previous holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The machine: its processors and how work is spread over them, memory, versions.
+"""The machine: processors and how work is spread over them, memory, versions.
 
-Work is cut into a few parts that run side by side, each operation of a part on threads of its own. At the sizes of these
-models an operation that is cut over two threads waits for the slower one, and what lies between two large products is too
-small to be cut at all. Parts of a batch that do not wait for each other use both processors all the time.
+A batch is split into a few parts that run in parallel, each with its own threads. At the sizes of these models, splitting one
+operation over threads gains little: it waits for the slowest thread, and small operations cannot be split. Independent parts
+of a batch keep all processors busy.
 """
 
 import importlib.metadata
@@ -17,32 +17,32 @@ from typing import Any
 _CPU_INFO = Path("/proc/cpuinfo")
 
 MOST_PARTS = 4
-"""With more parts than this, each would be too small for fast products."""
+"""Largest number of parts: more would make each too small for fast matrix products."""
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parts() -> int:
-    """Parts of the work that run side by side."""
+    """Number of parts of a batch that run in parallel."""
     return min(MOST_PARTS, processors())
 
 
 def threads_an_operation() -> int:
-    """Threads of each operation."""
+    """Number of threads for each operation."""
     return processors() // parts()
 
 
 def commit() -> str:
-    """Version of wordseq and, if the package lies in its own git checkout, its commit: "0.1.0, git 1a2b3c4d5e6f".
+    """Version of wordseq and, in a git checkout of wordseq, the commit: "0.1.0, git 1a2b3c4d5e6f".
 
-    "modified" is added where tracked files differ from the commit. Without git, just the version.
+    ", modified" is added if tracked files differ from the commit. Without git it is the version only.
     """
     version = installed_version("wordseq") or "unknown version"
     checkout = Path(__file__).resolve().parents[2]
-    # Installed into somebody else's checkout, git would name that project's commit.
+    # If wordseq is installed inside another project's checkout, git would report that project's commit.
     top = _git(checkout, "rev-parse", "--show-toplevel")
     revision = _git(checkout, "rev-parse", "--short=12", "HEAD")
     if not (top and revision and Path(top).resolve() == checkout):
@@ -52,8 +52,8 @@ def commit() -> str:
 
 
 def peak_memory(status_file: Path = Path("/proc/self/status")) -> int:
-    """The most memory that this process has held so far, in bytes; 0 where the system does not tell."""
-    # Linux's getrusage also counts what the parent held when it started us.
+    """Peak memory of this process so far, in bytes; 0 if the system does not report it."""
+    # Not getrusage on Linux: its value includes the memory of the parent at the time of the fork.
     if status_file.is_file():
         found = dict(line.split(":", 1) for line in status_file.read_text().splitlines() if ":" in line)
         if "VmHWM" in found:
@@ -62,13 +62,14 @@ def peak_memory(status_file: Path = Path("/proc/self/status")) -> int:
         return 0
     import resource
 
+    # macOS reports bytes, other systems kilobytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git prints in `folder`, or "" where that fails."""
-    # Inside a hook GIT_DIR names the repository of the hook.
+    """The output of git in `folder`, or "" if git fails."""
+    # In a git hook GIT_DIR names the hook's repository, which may be another one.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         done = subprocess.run(
@@ -80,9 +81,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """This machine: `cpu` model, `cores` this process may use, `system`, `python`, `tensorflow` and `keras` versions.
+    """This machine: `cpu` model, `cores` that this process may use, `system`, and versions of `python`, `tensorflow`, `keras`.
 
-    The versions are those installed, None where there are none; nothing is imported.
+    The versions are read from the installed packages, without importing them; None if a package is not installed.
     """
     return {
         "cpu": _cpu_model(),

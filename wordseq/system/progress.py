@@ -1,4 +1,4 @@
-"""Progress bars on a terminal and in a notebook; elsewhere nothing is drawn. Lines for people go to a `Say`."""
+"""Progress bars on a terminal and in a notebook, and the type of functions that print lines of progress."""
 
 import sys
 import time
@@ -6,25 +6,25 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 Say = Callable[[str], None]
-"""Called with a line for people; usually `print`."""
+"""Called with one line of progress; usually `print`."""
 
 BAR, TIME_LEFT = "<bar>", "<time left>"
-"""Columns of a bar that are no text."""
+"""Columns of a progress bar that are not text."""
 
 REDRAW_SECONDS = 0.25
-"""Time between two drawings in a notebook: each is a message to the browser."""
+"""Shortest time between two drawings in a notebook, in seconds: each is a message to the browser."""
 
 
 class ProgressBar:
-    """A bar on standard error or in the output of a notebook's cell, gone when it ends; a context manager.
+    """A progress bar on standard error or in a notebook's cell; a context manager, which removes the bar when it ends.
 
-    It is true where a bar is drawn.
+    Its truth value is whether a bar is drawn: on a terminal or in a notebook.
 
     Args:
-        columns: from left to right, `BAR`, `TIME_LEFT`, or text in rich's format: `{task.completed}`, `{task.fields[NAME]}`.
-        total: of what is counted; None: not known.
+        columns: from left to right: `BAR`, `TIME_LEFT`, or text in rich's format: `{task.completed}`, `{task.fields[NAME]}`.
+        total: final value of `completed`; None: unknown.
         shown: False: draw nothing.
-        fields: what the columns name, at first.
+        fields: initial values of the fields that the columns name.
     """
 
     def __init__(self, columns: Sequence[str], total: float | None, *, shown: bool = True, **fields: Any) -> None:
@@ -34,7 +34,7 @@ class ProgressBar:
         notebook = shown and in_notebook()
         if not (notebook or (shown and sys.stderr is not None and sys.stderr.isatty())):
             return
-        # Imported only where a bar is drawn: it takes a moment.
+        # Imported only where a bar is drawn: importing rich takes 0.1 s.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -67,7 +67,7 @@ class ProgressBar:
             self._bar.stop()
 
     def update(self, completed: float, **fields: Any) -> None:
-        """How much is done, and new values of fields."""
+        """Set the completed amount and new values of fields."""
         if self._bar:
             self._bar.update(self._task, completed=completed, **fields)
         if self._cell and time.monotonic() - self._drawn > REDRAW_SECONDS:
@@ -79,7 +79,7 @@ class ProgressBar:
         self._cell.update(self._bar.make_tasks_table(self._bar.tasks)._repr_mimebundle_((), ()), raw=True)
 
     def print(self, text: str) -> None:
-        """A line above the bar, as it is; there must be one."""
+        """Print a line above the bar, which must be drawn, without markup."""
         if self._cell:
             print(text, flush=True)
         else:

@@ -1,4 +1,4 @@
-"""Signals that mean something else for a while."""
+"""Temporary signal handlers."""
 
 import signal
 import threading
@@ -12,7 +12,8 @@ Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 @contextmanager
 def handled(handler: Handler, *numbers: int) -> Iterator[None]:
-    """Let `handler` hear of signals instead of who does now. Only the main thread can: in another, nothing changes."""
+    """Replace the handlers of some signals inside a `with` block; in a thread other than the main thread, do nothing."""
+    # Python allows only the main thread to set handlers; a notebook or server may call us from another.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Imports TensorFlow without its start-up messages; real errors are still shown."""
+"""Imports TensorFlow without its start-up messages; errors are still shown."""
 
 import contextlib
 import importlib.util
@@ -16,13 +16,13 @@ from wordseq.system.signals import handled
 
 
 def import_tensorflow(start: bool = True) -> None:
-    """Import TensorFlow and Keras and start the runtime, with standard error set aside meanwhile; threads as in `threads`.
+    """Import TensorFlow and Keras and start the runtime, with standard error captured; sets the numbers of threads.
 
-    TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, comes too late for what it prints while it is loaded. If the import fails,
-    what was printed is shown. Ctrl-C waits until it is imported: within C code it would come out as anything.
+    TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, has no effect on messages during loading. If the import fails, the captured
+    messages are printed. Ctrl-C and SIGTERM take effect after the import: inside C++ code they could raise any error.
 
     Args:
-        start: start the runtime; `distribution.join` has to do it itself.
+        start: start the runtime; False for `training.distributed.join`, which must start it itself.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     set_environment()  # Somebody may have changed it since.
@@ -31,12 +31,12 @@ def import_tensorflow(start: bool = True) -> None:
     _check_installed()
     printed = b""
     try:
-        with _signals_held_back(), stderr_aside() as aside:
+        with _signals_held_back(), stderr_captured() as captured:
             try:
                 _load(start)
             except BaseException:
-                aside.seek(0)
-                printed = aside.read()
+                captured.seek(0)
+                printed = captured.read()
                 raise
     finally:
         os.write(2, printed)
@@ -62,21 +62,22 @@ def _load(start: bool) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(processors())
     if start:
         tf.zeros([])
-    # Several models in one process are no mistake, but it warns of every search that is compiled again.
+    # TensorFlow warns of each search function that is compiled again. With several models in one process that is normal.
     tf.get_logger().setLevel("ERROR")
     import keras  # noqa: F401
 
 
 @contextlib.contextmanager
-def stderr_aside() -> Iterator[IO[bytes]]:
-    """Set standard error aside, that of C++ too; the file that takes it."""
+def stderr_captured() -> Iterator[IO[bytes]]:
+    """Redirect standard error, also that of C++ code, to a temporary file; yields that file."""
+    # At the level of file descriptors: C++ code does not use `sys.stderr`.
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as aside:
-            os.dup2(aside.fileno(), 2)
+        with tempfile.TemporaryFile() as captured:
+            os.dup2(captured.fileno(), 2)
             try:
-                yield aside
+                yield captured
             finally:
                 os.dup2(kept, 2)
     finally:
@@ -85,7 +86,7 @@ def stderr_aside() -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Ctrl-C and SIGTERM act at the end, as they would have at once."""
+    """Postpone Ctrl-C and SIGTERM to the end of the `with` block."""
     came: list[int] = []
     try:
         with handled(lambda number, _: came.append(number), signal.SIGINT, signal.SIGTERM):

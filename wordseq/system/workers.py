@@ -1,7 +1,7 @@
-"""Child processes that do what they are asked to: a line of JSON for each request, and one for its answer.
+"""Worker processes: one line of JSON for each request, and one for each answer.
 
-A child runs a module of this package, whose `main(options)` ends in `serve`. It may run under another interpreter that has
-less than ours: this module needs the standard library alone.
+A worker runs `main(options)` of a module of this package, which ends in `serve`. It may run under another interpreter with
+fewer packages than ours, so this module uses only the standard library.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from typing import Any, Self
 
 from wordseq.system.errors import UserError
 
-# Ctrl-C reaches the parent as well, which ends its children.
-# TensorFlow and PyTorch start as many threads as there are cores that a process may use.
-# Packages of another interpreter come before ours.
+# SIGINT is ignored: Ctrl-C reaches the parent too, which ends its workers.
+# The affinity limits threads: TensorFlow and PyTorch start one for each processor that the process may use.
+# The folder of our package is last on the path of another interpreter, so that its own packages are found first.
 _START = """
 import importlib, json, os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -35,7 +35,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerError(UserError):
-    """A child could not do what it was asked to, or ended; `reason` is the error alone, on one line."""
+    """A request to a worker failed, or the worker ended; `reason` is the error without the context, on one line."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(f"{message}: {reason}")
@@ -43,15 +43,15 @@ class WorkerError(UserError):
 
 
 class Worker:
-    """A child process, from start to `close`. It ends when its standard input does, so also when its parent is killed.
+    """A worker process, from its start to `close`. It ends when its standard input ends, so also when the parent is killed.
 
     Args:
-        module: whose `main(options)` serves.
-        options: anything that JSON can hold.
-        python: its interpreter; empty: ours.
-        threads: processor cores it may use; 0: all.
+        module: module whose `main(options)` answers requests.
+        options: arguments of `main`, anything that JSON can represent.
+        python: interpreter; empty: ours.
+        threads: processor cores that it may use; 0: all.
         variables: environment variables that are set for it.
-        keep_errors: do not print its standard error, but name the last line when it ends early.
+        keep_errors: capture its standard error, and quote the last line if it ends early.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class Worker:
         )
 
     def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
-        """`tell` and `answer`."""
+        """Send a request and wait for its answer; errors as `tell` and `answer`."""
         self.tell(action, **arguments)
         return self.answer()
 
     def tell(self, action: str, **arguments: Any) -> None:
-        """Ask for something, without waiting for the answer.
+        """Send a request without waiting for its answer.
 
         Raises:
-            WorkerError: the child has ended.
+            WorkerError: the worker has ended.
         """
         self._action = action
         if self._process.stdin is None:
@@ -98,11 +98,11 @@ class Worker:
             raise self._ended() from None
 
     def answer(self) -> dict[str, Any]:
-        """The answer to the oldest request that has none yet.
+        """The answer to the oldest unanswered request.
 
         Raises:
-            WorkerError: the action raised, or the child ended instead.
-            OSError: the action raised it.
+            WorkerError: the action raised an error, or the worker ended.
+            OSError: the action raised an OSError.
         """
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
@@ -115,13 +115,14 @@ class Worker:
         return answer
 
     def close(self, *, kill: bool = False) -> None:
-        """End the process: when it has done what it was asked to, or at once."""
+        """End the process: after the requests that it has, or at once if `kill`."""
         if kill:
             self._process.kill()
         for pipe in (self._process.stdout, self._process.stdin):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+        # The end of its input ends the worker, unless it hangs in foreign code.
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -142,17 +143,17 @@ class Worker:
             self._errors.seek(0)
             printed = self._errors.read()
         lines = [line.strip() for line in printed.decode("utf-8", "replace").splitlines() if line.strip()]
-        # Python ends with 1 after an error, which is the last line. Before a signal it may be anything.
+        # Python exits with 1 after an exception, whose message is the last line. After a signal the last line may be anything.
         reason = lines[-1] if lines and code == 1 else ": ".join([f"exit code {code}", *lines[-1:]])
-        return WorkerError(f"{self.module}: stopped while asked to {self._action}", reason)
+        return WorkerError(f"{self.module}: stopped during {self._action!r}", reason)
 
 
 def serve(actions: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
-    """Answer each line `{"do": ACTION, ...}` of standard input with a line of JSON on standard output.
+    """Answer each line `{"do": ACTION, ...}` of standard input with one line of JSON on standard output.
 
-    An action that raises is answered with `error`, in one line; an OSError with `errno` and `filename` too.
+    If an action raises, the answer has `error`, on one line; for an OSError also `errno` and `filename`.
     """
-    # What libraries print must not come between the answers.
+    # Answers get a private copy of standard output; everything that libraries print goes to standard error.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:

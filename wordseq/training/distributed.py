@@ -23,7 +23,7 @@ from wordseq.runs.folder import PRETRAINED, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
 from wordseq.system.signals import handled
-from wordseq.system.tensorflow import stderr_aside
+from wordseq.system.tensorflow import stderr_captured
 from wordseq.text.vocab import TextCodec
 from wordseq.training.cluster import VARIABLE, Cluster
 
@@ -185,7 +185,7 @@ def join(cluster: Cluster | None, say: Callable[[str], None]) -> Team:
     others = ", ".join(cluster.others)
     say(f"{cluster.name(cluster.rank)}: waiting for {others}")
     try:
-        with stderr_aside(), handled(*CTRL_C_ENDS):
+        with stderr_captured(), handled(*CTRL_C_ENDS):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
             team = Team(strategy, cluster)
             # A first sum, so that a cluster that does not work fails here.

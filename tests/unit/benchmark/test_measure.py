@@ -241,7 +241,7 @@ def test_a_worker_that_stops_is_an_error_that_says_why(tmp_path, monkeypatch):
     (tmp_path / "a_system.py").write_text(serving)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     options = {"threads": 0, "task": str(tmp_path / "none.npz")}
-    message = r"stopped while asked to train: FileNotFoundError.*none\.npz"
+    message = r"stopped during 'train': FileNotFoundError.*none\.npz"
     with Worker("a_system", options, keep_errors=True) as worker, pytest.raises(UserError, match=message):
         worker.ask("train", first=0, steps=1)
 

@@ -218,7 +218,7 @@ def test_the_one_before_takes_the_place_of_a_damaged_last(run, damage):
     damage(run.folder / "last.safetensors")
     damaged = files_of(run.folder).get("last.safetensors")
     assert run.load_newest(notes.append)[1] == {"step": 1}
-    assert re.search(r"last\.safetensors: .*; continuing from the checkpoint before it, of update 1\Z", notes[0])
+    assert re.search(r"last\.safetensors: .*; resuming from the previous checkpoint, of update 1\Z", notes[0])
     after = files_of(run.folder)
     assert after["last.safetensors"] == before["previous.safetensors"]
     assert after.get("damaged.safetensors") == damaged
@@ -236,7 +236,7 @@ def test_if_both_are_damaged_both_stay_and_both_are_named(run, damage):
     before = files_of(run.folder)
     with pytest.raises(
         UserError,
-        match=r"previous\.safetensors: damaged checkpoint: .*; last\.safetensors is damaged too: .*from the beginn",
+        match=r"previous\.safetensors: damaged checkpoint: .*; last\.safetensors is damaged too: .*from the start",
     ):
         run.load_newest(pytest.fail)
     assert files_of(run.folder) == before
@@ -248,11 +248,11 @@ def test_a_damaged_best_says_what_can_be_done(run):
         cut(run.folder / f"{name}.safetensors")
     with pytest.raises(
         UserError,
-        match=r"best\.safetensors: damaged checkpoint: .*; put a copy of it back, or delete it and give the tr",
+        match=r"best\.safetensors: damaged checkpoint: .*; restore a copy, or delete it and run the tr",
     ):
         run.load(BEST)
     with pytest.raises(
-        UserError, match=r"last\.safetensors: damaged checkpoint: .*; put a copy of it back, or delete it to train from"
+        UserError, match=r"last\.safetensors: damaged checkpoint: .*; restore a copy, or delete it to train from"
     ):
         run.load_newest(pytest.fail)
 

@@ -28,7 +28,7 @@ def run(tmp_path):
 def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before_memory_is_taken(run, monkeypatch):
     monkeypatch.setattr(weights, "make_model", None)
     run.save(BEST, {"kernel": np.zeros(50)}, STATE)
-    with pytest.raises(UserError, match=r"best\.safetensors: has 50 weights, but the settings .* ask for at least "):
+    with pytest.raises(UserError, match=r"best\.safetensors: has 50 weights, but the settings .* need at least "):
         load_model(run)
 
 
@@ -48,7 +48,7 @@ def test_no_run_is_said_to_have_too_few_weights(tmp_path, cell, attention):
 def test_assign_refuses_what_is_missing_or_of_another_shape(tmp_path):
     variable = SimpleNamespace(path="x/kernel", shape=(2, 3), assign=lambda value: None)
     for arrays, got in (({}, "nothing"), ({"x/kernel": np.zeros((3, 2))}, r"shape \(3, 2\)")):
-        with pytest.raises(UserError, match=rf"best\.safetensors: x/kernel should have shape \(2, 3\), got {got}"):
+        with pytest.raises(UserError, match=rf"best\.safetensors: x/kernel must have shape \(2, 3\), got {got}"):
             assign(by_path([variable]), arrays, tmp_path / "best.safetensors")
 
 

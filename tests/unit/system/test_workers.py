@@ -69,9 +69,9 @@ def test_an_action_that_raises_is_an_error_and_the_next_is_answered(module, tmp_
 @pytest.mark.parametrize(("keep_errors", "reason"), [(True, "exit code 3: last words"), (False, "exit code 3")])
 def test_a_child_that_ends_early_is_an_error_of_one_line(module, keep_errors, reason):
     with Worker(module, {}, keep_errors=keep_errors) as worker:
-        with pytest.raises(UserError, match=f"^a_child: stopped while asked to leave: {reason}$"):
+        with pytest.raises(UserError, match=f"^a_child: stopped during 'leave': {reason}$"):
             worker.ask("leave", code=3)
-        with pytest.raises(WorkerError, match="stopped while asked to add"):
+        with pytest.raises(WorkerError, match="stopped during 'add'"):
             worker.ask("add", left=1, right=2)
 
 
