@@ -264,7 +264,7 @@ def test_an_evaluation_is_of_the_run_that_is_named_and_json_if_asked_for(call, e
     table = call("eval", "alpha")
     assert table.startswith("metric")
     assert re.search(r"^BLEU +\d", table, re.MULTILINE)
-    assert "sentences a second" in table
+    assert "sentences per second" in table
     with pytest.raises(json.JSONDecodeError):
         json.loads(table)
 

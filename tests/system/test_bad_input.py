@@ -222,7 +222,7 @@ def test_options_of_bench_that_would_not_be_minded_are_refused(complaint, instea
         (["eval", "run", "--src", "text.txt"], ["--src and --ref go together"]),
         (["eval", "run", "--src", "text.txt", "--ref", "nope"], ["nope: no such file"]),
         (["eval", "run", "--src", "text.txt", "--ref", "pairs.tsv"], ["pairs.tsv has 200 lines, but text.txt has 2"]),
-        (["eval", "run", "--src", "blank", "--ref", "blank"], ["blank: nothing but empty lines"]),
+        (["eval", "run", "--src", "blank", "--ref", "blank"], ["blank: all lines are empty"]),
         (["eval", "run", "--src", "text.txt", "--ref", "text.txt", "--ref", "blank"], ["blank: nothing but empty"]),
         (["data", "get", "phrasebok"], ["unknown corpus 'phrasebok'"]),
     ],

@@ -1,6 +1,6 @@
-"""Scores of translations, their significance, and how they are reported.
+"""Scores of translations, significance tests, tables and records.
 
-`score_corpus` and `Score` are of `metrics`, loaded with sacreBLEU when they are first asked for.
+`score_corpus` and `Score` are those of `metrics`; sacreBLEU is imported when they are first used.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Scores of a run, or of any translations, on held-out sentences: everything `wordseq eval` reports."""
+"""Evaluation of a run, or of any translations, on held-out sentences: everything that `wordseq eval` reports."""
 
 import math
 import random
@@ -32,28 +32,28 @@ from wordseq.text.normalise import prepare
 from wordseq.text.vocab import coverage
 
 EXAMPLES = 10
-"""Sentences in each of the two lists of examples."""
+"""Number of sentences in each of the two lists of examples."""
 
-# Natural logarithm of the largest float.
+# math.exp of more than this overflows: it is the natural logarithm of the largest float, rounded down.
 _MAX_EXPONENT = 709.0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What only the caller knows about a set of translations.
+    """Figures of a set of translations that cannot be computed from the texts.
 
     Attributes:
-        seconds: time of translating all sources, the model already loaded.
-        src_tokens: running tokens of the sources.
-        src_unknown: those of them that the source vocabulary lacks.
-        hyp_tokens: running tokens of the output, end marks left out.
-        hyp_unknown: those of them that are <unk>.
-        nats: negative log-likelihood of the references, summed; None where it was not computed.
-        tgt_tokens: tokens that `nats` was summed over, end marks included.
-        tgt_chars: characters of the references that `nats` was summed over.
-        spelling_bits: what their unknown words cost beyond <unk>; see `TextCodec.spelling_bits`.
-        run: the run folder.
-        command: the command line that asked for the scores.
+        seconds: time for translating all sources, without loading the model.
+        src_tokens: number of source tokens.
+        src_unknown: number of source tokens that are not in the vocabulary.
+        hyp_tokens: number of output tokens, end tokens excluded.
+        hyp_unknown: number of output tokens that are <unk>.
+        nats: negative log-likelihood of the references, summed, in nats; None if it was not computed.
+        tgt_tokens: number of tokens that `nats` is summed over, end tokens included.
+        tgt_chars: number of characters of the references that `nats` is summed over.
+        spelling_bits: bits for spelling their unknown words; see `TextCodec.spelling_bits`.
+        run: run folder.
+        command: command line of the evaluation.
     """
 
     seconds: float
@@ -71,7 +71,7 @@ class Measured:
     def __post_init__(self) -> None:
         if self.nats is not None and not (math.isfinite(self.nats) and self.tgt_tokens > 0 and self.tgt_chars > 0):
             raise ValueError(
-                "nats must be finite and come with tgt_tokens and tgt_chars above 0, "
+                "nats must be finite, and tgt_tokens and tgt_chars above 0, "
                 f"got {self.nats}, {self.tgt_tokens} and {self.tgt_chars}"
             )
 
@@ -87,14 +87,18 @@ def evaluate_texts(
     bootstrap: int = 1000,
     seed: int = DEFAULT_SEED,
 ) -> dict[str, Any]:
-    """Everything `wordseq eval` reports, ready for JSON; arguments and errors as `score_corpus`.
+    """Everything that `wordseq eval` reports, for JSON; arguments and errors as `score_corpus`.
 
     Returns:
-        `bleu`, `chrf`, `ter` (each `name`, `score`, `ci95`, `signature`); `sentences`; `references`, of all sentences
-        together; `seconds`; `sentences_per_second`; `oov_rate` and `unk_rate`, shares 0-1 of running source and
-        output tokens; `length_ratio`; `by_length`; `perplexity` per token, `bits_per_char`, and
-        `spelling_bits_per_char`, what of them spells unknown words, None where `measured` has no nats; `worst` and
-        `random` examples; `seed`, `commit`, `run`, `command`.
+        - `bleu`, `chrf`, `ter`: each with `name`, `score`, `ci95`, `signature`.
+        - `sentences`, and `references`, the number of references of all sentences.
+        - `seconds`, `sentences_per_second`.
+        - `oov_rate` and `unk_rate`: unknown tokens as a share, 0-1, of source tokens and of output tokens.
+        - `length_ratio`, `by_length`.
+        - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
+          None if `measured` has no nats.
+        - `worst` and `random`: examples.
+        - `seed`, `commit`, `run`, `command`.
     """
     sources, hyps, refs = matching_texts(sources, hyps, refs)
     scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
@@ -127,7 +131,7 @@ def evaluate_texts(
 
 
 def worst_sentences(scores: Sequence[float], count: int = EXAMPLES) -> list[int]:
-    """Positions of the lowest scores, lowest first; of equal ones the earlier comes first."""
+    """Positions of the lowest scores, lowest first; equal scores are in the order of their positions."""
     return sorted(range(len(scores)), key=lambda i: scores[i])[:count]
 
 
@@ -141,7 +145,7 @@ def _likelihood(measured: Measured) -> dict[str, float | None]:
         return {"perplexity": None, "bits_per_char": None, "spelling_bits_per_char": None}
     nats_per_token = measured.nats / measured.tgt_tokens
     return {
-        # A diverged model's is beyond the largest float; bits_per_char still says how bad it is.
+        # The perplexity of a diverged model is larger than the largest float; bits_per_char still shows how bad it is.
         "perplexity": math.exp(nats_per_token) if nats_per_token < _MAX_EXPONENT else None,
         "bits_per_char": (measured.nats / math.log(2) + measured.spelling_bits) / measured.tgt_chars,
         "spelling_bits_per_char": measured.spelling_bits / measured.tgt_chars,
@@ -149,7 +153,10 @@ def _likelihood(measured: Measured) -> dict[str, float | None]:
 
 
 def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
-    """Nats of the first reference of each source, and their tokens, end tokens included."""
+    """Negative log-likelihood, in nats, of the first reference of each source, summed; and the number of its tokens.
+
+    Only the first, because a source with many references would otherwise count more. End tokens are included.
+    """
     src = IdStore.of([translator.src.to_ids(text) for text in held_out.sources])
     tgt = IdStore.of([translator.tgt.to_ids(references[0]) for references in held_out.references])
     return float(translator.scorer.nats(src, tgt).sum()), int((tgt.lengths + 1).sum())
@@ -165,25 +172,26 @@ def evaluate_run(
     lowercase: bool = False,
     command: str = "",
 ) -> Scores:
-    """Scores of a run on sentences kept from its training; saved in its folder `eval/` as NAME.json and texts.
+    """Scores of a run on held-out sentences. They are saved in the run's folder `eval/` as NAME.json and text files.
 
     Args:
         run: a trained run.
-        held_out: normalised sentences with references; None: the run's own test split.
-        name: of the files.
-        decode: instead of the run's settings.
-        tokenize: sacreBLEU's tokenizer; empty: 13a, or none for data that is tokenized already.
-        lowercase: score without case.
-        command: what the user typed.
+        held_out: normalised sentences with references; None: the run's test split.
+        name: name of the files in `eval/`.
+        decode: settings of the search; None: the run's settings.
+        tokenize: sacreBLEU's tokenizer; empty: "none" for tokenized data, else "13a".
+        lowercase: whether case is ignored.
+        command: command line, for the record.
 
     Raises:
-        UserError: the run is not trained, or damaged.
+        UserError: the run is not trained, or a file is damaged.
     """
     held_out = held_out or run.held_out("test")
     decode = decode or run.config.decode
+    # Read before the model: if training replaces the checkpoint meanwhile, `compare` sees that the scores are of an older one.
     of_checkpoint = run.header(BEST).sha256
     translator = Translator.load(run.folder, precision=decode.precision)
-    translator.translate(held_out.sources[:1], decode)  # The first call compiles; it is not what is measured.
+    translator.translate(held_out.sources[:1], decode)  # The first call compiles, which must not be measured.
     start = time.perf_counter()
     found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
     seconds = time.perf_counter() - start
@@ -216,12 +224,13 @@ def evaluate_run(
 
 
 def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:
-    """The result as JSON and as a table; sources, hypotheses and references as lines, as sacreBLEU reads them."""
+    """Write the result as JSON and as a table, and sources, hypotheses and references as text files for sacreBLEU."""
     run.write_json(f"eval/{name}.json", result)
     run.write_text(f"eval/{name}.txt", terminal_table(result))
     run.write_lines(f"eval/{name}.src", held_out.sources)
     run.write_lines(f"eval/{name}.hyp", hyps)
     columns = list(zip(*rectangular(held_out.references), strict=True))
+    # Files of an earlier evaluation with more references would be read as references of this one.
     for old in (run.folder / "eval").glob(f"{name}.ref*"):
         if old.name not in {f"{name}.ref{k}" for k in range(len(columns))}:
             old.unlink()
@@ -230,37 +239,37 @@ def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out
 
 
 def read_files(run: RunFolder, src: Path, refs: Sequence[Path]) -> HeldOut:
-    """Sentences of a file with references from other files, prepared as the run's data were.
+    """Sentences from a file with references from other files, prepared like the run's data.
 
     Raises:
-        UserError: a file cannot be used, or they differ in length.
+        UserError: a file cannot be used, or the files differ in length.
     """
     sources, columns = read_sentences(src), [read_sentences(path) for path in refs]
     for path, column in zip(refs, columns, strict=True):
         if len(column) != len(sources):
             raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
     if not sources:
-        raise UserError(f"{src}: no sentence in it")
+        raise UserError(f"{src}: no sentences")
     found = prepare_held_out(run, sources, list(zip(*columns, strict=True)))
     prepared: list[tuple[Path, Sequence[str]]] = [(src, found.sources)]
     prepared += zip(refs, zip(*found.references, strict=True), strict=True)
     for path, texts in prepared:
         if not any(texts):
-            raise UserError(f"{path}: nothing but empty lines")
+            raise UserError(f"{path}: all lines are empty")
     return found
 
 
 def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterable[str | Sequence[str]]) -> HeldOut:
-    """Sentences with their references, prepared as the run's data were.
+    """Sentences with their references, prepared like the run's data.
 
     Args:
         run: the run.
-        sources: sentences.
-        references: for each a reference, or the list of its references.
+        sources: source sentences.
+        references: for each source its reference, or the list of its references.
 
     Raises:
-        TypeError: `sources` or `references` is one text, or something in them is no text.
-        UserError: they differ in number, there are none, or a sentence has no reference.
+        TypeError: `sources` or `references` is one text, or contains something that is not a text.
+        UserError: sources and references differ in number, there are none, or a source has no reference.
     """
     lowercase = run.config.data.lowercase
     if isinstance(sources, str | bytes) or isinstance(references, str | bytes):

@@ -1,11 +1,11 @@
-"""Texts to scores: BLEU, chrF and TER by sacreBLEU, with their intervals.
+"""BLEU, chrF and TER of texts, by sacreBLEU, with bootstrap intervals.
 
-A score never travels without its signature (Post 2018, "A Call for Clarity in Reporting BLEU Scores"). sacreBLEU's
-signature leaves out the n-gram order: it is 4 for BLEU everywhere here. sacreBLEU scores transposed references 100
-and never complains, so shapes are checked here first.
+Every score has its signature (Post 2018, "A Call for Clarity in Reporting BLEU Scores"). sacreBLEU's signature leaves out the
+n-gram order, which is always 4 for BLEU here. sacreBLEU gives transposed references a score of 100 without a warning, so
+shapes are checked here first.
 
-Every random draw follows one `seed`. sacreBLEU reads it from the environment variable SACREBLEU_SEED only, which is
-set for the length of a call and put back. It takes about 80 bytes of memory per sentence and resample.
+All random draws follow one `seed`. sacreBLEU reads it only from the environment variable SACREBLEU_SEED, which is set during a
+call and restored afterwards. The bootstrap takes about 80 bytes of memory per sentence and resample.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from wordseq.text.vocab import SPECIALS, UNK_ID
 
 DEFAULT_SEED = 12345  # sacreBLEU's own
 
-# Those of sacreBLEU's tokenizers that need neither a download nor a package more.
+# sacreBLEU's tokenizers that need neither a download nor another package.
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
 
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, None))
 
-# The largest value a metric can take. TER has none: a long hypothesis needs more edits than the reference has words.
+# The largest value of each metric. TER has none: a long hypothesis needs more edits than the reference has words.
 _HIGHEST = MappingProxyType({"bleu": 100.0, "chrf": 100.0, "ter": math.inf})
 
 
 def bleu_tokenizer(pretokenized: bool) -> str:
-    """SacreBLEU's default tokenizer, or the one that splits at spaces alone, for text that is tokenized already."""
+    """SacreBLEU's tokenizer for a corpus: "none", which splits at spaces only, for tokenized text, else its default."""
     return "none" if pretokenized else "13a"
 
 
@@ -42,12 +42,12 @@ class Score:
     """One metric over a test set.
 
     Attributes:
-        name: sacreBLEU's name: BLEU, chrF2 or TER.
-        score: BLEU and chrF2 0-100, higher is better; TER 0 upwards, in percent, lower is better.
-        ci95: lowest and highest value of the 95 % bootstrap interval, in the unit of `score`.
-        signature: sacreBLEU's, in full.
-        mean: of the resamples; sacreBLEU prints it as μ.
-        half_width: of the interval; sacreBLEU prints it behind ±.
+        name: sacreBLEU's name of the metric: BLEU, chrF2 or TER.
+        score: BLEU and chrF2 from 0 to 100, higher is better; TER in percent from 0 upwards, lower is better.
+        ci95: lower and upper end of the 95 % bootstrap interval, in the unit of `score`.
+        signature: complete sacreBLEU signature.
+        mean: mean of the resamples; sacreBLEU prints it as μ.
+        half_width: half the width of the interval; sacreBLEU prints it after ±.
     """
 
     name: str
@@ -69,23 +69,23 @@ def score_corpus(
 ) -> dict[str, Score]:
     """BLEU, chrF and TER of detokenized text, with 95 % intervals: keys "bleu", "chrf", "ter".
 
-    The interval is sacreBLEU's own: the mean of the resamples, plus and minus half the width of their middle 95 %
-    (Koehn 2004), cut off at 0 and 100 and, where rounding or a handful of sentences asks for it, widened to hold the
-    score. `tokenize="none", lowercase=True` scores text that is tokenized already, as older papers do. Of the two,
-    `tokenize` is BLEU's alone (chrF ignores spaces, TER splits at them) and `lowercase` is for BLEU and chrF (TER
-    ignores case in either setting; its signature says `case:lc`).
+    The interval is sacreBLEU's: the mean of the resamples, plus and minus half the width of their middle 95 % (Koehn 2004). It
+    is clipped to 0 and 100. If it does not contain the score, because of rounding or very few sentences, it is widened.
+
+    `tokenize="none", lowercase=True` scores tokenized text, as older papers do. `tokenize` applies to BLEU only: chrF ignores
+    spaces, TER splits at them. `lowercase` applies to BLEU and chrF: TER always ignores case (`case:lc` in its signature).
 
     Args:
-        hyps: one hypothesis a sentence; a list, a generator, an open file, a pandas Series or a NumPy array.
+        hyps: one hypothesis for each sentence: a list, a generator, an open file, a pandas Series or a NumPy array.
         refs: `refs[i]` are the references of sentence i, one or more; their number may differ.
         tokenize: one of `BLEU_TOKENIZERS`.
         lowercase: whether case is ignored.
-        bootstrap: resamples, at least 2.
-        seed: of the resamples, at least 1; the same seed gives the interval of sacreBLEU's command line.
+        bootstrap: number of resamples, at least 2.
+        seed: random seed of the resamples, at least 1; an equal seed gives the interval of sacreBLEU's command line.
 
     Raises:
-        TypeError: a text is no string, a list of them is one string or no list, or a number is not whole.
-        ValueError: texts that do not fit together, or an argument out of range.
+        TypeError: a text is not a string, an argument is one string or not a list, or a number is not a whole number.
+        ValueError: hypotheses and references do not fit together, or an argument is out of range.
     """
     hyps, columns = reference_columns(hyps, refs)
     bootstrap = whole_number("bootstrap", bootstrap, 2)
@@ -93,7 +93,7 @@ def score_corpus(
     with sacrebleu_seed(seed):
         for key, metric in sacrebleu_metrics(tokenize, lowercase).items():
             result = metric.corpus_score(hyps, columns, n_bootstrap=bootstrap)
-            # sacreBLEU keeps the two numbers it prints as "μ = mean ± ci" in these attributes.
+            # sacreBLEU has no public names for the two numbers that it prints as "μ = mean ± ci".
             score, mean, half = float(result.score), float(result._mean), float(result._ci)
             interval = min(max(mean - half, 0.0), score), max(min(mean + half, _HIGHEST[key]), score)
             scores[key] = Score(result.name, score, interval, str(metric.get_signature()), mean, half)
@@ -103,28 +103,28 @@ def score_corpus(
 def bleu(
     hyps: Iterable[str], refs: Iterable[Iterable[str]], *, tokenize: str = "13a", lowercase: bool = False
 ) -> float:
-    """BLEU, 0-100, without an interval: for validation while training. Arguments and errors as `score_corpus`."""
+    """BLEU, 0-100, without an interval, for validation. Arguments and errors as `score_corpus`."""
     return float(_corpus_bleu(hyps, refs, tokenize, lowercase).score)
 
 
 def with_whole_unk(hyps: Sequence[str]) -> list[str]:
-    """Texts in which an unknown word is one wrong token, where 13a makes the three `<`, `unk` and `>` of it."""
+    """Texts in which each <unk> is one wrong token; the tokenizer 13a would split it into `<`, `unk` and `>`."""
     return [hyp.replace(SPECIALS[UNK_ID], "\u2047") for hyp in hyps]
 
 
 def length_ratio(
     hyps: Iterable[str], refs: Iterable[Iterable[str]], *, tokenize: str = "13a", lowercase: bool = False
 ) -> float:
-    """Tokens of the hypotheses over those of the references nearest in length, as BLEU's brevity penalty has them."""
+    """Length of the hypotheses divided by that of the references nearest in length, as in BLEU's brevity penalty."""
     return float(_corpus_bleu(hyps, refs, tokenize, lowercase).ratio)
 
 
 def sentence_bleu(
     hyps: Iterable[str], refs: Iterable[Iterable[str]], *, tokenize: str = "13a", lowercase: bool = False
 ) -> list[float]:
-    """BLEU of every sentence, 0-100, over the n-gram orders that its hypothesis is long enough for.
+    """BLEU of each sentence, 0-100, over the n-gram orders that its hypothesis is long enough for.
 
-    Good for sorting sentences, not for comparing systems. Arguments and errors as `score_corpus`.
+    Use it to sort sentences, not to compare systems. Arguments and errors as `score_corpus`.
     """
     hyps, columns = reference_columns(hyps, refs)
     metric = _bleu_metric(tokenize, lowercase, effective_order=True)
@@ -140,10 +140,10 @@ def by_length(
     tokenize: str = "13a",
     lowercase: bool = False,
 ) -> list[dict[str, Any]]:
-    """BLEU by length of the source in space-separated words, the same unit at every token level.
+    """BLEU by source length in space-separated words, which is the same unit at every token level.
 
     Returns:
-        For every bucket of `LENGTH_BUCKETS` that has sentences: `words` such as "6-10", `sentences`, `bleu`.
+        For each bucket of `LENGTH_BUCKETS` with sentences: `words` such as "6-10", `sentences`, `bleu`.
     """
     sources, hyps, refs = matching_texts(sources, hyps, refs)
     lengths = [len(source.split()) for source in sources]
@@ -158,25 +158,25 @@ def by_length(
 
 
 def rectangular(refs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """As many references for each sentence, for files of one reference a line.
+    """The same number of references for each sentence, for files with one reference per line.
 
-    sacreBLEU's files cannot leave one out, so where a sentence has fewer, they stand again in turn. It changes neither
-    BLEU nor chrF, nor TER where the number of a sentence's references divides the largest.
+    sacreBLEU's files cannot leave out a reference, so a sentence with fewer repeats its references in turn. This does not
+    change BLEU and chrF. It does not change TER if the number of a sentence's references divides the largest number.
     """
     most = max(map(len, refs), default=0)
     return [[choices[k % len(choices)] for k in range(most)] for choices in refs]
 
 
 class _OneType:
-    """A metric whose scores of resamples are all of one type.
+    """A mixin that makes all scores of resamples NumPy floats.
 
-    sacreBLEU 2.6 gives a plain 0.0 or 1.0 where nothing matches (chrF) or the references are blank (TER), and NumPy numbers
-    elsewhere: `statistics.mean` refuses both together.
+    sacreBLEU 2.6 returns a Python float if nothing matches (chrF) or the references are blank (TER), else a NumPy float. Its
+    `statistics.mean` fails on a mixture.
     """
 
     def _compute_score_from_stats(self, stats: Any) -> Any:
         found = super()._compute_score_from_stats(stats)  # type: ignore[misc]
-        # The sums of randomisation are whole numbers; a score must not become one.
+        # In approximate randomisation the statistics are integers; a score must not become one.
         if hasattr(stats, "dtype") and stats.dtype.kind == "f":
             found.score = stats.dtype.type(found.score)
         return found
@@ -194,7 +194,7 @@ def sacrebleu_metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
     """SacreBLEU's metrics by the keys "bleu", "chrf", "ter".
 
     Raises:
-        ValueError: an unknown tokenizer.
+        ValueError: the tokenizer is unknown.
     """
     return {
         "bleu": _bleu_metric(tokenize, lowercase),
@@ -206,7 +206,7 @@ def sacrebleu_metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
 def _bleu_metric(tokenize: str, lowercase: bool, effective_order: bool = False) -> Any:
     if tokenize not in BLEU_TOKENIZERS:
         raise ValueError(f"unknown BLEU tokenizer {tokenize!r}; choose from {', '.join(BLEU_TOKENIZERS)}")
-    # `force` only silences the warning that text looks tokenized.
+    # `force` only suppresses the warning that the text looks tokenized.
     return BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=effective_order, force=tokenize == "none")
 
 
@@ -218,13 +218,16 @@ def _corpus_bleu(hyps: Iterable[str], refs: Iterable[Iterable[str]], tokenize: s
 def reference_columns(
     hyps: Iterable[str], refs: Iterable[Iterable[str]], name: str = "hyps"
 ) -> tuple[list[str], list[list[str | None]]]:
-    """Hypotheses, and references as sacreBLEU wants them.
+    """Hypotheses, and references in sacreBLEU's layout: column j has reference j of each sentence, or None.
 
-    Column j has every sentence's reference j, None where it has none.
+    Args:
+        hyps: hypotheses.
+        refs: references of each sentence.
+        name: name of the hypotheses in errors.
 
     Raises:
-        TypeError: hypotheses, called `name` in the message, or references are not lists of strings.
-        ValueError: they do not fit together, or there are none.
+        TypeError: hypotheses or references are not lists of strings.
+        ValueError: there are no sentences, or hypotheses and references differ in number.
     """
     hyps = text_list(name, hyps)
     if not hyps:
@@ -241,8 +244,8 @@ def matching_texts(
     """Sources, hypotheses and references as lists of the same length.
 
     Raises:
-        TypeError: they are not lists of strings.
-        ValueError: they differ in length.
+        TypeError: an argument is not a list of strings.
+        ValueError: the lists differ in length.
     """
     hyps = text_list("hyps", hyps)
     sources, lists = text_list("sources", sources), reference_lists(refs)
@@ -255,8 +258,8 @@ def reference_lists(refs: Iterable[Iterable[str]]) -> list[list[str]]:
     """The references of each sentence, read once.
 
     Raises:
-        TypeError: they are not lists of strings.
-        ValueError: a sentence has none.
+        TypeError: `refs` is not a list of lists of strings.
+        ValueError: a sentence has no reference.
     """
     if isinstance(refs, str) or not hasattr(refs, "__iter__"):
         raise TypeError(f"refs must be a list with a list of texts for each sentence, got {type(refs).__name__}")
@@ -269,18 +272,18 @@ def reference_lists(refs: Iterable[Iterable[str]]) -> list[list[str]]:
 
 def _check_length(name: str, entries: Sequence[Any], hyps: Sequence[str]) -> None:
     if len(entries) != len(hyps):
-        raise ValueError(f"{len(hyps)} hyps but {len(entries)} {name}; there must be one for each sentence")
+        raise ValueError(f"{len(hyps)} hyps but {len(entries)} {name}; give one for each sentence")
 
 
 @contextlib.contextmanager
 def sacrebleu_seed(seed: int) -> Iterator[None]:
-    """Within it sacreBLEU draws by this seed.
+    """Set sacreBLEU's random seed inside a `with` block.
 
     Raises:
         TypeError: the seed is not a whole number.
-        ValueError: it is below 1.
+        ValueError: the seed is below 1.
     """
-    seed = whole_number("seed", seed, 1)  # sacreBLEU's paired tests take 0 for "no seed".
+    seed = whole_number("seed", seed, 1)  # sacreBLEU's paired tests treat 0 as "no seed".
     before = os.environ.get("SACREBLEU_SEED")
     os.environ["SACREBLEU_SEED"] = str(seed)
     try:

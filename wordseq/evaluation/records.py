@@ -1,6 +1,7 @@
-"""The small records of evaluations that git tracks, one file for each run.
+"""Records of evaluations for version control: small JSON files, one for each run.
 
-They hold settings, scores and cost, and what produced them; never a sentence of the corpus, whose licence may not allow that.
+A record has settings, scores, cost, and the command and commit that produced them. It has no sentence of the corpus, whose
+licence may forbid copies.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from wordseq.system.platform import machine
 
 RECORD_FORMAT = 1
 
-# What a record takes over from an evaluation. Examples are left out by not being here.
+# Keys that a record copies from an evaluation. A list of what is allowed, so that a new key cannot leak sentences.
 EVALUATION_KEYS = (
     *METRICS,
     "sentences",
@@ -37,13 +38,14 @@ DESCRIBE_KEYS = ("parameters", "step", "weights_sha256")
 
 
 def record_of(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The small record of an evaluation of a run; see `result_record`.
+    """The record of an evaluation of a run; see `result_record`.
 
     Raises:
         UserError: the run's best checkpoint is missing or damaged.
     """
     progress = run.header(BEST).state
     check_state(run, progress)
+    # The best checkpoint is older than the end of the training; the log has the time up to its last entry.
     times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
     seconds = max(times, default=progress["seconds"])
     train = {"minutes": round(seconds / 60, 2), "epochs": progress["epoch"], "dev_bleu": progress["best_bleu"]}
@@ -53,18 +55,18 @@ def record_of(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
 def result_record(
     evaluation: Mapping[str, Any], *, config: Mapping[str, Any], describe: Mapping[str, Any], train: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The small tracked record of one run: what was measured, at which cost, and what produced it; no sentences.
+    """The record of one run, for JSON: scores, cost, settings and origin; no sentences.
 
     Args:
-        evaluation: what `evaluate_texts` returned.
-        config: the resolved settings, from `config_to_dict`.
-        describe: what `describe_run` returned.
-        train: `minutes` of training, and other numbers worth keeping.
+        evaluation: result of `evaluate_texts`.
+        config: resolved settings, from `config_to_dict`.
+        describe: result of `describe_run`.
+        train: `minutes` of training, and further figures of it.
 
     Returns:
-        `format`, `experiment` (name of the run folder), `level`, `cell`, the scores and figures of `EVALUATION_KEYS`,
-        `parameters`, `step`, `weights_sha256`, `train`, `settings`, `command`, `commit`, `machine` (this one), `date`
-        (UTC, ISO 8601).
+        `format`, `experiment` (name of the run folder), `level` and `cell`; the scores and figures of `EVALUATION_KEYS`;
+        `parameters`, `step` and `weights_sha256`; `train`, `settings`, `command`, `commit`, `machine` (this machine) and
+        `date` (UTC, ISO 8601).
     """
     return {
         "format": RECORD_FORMAT,
@@ -83,6 +85,6 @@ def result_record(
 
 
 def level_name(data: Mapping[str, Any]) -> str:
-    """The token level of the settings [data]: "char", or "bpe to char" where source and target differ."""
+    """The token level of the settings [data]: "char", or "bpe to char" if source and target differ."""
     source, target = (data.get(f"{side}_level") or data["level"] for side in ("src", "tgt"))
     return str(source) if source == target else f"{source} to {target}"

@@ -1,4 +1,4 @@
-"""What an evaluation found, as one object: `wordseq eval` prints it, a notebook shows it as a table."""
+"""The result of an evaluation as one object: `wordseq eval` prints it, a notebook shows it as a table."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,10 +10,10 @@ from wordseq.evaluation.tables import METRICS, markdown_table, score_rows, signa
 class Scores(Mapping[str, Any]):
     """The scores and figures of an evaluation: a read-only mapping with the keys of `wordseq eval --json`.
 
-    `str(scores)` is the table of the terminal, and a notebook shows a table of the scores.
+    `str(scores)` is the table that `wordseq eval` prints; a notebook shows a table of the scores.
 
     Args:
-        result: what `evaluate_texts` returned.
+        result: the result of `evaluate_texts`.
     """
 
     def __init__(self, result: Mapping[str, Any]) -> None:

@@ -16,18 +16,18 @@ from wordseq.evaluation.metrics import (
 from wordseq.system.arguments import whole_number
 
 PAIRED_DRAWS = MappingProxyType({"bs": 1_000, "ar": 10_000})
-"""sacreBLEU's paired tests, and how many resamples or trials its command line draws."""
+"""sacreBLEU's paired tests, with the number of resamples or trials of its command line."""
 
 
 @dataclass(frozen=True)
 class PairedScore:
-    """How far one system is from another, and whether chance explains it.
+    """The difference between a system and the baseline, and its significance.
 
     Attributes:
         name: sacreBLEU's name of the metric.
         difference: score of the system minus score of the baseline.
-        p_value: probability, 0-1, of a difference as large when the two are equally good.
-        signature: sacreBLEU's, with the number of resamples (bs) or of trials (ar) and the seed.
+        p_value: probability, 0-1, of a difference at least as large if both systems are equally good.
+        signature: sacreBLEU signature, with the number of resamples (bs) or trials (ar) and the seed.
     """
 
     name: str
@@ -46,23 +46,22 @@ def paired_tests(
     draws: int = 0,
     seed: int = DEFAULT_SEED,
 ) -> list[dict[str, PairedScore]]:
-    """Each system against the first by a paired test of sacreBLEU; arguments and errors as `score_corpus`.
+    """Compare each system with the first by a paired test of sacreBLEU; errors as `score_corpus`.
 
     The p-values are those of sacreBLEU's command line, with one exception: for identical outputs sacreBLEU reports the
-    smallest possible p, as it counts only draws that differ by more than the systems do; we report 1.
+    smallest possible p; we report 1.
 
-    Where two systems differ in n sentences only, 2^(1-n) of all exchanges leave the difference as it is or turn its
-    sign. The p-value of a randomisation test should count them; sacreBLEU's, which is given here, does not, and is too
-    small for n below 10.
+    If two systems differ in n sentences only, 2^(1-n) of all exchanges keep the difference or change its sign. A randomisation
+    test should count them. sacreBLEU does not, so its p-value is too small for n below 10.
 
     Args:
         test: "bs", the paired bootstrap (Koehn 2004), or "ar", approximate randomisation (Riezler and Maxwell 2005), two-sided.
-        systems: hypotheses of two systems or more, the baseline first.
+        systems: hypotheses of two or more systems, the baseline first.
         refs: references of each sentence.
         tokenize: one of `BLEU_TOKENIZERS`.
         lowercase: whether case is ignored.
-        draws: resamples or trials; 0: as many as sacreBLEU's command line, 1,000 or 10,000.
-        seed: of the draws, at least 1.
+        draws: number of resamples or trials; 0: that of sacreBLEU's command line, 1,000 or 10,000.
+        seed: random seed of the draws, at least 1.
 
     Returns:
         For each system but the first: keys "bleu", "chrf", "ter".
@@ -80,13 +79,15 @@ def paired_tests(
     named = [(str(k), hyps) for k, (hyps, _) in enumerate(checked)]
     with sacrebleu_seed(seed):
         signatures, results = PairedTest(named, metrics, columns, test_type=test, n_samples=draws)()
-    # sacreBLEU files its results under its own names, in the order of the metrics.
+    # sacreBLEU's results have its own names of the metrics, in the order of `metrics`.
     names = dict(zip(metrics, (name for name in results if name != "System"), strict=True))
 
     def paired_score(name: str, k: int) -> PairedScore:
         baseline, system = results[name][0], results[name][k]
         difference, p_value = float(system.score) - float(baseline.score), float(system.p_value)
-        told_apart = difference or p_value * (draws + 1) > 1.5
-        return PairedScore(name, difference, p_value if told_apart else 1.0, str(signatures[name]))
+        # p = (count + 1) / (draws + 1). sacreBLEU counts only draws whose difference is larger than that of the systems, so
+        # identical outputs have count 0.
+        differ = difference or p_value * (draws + 1) > 1.5
+        return PairedScore(name, difference, p_value if differ else 1.0, str(signatures[name]))
 
     return [{key: paired_score(name, k) for key, name in names.items()} for k in range(1, len(systems))]

@@ -1,4 +1,4 @@
-"""Scores and examples as tables for people: plain text and Markdown, safe for terminals and pages."""
+"""Scores and examples as tables in plain text and Markdown; quoted text cannot steer a terminal or a page."""
 
 import re
 import unicodedata
@@ -7,16 +7,16 @@ from typing import Any
 
 METRICS = ("bleu", "chrf", "ter")
 
-NOTHING = "–"  # a value that was not measured
+NOTHING = "–"  # A value that was not measured.
 
-# Bidirectional classes of the characters that turn the direction of writing.
+# Bidirectional classes of the characters that change the direction of writing.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~$#!])")
 
 
 def terminal_table(result: Mapping[str, Any]) -> str:
-    """What `evaluate_texts` returned, as plain text without colours; examples are left out."""
+    """The result of `evaluate_texts` as plain text without colours and without examples."""
     lengths = [(row["words"], f"{row['sentences']:,}", f"{row['bleu']:.1f}") for row in result["by_length"]]
     figures = [
         ("sentences", f"{result['sentences']:,}"),
@@ -24,11 +24,11 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("output length / reference length", f"{result['length_ratio']:.3f}"),
         ("unknown source tokens", f"{result['oov_rate']:.2%}"),
         ("<unk> in the output", f"{result['unk_rate']:.2%}"),
-        ("perplexity a token", number(result["perplexity"], ".2f")),
-        ("bits a character", number(result["bits_per_char"], ".3f")),
-        ("of them to spell unknown words", number(result["spelling_bits_per_char"], ".3f")),
+        ("perplexity per token", number(result["perplexity"], ".2f")),
+        ("bits per character", number(result["bits_per_char"], ".3f")),
+        ("bits per character for unknown words", number(result["spelling_bits_per_char"], ".3f")),
         ("seconds", number(result["seconds"], ".1f")),
-        ("sentences a second", number(result["sentences_per_second"], ",.1f")),
+        ("sentences per second", number(result["sentences_per_second"], ",.1f")),
         ("run", result["run"] or NOTHING),
         ("wordseq", result["commit"]),
         ("command", result["command"] or NOTHING),
@@ -57,7 +57,7 @@ def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def examples(result: Mapping[str, Any]) -> str:
-    """The worst and the randomly drawn sentences of an evaluation, as Markdown."""
+    """The worst sentences and the randomly drawn sentences of an evaluation, as Markdown."""
     parts = []
     for title, key in (("Lowest sentence BLEU", "worst"), ("Drawn at random", "random")):
         rows = [
@@ -76,36 +76,36 @@ def examples(result: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, form: str) -> str:
-    """A number in a format, or a dash for one that was not measured."""
+    """A number in a format, or a dash for None."""
     return NOTHING if value is None else format(value, form)
 
 
 def one_line(text: str) -> str:
-    r"""Text on one line that cannot steer a terminal: breaks and tabs become spaces, other controls look like \x1b."""
+    r"""Text on one line that cannot steer a terminal: line breaks and tabs become spaces, other controls become \x1b."""
     return "".join(map(_visible, " ".join(text.splitlines()).replace("\t", " ")))
 
 
 def _visible(character: str) -> str:
-    # Cs are lone surrogates, which no file can hold. Among the format characters (Cf) those that turn the direction
-    # of writing reach beyond their cell; joiners are part of words.
+    # Cs are lone surrogates, which UTF-8 cannot encode. Of the format characters (Cf) those that change the writing direction
+    # affect the text after their cell. Others, such as joiners, belong to words.
     if unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in _TURNS:
         return character.encode("unicode_escape").decode("ascii")
     return character
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, in a table cell too."""
+    """Text on one line that Markdown shows literally, also in a table cell."""
     return _MARKDOWN_SPECIAL.sub(r"\\\1", one_line(text))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
+    """A Markdown table; the cells are Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
-    """A table in plain text, its columns aligned; those in `right` to the right. An empty header is left out."""
+    """A table in plain text with aligned columns; those in `right` are right-aligned. An empty header is left out."""
     lines = [cells for cells in (header, *rows) if cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = (

@@ -25,7 +25,7 @@ def import_tensorflow(start: bool = True) -> None:
         start: start the runtime; False for `training.distributed.join`, which must start it itself.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    set_environment()  # Somebody may have changed it since.
+    set_environment()  # Again: other code may have changed the variables since `import wordseq`.
     if sys.modules.get("tensorflow"):
         return
     _check_installed()
@@ -43,10 +43,10 @@ def import_tensorflow(start: bool = True) -> None:
 
 
 def _check_installed() -> None:
-    """Whether there is a TensorFlow: it comes by an extra, as the packages for CPU and GPU exclude each other.
+    """Check that TensorFlow is installed. It is an extra, because its packages for CPU and GPU exclude each other.
 
     Raises:
-        UserError: there is none; the message says what to type.
+        UserError: it is not installed; the message has the command to type.
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
