@@ -67,7 +67,7 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
 
 @contextlib.contextmanager
 def few_draws() -> Iterator[None]:
-    """Paired tests of 20 resamples and 50 trials, intervals of 20: where none is looked at, thousands take most of the time."""
+    """Paired tests of 20 resamples and 50 trials, intervals of 20: thousands would take most of a test's time."""
     with pytest.MonkeyPatch.context() as patched:
         for scores in (score_corpus, evaluate_texts):
             patched.setitem(scores.__kwdefaults__, "bootstrap", 20)

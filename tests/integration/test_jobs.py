@@ -61,7 +61,7 @@ def quiet_train(folder, pairs, *more, **options):
 # --- training
 
 
-def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
+def test_a_run_folder_has_all_its_files_and_no_temporary_ones(trained):
     assert set(files_of(trained[0].folder)) == {
         *(
             "config.toml",
@@ -77,13 +77,13 @@ def test_a_run_folder_holds_what_is_needed_and_nothing_aside(trained):
     }
 
 
-def test_a_run_notes_where_and_by_what_it_was_trained(trained):
+def test_a_run_records_machine_and_version(trained):
     found = json.loads((trained[0].folder / "memory.json").read_text())
     assert found["peak_bytes"] > 2**20
     assert (found["machine"], found["wordseq"]) == (machine(), commit())
 
 
-def test_what_is_said_covers_data_vocabulary_model_and_validation(trained):
+def test_progress_lines_cover_data_vocabulary_model_and_validation(trained):
     text = "\n".join(trained[1])
     for part in ("sources shared between parts: 0", "src: word level", "parameters, float32 products", "dev BLEU"):
         assert part in text
@@ -104,7 +104,7 @@ def test_vocabularies_come_from_training_data_alone(trained, pairs):
 
 @pytest.fixture(scope="module")
 def validated(trained):
-    """The saved best, its validation split, and what a look at it finds."""
+    """The saved best, its dev split, and the result of a validation."""
     translator, dev = Translator.load(trained[0].folder), trained[0].held_out("dev")
     return translator, dev, Validator(translator, dev)()
 
@@ -119,7 +119,7 @@ def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(valida
     assert [sample[0] for sample in found.samples] == [dev.sources[0], dev.sources[10]]
 
 
-def test_the_saved_best_is_what_was_validated(trained, validated):
+def test_best_has_the_weights_that_were_validated(trained, validated):
     last_look = [entry for entry in entries(trained[0].folder) if entry["kind"] == "dev"][-1]
     found = validated[2]
     assert last_look["best"]
@@ -137,18 +137,18 @@ def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
 
 @pytest.fixture(scope="module")
 def longer(trained, pairs, tmp_path_factory):
-    """The run, gone on to 7 updates."""
+    """The run, resumed up to 7 updates."""
     run = RunFolder(shutil.copytree(trained[0].folder, tmp_path_factory.mktemp("longer") / "run"))
     assert quiet_train(run.folder, pairs, "train.max_steps=7", "train.patience=9", "train.max_epochs=30").step == 7
     return run
 
 
-def test_limits_may_change_when_a_run_goes_on(longer):
+def test_limits_may_change_when_a_run_resumes(longer):
     assert longer.config.train.max_steps == 7
     assert [entry["step"] for entry in entries(longer.folder) if entry["kind"] == "train"] == list(range(1, 8))
 
 
-def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(copied, longer, pairs, request):
+def test_tensorboard_may_be_switched_on_when_a_run_resumes_and_changes_nothing(copied, longer, pairs, request):
     quiet_train(copied.folder, pairs, "train.max_steps=7", tensorboard=True)
     assert entries(copied.folder) == entries(longer.folder)
     assert sha256_of(copied.load("last")[0]) == sha256_of(longer.load("last")[0])
@@ -170,7 +170,7 @@ def test_tensorboard_may_be_switched_on_when_a_run_goes_on_and_changes_nothing(c
         *("decode.length_penalty=0.5", "data.max_pairs=7"),
     ],
 )
-def test_other_settings_may_not_and_the_message_names_the_key(copied, pairs, changed):
+def test_other_settings_must_not_change_and_the_error_names_the_key(copied, pairs, changed):
     before = files_of(copied.folder)
     key, _, value = changed.partition("=")
     with pytest.raises(UserError, match=rf"(?i)was started with {key} = .*now it is .*{value}.*choose another --run"):
@@ -178,7 +178,7 @@ def test_other_settings_may_not_and_the_message_names_the_key(copied, pairs, cha
     assert files_of(copied.folder) == before
 
 
-def test_a_run_begun_with_other_data_is_refused(trained, copied, tmp_path):
+def test_a_run_started_with_other_data_is_refused(trained, copied, tmp_path):
     before = files_of(copied.folder)
     path = tmp_path / "pairs.tsv"
     config = trained[0].config
@@ -191,7 +191,7 @@ def test_a_run_begun_with_other_data_is_refused(trained, copied, tmp_path):
     assert files_of(copied.folder) == before
 
 
-def test_a_run_cut_short_while_it_was_begun_is_begun_anew(tmp_path, pairs, monkeypatch):
+def test_a_run_killed_while_its_folder_was_written_starts_again(tmp_path, pairs, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -248,7 +248,7 @@ def begin(tmp_path, pairs, monkeypatch):
     return begin
 
 
-def test_killed_at_any_call_that_writes_before_training_the_same_command_begins_it(begin, tmp_path):
+def test_killed_at_any_write_before_training_the_same_command_starts_it(begin, tmp_path):
     whole = begin("whole")
     with at_call(0, die) as calls:
         begin("counted")
@@ -260,13 +260,13 @@ def test_killed_at_any_call_that_writes_before_training_the_same_command_begins_
                 begin(name)
 
         assert in_child(killed) == signal.SIGKILL
-        # What a killed process left aside is not waited for here, see `prepare.ABANDONED_CACHE_SECONDS`.
+        # Temporary files of a killed process are removed at once here, see `prepare.ABANDONED_CACHE_SECONDS`.
         for path in (tmp_path / str(number)).glob(".prepared/.tmp-*"):
             shutil.rmtree(path)
         assert begin(str(number)) == whole
 
 
-def test_whatever_fails_before_training_is_named_and_leaves_nothing_half_written(begin, tmp_path):
+def test_any_failed_write_before_training_is_named_and_leaves_no_partial_file(begin, tmp_path):
     whole = begin("whole")
     with at_call(0, die, TAKING) as calls:
         begin("counted")
@@ -298,7 +298,7 @@ def test_an_evaluation_is_of_the_test_split_and_saved(trained, evaluated, pairs)
     assert evaluated["command"] == "wordseq eval it"
 
 
-def test_whatever_fails_while_a_report_is_written_is_named_and_every_file_is_whole(trained, evaluated, tmp_path):
+def test_any_failed_write_of_a_report_is_named_and_every_file_is_complete(trained, evaluated, tmp_path):
     def report(text):
         held_out = HeldOut([text], [[text]])
         evaluate._save_evaluation(run, "mine", {**evaluated, "command": text}, held_out, [text])
@@ -337,7 +337,7 @@ def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     assert evaluated["sentences_per_second"] == pytest.approx(20 / evaluated["seconds"])
 
 
-def test_where_a_sentence_has_fewer_references_its_first_stands_again(trained):
+def test_missing_references_are_filled_with_the_first_one(trained):
     held_out = HeldOut(["Hello.", "Yes."], [["Bonjour.", "Salut."], ["Oui."]])
     evaluate_run(trained[0], held_out, "mine")
     folder = trained[0].folder / "eval"
@@ -359,7 +359,7 @@ def test_files_are_prepared_as_the_data_of_the_run(copied, tmp_path):
     assert read_files(copied, tmp_path / "src", [tmp_path / "two"]).references == [["vas-y !"], ["l'été"]]
 
 
-def test_files_of_unequal_length_or_of_nothing_are_refused(trained, tmp_path):
+def test_files_of_unequal_length_and_empty_files_are_refused(trained, tmp_path):
     for name, text in {"two": "a\nb\n", "three": "a\nb\nc\n", "blank": "\n \n", "empty": ""}.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=r"three has 3 lines, but .*two has 2"):
@@ -416,7 +416,7 @@ def test_a_record_holds_figures_and_no_sentences(trained, evaluated):
     assert describe_run(trained[0])["weights_sha256"] in text
 
 
-def test_translate_lines_gives_as_many_lines_as_asked_for(trained):
+def test_translate_lines_gives_nbest_lines_for_each_input_line(trained):
     translator = Translator.load(trained[0].folder)
     decode = dataclasses.replace(translator.config.decode, beam_size=3)
     lines = list(translate_lines(translator, ["Hello there.", "", "Yes."], decode, 3))
@@ -443,7 +443,7 @@ def rows_of(run, name, side, words):
 
 
 @pytest.mark.slow  # Two trainings.
-def test_vectors_of_a_file_are_kept_or_tuned_and_the_run_needs_the_file_no_more(tmp_path, pairs):
+def test_pretrained_vectors_are_frozen_or_trained_and_the_file_is_not_needed_again(tmp_path, pairs):
     rng = np.random.default_rng(1)
     vectors = {word: rng.normal(size=8).astype(np.float32) for word in ("the", "is", "le", "est")}
     path = tmp_path / "vectors.txt"

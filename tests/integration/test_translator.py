@@ -216,7 +216,7 @@ def test_source_text_is_prepared_as_training_text_was(plain):
 
 
 @pytest.mark.parametrize(("cell", "attention"), [("gru", "general"), ("lstm", "none"), ("sru", "dot")])
-def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(monkeypatch, cell, attention):
+def test_the_vector_of_a_text_does_not_depend_on_the_other_texts(monkeypatch, cell, attention):
     translator = fixed_translator(cell, attention)
     texts = [*SENTENCES[:40], ""]
     found = translator.embed(texts)
@@ -247,7 +247,7 @@ def test_a_vector_is_the_mean_of_the_encoders_outputs_at_real_positions(plain):
 
 
 @pytest.mark.parametrize("model", [{"cell": "lstm", "attention": "none"}, {"input_feeding": True, "peek": True}])
-def test_a_loop_written_by_hand_over_the_two_models_translates_as_the_translator_does(eager, model):
+def test_a_handwritten_loop_over_encoder_and_decoder_step_equals_the_translator(eager, model):
     translator = random_translator(**model)
     for text in SENTENCES[:3]:
         ids = translator.src.to_ids(prepare(text, False))
@@ -268,7 +268,7 @@ def test_a_loop_written_by_hand_over_the_two_models_translates_as_the_translator
         assert translator.tgt.to_text(said).startswith(expected)
 
 
-# --- what was never seen
+# --- unknown words and characters
 
 
 @functools.cache
@@ -371,7 +371,7 @@ def test_n_best_is_sorted_and_starts_with_the_beams_result(plain):
     assert any(len(row) == 4 for row in several)
 
 
-def test_each_length_penalty_has_a_search_of_its_own(eager, plain):
+def test_each_length_penalty_has_its_own_search(eager, plain):
     found = [
         plain.translate(SENTENCES[:3], dataclasses.replace(SHORT, beam_size=4, length_penalty=alpha))
         for alpha in (0.0, 1.0)
@@ -383,7 +383,7 @@ def test_each_length_penalty_has_a_search_of_its_own(eager, plain):
     assert found[0] != found[1]
 
 
-def test_more_than_the_beam_holds_is_refused(plain):
+def test_nbest_above_the_beam_size_is_refused(plain):
     with pytest.raises(ValueError, match="nbest = 3 needs a beam"):
         plain.translate(SENTENCES[:2], dataclasses.replace(SHORT, beam_size=2), nbest=3)
     with pytest.raises(ValueError, match="nbest = 2"):
@@ -409,7 +409,7 @@ def test_the_score_is_the_log_probability_of_the_translation(plain):
         assert rows[n].score == pytest.approx(-nats[n], rel=1e-3)
 
 
-def test_samples_depend_on_the_seed_alone(eager, plain):
+def test_samples_depend_only_on_the_seed(eager, plain):
     texts = sorted(SENTENCES, key=len)[:10]
 
     def draw(seed, **how):

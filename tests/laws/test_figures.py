@@ -139,7 +139,7 @@ def test_a_compiled_update_gives_the_same_figures():
         tf.config.run_functions_eagerly(True)
 
 
-def test_clipping_shortens_the_step_and_not_the_norm_that_is_told():
+def test_clipping_scales_the_update_but_not_the_reported_norm():
     model = new_model()
     before, gradients = weights_of(model), by_hand()[1]
     norm = norm_of(gradients)
@@ -150,7 +150,7 @@ def test_clipping_shortens_the_step_and_not_the_norm_that_is_told():
         close(new, old - 0.5 * gradient / 4)
 
 
-def test_label_smoothing_changes_what_is_minimised_and_not_the_nats_that_are_told():
+def test_label_smoothing_changes_the_loss_but_not_the_reported_nats():
     model = new_model(scale=0.5)
     before, gradients, nats = weights_of(model), mean_gradient(model, smoothing=0.3), sum(nats_of(model))
     trainer = Trainer(model, dataclasses.replace(PLAIN, label_smoothing=0.3))
@@ -160,7 +160,7 @@ def test_label_smoothing_changes_what_is_minimised_and_not_the_nats_that_are_tol
         close(new, old - 0.5 * gradient)
 
 
-def test_an_update_fed_gold_alone_is_an_update():
+def test_scheduled_sampling_with_only_gold_tokens_equals_teacher_forcing():
     found = []
     for fed in (False, True):
         model = new_model()
@@ -177,7 +177,7 @@ def test_an_update_fed_gold_alone_is_an_update():
 
 
 class Unseen:
-    """A reporter to whom nothing matters."""
+    """A reporter that does nothing."""
 
     def step(self, progress, entry):
         pass
@@ -254,7 +254,7 @@ def test_max_minutes_are_minutes_of_training(tmp_path, monkeypatch):
         ([(0, 3.0), (0, 2.0), (0, 1.0)], 3),
     ],
 )
-def test_best_has_the_weights_of_the_best_look_and_last_those_of_the_last(tmp_path, found, best):
+def test_best_has_the_weights_of_the_best_validation_and_last_those_of_the_last(tmp_path, found, best):
     model, seen = new_model(), []
     given = looks(*found)
 
@@ -297,7 +297,7 @@ def dev_of(translator, first):
 FIRST = ["z", "x y z x", "y y", "z z z z z", "x", "y z"]
 
 
-def test_dev_bleu_is_of_greedy_output_and_looks_at_all_references(translator):
+def test_dev_bleu_is_of_greedy_output_against_all_references(translator):
     hyps, dev = dev_of(translator, FIRST)
     assert len(set(hyps)) > 3
     assert hyps != translator(SOURCES)  # A beam gives something else.
@@ -307,7 +307,7 @@ def test_dev_bleu_is_of_greedy_output_and_looks_at_all_references(translator):
     assert Validator(translator, turned)().bleu == pytest.approx(100)
 
 
-def test_dev_bleu_is_of_output_in_which_nothing_is_copied(translator):
+def test_dev_bleu_is_of_output_without_copies(translator):
     model = new_model(seed=5, scale=1.2)
     bias = next(weight for weight in model.weights if weight.path.endswith("output/bias"))
     bias.assign(bias.value + [0, 101, *[0] * (SIZES[1] - 2)])

@@ -1,4 +1,4 @@
-"""Every option of every command does what it says: the real command in this process, with and without the option.
+"""Every option of every command does what its help promises: the real command in this process, with and without the option.
 
 An option without a law fails `test_every_option_has_a_law` by name. The laws ask the parser, not the modules behind it.
 """
@@ -132,7 +132,7 @@ def test_version(capsys):
 
 
 @law("translate run")
-def test_a_translation_is_by_the_best_weights_of_the_run_that_is_named(translate):
+def test_a_translation_uses_the_best_weights_of_the_given_run(translate):
     ours, theirs = translate(), translate(run="beta")
     assert len(ours) == len(TEXTS)
     assert ours[4] == ""
@@ -166,7 +166,7 @@ def test_resume_keeps_the_lines_that_are_there(call, translate):
 
 
 @law("translate --beam", "translate --nbest")
-def test_a_beam_finds_other_sentences_and_nbest_prints_as_many_as_asked_for(translate):
+def test_a_beam_changes_translations_and_nbest_prints_n_lines(translate):
     greedy, beam = translate(), translate("--beam", "4")
     assert translate("--beam", "1") == greedy != beam
     for number in (2, 4):
@@ -205,7 +205,7 @@ def test_precision_changes_scores_a_little(translate):
     "eval --max-len-extra",
 )
 def test_limits_and_length_penalty_reach_the_search(evaluate, translate):
-    # Weights that hardly ever end a sentence: it goes on to the limit, which counts its end.
+    # Weights that hardly ever end a sentence: it continues to the limit, which counts EOS.
     for ratio, extra in ((0, 2), (0, 6), (1, 6)):
         lines = translate("--max-len-ratio", ratio, "--max-len-extra", extra)
         assert [len(line.split()) for line in lines] == [
@@ -227,7 +227,7 @@ def test_limits_and_length_penalty_reach_the_search(evaluate, translate):
     "translate --top-p",
     "translate --seed",
 )
-def test_samples_follow_seed_temperature_and_what_may_be_drawn(translate):
+def test_samples_depend_on_seed_temperature_top_k_and_top_p(translate):
     def draw(*more):
         return translate("--sample", *more)
 
@@ -252,7 +252,7 @@ def evaluate(call):
 
 
 @law("eval run", "eval --json")
-def test_an_evaluation_is_of_the_run_that_is_named_and_json_if_asked_for(call, evaluate):
+def test_an_evaluation_is_of_the_given_run_and_can_be_json(call, evaluate):
     found, other = evaluate(), evaluate(run="beta")
     assert (found["run"], other["run"]) == ("alpha", "beta")
     assert found["perplexity"] != other["perplexity"]
@@ -270,7 +270,7 @@ def test_an_evaluation_is_of_the_run_that_is_named_and_json_if_asked_for(call, e
 
 
 @law("eval --src", "eval --ref")
-def test_files_take_the_place_of_the_test_split_and_every_reference_counts(evaluate, translate):
+def test_given_files_replace_the_test_split_and_all_references_count(evaluate, translate):
     hyps = translate()
     Path("wrong.txt").write_text("".join("x y\n" for _ in TEXTS))
     Path("right.txt").write_text("".join(f"{hyp or '-'}\n" for hyp in hyps))
@@ -285,7 +285,7 @@ def test_files_take_the_place_of_the_test_split_and_every_reference_counts(evalu
 
 
 @law("eval --beam", "eval --copy-unknown", "eval --precision")
-def test_an_evaluation_searches_as_it_is_told(evaluate):
+def test_an_evaluation_uses_the_given_decode_options(evaluate):
     def hyps():
         return Path("alpha/eval/test.hyp").read_text()
 
@@ -300,7 +300,7 @@ def test_an_evaluation_searches_as_it_is_told(evaluate):
 
 
 @law("eval --tokenize", "eval --lowercase")
-def test_scores_are_of_the_tokens_and_the_case_that_were_asked_for(evaluate, translate):
+def test_scores_use_the_given_tokenizer_and_case(evaluate, translate):
     hyps = translate()
     Path("upper.txt").write_text("".join(f"{hyp.upper() or '-'}.\n" for hyp in hyps))
     files = ("--src", "in.txt", "--ref", "upper.txt")
@@ -329,7 +329,7 @@ def test_a_record_of_an_evaluation_has_its_figures(evaluate):
 
 
 @law("embed run", "embed --input", "embed --output")
-def test_vectors_are_of_the_run_and_the_lines_that_are_named(call, monkeypatch):
+def test_vectors_are_of_the_given_run_and_lines(call, monkeypatch):
     printed = call("embed", "alpha", "--input", "in.txt")
     found = np.loadtxt(printed.splitlines(), dtype=np.float32)
     assert call("embed", "alpha", "--input", "in.txt", "--output", "v.npy") == ""
@@ -423,7 +423,7 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
 
 
 @law("train --tensorboard")
-def test_files_for_tensorboard_are_written_if_asked_for(call):
+def test_tensorboard_writes_event_files(call):
     assert not Path("alpha/tensorboard").exists()
     call("train", "--run", "board", "--tensorboard", *sets(*SETTINGS))
     assert list(Path("board/tensorboard").iterdir())
@@ -459,7 +459,7 @@ def folders(children):
     *("sweep config", "sweep --folder", "sweep --name", "sweep --levels", "sweep --cells", "sweep --vary"),
     *("sweep --seeds", "sweep --set", "sweep --mirror"),
 )
-def test_a_sweep_trains_what_its_options_ask_for(call, children):
+def test_a_sweep_trains_the_runs_of_its_options(call, children):
     children.fail = True
     Path("sweep.toml").write_text(Path("alpha/config.toml").read_text())
 
@@ -547,7 +547,7 @@ def measured(monkeypatch):
     *("bench --steps", "bench --threads", "bench --quick", "bench --grow", "bench --parts", "bench --json"),
     *("bench --record", "bench --mirror"),
 )
-def test_what_is_measured_is_what_was_asked_for(call, measured):
+def test_options_of_bench_reach_the_measurement(call, measured):
     def asked(*more):
         call("bench", *more)
         return measured[-1]

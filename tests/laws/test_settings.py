@@ -1,4 +1,4 @@
-"""Every setting reaches what it is for: two values of it on the real path, and what of the run they change and what not.
+"""Every setting has its effect: two values of it on the real path, and what they change in a run and what not.
 
 A setting without a law fails `test_every_setting_has_a_law` by name.
 """
@@ -107,9 +107,9 @@ def prepared(*settings: str) -> dict[str, Any]:
 
 
 def outcome(*settings: str) -> dict[str, Any]:
-    """What came of a real training, and how its steps went.
+    """The result of a real training, and its steps.
 
-    What is found in the dev set is real where the model or decoding is another than the usual.
+    Validation is real if the model or decoding differs from the default.
     """
     return _outcome(tuple(sorted({setting.partition("=")[0]: setting for setting in settings}.values())))
 
@@ -173,7 +173,7 @@ def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 FROZEN = ("train.optimizer=sgd", "train.learning_rate=1e-20", "train.max_steps=3", "train.validate_steps=1")
-"""Nothing is learned, so every look at the dev set is as good as the first, and none better."""
+"""Nothing is learned, so every validation is as good as the first, and none is better."""
 FALLING = ("train.teacher_forcing=0.1", "train.teacher_forcing_schedule=linear", "train.teacher_forcing_decay=2")
 LONG = ("train.max_steps=2", "train.validate_steps=99")
 EVERYTHING = "weights, steps, looks, rates, tokens, first loss, norms"
@@ -314,7 +314,7 @@ def test_every_setting_has_a_law():
 
 
 @pytest.mark.parametrize(("section", "key"), ALL)
-def test_a_setting_changes_what_it_is_for_and_nothing_else(section, key):
+def test_a_setting_changes_only_what_it_is_for(section, key):
     law, observe = LAWS[section][key], OBSERVED[section]
     one, other = observe(*law.given), observe(*law.given, f"{section}.{key}={law.value}")
     for name in law.changes.split(", "):
@@ -341,14 +341,14 @@ def same(one, other):
         ("train.optimizer", ("train.weight_decay=0.5",)),
     ],
 )
-def test_no_two_choices_are_one(key, given):
+def test_no_two_choices_of_a_setting_are_equal(key, given):
     section, _, name = key.partition(".")
     (field,) = (field for field in dataclasses.fields(SECTIONS[section]) if field.name == name)
     found = [outcome(*given, f"{key}={choice}") for choice in field.metadata["choices"]]
     assert len({(str(one["shapes"]), one["weights"]) for one in found}) == len(found) > 2
 
 
-def test_each_epoch_has_all_pairs_in_an_order_of_its_own():
+def test_each_epoch_has_all_pairs_in_its_own_order():
     """An epoch is one batch here."""
     first, second, third = outcome(*FROZEN)["order"]
     rows = [sorted(tuple(i for i in row if i) for row in epoch) for epoch in (first, second, third)]
@@ -356,12 +356,12 @@ def test_each_epoch_has_all_pairs_in_an_order_of_its_own():
     assert first != second != third
 
 
-def test_what_is_fed_is_drawn_by_the_seed():
+def test_scheduled_sampling_depends_on_the_seed():
     one, other = (outcome("train.teacher_forcing=0", *more)["fed by"] for more in ((), ("train.seed=2",)))
     assert one != other
 
 
-def test_both_sides_start_from_vectors_of_the_scale_that_is_set():
+def test_source_and_target_embeddings_start_with_the_scale_of_the_setting():
     still = ("train.optimizer=sgd", "train.learning_rate=1e-20")
     given = FROZEN, (*still, "model.embed_scale=0.1")
     one, other = (outcome(*settings)["run"].load(BEST)[0] for settings in given)
@@ -371,7 +371,7 @@ def test_both_sides_start_from_vectors_of_the_scale_that_is_set():
 
 
 def test_every_place_of_dropout_draws_once_in_an_update():
-    """In two layers on both sides: 4 states, 2 outputs that go to the layer above, and source, target and output vectors."""
+    """With two layers in encoder and decoder: 4 states, 2 outputs to the layer above, and source, target and output vectors."""
     found = outcome("model.recurrent_dropout=0.6", "model.encoder_layers=2", "model.decoder_layers=2")
     draws = [number for _, number in found["draws"]]
     # The input of the lowest layers is embeddings, which were dropped before.

@@ -65,7 +65,7 @@ def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, se
     several sources ("Go." and "Go!"); each is one of `HeldOut.sources` with references of its own.
 
     Args:
-        pairs: distinct, with normalised sides.
+        pairs: distinct, with normalised source and target.
         dev_size: number of groups, or their share when below 1.
         test_size: the same.
         seed: the setting data.seed.

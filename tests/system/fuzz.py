@@ -1,10 +1,10 @@
-"""Any bytes give a result or a clear error: never another exception, never a hang, never all the memory.
+"""Fuzzes every input: a result or a clear error, never another exception, a hang or all the memory.
 
     python tests/system/fuzz.py [MINUTES] [SEED]
 
-Damages good files at random and makes up bad ones, for as long as asked for, and gives them to all that reads from outside:
-corpora (plain, .gz, .zip), settings, tokenizers, vocabularies, run folders, text to translate. Prints minutes and counts by
-target; anything but a result or a UserError is printed with the number that repeats it, and the exit code is 1.
+For some minutes it damages good files at random and generates bad ones. It gives them to everything that reads input:
+corpora (plain, .gz, .zip), settings, tokenizers, vocabularies, run folders, text to translate. It prints minutes and counts by
+target. Anything but a result or a UserError is printed with the number that repeats it, and the exit code is 1.
 """
 
 import contextlib
@@ -144,7 +144,7 @@ TOKENIZERS = [
 
 
 def tokens(case: Case) -> None:
-    """Any text comes back from its tokens, and odd tokens give some text."""
+    """Any text can be restored from its tokens, and odd tokens give some text."""
     text, tokenizer = normalise(case.text()), case.chance.choice(TOKENIZERS)
     found = tokenizer.tokenize(text)
     if tokenizer.detokenize(found) != text:

@@ -1,12 +1,11 @@
-"""A training that is killed again and again, in all it does, ends as one that was left alone: bit for bit.
+"""A training that is killed repeatedly, in every phase, equals an uninterrupted one: bit for bit.
 
     python tests/system/kill.py [KILLS] [SEED]
 
-Trains a tiny model to its end. Then trains it anew in rounds: in each a process is killed (SIGKILL) at a random moment of every
-phase, or at a random call that writes to the disk, each time continued with the same command, and a `wordseq eval` is
-killed too. The last process of a round is left alone: weights, log, held-out translations and the files of the folder must be
-those of the first training. Rounds go on until there were so many kills. Prints kills by phase and minutes; exit code 1 if a
-round ended otherwise.
+It trains a tiny model to its end. Then it trains the same model again in rounds. In each round a process is killed (SIGKILL) in
+every phase, at a random moment or at a random call that writes to the disk. The same command resumes each time. `wordseq eval`
+is killed too. The last process of a round is not killed: weights, log, held-out translations and files must equal those of the
+first training. Rounds continue up to KILLS kills. It prints kills by phase and minutes, and exits with 1 if a round differs.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Mistakes that users make: one clear line, exit code 2, nothing half-written, what was good before still good."""
+"""Mistakes of users: one clear line, exit code 2, no partial file, and good files stay as they were."""
 
 import errno
 import io
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("uncompiled")
 
 @pytest.fixture
 def place(tiny_run, tmp_path, monkeypatch):
-    """A folder of one's own with a copy of a good run and of its data, and some texts."""
+    """A new folder with a copy of a good run and of its data, and some texts."""
     monkeypatch.chdir(tmp_path)
     for path in (tiny_run.folder, tiny_run.folder.with_name(training_run.PREPARED_FOLDER)):
         shutil.copytree(path, tmp_path / path.name, ignore=shutil.ignore_patterns("eval"))
@@ -121,7 +121,7 @@ SETS = {
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_settings_that_cannot_be(place, complaint, name):
+def test_invalid_settings(place, complaint, name):
     text, parts = SETS[name]
     more = {"no way for the source": ["model.attention=none"], "words for pretokenized": ["data.level=bpe"]}
     before = files_of(place)
@@ -141,7 +141,7 @@ def test_settings_that_cannot_be(place, complaint, name):
         (b"model = 3\n", ["mine.toml: model must be a table"]),
     ],
 )
-def test_a_settings_file_that_cannot_be(place, complaint, content, parts):
+def test_invalid_settings_files(place, complaint, content, parts):
     if content is not None:
         (place / "mine.toml").write_bytes(content)
     assert_one_line(complaint("train", "mine.toml", "--run", "new"), *parts)
@@ -149,7 +149,7 @@ def test_a_settings_file_that_cannot_be(place, complaint, content, parts):
 
 
 @pytest.mark.parametrize("words", [["train", "phrasebok", "--run", "new"], ["sweep", "phrasebok", "--folder", "new"]])
-def test_a_preset_that_is_none_is_named_with_all_there_are(place, complaint, words):
+def test_an_unknown_preset_is_named_with_all_presets(place, complaint, words):
     err = complaint(*words)
     assert_one_line(
         err, "unknown preset 'phrasebok'; did you mean 'phrasebook'?", "addition, multi30k-de-en, phrasebook"
@@ -193,7 +193,7 @@ def test_arguments_that_argparse_refuses(complaint, arguments, parts):
 
 @pytest.mark.parametrize("instead", [["--grow", "hidden"], ["--parts"]])
 @pytest.mark.parametrize("option", [["--run", "nowhere"], ["--torch", "python"], ["--systems", "keras"]])
-def test_options_of_bench_that_would_not_be_minded_are_refused(complaint, instead, option):
+def test_options_of_bench_without_effect_are_refused(complaint, instead, option):
     assert_one_line(complaint("bench", *instead, *option), f"{option[0]} does not go with --grow and --parts")
 
 
@@ -227,7 +227,7 @@ def test_options_of_bench_that_would_not_be_minded_are_refused(complaint, instea
         (["data", "get", "phrasebok"], ["unknown corpus 'phrasebok'"]),
     ],
 )
-def test_arguments_that_cannot_be(place, complaint, arguments, parts):
+def test_invalid_arguments(place, complaint, arguments, parts):
     (place / "latin1").write_bytes(b"Yes.\ncaf\xe9\n")
     (place / "blank").write_bytes(b"\n\n")
     before = files_of(place)
@@ -349,7 +349,7 @@ def test_a_damaged_test_split_is_named(place, complaint, how):
         (["split.json"], truncate),
     ],
 )
-def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys, names, how):
+def test_a_run_with_a_damaged_last_checkpoint_keeps_its_best(place, complaint, capsys, names, how):
     for name in names:
         how(place / "run" / name)
     best = (place / "run" / "best.safetensors").read_bytes()
@@ -360,12 +360,12 @@ def test_a_run_damaged_where_it_goes_on_keeps_its_best(place, complaint, capsys,
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"coverage": {"src": 3}}'])
-def test_data_figures_damaged_where_it_goes_on_are_named(place, complaint, content):
+def test_damaged_data_figures_are_named_when_a_run_resumes(place, complaint, content):
     (place / "run" / "data.json").write_text(content)
     assert_one_line(complaint(*train("train.max_steps=6", folder="run")), "run/data.json: damaged")
 
 
-def test_a_run_not_trained_yet_says_so(place, complaint):
+def test_an_untrained_run_is_refused(place, complaint):
     for name in ("best.safetensors", "last.safetensors"):
         (place / "run" / name).unlink()
     for words in (["translate", "run", "--input", "text.txt"], ["eval", "run"], ["describe", "run"]):
@@ -410,7 +410,7 @@ def tiny_disk(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_goes_on(place, tiny_disk, complaint, capsys):
+def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_resumes(place, tiny_disk, complaint, capsys):
     """Room for the fixed part and the best checkpoint, not for the last one beside them."""
     err = complaint(*train("train.max_steps=2", folder=tiny_disk / "run"))
     assert_one_line(
@@ -447,7 +447,7 @@ def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
     ],
     ids=lambda sets: sets[0],
 )
-def test_hardly_anything_to_learn_is_still_a_run(place, capsys, sets):
+def test_a_minimal_corpus_gives_a_run(place, capsys, sets):
     assert main(train("train.max_steps=1", *sets)) == 0
     assert "held-out test BLEU" in capsys.readouterr().out
 
@@ -455,7 +455,7 @@ def test_hardly_anything_to_learn_is_still_a_run(place, capsys, sets):
 # --- as processes
 
 
-def test_a_process_says_one_line_and_ends_with_2(place):
+def test_a_process_prints_one_line_and_exits_with_2(place):
     done = wordseq(*train("model.cell=transformer"), cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert_one_line(done.stderr, "model.cell = 'transformer'")

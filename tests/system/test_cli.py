@@ -1,4 +1,4 @@
-"""The command line as its users meet it: real processes, pipes, files, a terminal."""
+"""The command line as users run it: real processes, pipes, files, a terminal."""
 
 import ast
 import json
@@ -30,7 +30,7 @@ def trained(tiny_run, tmp_path_factory):
 
 @pytest.fixture
 def main(capsys):
-    """Runs a command in this process: exit code, what it printed, what it complained."""
+    """Runs a command in this process: exit code, standard output, standard error."""
 
     def run(*arguments):
         code = cli.main([str(argument) for argument in arguments])
@@ -50,7 +50,7 @@ def source(tmp_path):
 # --- without TensorFlow
 
 
-def test_what_needs_no_model_imports_nothing_that_takes_long():
+def test_commands_without_a_model_import_nothing_slow():
     commands = {
         "--help": "translate",
         "--version": "wordseq ",
@@ -104,7 +104,7 @@ def test_every_setting_is_listed_and_those_for_experts_only_on_demand(main):
 @pytest.mark.parametrize(
     ("arguments", "sink"), [(["data", "list"], "closed pipe"), (["train", "--list-settings"], "/dev/full")]
 )
-def test_output_that_cannot_be_written_ends_in_order(arguments, sink):
+def test_unwritable_output_is_an_error_without_a_traceback(arguments, sink):
     if sink == "closed pipe":
         read, out = os.pipe()
         os.close(read)
@@ -143,7 +143,7 @@ def test_train_ends_with_a_held_out_bleu(tiny_run):
     assert "|tok:13a|" in tiny_run.out
 
 
-def test_train_without_a_run_folder_says_so(main):
+def test_train_without_a_run_folder_is_an_error(main):
     assert main("train") == (2, "", "wordseq: error: train needs --run DIR, the folder to train into\n")
 
 
@@ -194,7 +194,7 @@ def test_describe_is_json_or_a_table(trained, main):
 # --- embed
 
 
-def test_embed_names_a_bad_line_and_leaves_no_half_a_file(trained, tmp_path, main):
+def test_embed_names_a_bad_line_and_leaves_no_partial_file(trained, tmp_path, main):
     (tmp_path / "in").write_bytes(b"one\nca\xe9\n")
     code, _, err = main("embed", trained, "--input", tmp_path / "in", "--output", tmp_path / "v.npy")
     assert code == 2
@@ -205,7 +205,7 @@ def test_embed_names_a_bad_line_and_leaves_no_half_a_file(trained, tmp_path, mai
 # --- translate
 
 
-def test_a_pipe_gives_a_line_for_a_line_and_notes_unknown_words(trained):
+def test_a_pipe_gives_one_line_per_line_and_notes_unknown_words(trained):
     given = f"{TEXTS[0]}\n\n  \r\nZork, {'q' * 5000} 👍🏻!\n{TEXTS[1]}"  # without an end of line at the end
     done = wordseq("translate", trained, input=given)
     assert done.returncode == 0
@@ -232,7 +232,7 @@ def test_a_device_is_written_to_not_replaced(trained, source, tmp_path, main):
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
+def test_a_closed_pipe_ends_the_command_quietly(trained, tmp_path):
     long = tmp_path / "long.txt"
     long.write_text("".join(f"{text}\n" for text in TEXTS) * 2000, encoding="utf-8")
     words = command("translate", trained, "--input", long)
@@ -245,7 +245,7 @@ def test_a_reader_that_goes_away_ends_it_without_complaint(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_on_a_terminal_it_says_what_to_type_and_answers_each_line_at_once(trained):
+def test_on_a_terminal_it_prompts_and_answers_each_line_at_once(trained):
     ours, theirs = pty.openpty()
     words = command("translate", trained)
     with subprocess.Popen(
@@ -261,7 +261,7 @@ def test_on_a_terminal_it_says_what_to_type_and_answers_each_line_at_once(traine
         assert process.stdout.read() == b""
 
 
-def test_the_sources_are_where_the_processes_found_them():
+def test_processes_import_the_package_of_this_folder():
     """These tests are of this folder's package, not of one that is installed elsewhere."""
     done = subprocess.run(
         [sys.executable, "-c", "import wordseq; print(wordseq.__file__)"],

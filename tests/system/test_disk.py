@@ -1,4 +1,4 @@
-"""Full disks and limits, real ones: one clear line, nothing half-written, and the same command goes on afterwards."""
+"""Full disks and limits, real ones: one clear line, no partial file, and the same command resumes afterwards."""
 
 import os
 import resource
@@ -31,7 +31,7 @@ def size_of(folder):
 
 
 def assert_nothing_half_written(folder):
-    """What is there is whole: no files aside, and what can be loaded loads."""
+    """All files are complete: no temporary files, and every checkpoint loads."""
     import_tensorflow()
     from wordseq.runs.folder import RunFolder
 

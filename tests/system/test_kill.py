@@ -1,4 +1,4 @@
-"""Kills in every phase, two processes in one folder, readers beside a training, Ctrl-C before training begins."""
+"""Kills in every phase, two processes in one folder, readers during a training, Ctrl-C before training starts."""
 
 import random
 import signal
@@ -19,7 +19,7 @@ LONG = ("train.max_epochs=1000", "train.max_steps=1000000", "train.patience=0", 
 
 
 @pytest.mark.long
-def test_a_training_killed_in_every_phase_ends_as_one_that_was_not():
+def test_a_training_killed_in_every_phase_equals_an_uninterrupted_one():
     words = [sys.executable, str(ROOT / "tests" / "system" / "kill.py"), "30", "7"]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -27,7 +27,7 @@ def test_a_training_killed_in_every_phase_ends_as_one_that_was_not():
 
 @pytest.fixture
 def start():
-    """Starts a command that hears Ctrl-C, which background jobs of a shell do not; ended with the test, however it ends."""
+    """Starts a command that gets Ctrl-C, unlike background jobs of a shell. The command ends with the test."""
     started = []
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -52,7 +52,7 @@ def wait_for(process, found):
         time.sleep(0.01)
 
 
-def test_of_two_that_begin_one_run_one_trains_and_who_reads_is_not_kept_out(start, tmp_path):
+def test_of_two_processes_in_one_run_one_trains_and_readers_are_not_blocked(start, tmp_path):
     run = tmp_path / "run"
     arguments = train_arguments(run, settings(write_pairs(tmp_path / "pairs.tsv"), *LONG))
     pair = [start(*arguments) for _ in range(2)]
@@ -82,7 +82,7 @@ def catches_sigterm(process):
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
-def test_stopped_before_it_trains_it_says_so_in_a_line(start, tmp_path, seed):
+def test_stopped_before_training_it_prints_one_line(start, tmp_path, seed):
     run, chance = tmp_path / "run", random.Random(seed)
     process = start(*train_arguments(run, settings(write_pairs(tmp_path / "pairs.tsv"), *LONG)))
     wait_for(process, lambda: catches_sigterm(process))

@@ -1,4 +1,4 @@
-"""Whole trainings, scored on held-out sentences after decoding: what alone shows that a decoder does not see its answer."""
+"""Complete trainings, scored on decoded held-out sentences: only this shows that a decoder does not see its answer."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def train_and_evaluate(folder, preset: str | None, *settings):
 
 
 def strings_and_mirror_images(path: Path, seeds: int) -> tuple[str, ...]:
-    """Settings for so many times 20,000 strings of 5 to 12 of 50 symbols: the first are too few for the rule."""
+    """Settings for 20,000 strings of 5 to 12 of 50 symbols for each of `seeds` seeds; one seed is too few to learn the rule."""
     from wordseq.data.synthetic import reverse
 
     pairs = dict.fromkeys(pair for seed in range(1, seeds + 1) for pair in reverse(seed))
@@ -31,7 +31,7 @@ def strings_and_mirror_images(path: Path, seeds: int) -> tuple[str, ...]:
 
 
 def exact_share(run) -> float:
-    """Of the outputs for unseen strings, how many are the mirror image."""
+    """The share of outputs for unseen strings that are the mirror image."""
 
     test = run.held_out("test")
     assert len(test.sources) >= 1000
@@ -43,7 +43,7 @@ def exact_share(run) -> float:
 @pytest.mark.parametrize(
     "cell", ["gru", *(pytest.param(cell, marks=pytest.mark.long) for cell in sorted({*CELLS} - {"gru"}))]
 )
-def test_strings_are_turned_back_to_front(tmp_path, cell):
+def test_strings_are_reversed(tmp_path, cell):
     """Two minutes on two busy cores, each."""
     run, result = train_and_evaluate(
         tmp_path / "run",
@@ -59,7 +59,7 @@ def test_strings_are_turned_back_to_front(tmp_path, cell):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("cell", "units", "rate"), [("gru", 512, 1e-3), ("lstm", 384, 2e-3)])
-def test_strings_are_turned_back_to_front_through_one_state_alone(tmp_path, cell, units, rate):
+def test_strings_are_reversed_without_attention(tmp_path, cell, units, rate):
     """Without attention, all of a string has to go through the encoder's last state; ten minutes on two free cores, each."""
     run, _ = train_and_evaluate(
         tmp_path / "run",
@@ -82,7 +82,7 @@ def test_the_phrasebook_preset_reaches_its_score(tmp_path):
 
 
 @pytest.mark.long
-def test_strings_are_turned_back_to_front_by_a_model_that_was_never_fed_a_gold_token(tmp_path):
+def test_strings_are_reversed_by_a_model_trained_without_gold_inputs(tmp_path):
     """Three minutes on two busy cores."""
     run, _ = train_and_evaluate(
         tmp_path / "run",

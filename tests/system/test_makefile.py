@@ -31,7 +31,7 @@ NAMES = {
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with what the Makefile looks at."""
+    """A folder with the files that the Makefile reads."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
     shutil.copytree(ROOT / "wordseq" / "config" / "presets", tmp_path / "wordseq" / "config" / "presets")
@@ -101,7 +101,7 @@ def test_variables_may_come_from_the_environment(make):
 
 
 @pytest.mark.parametrize("variables", ["", "LEVEL=char CELL=lstm SET=train.max_steps=3", "DATA=reverse"])
-def test_the_command_line_takes_what_make_gives(make, variables, monkeypatch):
+def test_the_command_line_accepts_the_commands_of_make(make, variables, monkeypatch):
     """The words are those of `wordseq train`, and the settings are settings."""
     monkeypatch.chdir(ROOT)
     ((_, *words),) = make("train", *variables.split())
@@ -112,13 +112,13 @@ def test_the_command_line_takes_what_make_gives(make, variables, monkeypatch):
     assert config.data.level == ("char" if "char" in variables else "word")
 
 
-def test_eval_is_of_the_run_that_train_would_make(make):
+def test_eval_scores_the_run_of_train(make):
     assert make("eval", "CELL=lstm") == [[".venv/bin/wordseq", "eval", "runs/phrasebook-lstm"]]
     assert make("eval", "RUN=runs/mine") == [[".venv/bin/wordseq", "eval", "runs/mine"]]
     assert make("eval", "DATA=copy", "LEVEL=char") == [[".venv/bin/wordseq", "eval", "runs/copy-char"]]
 
 
-def test_eval_alone_is_of_the_newest_run(project, make):
+def test_eval_without_a_run_scores_the_newest(project, make):
     assert make("eval") == [[".venv/bin/wordseq", "eval", "runs/phrasebook"]]
     for age, name in ((300, "old"), (100, "new"), (200, "older")):
         folder = project / "runs" / name

@@ -1,4 +1,4 @@
-"""A run that is killed in every way, again and again, ends as one that was never disturbed: bit for bit."""
+"""A run that is killed repeatedly in every way equals an uninterrupted one: bit for bit."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # Trainings that are killed: more than a minute.
 STEPS = 240
 LONG = ("train.max_epochs=1000", f"train.max_steps={STEPS}", "train.patience=0", "train.validate_steps=30")
 BLOWS = (
-    # After so many lines in metrics.jsonl: the signal, and the exit code it leads to.
+    # Lines in metrics.jsonl before the signal, the signal, and its exit code.
     (20, signal.SIGINT, 130),
     (70, signal.SIGTERM, 130),
     (130, signal.SIGKILL, -signal.SIGKILL),
@@ -58,7 +58,7 @@ def disturbed(tmp_path_factory):
     return folder, left
 
 
-def test_signals_save_and_say_how_to_go_on(disturbed):
+def test_signals_save_and_print_how_to_resume(disturbed):
     folder, left = disturbed
     for (code, error, _), (_, number, expected) in zip(left, BLOWS, strict=True):
         assert code == expected
@@ -66,7 +66,7 @@ def test_signals_save_and_say_how_to_go_on(disturbed):
         assert error == ("" if number == signal.SIGKILL else said)
 
 
-def test_the_blows_fell_in_the_middle_of_training(disturbed):
+def test_the_signals_came_in_the_middle_of_training(disturbed):
     steps = [state["step"] for _, _, state in disturbed[1]]
     assert 0 < steps[0] < steps[1] < STEPS
     assert steps[1] <= steps[2] < STEPS
@@ -96,7 +96,7 @@ def test_the_held_out_translations_are_the_same(disturbed):
     assert scores[0] == scores[1]
 
 
-def test_nothing_half_written_is_left(disturbed):
+def test_no_partial_file_is_left(disturbed):
     folders = [{path.name for path in (disturbed[0] / which).iterdir()} for which in ("parts", "whole")]
     assert folders[0] == folders[1]
 

@@ -44,7 +44,7 @@ def free_ports(number):
 
 
 def start(folder, sets, others=None):
-    """Two workers, each with a folder of its own; the second may have other settings."""
+    """Two workers, each with its own folder; the second may have other settings."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
@@ -102,7 +102,7 @@ def alone(tmp_path_factory):
     return folder / "run", pairs
 
 
-def test_two_workers_end_as_one_process_dropout_included(tmp_path, alone):
+def test_two_workers_equal_one_process_dropout_included(tmp_path, alone):
     run, pairs = alone
     processes = start(tmp_path, settings(pairs, *SHORT))
     said = [process.communicate(timeout=900) for process in processes]
@@ -114,7 +114,7 @@ def test_two_workers_end_as_one_process_dropout_included(tmp_path, alone):
 
 
 @pytest.mark.long
-def test_two_devices_end_as_one(tmp_path, alone):
+def test_two_devices_equal_one(tmp_path, alone):
     run, pairs = alone
     words = [sys.executable, "-c", DEVICES, str(tmp_path / "run"), *settings(pairs, *SHORT)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=900, check=False)
@@ -122,7 +122,7 @@ def test_two_devices_end_as_one(tmp_path, alone):
     assert_close(tmp_path / "run", run)
 
 
-def test_when_one_is_gone_the_other_says_so_and_both_go_on(tmp_path, alone):
+def test_a_lost_worker_is_reported_and_both_resume(tmp_path, alone):
     run, steps = tmp_path / "0" / "run", [0]
     for victim, number in ((1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGINT)):
         processes = start(tmp_path, settings(alone[1], *LONG))
@@ -144,7 +144,7 @@ def test_when_one_is_gone_the_other_says_so_and_both_go_on(tmp_path, alone):
 
 
 @pytest.mark.long
-def test_workers_with_other_settings_say_which(tmp_path, alone):
+def test_workers_with_different_settings_name_them(tmp_path, alone):
     sets = settings(alone[1], *SHORT)
     processes = start(tmp_path, sets, [*sets, "train.seed=2"])
     for process in processes:

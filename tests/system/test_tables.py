@@ -1,4 +1,4 @@
-"""Nothing in the tables of results was typed by hand."""
+"""The tables of results are generated from records."""
 
 import contextlib
 import io

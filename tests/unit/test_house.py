@@ -44,13 +44,13 @@ def test_no_two_modules_define_the_same_public_name():
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
-def test_no_folder_has_more_modules_than_a_reader_can_survey():
+def test_no_folder_has_more_than_ten_modules():
     numbers = defaultdict(int)
     for path in modules():
         numbers[str(path.parent.relative_to(PACKAGE))] += path.name != "__init__.py"
     assert {folder: number for folder, number in numbers.items() if number > MOST_MODULES} == {}
 
 
-def test_no_module_is_longer_than_can_be_read_at_a_sitting():
+def test_no_module_has_more_than_500_lines():
     lengths = {str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert {module: length for module, length in lengths.items() if length > MOST_LINES} == {}

@@ -24,7 +24,7 @@ def _as_lists(plan) -> list[list[int]]:
 
 
 @given(ID_LISTS)
-def test_a_store_gives_back_what_it_was_made_of(sequences):
+def test_a_store_returns_its_sequences(sequences):
     store = IdStore.of(sequences)
     assert len(store) == len(sequences)
     assert [store[i].tolist() for i in range(len(store))] == sequences
@@ -87,7 +87,7 @@ def test_every_pair_is_in_exactly_one_batch(pairs, seed, sizes):
 
 
 @given(st.integers(1, 200), st.integers(1, 200))
-def test_the_token_budget_holds_unless_a_sentence_stands_alone(pairs, budget):
+def test_the_token_budget_holds_unless_a_sentence_is_alone(pairs, budget):
     src, tgt = _stores(pairs, pairs)
     for rows in plan_epoch(src, tgt, TrainConfig(seed=1, batch_tokens=budget), 1):
         positions = make_batch(src, tgt, rows).tgt_ids_bt[:, 1:].size
@@ -97,11 +97,11 @@ def test_the_token_budget_holds_unless_a_sentence_stands_alone(pairs, budget):
 def test_the_token_budget_is_used():
     src = tgt = IdStore.of([[4] * 4] * 100)
     plan = plan_epoch(src, tgt, TrainConfig(seed=1, batch_tokens=25), 1)
-    # Five positions a sentence, its end included.
+    # Five positions per sentence, with EOS.
     assert [len(rows) for rows in plan] == [5] * 20
 
 
-def test_batches_by_number_are_full_but_one_a_pool():
+def test_batches_by_sentences_are_full_but_one_per_pool():
     plan = plan_epoch(*_stores(1000), TrainConfig(seed=1, batch_size=7), 1)
     sizes = sorted(len(rows) for rows in plan)
     assert sizes[0] == 1000 % 7

@@ -1,4 +1,4 @@
-"""A corpus prepared piece by piece is the corpus prepared in memory: the same pairs, splits, counts, words and ids."""
+"""A corpus prepared in shards equals the corpus prepared in memory: the same pairs, splits, counts, words and ids."""
 
 import dataclasses
 import gzip
@@ -107,7 +107,7 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     ],
     ids=str,
 )
-def test_a_file_prepared_in_pieces_is_the_corpus_in_memory(file, tmp_path, small_shards, changed):
+def test_a_file_prepared_in_shards_is_the_corpus_in_memory(file, tmp_path, small_shards, changed):
     found = assert_same(dataclasses.replace(SMALL, path=str(file), **changed), tmp_path / "cache")
     assert found.split["counts"]["parts"]["pairs"]["duplicates"] > 0
 
@@ -203,7 +203,7 @@ def test_words_are_numbered_and_parted():
         (None, {}),
     ],
 )
-def test_mistakes_are_told_alike_and_leave_nothing(tmp_path, small_shards, content, changed):
+def test_mistakes_give_the_same_errors_and_leave_no_files(tmp_path, small_shards, content, changed):
     path = tmp_path / "pairs.tsv"
     if content is not None:
         path.write_bytes(content)
@@ -219,7 +219,7 @@ def test_mistakes_are_told_alike_and_leave_nothing(tmp_path, small_shards, conte
 # --- the cache
 
 
-def test_the_second_time_nothing_is_read_but_to_compare(file, tmp_path, monkeypatch):
+def test_the_second_time_files_are_only_compared(file, tmp_path, monkeypatch):
     data = dataclasses.replace(SMALL, path=str(file))
     first = prepare_corpus(data, tmp_path / "cache")
     with monkeypatch.context() as patched:
@@ -242,7 +242,7 @@ def test_the_second_time_nothing_is_read_but_to_compare(file, tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", ["src.ids.npy", "tgt.offsets.npy", "prepared.json", "held_out.json", "src.vocab.json"])
 @pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY\x01\x00", b"{}", b"[]"])
-def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch, name, content):
+def test_a_damaged_cache_is_rebuilt(tmp_path, monkeypatch, name, content):
     few_parts(monkeypatch)
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"{pair.src}\t{pair.tgt}\n" for pair in some_pairs()[:60]), encoding="utf-8")
@@ -259,7 +259,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch, name, content):
     assert mended.read_bytes() != content
 
 
-def test_ids_follow_the_vocabulary_of_a_run_that_was_begun(file, tmp_path, small_shards):
+def test_ids_follow_the_vocabulary_of_a_started_run(file, tmp_path, small_shards):
     data = dataclasses.replace(SMALL, path=str(file))
     usual = prepare_corpus(data, tmp_path / "cache")
     assert prepare_corpus(data, tmp_path / "cache", usual.codecs).stores[0].flat is not None
@@ -286,7 +286,7 @@ def test_two_processes_at_once_agree(file, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_a_kill_leaves_nothing_that_counts_and_is_cleaned_up_later(file, tmp_path, monkeypatch):
+def test_a_kill_leaves_only_files_that_are_removed_later(file, tmp_path, monkeypatch):
     script = (
         "import os, signal, sys; from pathlib import Path; from wordseq.batches import prepare; "
         "from wordseq.config.schema import DataConfig; "

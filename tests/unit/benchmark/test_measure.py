@@ -1,4 +1,4 @@
-"""The benchmark: what a token costs, sentences of the right shape, turns, tables; all of it once, tiny. No time is asserted."""
+"""The benchmark: cost per token, synthetic sentences, turns, tables, and a complete tiny one. No time is asserted."""
 
 import json
 import sys
@@ -83,12 +83,12 @@ def test_the_reference_model_costs_39_mflop():
 
 
 def test_the_formula_is_what_the_weights_say():
-    """Without scores and context, each weight of a product costs 6 FLOP; encoder and keys once a source token."""
+    """Without scores and context, each weight of a product costs 6 FLOP; encoder and keys once per source token."""
     from wordseq.models.seq2seq import Seq2Seq
 
     for cell in ("lstm", "gru", "rnn"):
         model = Seq2Seq(tiny_model(cell), 30, 20)
-        # Matrices of products; embeddings are looked up, biases (two rows in a GRU) are added.
+        # Matrices of products; embeddings are gathered, biases (two rows in a GRU) are added.
         sizes = {weight.path: int(np.prod(weight.shape)) for weight in model.trainable_weights if len(weight.shape) > 1}
         products = sum(size for path, size in sizes.items() if "embed" not in path and "bias" not in path)
         assert sum(training_flop(tiny_model(cell), 20, src_per_tgt=1.0, src_tokens=0).values()) == 6 * products
@@ -118,7 +118,7 @@ def test_the_parts_of_a_search_are_timed_on_a_batch(tmp_path, beam_size):
     assert min(seconds.values()) > 0
 
 
-def test_the_parts_of_a_step_one_after_the_other_are_the_step():
+def test_the_parts_of_a_step_in_sequence_equal_the_step():
     import tensorflow as tf
 
     from wordseq.benchmark.parts import SearchParts, SearchStep
@@ -165,7 +165,7 @@ def test_synthetic_sentences_have_the_shape_of_the_reference_task():
     np.testing.assert_array_equal(task.src.flat, synthetic_task().src.flat)
 
 
-def test_without_the_corpus_the_task_is_synthetic_and_says_so(tmp_path, monkeypatch):
+def test_without_the_corpus_the_task_is_synthetic(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WORDSEQ_MIRROR", raising=False)
     assert "synthetic" in reference_task().origin
@@ -173,7 +173,7 @@ def test_without_the_corpus_the_task_is_synthetic_and_says_so(tmp_path, monkeypa
         reference_task(tmp_path)
 
 
-def test_limits_are_those_that_the_translator_sets(tmp_path):
+def test_limits_equal_those_of_the_translator(tmp_path):
     from wordseq.benchmark.systems.wordseq import Ours
 
     task = head(tiny_task(), 5)
@@ -207,8 +207,8 @@ def ours(task, path, make):
 
 
 @pytest.mark.slow
-def test_the_peer_of_stock_layers_has_as_many_weights_and_learns(tmp_path):
-    """The same model: as many parameters, but for the GRU's second bias, which both have, and biases of forget gates."""
+def test_the_stock_keras_model_has_as_many_weights_and_learns(tmp_path):
+    """The same number of parameters."""
     from wordseq.benchmark.systems.keras import Stock
     from wordseq.benchmark.systems.wordseq import Ours
 
@@ -236,7 +236,7 @@ def test_torch_decodes_to_the_limits_and_learns(tmp_path):
     assert peer.translate(5, 1, 3) == (5, int((task.limits - 1).sum()))
 
 
-def test_a_worker_that_stops_is_an_error_that_says_why(tmp_path, monkeypatch):
+def test_a_worker_that_stops_is_an_error_with_its_reason(tmp_path, monkeypatch):
     serving = "from wordseq.benchmark.worker import serve_system\ndef main(options): serve_system(None, options)\n"
     (tmp_path / "a_system.py").write_text(serving)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -274,7 +274,7 @@ def main(options):
 
 @pytest.fixture
 def failing(tmp_path, monkeypatch):
-    """Every system is one that cannot train in bfloat16, nor decode with a GRU, and ends instead."""
+    """Every system is one that fails to train in bfloat16, and exits when it decodes with a GRU."""
     (tmp_path / "failing_system.py").write_text(FAILING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(processes, "SYSTEMS", dict.fromkeys(SYSTEMS, "failing_system"))
@@ -285,7 +285,7 @@ def failing(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "_check_torch", lambda python: None)
 
 
-def test_what_a_system_cannot_do_on_a_machine_is_an_empty_place_with_its_reason(failing):
+def test_a_system_that_fails_has_no_figures_but_a_reason(failing):
     said = []
     settings = replace(
         TINY, systems=("torch",), torch=sys.executable, cells=("lstm", "gru"), precisions=tuple(PRECISIONS)
@@ -340,7 +340,7 @@ def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
 
 
 class FakeWorker:
-    """Answers at once, with times that it is told; notes the order in which it was asked."""
+    """Answers at once with fixed times, and records the order of the requests."""
 
     asked: ClassVar[list] = []
 
@@ -454,7 +454,7 @@ def test_growth_has_a_row_for_each_value(fake, what):
     assert grow_table(result).splitlines()[0].split()[:3] == [what, "cell", "precision"]
 
 
-def test_parts_are_told_beside_what_their_products_would_take(fake):
+def test_parts_have_the_time_of_their_products_at_the_peak(fake):
     task, _ = fake
     result = measure_parts(task, replace(TINY, systems=("wordseq",)), lambda line: None)
     rows = {row["part"]: row for row in result["rows"]}
@@ -471,7 +471,7 @@ def test_parts_are_told_beside_what_their_products_would_take(fake):
 
 
 @pytest.mark.slow
-def test_all_of_it_tiny():
+def test_a_complete_tiny_benchmark():
     """Real processes."""
     said = []
     settings = replace(TINY, systems=("wordseq",), blocks=1)

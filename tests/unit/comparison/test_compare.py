@@ -148,7 +148,7 @@ def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     assert "an exact test gives at least 0.500" in comparison_markdown(found)
 
 
-def test_files_of_references_have_as_many_for_each_sentence():
+def test_reference_files_have_one_line_per_sentence():
     assert rectangular([["a"], ["b", "c"], ["d", "e", "f"]]) == [["a"] * 3, ["b", "c", "b"], ["d", "e", "f"]]
 
 
@@ -184,7 +184,7 @@ def test_runs_with_other_test_sets_are_refused(folders, held_out, tmp_path, chan
         (lambda folder: folder, r"not a run folder: it has no config\.toml"),
     ],
 )
-def test_what_is_no_run_is_refused(tmp_path, prepare, message):
+def test_a_folder_without_a_run_is_refused(tmp_path, prepare, message):
     with pytest.raises(UserError, match=message):
         check_same_test([prepare(tmp_path)])
 
@@ -221,7 +221,7 @@ def test_a_copied_run_is_scored_whatever_the_times_of_its_files(folders, tmp_pat
     assert is_scored(copy)
 
 
-def test_scores_that_name_no_checkpoint_are_made_anew(folders, tmp_path):
+def test_scores_without_a_checkpoint_are_computed_again(folders, tmp_path):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
     change_json(copy / "eval" / "test.json", checkpoint=None)
     assert not is_scored(copy)
@@ -244,7 +244,7 @@ def change_json(path, **changes):
 @pytest.mark.parametrize(
     "found", ["[]", "{", '{"format": 1}', '{"bits_per_char": "<b>"}', pytest.param("[" * 100_000, id="deep")]
 )
-def test_a_damaged_evaluation_is_made_anew(folders, tmp_path, found):
+def test_a_damaged_evaluation_is_repeated(folders, tmp_path, found):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
     (copy / "eval" / "test.json").write_text(found)
     assert not is_scored(copy)
@@ -269,7 +269,7 @@ def test_a_damaged_test_split_is_named(folders, tmp_path, test):
         check_same_test([copy, folders[0]])
 
 
-def test_damaged_lines_of_the_log_are_passed_over(folders, tmp_path):
+def test_damaged_lines_of_the_log_are_skipped(folders, tmp_path):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
     log = (copy / "metrics.jsonl").read_text()
     (copy / "metrics.jsonl").write_text(f'{log}{{"kind": "dev", "step": 5, "seconds": "x"}}\n{{"step": "6"}}\n[7]\n')
@@ -278,7 +278,7 @@ def test_damaged_lines_of_the_log_are_passed_over(folders, tmp_path):
 
 @pytest.mark.parametrize("kind", ["train", "dev"])
 @pytest.mark.parametrize("key", ["loss", "tokens", "bleu", "seconds"])
-def test_entries_of_the_log_that_lack_a_figure_are_passed_over(folders, tmp_path, kind, key):
+def test_incomplete_entries_of_the_log_are_skipped(folders, tmp_path, kind, key):
     copy = shutil.copytree(folders[0], tmp_path / "copy")
     entry = {"kind": kind, "step": 5, "epoch": 2, "loss": 1.0, "tokens": 900, "bleu": 40.0, "seconds": 31.0}
     del entry[key]
@@ -289,7 +289,7 @@ def test_entries_of_the_log_that_lack_a_figure_are_passed_over(folders, tmp_path
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, tmp_path):
+def test_runs_of_different_machines_that_differ_only_in_seed_are_seeds(held_out, tmp_path):
     settings = (
         ("train.seed=1", "train.shards=1"),
         ("train.seed=2", "train.shards=2"),
@@ -308,7 +308,7 @@ def test_seeds_of_machines_with_other_numbers_of_processors_are_seeds(held_out, 
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_translations_of_another_search_are_no_seed_of_the_run(held_out, tmp_path):
+def test_a_run_with_another_search_is_not_a_seed(held_out, tmp_path):
     hyps = [with_errors(held_out, 0.2, k) for k in (1, 2)]
     runs = [fake_run(tmp_path / str(k), held_out, hyps[k], f"train.seed={k}") for k in (0, 1)]
     assert len(compare_runs(list(map(read_run, runs)))["seeds"]) == 1
@@ -346,7 +346,7 @@ def test_a_file_is_no_run(tmp_path):
         check_same_test([tmp_path / "file"])
 
 
-# --- what is told beside the scores
+# --- figures besides the scores
 
 
 def test_cost(folders, result, held_out):
@@ -377,7 +377,7 @@ def test_machines_of_training_are_named_where_they_are_known(folders, held_out, 
 
 
 @pytest.mark.usefixtures("few_draws")
-def test_what_another_seed_does_is_pointed_out(held_out, tmp_path):
+def test_runs_that_differ_only_in_seed_are_pointed_out(held_out, tmp_path):
     sets = {"a": ["train.seed=1"], "b": ["train.seed=2"], "c": ["train.seed=2", "model.dropout=0.1"]}
     runs = [fake_run(tmp_path / name, held_out, with_errors(held_out, 0.1), *found) for name, found in sets.items()]
     table = comparison_markdown(compare_runs(list(map(read_run, [*runs, runs[0]]))))
@@ -410,7 +410,7 @@ def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
     assert found["settings"]["train.seed"] == [1, 2, 3, 3, 4]
 
 
-def test_names_are_the_shortest_that_tell_runs_apart(tmp_path):
+def test_names_are_the_shortest_distinct_ones(tmp_path):
     assert run_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
     assert run_names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
     assert run_names([tmp_path / "a", tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["a", "a (2)", "b", "a (3)"]
@@ -457,7 +457,7 @@ def test_the_command_prints_a_table_or_json(folders, capsys):
         (["sweep", "--set", "data.path=DIR/none.tsv"], "none.tsv: no such file"),
     ],
 )
-def test_what_cannot_be_used_is_said_before_anything_is_begun(folders, tmp_path, monkeypatch, capsys, words, message):
+def test_errors_come_before_any_long_work(folders, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     given = [word.replace("RUN", str(folders[0])).replace("DIR", str(tmp_path)) for word in words]
     try:

@@ -71,7 +71,7 @@ def hostile_runs(folder):
 
 
 def looks_of(run):
-    """Attention that looks at the first token."""
+    """Attention to the first token only."""
     found = []
     for i in chosen_sentences(run.test.sources):
         src, tgt = ([*text.split(), END] for text in (run.test.sources[i], run.hyps[i]))
@@ -230,7 +230,7 @@ def test_the_same_runs_give_the_same_page(runs, result, text):
     assert render_page(runs, result, looks_of(runs[0])) == text
 
 
-def test_all_runs_are_scored_on_the_sentences_with_words_that_one_of_them_lacks(tmp_path):
+def test_all_runs_are_scored_on_the_sentences_with_tokens_unknown_to_one_of_them(tmp_path):
     test = HeldOut(["a b", "b a", "a rare b", "b b a a"], [["c d e f"], ["d c f e"], ["c x d e"], ["d d c c"]])
     hyps = ["c d e f", "f e d c", "c x d e", "d d c <unk>"]
     knows_all = fake_run(tmp_path / "all", test, hyps)
@@ -315,7 +315,7 @@ def tab(browser, text, tmp_path_factory):
     return tab
 
 
-def test_in_a_browser_hostile_text_is_shown_and_nothing_goes_wrong(tab):
+def test_in_a_browser_hostile_text_is_shown_without_errors(tab):
     assert tab.problems == []
     assert set(tab.requests) <= {"file", "data"}
     assert tab.title() == "wordseq: plain, <b>\"name'"

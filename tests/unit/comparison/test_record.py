@@ -59,7 +59,7 @@ def test_a_combination_is_the_mean_of_its_seeds(record):
             assert row[key]["mean"] == expected
 
 
-def test_the_record_says_what_produced_it_and_holds_no_sentence(record, folders):
+def test_the_record_has_its_provenance_and_no_sentence(record, folders):
     assert record["command"] == "wordseq compare ..."
     assert record["commit"]
     assert record["machine"]["cores"]
@@ -71,7 +71,7 @@ def test_the_record_says_what_produced_it_and_holds_no_sentence(record, folders)
             assert line not in text
 
 
-def test_the_table_has_a_row_a_combination(record):
+def test_the_table_has_one_row_per_combination(record):
     table, _, notes = combinations_table(record).partition("\n\n")
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     assert header[:4] == ["Cell", "BLEU", "BLEU by seed", "95 % interval, sentences"]
@@ -105,7 +105,7 @@ def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_pat
     assert "±" not in table
 
 
-def test_unknown_words_as_one_token_stand_beside_bleu_where_there_are_any(record):
+def test_bleu_with_unk_as_one_token_is_shown_if_there_is_unk(record):
     rows = [{**row, "bleu_whole_unk": row["bleu"]["score"] + k % 2} for k, row in enumerate(record["rows"])]
     combinations = [{**row, "bleu_whole_unk": {"mean": 77.7, "deviation": 0.5}} for row in record["combinations"]]
     table = combinations_table({**record, "rows": rows, "combinations": combinations})
@@ -114,7 +114,7 @@ def test_unknown_words_as_one_token_stand_beside_bleu_where_there_are_any(record
     assert "unk" not in combinations_table(record)
 
 
-def test_the_table_says_where_the_runs_were_trained_if_all_of_them_say(record):
+def test_the_table_names_the_machines_if_all_runs_have_them(record):
     machine = record["machine"]
     here = f"{machine['cpu']}, {machine['cores']} cores"
     first, *others = record["rows"]

@@ -106,7 +106,7 @@ def test_a_run_with_other_settings_is_left_alone(tmp_path):
     assert planned(tmp_path, settings=["model.dropout=0.2"])[0].folder.name == "data-char-gru-1-2"
 
 
-def test_a_finished_run_is_taken_whatever_its_name(tmp_path):
+def test_a_finished_run_is_used_under_any_name(tmp_path):
     first = planned(tmp_path)[0]
     pretend(first, finished="")
     other = first.folder.rename(tmp_path / "mine")
@@ -127,7 +127,7 @@ def test_a_run_with_a_damaged_checkpoint_is_not_finished(tmp_path):
     assert not is_finished(cell.folder)
 
 
-def test_what_the_machine_decided_is_the_same_setting(tmp_path):
+def test_a_setting_resolved_by_the_machine_is_the_same_setting(tmp_path):
     (cell, *_) = planned(tmp_path)
     pretend(cell)
     text = (cell.folder / "config.toml").read_text().replace('precision = "auto"', 'precision = "bfloat16"')
@@ -138,7 +138,7 @@ def test_what_the_machine_decided_is_the_same_setting(tmp_path):
     assert wanted[0].folder != cell.folder
 
 
-def test_what_is_finished_is_not_trained_again_and_the_rest_is(tmp_path, monkeypatch):
+def test_finished_runs_are_not_trained_again_and_others_are(tmp_path, monkeypatch):
     cells, said = planned(tmp_path), []
     pretend(cells[1])
     pretend(cells[2], finished="")
@@ -149,7 +149,7 @@ def test_what_is_finished_is_not_trained_again_and_the_rest_is(tmp_path, monkeyp
     assert f"run 2 of 4, {cells[1].folder}: already finished" in said
 
 
-def test_a_crash_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
+def test_a_crash_is_reported_and_the_sweep_continues(tmp_path, monkeypatch):
     cells, said = planned(tmp_path), []
     code = "import sys, pathlib; 'char-gru-2' in sys.argv[1] and sys.exit('out of luck'); pathlib.Path(sys.argv[1]).mkdir()"
     trainings(monkeypatch, code)
@@ -167,7 +167,7 @@ def test_ctrl_c_stops_the_sweep(tmp_path, monkeypatch):
     assert [cell.log.exists() for cell in cells] == [True, False, False, False]
 
 
-def test_the_time_left_is_that_of_this_run_and_of_those_that_wait(tmp_path):
+def test_the_time_left_is_that_of_this_run_and_of_waiting_runs(tmp_path):
     cells = planned(tmp_path, settings=["train.max_epochs=10"])
     pretend(cells[0], finished="done", epoch=10, seconds=200.0)
     assert Watch(cells, 1).seconds_left() is None
@@ -178,7 +178,7 @@ def test_the_time_left_is_that_of_this_run_and_of_those_that_wait(tmp_path):
     assert Watch(cells, 1).seconds_left() == pytest.approx(150 + 30 + 60)
 
 
-def test_news_are_validations_since_the_last_look(tmp_path):
+def test_news_are_validations_since_the_last_call(tmp_path):
     cells = planned(tmp_path)
     pretend(cells[0], finished="")
     watch = Watch(cells, 0)
@@ -205,6 +205,6 @@ def test_a_limit_of_time_is_known_from_the_beginning(tmp_path):
     assert Watch(cells, 0).seconds_left() == pytest.approx(90 + 3 * 120)
 
 
-def test_runs_of_other_makers_are_seen_as_finished_by_their_checkpoint(tmp_path):
+def test_a_run_is_finished_if_its_checkpoint_is(tmp_path):
     assert is_finished(fake_run(tmp_path / "run", some_test(10), None))
     assert not is_finished(tmp_path)

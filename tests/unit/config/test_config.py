@@ -71,7 +71,7 @@ def test_every_setting_has_a_description_and_a_default_that_is_allowed(section, 
     config_from_dict({section: {field.name: field.default}}, "default")
 
 
-def test_level_of_a_side():
+def test_level_of_source_and_target():
     assert DataConfig(level="char").level_of("src") == DataConfig(level="char").level_of("tgt") == "char"
     mixed = DataConfig(level="char", src_level="bpe")
     assert (mixed.level_of("src"), mixed.level_of("tgt")) == ("bpe", "char")
@@ -347,7 +347,7 @@ def test_set(text, section, name, value):
     assert type(found) is type(value)
 
 
-def test_set_goes_over_the_file_and_the_last_one_wins(tmp_path):
+def test_set_overrides_the_file_and_the_last_one_wins(tmp_path):
     path = _write(tmp_path, '[model]\ncell = "lstm"\nembed_dim = 10\n')
     config = load_config(path, ["model.cell=gru", "model.cell=rnn", "train.seed=7"])
     assert (config.model.cell, config.model.embed_dim, config.train.seed) == ("rnn", 10, 7)
@@ -478,7 +478,7 @@ def test_every_setting_is_written_with_its_description():
 
 @pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, "-" + "9" * 30, str(2**31)])
 @pytest.mark.parametrize("key", ["model.hidden_size", "train.learning_rate", "data.seed"])
-def test_numbers_beyond_any_sense_are_refused(tmp_path, key, number):
+def test_absurd_numbers_are_refused(tmp_path, key, number):
     section, name = key.split(".")
     (tmp_path / "x.toml").write_text(f"[{section}]\n{name} = {number}\n")
     for arguments in ((tmp_path / "x.toml",), (None, [f"{key}={number}"])):
@@ -497,7 +497,7 @@ def test_deep_nesting_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KIND_SETTINGS)
-def test_what_has_no_say_in_a_kind_need_not_be_said(tmp_path, kind):
+def test_settings_without_effect_in_a_kind_may_be_omitted(tmp_path, kind):
     fixed = KIND_SETTINGS[kind]
     config = config_from_dict({"model": {"kind": kind}}, "here")
     assert {key: getattr(config.model, key) for key in fixed} == dict(fixed)
@@ -564,7 +564,7 @@ def test_an_unknown_preset_names_all_and_the_closest():
 # When settings may change
 
 
-def test_each_setting_says_when_it_may_change():
+def test_each_setting_declares_when_it_may_change():
     """By hand: a setting that is marked by mistake continues another run, or averages runs that differ."""
     assert set(keys_that_change(Changes.LIMIT)) == {
         *("train.max_epochs", "train.max_steps", "train.max_minutes", "train.patience", "train.save_minutes"),

@@ -65,7 +65,7 @@ def all_pairs(corpus: Prepared) -> set[Pair]:
     return held_out | set(train_of(corpus))
 
 
-def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
+def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
     lines = [*cows(10), "Cow number 3.\tVache numéro 3\u00a0!", "", "\u200b\tx", "y\t", "z" * 41 + "\tz", "one column"]
     path = written(tmp_path, lines)
     with pytest.raises(UserError, match=r"pairs\.tsv:16: 1 column"):
@@ -144,7 +144,7 @@ def test_given_training_lines_keep_their_duplicates(tmp_path: Path) -> None:
     assert train_of(corpus) == [Pair("x", "y")] * 5
 
 
-def test_leaks_of_given_splits_are_said(tmp_path: Path) -> None:
+def test_leaks_of_given_splits_are_reported(tmp_path: Path) -> None:
     data = given_splits(tmp_path, train_src=["Go.", "a", "b", "c", "d"], test_src=["go!", "A", "x", "y", "go"])
     corpus = load(data)
     assert "warning: 3 of 5 test sources also occur in training" in describe(corpus.split)
@@ -174,7 +174,7 @@ def test_no_pairs_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pair", ["long enough\tx", "x\tlong enough"])
-def test_a_pair_is_dropped_for_either_side_that_is_too_long(tmp_path, pair):
+def test_a_pair_is_dropped_if_source_or_target_is_too_long(tmp_path, pair):
     lines = [f"s{k}\tt{k}" for k in range(60)]
     corpus = load(SMALL, path=written(tmp_path, [*lines, pair]), max_chars=10)
     assert "1 longer than data.max_chars" in "\n".join(describe(corpus.split))
@@ -195,7 +195,7 @@ def test_an_unknown_name_is_guessed(tmp_path: Path) -> None:
         load(DataConfig(corpus=written(tmp_path, cows(3))))
 
 
-def test_nothing_named_is_an_error() -> None:
+def test_a_missing_corpus_is_an_error() -> None:
     with pytest.raises(UserError, match=r"no corpus is set; set data\.corpus"):
         load(DataConfig())
 
@@ -207,7 +207,7 @@ def test_a_packed_file_is_the_same_corpus(tmp_path: Path) -> None:
     assert load(SMALL, path=str(packed)).split["test"] == load(SMALL, path=str(path)).split["test"]
 
 
-def test_what_is_named_is_looked_for_before_anything_is_read(tmp_path: Path) -> None:
+def test_missing_files_are_errors_before_anything_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, cows(10))
     for found in (path, f"{path}/member.txt"):  # A file that something lies in can only be an archive.
         check_source(DataConfig(path=found))

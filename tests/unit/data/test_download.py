@@ -98,7 +98,7 @@ def redirect(address: str) -> Act:
     return act
 
 
-def test_a_whole_file_comes_at_once_and_the_client_looks_like_a_browser(server: FaultyServer) -> None:
+def test_a_file_is_downloaded_at_once_and_the_client_looks_like_a_browser(server: FaultyServer) -> None:
     server.acts = [whole()]
     assert fetch(server.url, pytest.fail, QUICK) == BODY
     assert server.agents == [USER_AGENT]
@@ -152,7 +152,7 @@ def test_redirects_are_followed(server: FaultyServer) -> None:
     assert fetch(server.url, pytest.fail, QUICK) == BODY
 
 
-def test_no_server_at_all_is_an_error_that_names_the_way_out() -> None:
+def test_without_a_server_the_error_names_the_mirror() -> None:
     with pytest.raises(UserError, match="--mirror"):
         fetch("http://127.0.0.1:9/x.zip", lambda _: None, QUICK)
 
@@ -169,7 +169,7 @@ def test_progress_is_shown_on_a_terminal_only(
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()], ids=["disk full", "Ctrl-C"])
-def test_nothing_half_written_is_left_of_a_corpus(
+def test_no_partial_file_is_left_of_a_corpus(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
     file = RemoteFile("path", "text.txt", server.url, "text.txt")
@@ -188,7 +188,7 @@ def test_nothing_half_written_is_left_of_a_corpus(
     assert get(dataset, tmp_path, None, lambda _: None, QUICK)["path"].read_bytes() == BODY
 
 
-def test_a_corpus_from_a_server_is_all_there_or_not_at_all(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_downloaded_corpus_is_complete_or_absent(server: FaultyServer, tmp_path: Path) -> None:
     file = RemoteFile("path", "text.txt", server.url, "text.txt")
     dataset = Dataset("made-up", "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
     server.acts = [cut(BODY[:100], len(BODY))]

@@ -73,7 +73,7 @@ def test_every_pattern_fills_its_quota():
     assert len(BY_SOURCE) == sum(QUOTAS.values())
 
 
-def test_the_file_that_is_shipped_is_what_the_grammar_gives():
+def test_the_shipped_file_is_the_output_of_the_grammar():
     assert phrasebook() == PAIRS
 
 
@@ -86,7 +86,7 @@ def test_word_forms():
     assert sum(bool(rare & set(word_forms([french]))) for _, french in PAIRS) < 0.01 * len(PAIRS)
 
 
-def test_every_noun_and_adjective_is_met_fifteen_times():
+def test_every_noun_and_adjective_occurs_fifteen_times():
     text = "\n".join(BY_SOURCE)
     forms = collections.Counter(re.findall(r"[\w-]+", text.lower()))
     for noun in NOUNS.values():
@@ -150,7 +150,7 @@ def test_capitals_marks_and_spaces(side):
         assert re.fullmatch(r"[\w' ,?.-]+", text), text
 
 
-def test_both_sides_ask_together_and_french_has_a_space_before_its_mark():
+def test_english_and_french_ask_together_and_french_has_a_space_before_its_mark():
     for src, tgt in PAIRS:
         assert src.endswith("?") == tgt.endswith(" ?"), (src, tgt)
         assert not src.endswith(" ?")

@@ -1,4 +1,4 @@
-"""Public corpora: what the registry says, what is taken from a mirror, what is refused."""
+"""Public corpora: the registry, files from a mirror, files that are refused."""
 
 import gzip
 import hashlib
@@ -97,7 +97,7 @@ def test_a_corpus_from_the_mirror_is_stored_with_its_licence_and_not_fetched_aga
 
 
 @pytest.mark.parametrize("harm", ["changed", "deleted", "sums deleted"])
-def test_a_corpus_that_is_not_whole_is_fetched_again(tmp_path: Path, harm: str) -> None:
+def test_an_incomplete_corpus_is_fetched_again(tmp_path: Path, harm: str) -> None:
     mirror = mirror_with(tmp_path / "mirror", zipped(**{"fra.txt": PAIRS}))
     path = get(tatoeba(), tmp_path, mirror, mute)["path"]
     if harm == "changed":

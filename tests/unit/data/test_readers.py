@@ -146,7 +146,7 @@ def test_parallel_files_of_unequal_length(tmp_path: Path, left: int, right: int)
         list(read_parallel(src, tgt, BadLines("skip")))
 
 
-def test_a_bad_line_of_parallel_files_is_left_out_on_both_sides(tmp_path: Path) -> None:
+def test_a_bad_line_of_parallel_files_is_left_out_of_both(tmp_path: Path) -> None:
     src, tgt = file(tmp_path, b"a\n\xff\nc\nd\n", "x.en"), file(tmp_path, b"1\n\xff\n\xff\n4\n", "x.fr")
     bad = BadLines("skip")
     assert list(read_parallel(src, tgt, bad)) == [Row(1, "a", "1"), Row(4, "d", "4")]
@@ -155,7 +155,7 @@ def test_a_bad_line_of_parallel_files_is_left_out_on_both_sides(tmp_path: Path) 
         list(read_parallel(src, tgt, BadLines("stop")))
 
 
-def test_sentences_are_lines_as_they_stand(tmp_path: Path) -> None:
+def test_sentences_are_unchanged_lines(tmp_path: Path) -> None:
     assert read_sentences(file(tmp_path, "a\tb\n\n c \r\n")) == ["a\tb", "", " c "]
     with pytest.raises(UserError, match="x:1: not UTF-8"):
         read_sentences(file(tmp_path, b"\xff\n", "x"))

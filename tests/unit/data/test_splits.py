@@ -53,7 +53,7 @@ def test_no_group_is_in_two_parts_and_every_pair_is_in_one(pairs: list[Pair], se
 
 @settings(max_examples=40)
 @given(PAIRS, st.randoms(use_true_random=False))
-def test_the_order_of_the_lines_decides_nothing(pairs: list[Pair], chance: random.Random) -> None:
+def test_splits_do_not_depend_on_the_order_of_lines(pairs: list[Pair], chance: random.Random) -> None:
     shuffled = list(pairs)
     chance.shuffle(shuffled)
     first, second = split_by_source(pairs, 0.2, 2, 1), split_by_source(shuffled, 0.2, 2, 1)
@@ -98,7 +98,7 @@ def test_a_share_is_rounded() -> None:
     assert sizes(7, 0.4, 0.2) == (3, 1)
 
 
-def test_the_seed_decides_and_nothing_else() -> None:
+def test_splits_depend_only_on_the_seed() -> None:
     pairs = made_up(400)
     assert split_by_source(pairs, 10, 10, 1) == split_by_source(pairs, 10, 10, 1)
     assert split_by_source(pairs, 10, 10, 1).test != split_by_source(pairs, 10, 10, 2).test

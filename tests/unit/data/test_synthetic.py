@@ -22,7 +22,7 @@ def test_copy_repeats_its_source():
     assert all(pair.src == pair.tgt for pair in COPIED)
 
 
-def test_reverse_turns_its_source_back_to_front():
+def test_reverse_reverses_its_source():
     assert all(pair.tgt.split(" ") == pair.src.split(" ")[::-1] for pair in REVERSED)
     assert any(pair.tgt != pair.src for pair in REVERSED)
 
@@ -40,12 +40,12 @@ def test_addition_has_distinct_questions_of_up_to_three_digits():
     assert not any(" " in pair.src for pair in SUMS)
 
 
-def test_the_seed_decides():
+def test_strings_depend_on_the_seed():
     assert copy(1) == COPIED
     assert copy(2) != COPIED
 
 
-def test_the_seed_decides_the_sums():
+def test_sums_depend_on_the_seed():
     assert addition(2) != SUMS
 
 

@@ -103,7 +103,7 @@ def test_an_empty_target_costs_its_end(eager):
 
 
 @pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
-def test_alignments_have_a_row_a_target_token_and_a_column_a_source_token(eager, attention):
+def test_alignments_have_one_row_per_target_token_and_one_column_per_source_token(eager, attention):
     scorer = Scorer(fixed_model(attention=attention))
     src, tgt = IdStore.of(SRC), IdStore.of(TGT)
     together = scorer.alignments(src, tgt)

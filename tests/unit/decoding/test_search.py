@@ -186,12 +186,12 @@ def test_a_beam_of_two_finds_what_greedy_misses():
     assert float(greedy.log_probs_bk[0, 0]) == pytest.approx(math.log(0.24))
     assert _tokens(beam.ids_bkt[0, 0]) == [B, B, EOS_ID]
     assert float(beam.log_probs_bk[0, 0]) == pytest.approx(math.log(0.36))
-    # Two go on from A and B: "B B" (0.36) and "A A" (0.24). Both end next.
+    # Two hypotheses stay, from A and B: "B B" (0.36) and "A A" (0.24). Both end next.
     assert _tokens(beam.ids_bkt[0, 1]) == [A, A, EOS_ID]
     np.testing.assert_array_equal(beam.scores_bk, beam.log_probs_bk)
 
 
-def test_the_length_penalty_can_turn_the_order():
+def test_the_length_penalty_can_change_the_order():
     # "A </s>" has 0.3, "B B B </s>" 0.25. Log-probabilities -1.204 and -1.386; penalties 7/6 and 9/6: -1.032 and -0.924.
     tree = _by_history(
         {
@@ -249,7 +249,7 @@ def test_beam_search_equals_plain_python(seed, limits, size, alpha):
 
 @settings(max_examples=10)
 @given(SEEDS, st.lists(st.integers(1, 4), min_size=2, max_size=3), st.integers(2, 5))
-def test_found_hypotheses_are_whole_sorted_and_distinct(seed, limits, size):
+def test_found_hypotheses_are_complete_sorted_and_distinct(seed, limits, size):
     tree = Tree.draw(seed, 4, len(limits))
     found = _beam(tree, limits, size)
     for b, limit in enumerate(limits):
@@ -286,8 +286,8 @@ def test_a_sentence_alone_or_with_others_in_any_order_gives_the_same(seed, limit
                     assert _tokens(one.ids_bkt[0, k]) == _tokens(all_.ids_bkt[b, k]) == _tokens(other.ids_bkt[row, k])
 
 
-def test_a_sentence_that_is_done_waits_for_the_others():
-    # Alone, it is done with "</s>": log 0.5 = -0.69. What went on, "A </s>", would score higher: log 0.45 / (7/6) = -0.68.
+def test_a_finished_sentence_does_not_change_while_others_are_open():
+    # Alone, it is finished with "</s>": log 0.5 = -0.69. "A </s>", still open, would score higher: log 0.45 / (7/6) = -0.68.
     done = _by_history({(): {EOS_ID: 0.5, A: 0.45}, (A,): {EOS_ID: 1.0}, (B, B): {}})
     long = _by_history({(): {B: 1.0}, (B,): {B: 1.0}, (B, B): {EOS_ID: 1.0}})
     both = Tree(np.concatenate([done.log_probs_bnv, long.log_probs_bnv]))
@@ -353,7 +353,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p, kept):
 
 @settings(max_examples=5)
 @given(SEEDS, st.sampled_from([{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}]))
-def test_sampling_without_freedom_is_greedy(seed, sampling):
+def test_sampling_from_a_single_token_is_greedy(seed, sampling):
     tree = Tree.draw(seed, 4, 3)
     greedy, drawn = _greedy(tree, [4] * 3), _greedy(tree, [4] * 3, make_sampler(tf.constant([seed, 0]), **sampling))
     np.testing.assert_array_equal(greedy.ids_bkt, drawn.ids_bkt)
@@ -366,7 +366,7 @@ def test_a_draw_is_scored_by_the_model_not_by_the_sampler():
         assert float(found.log_probs_bk[b, 0]) == pytest.approx(tree.total(b, _tokens(found.ids_bkt[b, 0])), rel=1e-5)
 
 
-def test_seed_decides_the_draw():
+def test_samples_depend_on_the_seed():
     tree = Tree.draw(0, 4, 50, sharpness=0.1)
 
     def draw(*seed: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Text of any size through a translator that is slow to remember: whole, in order, continued after any cut."""
+"""Text of any size through a fake translator: complete, in order, resumed after any cut."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from wordseq.system.errors import UserError
 
 
 class Mirror:
-    """Turns every text around; refuses what holds "!"; notes what came together."""
+    """Reverses every text, refuses texts with "!", and records the chunks."""
 
     def __init__(self):
         self.seen = []
@@ -49,7 +49,7 @@ def numbered(lines):
     return "".join(f"line {number}\n" for number in range(lines)).encode()
 
 
-def test_lines_come_in_order_in_chunks_of_their_own(tmp_path):
+def test_lines_are_translated_in_order_and_in_chunks(tmp_path):
     mirror = Mirror()
     assert run(tmp_path, numbered(6), mirror=mirror) == [
         f"{number} enil {size}" for number, size in zip(range(6), [4] * 4 + [2] * 2, strict=True)
@@ -65,7 +65,7 @@ def test_long_lines_make_small_chunks(tmp_path, monkeypatch):
 
 
 @given(st.integers(0, 150), st.integers(0, 13), st.booleans())
-def test_whatever_was_written_the_rest_follows_and_nothing_twice(tmp_path_factory, cut, lines, ends):
+def test_resuming_after_any_cut_completes_the_output(tmp_path_factory, cut, lines, ends):
     """An output cut at any byte, and the input with or without an end of its last line."""
     folder = tmp_path_factory.mktemp("cut")
     content = numbered(lines) if ends else numbered(lines).removesuffix(b"\n")
@@ -76,7 +76,7 @@ def test_whatever_was_written_the_rest_follows_and_nothing_twice(tmp_path_factor
 
 
 @given(st.integers(0, 200))
-def test_groups_of_n_best_lines_are_kept_whole(tmp_path_factory, cut):
+def test_groups_of_n_best_lines_are_kept_complete(tmp_path_factory, cut):
     class Twice(Mirror):
         def __call__(self, texts):
             return [line for text in texts for line in (f"-0.1\t{text}", f"-0.2\t{text}")]
@@ -88,7 +88,7 @@ def test_groups_of_n_best_lines_are_kept_whole(tmp_path_factory, cut):
     assert len(whole) == 14
 
 
-def test_only_what_is_missing_is_translated_in_the_chunks_it_would_have_come_in(tmp_path):
+def test_resuming_translates_only_missing_lines_in_the_same_chunks(tmp_path):
     run(tmp_path, numbered(14))
     lines = (tmp_path / "out").read_bytes().splitlines(keepends=True)
     (tmp_path / "out").write_bytes(b"".join(lines[:9]) + b"torn")
@@ -97,7 +97,7 @@ def test_only_what_is_missing_is_translated_in_the_chunks_it_would_have_come_in(
     assert mirror.seen == [[f"line {number}" for number in chunk] for chunk in (range(8, 12), range(12, 14))]
 
 
-def test_an_output_that_is_there_is_begun_anew_or_continued(tmp_path):
+def test_an_existing_output_is_overwritten_or_resumed(tmp_path):
     run(tmp_path, numbered(9))
     assert len(run(tmp_path, numbered(2))) == 2
     assert len(run(tmp_path, numbered(3), resume=True)) == 3
@@ -126,24 +126,24 @@ def test_an_output_must_be_given_and_not_be_the_input(tmp_path):
 
 @pytest.mark.parametrize("line", [b"caf\xe9", b"stop!", b"x" * 5000])
 @pytest.mark.parametrize("place", [0, 1, 3, 4, 6])
-def test_a_fault_comes_after_the_lines_before_it_and_names_its_line(tmp_path, monkeypatch, line, place):
+def test_a_bad_line_is_named_after_the_lines_before_it_are_written(tmp_path, monkeypatch, line, place):
     monkeypatch.setattr(stream, "MAX_SENTENCE_BYTES", 4000)
     lines = numbered(8).splitlines()
     lines[place] = line
     with pytest.raises(UserError, match=rf"in, line {place + 1}: (not UTF-8|a shout|longer than 4,000 bytes)"):
         run(tmp_path, b"\n".join(lines))
     assert len((tmp_path / "out").read_bytes().splitlines()) == place
-    # Mended, it goes on.
+    # Once the line is corrected, it resumes.
     assert len(run(tmp_path, numbered(8), resume=True)) == 8
 
 
-def test_a_mark_at_the_beginning_and_ends_of_lines_are_no_text(tmp_path):
+def test_byte_order_mark_and_line_ends_are_not_text(tmp_path):
     mirror = Mirror()
     run(tmp_path, b"\xef\xbb\xbfa\r\n\xef\xbb\xbfb\nc\rd\n\n", mirror=mirror)
     assert mirror.seen == [["a", "\ufeffb", "c\rd", ""]]
 
 
-def test_it_says_how_far_it_is_now_and_then(tmp_path, monkeypatch, capsys):
+def test_progress_is_printed_every_half_minute(tmp_path, monkeypatch, capsys):
     run(tmp_path, numbered(8))
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(stream, "SAY_SECONDS", 0)
@@ -153,7 +153,7 @@ def test_it_says_how_far_it_is_now_and_then(tmp_path, monkeypatch, capsys):
     assert said[1].startswith("wordseq: 8 lines translated (100% of the input), ")
 
 
-def test_the_first_unknown_words_of_a_file_are_told_once(tmp_path, monkeypatch, capsys):
+def test_the_first_unknown_words_of_a_file_are_printed_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(stream, "SHOWN_WORDS", 3)
     mirror = Mirror()
     mirror.unknown = lambda texts: list(dict.fromkeys(word for text in texts for word in text.split() if word > "m"))
@@ -162,14 +162,14 @@ def test_the_first_unknown_words_of_a_file_are_told_once(tmp_path, monkeypatch, 
     assert capsys.readouterr().err == f"{note}x\n{note}y, z ...\n"
 
 
-def test_a_file_continued_says_from_where(tmp_path, capsys):
+def test_resuming_prints_where_it_starts(tmp_path, capsys):
     run(tmp_path, numbered(5))
     assert "going on" not in capsys.readouterr().err
     run(tmp_path, numbered(8), resume=True)
     assert capsys.readouterr().err == f"wordseq: note: {tmp_path / 'out'}: resuming after 5 lines\n"
 
 
-def test_a_bar_is_for_a_terminal_alone(tmp_path, monkeypatch):
+def test_the_bar_is_only_for_terminals(tmp_path, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -206,7 +206,7 @@ stream.translate_file(Slow(), Slow(), Path(sys.argv[1]), Path(sys.argv[2]), resu
 
 
 @pytest.mark.slow
-def test_a_translation_killed_again_and_again_ends_whole(tmp_path):
+def test_a_translation_killed_repeatedly_ends_complete(tmp_path):
     (tmp_path / "in").write_bytes(numbered(5000))
     words = [sys.executable, "-c", PROGRAM, tmp_path / "in", tmp_path / "out"]
     kills = 0

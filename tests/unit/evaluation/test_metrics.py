@@ -430,7 +430,7 @@ def test_what_was_not_measured_is_none():
     assert (result["oov_rate"], result["unk_rate"]) == (0, 0)
 
 
-def test_spelling_unknown_words_counts_in_bits_a_character_alone():
+def test_spelling_unknown_words_counts_only_in_bits_per_character():
     plain, spelled = (
         evaluate_texts(["a"], ["b"], [["c"]], replace(MEASURED, spelling_bits=bits), bootstrap=2) for bits in (0, 50)
     )
@@ -458,7 +458,7 @@ def test_impossible_measurements_raise(changes, message):
         Measured(**{"seconds": 1.0, "src_tokens": 1, "src_unknown": 0, "hyp_tokens": 1, "hyp_unknown": 0, **changes})
 
 
-def test_resamples_in_which_nothing_matches_are_no_obstacle():
+def test_resamples_without_any_match_are_allowed():
     hyps, refs = ["xyz", "Oui, bien."], [["Bonjour.", "Salut."], ["Oui, bien."]]
     scores = score_corpus(hyps, refs)
     assert scores["chrf"].ci95[0] < scores["chrf"].score

@@ -79,7 +79,7 @@ def test_general_starts_out_as_dot():
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_padded_memory_has_no_say_and_no_gradient(name):
+def test_padded_memory_has_no_effect_and_no_gradient(name):
     attention = _attention(name)
     query_bth, memory_bsh = _draw(3, 2, UNITS, seed=1), _draw(3, max(LENGTHS), UNITS, seed=2)
     other_bsh = tf.where(MASK_BS[:, :, None], memory_bsh, 50.0)

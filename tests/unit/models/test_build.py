@@ -78,7 +78,7 @@ def test_padding_changes_nothing(kind, bidirectional):
 
 
 @pytest.mark.parametrize("kind", ONE_PASS)
-def test_the_tokens_of_the_target_have_no_say(kind):
+def test_the_tokens_of_the_target_have_no_effect(kind):
     model = made(kind)
     first, second = (_ids(targets, bos=True) for targets in ([[4, 5], [6, 7], [8, 9]], [[9, 8], [4, 4], [6, 12]]))
     np.testing.assert_array_equal(model((_ids(SRC), first)), model((_ids(SRC), second)))
@@ -101,7 +101,7 @@ def test_the_repeated_vector_is_all_the_decoder_needs():
     assert model.decode(ids, memory, states)[0].shape == (3, 4, 8)
 
 
-def test_same_length_reads_each_output_off_its_place():
+def test_same_length_reads_each_output_at_its_position():
     model = made("same_length", bidirectional=False)
     first, second = (_ids([[4, 5, tail]]) for tail in (6, 7))
     ids = _ids([[4, 4, 4]], bos=True)[:, :-1]
@@ -127,7 +127,7 @@ def test_a_target_longer_than_its_source_costs_the_same_in_any_batch():
         ("same_length", ["w x", "x y", "z w x y", "z", "w w z y x"]),
     ],
 )
-def test_one_batch_can_be_learned_by_heart_and_is_decoded(tmp_path, kind, targets):
+def test_one_batch_can_be_overfitted_and_is_decoded(tmp_path, kind, targets):
     config = config_of(kind, embed_dim=16, hidden_size=32)
     model = make_model(config, 8, 8)
     src, tgt = (

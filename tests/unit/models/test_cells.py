@@ -120,7 +120,7 @@ def test_a_minimal_lstm_with_closed_gates_gives_numbers():
 
 
 @pytest.mark.parametrize("name", CELL_TYPES)
-def test_seed_decides_the_first_weights(name):
+def test_first_weights_depend_on_the_seed(name):
     first, same, other = _cell(name, seed=1), _cell(name, seed=1), _cell(name, seed=2)
     for a, b, c in zip(*(cell.trainable_variables for cell in (first, same, other)), strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())

@@ -1,4 +1,4 @@
-"""The picture of the models: everything is in it, nothing lies on anything else."""
+"""The picture of the models: everything is in it, and nothing overlaps."""
 
 import itertools
 from dataclasses import replace
@@ -23,7 +23,7 @@ PARAMETERS = {"src_embed": 1000, "encoder/layer_0/ahead/gru": 200, "encoder/laye
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_no_box_lies_on_another_and_arrows_lead_down(model):
+def test_boxes_do_not_overlap_and_arrows_point_down(model):
     for panel in panels(model, 900, 1100, PARAMETERS):
         places = _places(panel, 0)
         for one, other in itertools.combinations(places.values(), 2):
@@ -41,7 +41,7 @@ def test_no_box_lies_on_another_and_arrows_lead_down(model):
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_the_picture_is_whole_inside_its_frame_and_its_text_escaped(model):
+def test_the_picture_is_inside_its_frame_and_its_text_escaped(model):
     root = ElementTree.fromstring(diagram(model, 900, 1100, PARAMETERS, "<b> & co"))
     _, _, width, height = map(float, root.get("viewBox").split())
     name = "{http://www.w3.org/2000/svg}"

@@ -34,7 +34,7 @@ def _loss(share: float = 0.0, repeat: int = 1, **settings):
 
 
 @pytest.mark.parametrize(("size", "share"), [(2, 0.1), (SIZE, 0.0), (SIZE, 0.1)])
-def test_uniform_logits_cost_ln_v_a_token(size, share):
+def test_uniform_logits_cost_ln_v_per_token(size, share):
     targets_n = tf.constant([0, 1, 1, 0, size - 1])
     close(token_nats(tf.fill([5, size], 3.0), targets_n), [math.log(size)] * 5, 2e-6)
     for nats in cross_entropy(

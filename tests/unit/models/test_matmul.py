@@ -80,7 +80,7 @@ def test_auto_is_float32_where_the_cpu_is_not_listed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("shape", "transpose_b"), [((8, 17), False), ((17, 8), True), ((17, 8), False), ((8, 8), True)]
 )
-def test_a_product_in_slices_equals_the_whole(monkeypatch, rows, shape, transpose_b):
+def test_a_product_in_slices_equals_the_complete_one(monkeypatch, rows, shape, transpose_b):
     monkeypatch.setattr(products, "LARGE", 64)
     monkeypatch.setattr(products, "parts", lambda: 3)
     weight = keras.Variable(_draw(*shape))

@@ -45,7 +45,7 @@ def _built(layer):
 
 
 def _expected(name, cell, inputs_bti, state, reverse=False, lengths=LENGTHS):
-    """Outputs and last states by the reference, a sentence at a time."""
+    """Outputs and last states of the reference, for each sentence alone."""
     found = []
     for b, length in enumerate(lengths):
         first = tuple(np.float64(part[b]) for part in state)
@@ -262,7 +262,7 @@ def test_a_batch_gives_what_its_sentences_give_one_at_a_time(name, reverse):
         total = [a + c for a, c in zip(total, gradients, strict=True)]
     for a, c in zip(summed, total, strict=True):
         assert _relative_error(a, c) < 1e-5
-    # What stands at padded positions has no say.
+    # Values at padded positions have no effect.
     d_inputs_bti = together[1 + len(state)].numpy()
     assert not d_inputs_bti[~MASK_BT].any()
     assert d_inputs_bti[MASK_BT].any()
@@ -270,7 +270,7 @@ def test_a_batch_gives_what_its_sentences_give_one_at_a_time(name, reverse):
 
 @LONG
 @BOTH_WAYS
-def test_what_stands_at_padded_positions_changes_nothing(name, reverse):
+def test_values_at_padded_positions_change_nothing(name, reverse):
     layer = _built(Recurrence(name, UNITS, reverse=reverse))
     clean = _inputs()
     dirty = np.where(MASK_BT[:, :, None], clean, 1e3).astype(np.float32)
@@ -303,7 +303,7 @@ def test_a_row_of_padding_only_keeps_its_state(name, reverse):
 
 
 @LONG
-def test_both_directions_are_joined(name):
+def test_both_directions_are_concatenated(name):
     layer = _built(Bidirectional(name, 2 * UNITS))
     inputs_bti = _inputs()
     outputs_bth, last = layer(inputs_bti, MASK_BT)
@@ -376,7 +376,7 @@ def test_step_by_step_equals_the_sequence_in_a_residual_stack(name):
         close(output_bh, outputs_bth[:, t])
 
 
-def test_dropout_of_a_residual_stack_leaves_what_is_added():
+def test_dropout_of_a_residual_stack_leaves_the_residual_input():
     stack = _built(Stack("gru", UNITS, 2, dropout=0.5, residual=True, seed=1))
     for weight in stack.layers[1].trainable_variables:
         weight.assign(tf.zeros_like(weight))

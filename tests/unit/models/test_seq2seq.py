@@ -102,7 +102,7 @@ GIVEN = [
     {"peek": True, "attention": "none", "bridge": "zero"},
     {"peek": True, "input_feeding": True, "tie_embeddings": True, "embed_dim": 8, "encoder_layers": 2},
 ]
-"""Decoders that are given more than the last token."""
+"""Decoders with more inputs than the last token."""
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_hypotheses_do_not_touch_each_other_with_peek_and_input_feeding(settings
 
 
 def assert_hypotheses_apart(model):
-    """Three hypotheses together are as one at a time."""
+    """Three hypotheses together give what each gives alone."""
     memory, states = model.encode(_ids(SRC))
     states = tf.nest.map_structure(lambda part: tf.repeat(part[:, None], 3, axis=1), states)
     apart = [tf.nest.map_structure(lambda part, k=k: part[:, k : k + 1], states) for k in range(3)]
@@ -231,7 +231,7 @@ def test_a_source_of_padding_only_gives_numbers(attention):
 
 
 @pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
-def test_attention_looks_at_real_positions_only(attention):
+def test_attention_weights_are_zero_at_padding(attention):
     model = fixed_model(attention=attention)
     memory, states = model.encode(_ids(SRC))
     _, weights_bts = model.decode(_ids(TGT, bos=True), memory, states)
@@ -248,7 +248,7 @@ def test_no_attention_gives_no_weights():
 
 
 @pytest.mark.parametrize("cell", SOME_CELLS)
-def test_the_decoder_does_not_see_what_comes_later(cell):
+def test_the_decoder_does_not_see_later_tokens(cell):
     model = make_model(cell=cell, decoder_layers=2)
     first, second = ([[4, 5, tail, tail]] for tail in (7, 9))
     a, b = (model((_ids(SRC[:1]), _ids(ids, bos=True))).numpy() for ids in (first, second))
@@ -264,7 +264,7 @@ def _start(seed: int = 1, **settings) -> Seq2Seq:
 
 
 @pytest.mark.parametrize(("cell", "attention"), [("gru", "general"), ("lstm", "additive"), ("rnn", "none")])
-def test_seed_decides_the_first_weights(cell, attention):
+def test_first_weights_depend_on_the_seed(cell, attention):
     settings = {"cell": cell, "attention": attention, "encoder_layers": 2, "decoder_layers": 2, "bridge": "dense"}
     first, same, other = (_start(seed, **settings) for seed in (1, 1, 2))
     for a, b, c in zip(first.variables, same.variables, other.variables, strict=True):
@@ -374,7 +374,7 @@ def test_every_weight_is_trained_with_peek_and_input_feeding(settings):
 
 
 @pytest.mark.parametrize("settings", GIVEN)
-def test_what_the_decoder_is_given_makes_its_first_matrix_wider(settings):
+def test_extra_inputs_make_the_first_matrix_of_the_decoder_wider(settings):
     plain = {key: value for key, value in settings.items() if key not in ("peek", "input_feeding")} | {"bridge": "copy"}
     model, other = fixed_model(**settings), fixed_model(**plain)
     more = settings.get("peek", False) + settings.get("input_feeding", False)
@@ -397,7 +397,7 @@ def test_input_feeding_compiled_equals_eager():
         close(gradient, expected, err_msg=path)
 
 
-def test_one_direction_does_not_see_what_comes_later_and_both_do():
+def test_one_direction_does_not_see_later_tokens_and_both_do():
     a, b = _ids([[4, 5, 6]]), _ids([[4, 5, 7]])
     for bidirectional, seen in ((False, False), (True, True)):
         model = make_model(bidirectional=bidirectional)
@@ -444,7 +444,7 @@ def test_recurrent_dropout_is_for_training_only():
     assert np.abs(model(ids, training=True).numpy() - plain(ids).numpy()).max() > 1e-2
 
 
-def test_seed_decides_the_dropout():
+def test_dropout_depends_on_the_seed():
     ids = _ids(SRC), _ids(TGT, bos=True)
     settings = {"dropout": 0.5, "recurrent_dropout": 0.5, "bidirectional": False}
     first, same = (_start(1, **settings)(ids, training=True).numpy() for _ in range(2))
@@ -471,7 +471,7 @@ def test_bfloat16_logits_are_close_and_float32():
     "settings",
     [{"attention": "none"}, pytest.param({"attention": "general", "input_feeding": True}, marks=pytest.mark.slow)],
 )
-def test_compile_and_fit_learn_a_batch_by_heart(settings):
+def test_compile_and_fit_overfit_a_batch(settings):
     model = _start(cell="lstm", embed_dim=8, bidirectional=False, **settings)
     src_ids_bs, tgt_ids_bt = pad(SRC), pad(TGT, bos=True)
     model.compile(

@@ -1,4 +1,4 @@
-"""Files of word vectors as they are found, and what is wrong with them."""
+"""Files of word vectors, and their errors."""
 
 import gzip
 
@@ -50,7 +50,7 @@ def test_rows_equal_the_files(tmp_path, form):
     assert {word: np.float32(vector).tolist() for word, vector in expected.items()} == found
 
 
-def test_the_form_as_written_comes_before_lower_case_wherever_it_stands(tmp_path):
+def test_the_written_form_is_preferred_to_lower_case(tmp_path):
     words = codec()
     for content in ("the 1 1\nThe 2 2\n", "The 2 2\nthe 1 1\n"):
         found = read_vectors(written(tmp_path, content), words, 2)
@@ -70,14 +70,14 @@ def test_coverage_counts_the_vocabulary_and_running_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("level", ["char", "bpe", "unigram"])
-def test_pieces_are_looked_up_by_what_they_read_and_bytes_never(tmp_path, level):
+def test_subwords_are_looked_up_by_their_text_and_byte_tokens_never(tmp_path, level):
     words = codec(level)
     found = rows(read_vectors(written(tmp_path, "t 1 1\na 2 2\n▁ 3 3\n"), words, 2), words)
     assert found["a"] == [2, 2]
     assert not any(token.startswith("<0x") for token in found)
 
 
-def test_words_with_spaces_are_passed_over(tmp_path):
+def test_words_with_spaces_are_skipped(tmp_path):
     found = read_vectors(written(tmp_path, "cat 1 2 3\n. . . 4 5 6\nat the 7 8 9\n"), words := codec(), 3)
     assert rows(found, words) == {"cat": [1, 2, 3]}
 
@@ -118,7 +118,7 @@ def test_faults_name_file_and_line(tmp_path, content, complaint):
         ("dog 1 2 3\n", "no vector for any of the"),
     ],
 )
-def test_files_that_are_no_use_are_refused(tmp_path, content, complaint):
+def test_unusable_files_are_refused(tmp_path, content, complaint):
     with pytest.raises(UserError, match=complaint):
         read_vectors(written(tmp_path, content), codec(), 3)
 

@@ -32,7 +32,7 @@ def path(tmp_path):
     return path
 
 
-def test_a_checkpoint_comes_back_bit_for_bit(path):
+def test_a_checkpoint_is_loaded_bit_for_bit(path):
     arrays, state = read_checkpoint(path)
     assert state == STATE
     assert list(arrays) == list(ARRAYS)

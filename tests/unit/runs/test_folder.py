@@ -40,14 +40,14 @@ def run(tmp_path):
 # --- checkpoints
 
 
-def test_a_checkpoint_comes_back(run):
+def test_a_checkpoint_is_loaded_as_it_was_saved(run):
     run.save(BEST, ARRAYS, STATE)
     arrays, state = run.load(BEST)
     assert state == run.header(BEST).state == STATE
     assert sha256_of(arrays) == sha256_of(ARRAYS)
 
 
-def test_best_and_last_are_apart(run):
+def test_best_and_last_are_separate(run):
     run.save(LAST, ARRAYS, STATE)
     assert run.has(LAST)
     assert not run.has(BEST)
@@ -57,7 +57,7 @@ def test_best_and_last_are_apart(run):
         run.load(BEST)
 
 
-def test_what_is_not_there_has_perhaps_not_been_trained(run):
+def test_a_missing_checkpoint_is_an_error_that_mentions_training(run):
     for read in (run.load, run.header):
         with pytest.raises(UserError, match=r"best\.safetensors: no such checkpoint; has the run been trained\?"):
             read(BEST)
@@ -73,7 +73,7 @@ def test_a_damaged_header_is_named(run):
 # --- the folder
 
 
-def test_a_begun_run_can_be_opened_with_the_same_settings_and_codecs(run):
+def test_a_started_run_can_be_opened_with_the_same_settings_and_codecs(run):
     assert run.begun
     assert not run.unfinished
     opened = RunFolder.open(run.folder)
@@ -83,7 +83,7 @@ def test_a_begun_run_can_be_opened_with_the_same_settings_and_codecs(run):
     assert load_config(run.folder / "config.toml") == opened.config
 
 
-def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypatch):
+def test_a_run_killed_while_its_folder_was_written_is_recognised(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
 
     monkeypatch.setattr(run, "write_config", lambda _: die())
@@ -92,7 +92,7 @@ def test_a_run_cut_short_while_it_was_begun_is_known_as_such(tmp_path, monkeypat
     assert run.unfinished
 
 
-def test_what_is_no_run_is_refused_by_name(tmp_path):
+def test_a_folder_without_a_run_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such run folder"):
         RunFolder.open(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
@@ -117,7 +117,7 @@ def test_a_data_file_without_its_figure_is_refused(run, content):
         _ = run.tgt_per_src
 
 
-def test_what_is_written_into_a_folder_of_the_run_comes_back(run):
+def test_files_written_into_a_run_can_be_read(run):
     run.write_json("sub/y.json", {"é": 1})
     assert run.read_json("sub/y.json") == {"é": 1}
     lines = ["a\u2028b", "", "é "]
@@ -129,7 +129,7 @@ def test_what_is_written_into_a_folder_of_the_run_comes_back(run):
 # --- metrics
 
 
-def test_metrics_are_rewound_to_an_update_and_mended(run):
+def test_metrics_are_rewound_to_an_update_and_repaired(run):
     for step in (1, 2, 3):
         run.append_metrics({"kind": "train", "step": step, "loss": 1 / 3})
     with (run.folder / "metrics.jsonl").open("ab") as file:
@@ -146,7 +146,7 @@ def test_without_metrics_there_is_nothing_to_rewind(run):
     assert not (run.folder / "metrics.jsonl").exists()
 
 
-def test_what_a_killed_process_left_aside_can_be_removed(run):
+def test_temporary_files_of_a_killed_process_can_be_removed(run):
     run.save(BEST, ARRAYS, STATE)
     before = files_of(run.folder)
     for name in (
@@ -207,7 +207,7 @@ DAMAGES = (changed_within, cut, empty, zeros)
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, os.unlink])
-def test_the_one_before_takes_the_place_of_a_damaged_last(run, damage):
+def test_the_previous_checkpoint_replaces_a_damaged_last(run, damage):
     notes = []
     assert run.load_newest(notes.append) is None
     for step in (1, 2):
@@ -228,7 +228,7 @@ def test_the_one_before_takes_the_place_of_a_damaged_last(run, damage):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_if_both_are_damaged_both_stay_and_both_are_named(run, damage):
+def test_if_last_and_previous_are_damaged_both_stay_and_are_named(run, damage):
     for _ in range(2):
         run.save(LAST, ARRAYS, STATE)
     for name in ("last.safetensors", "previous.safetensors"):
@@ -242,7 +242,7 @@ def test_if_both_are_damaged_both_stay_and_both_are_named(run, damage):
     assert files_of(run.folder) == before
 
 
-def test_a_damaged_best_says_what_can_be_done(run):
+def test_the_error_for_a_damaged_best_tells_what_to_do(run):
     for name in (BEST, LAST):
         run.save(name, ARRAYS, STATE)
         cut(run.folder / f"{name}.safetensors")
@@ -272,7 +272,7 @@ def test_a_file_that_may_not_be_read_is_not_damaged(run, monkeypatch):
     assert files_of(run.folder) == before
 
 
-def test_a_beginning_that_fails_leaves_nothing(tmp_path):
+def test_a_failed_start_leaves_no_files(tmp_path):
     files = {"data.json": {}, "split.json": {}}
 
     def begin():
@@ -289,7 +289,7 @@ def test_a_beginning_that_fails_leaves_nothing(tmp_path):
         assert files_of(tmp_path / "run") == {}, number
 
 
-def test_what_kills_left_aside_goes_and_in_eval_what_is_old(run):
+def test_temporary_files_of_killed_processes_are_removed_and_old_ones_in_eval(run):
     (run.folder / "eval").mkdir()
     for name in ("test.json", ".test.json.12345678", ".test.json.abcdefgh", ".mine"):
         (run.folder / "eval" / name).touch()

@@ -25,7 +25,7 @@ def run(tmp_path):
     return run
 
 
-def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before_memory_is_taken(run, monkeypatch):
+def test_a_run_with_settings_for_more_weights_than_it_has_is_refused_before_memory_is_taken(run, monkeypatch):
     monkeypatch.setattr(weights, "make_model", None)
     run.save(BEST, {"kernel": np.zeros(50)}, STATE)
     with pytest.raises(UserError, match=r"best\.safetensors: has 50 weights, but the settings .* need at least "):
@@ -34,7 +34,7 @@ def test_a_run_whose_settings_ask_for_more_weights_than_it_has_is_refused_before
 
 # Each cell once, with either attention in turn.
 @pytest.mark.parametrize(("cell", "attention"), list(zip(CELLS, ("none", "general") * len(CELLS), strict=False)))
-def test_no_run_is_said_to_have_too_few_weights(tmp_path, cell, attention):
+def test_no_complete_run_is_refused_for_too_few_weights(tmp_path, cell, attention):
     # The smallest embedding, so that square matrices count.
     settings = {"cell": cell, "attention": attention, "embed_dim": 1, "hidden_size": 64, "decoder_layers": 2}
     config = Config(model=ModelConfig(**settings))
@@ -52,7 +52,7 @@ def test_assign_refuses_what_is_missing_or_of_another_shape(tmp_path):
             assign(by_path([variable]), arrays, tmp_path / "best.safetensors")
 
 
-def test_the_model_is_that_of_the_checkpoint_whatever_was_made_before(run):
+def test_the_model_is_that_of_the_checkpoint_after_other_models_were_made(run):
     model = Seq2Seq(CONFIG.model, 6, 6, seed=5)
     run.save(BEST, arrays_of(by_path(model.weights)), STATE)
     loaded, state = load_model(run)

@@ -12,7 +12,7 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_atomically, write_json
 
 
-def test_write_atomically_replaces_and_leaves_nothing_aside(tmp_path):
+def test_write_atomically_replaces_and_leaves_no_temporary_file(tmp_path):
     write_atomically(tmp_path / "x", b"old")
     write_atomically(tmp_path / "x", b"new")
     assert files_of(tmp_path) == {"x": b"new"}
@@ -68,7 +68,7 @@ def test_a_pipe_or_device_is_written_to_not_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("two_names", [True, False])
-def test_the_file_as_it_was_before_is_kept_also_where_files_have_one_name_only(tmp_path, monkeypatch, two_names):
+def test_the_previous_file_is_kept_also_without_hard_links(tmp_path, monkeypatch, two_names):
     if not two_names:
         monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
     path, keep = tmp_path / "x", tmp_path / "before"
@@ -84,7 +84,7 @@ def fail_with(number):
     return call
 
 
-def test_two_names_of_one_file_leave_nothing_aside(tmp_path):
+def test_two_names_of_one_file_leave_no_temporary_file(tmp_path):
     (tmp_path / "x").write_bytes(b"1")
     os.link(tmp_path / "x", tmp_path / "before")
     write_atomically(tmp_path / "x", b"2", tmp_path / "before")
@@ -92,7 +92,7 @@ def test_two_names_of_one_file_leave_nothing_aside(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])
-def test_whatever_fails_the_file_is_whole_and_so_is_the_one_before(tmp_path, number):
+def test_after_any_failure_the_file_and_the_previous_one_are_complete(tmp_path, number):
     path, keep = tmp_path / "x", tmp_path / "before"
 
     def write():
@@ -109,7 +109,7 @@ def test_whatever_fails_the_file_is_whole_and_so_is_the_one_before(tmp_path, num
         assert found in ({"x": b"old"}, {"x": b"old", "before": b"old"}, {"x": b"new", "before": b"old"}), k
 
 
-def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_comes_back(tmp_path, monkeypatch):
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_returns(tmp_path, monkeypatch):
     done = []
     for name in ("fsync", "replace"):
         monkeypatch.setattr(os, name, noting(done, name, getattr(os, name)))
@@ -151,7 +151,7 @@ def test_a_folder_in_place_of_json_is_named(tmp_path):
         read_json(tmp_path)
 
 
-def test_json_comes_back(tmp_path):
+def test_json_round_trips(tmp_path):
     values = {"é": [1, "\u2028", None], "b": {"c": 0.1}}
     write_json(tmp_path / "x.json", values)
     assert read_json(tmp_path / "x.json") == values

@@ -25,7 +25,7 @@ def python(code, *arguments):
     return subprocess.Popen([*words, *map(str, arguments)], cwd=ROOT, text=True, **pipes)
 
 
-def test_a_second_one_is_told_which_process_has_the_folder(tmp_path):
+def test_the_error_of_a_second_process_names_the_one_with_the_lock(tmp_path):
     with (
         locked(tmp_path / "run"),
         pytest.raises(UserError, match=rf"run: process {os.getpid()} is training into it"),
@@ -84,7 +84,7 @@ def test_never_two_at_a_time_however_often_the_folder_comes_and_goes(tmp_path):
     assert all(int(number) > 0 for number in found)
 
 
-def test_where_there_are_no_locks_training_goes_on_without(tmp_path, monkeypatch):
+def test_training_works_on_file_systems_without_locks(tmp_path, monkeypatch):
     def none(handle):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -110,7 +110,7 @@ def test_a_folder_that_goes_while_it_is_found_is_made_again(tmp_path, monkeypatc
 
     def mkdir(folder, *args, **options):
         calls.append(folder)
-        if len(calls) == 1:  # As when another process removes it between its being found and its being looked at.
+        if len(calls) == 1:  # As if another process removed it between two system calls.
             raise FileExistsError(str(folder))
         return make(folder, *args, **options)
 

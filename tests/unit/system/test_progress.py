@@ -27,7 +27,7 @@ def drawn(monkeypatch, stream, **options):
     return stream.getvalue(), bool(bar)
 
 
-def test_on_a_terminal_it_shows_its_columns_and_lines_above_it_as_they_are(monkeypatch):
+def test_on_a_terminal_it_shows_its_columns_and_unchanged_lines_above(monkeypatch):
     text, shown = drawn(monkeypatch, Terminal())
     assert shown
     assert NAME in text
@@ -36,5 +36,5 @@ def test_on_a_terminal_it_shows_its_columns_and_lines_above_it_as_they_are(monke
 
 
 @pytest.mark.parametrize(("stream", "options"), [(io.StringIO(), {}), (Terminal(), {"shown": False})])
-def test_elsewhere_and_where_it_is_not_wanted_nothing_is_drawn(monkeypatch, stream, options):
+def test_without_a_terminal_or_if_not_wanted_nothing_is_drawn(monkeypatch, stream, options):
     assert drawn(monkeypatch, stream, **options) == ("", False)

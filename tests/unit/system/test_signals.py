@@ -4,7 +4,7 @@ import threading
 from wordseq.system.signals import handled
 
 
-def test_a_signal_is_heard_within_and_its_earlier_handler_stands_afterwards():
+def test_a_signal_is_handled_within_and_its_earlier_handler_is_restored():
     heard = []
     before = signal.getsignal(signal.SIGUSR1)
     with handled(lambda number, _: heard.append(number), signal.SIGUSR1, signal.SIGUSR2):

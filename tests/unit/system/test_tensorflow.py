@@ -92,7 +92,7 @@ def test_what_the_user_set_is_kept(python):
         (f"{NO_YNN}=individual_dot", f"{NO_YNN}=individual_dot"),
     ],
 )
-def test_xla_keeps_its_flags_and_is_told_not_to_use_the_unsafe_library(given, wanted, python):
+def test_xla_keeps_its_flags_and_does_not_use_the_unsafe_library(given, wanted, python):
     done = python(
         WORKS,
         f"""
@@ -160,7 +160,7 @@ def test_the_package_imports_without_tensorflow(python):
     assert "has no attribute 'Nonsense'" in done.stderr
 
 
-def test_where_tensorflow_is_missing_one_line_says_what_to_type(monkeypatch, capfd):
+def test_without_tensorflow_one_line_tells_what_to_type(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(UserError, match=r"TensorFlow is not installed: .* 'wordseq\[cpu\]', or 'wordseq\[gpu\]'"):
         import_tensorflow()

@@ -1,4 +1,4 @@
-"""Child processes: answers, errors, the end of either side."""
+"""Child processes: answers, errors, the end of child or parent."""
 
 import os
 import signal
@@ -75,7 +75,7 @@ def test_a_child_that_ends_early_is_an_error_of_one_line(module, keep_errors, re
             worker.ask("add", left=1, right=2)
 
 
-def test_a_module_that_cannot_be_imported_says_why(module):
+def test_a_module_that_cannot_be_imported_is_an_error_with_its_reason(module):
     with Worker("none_such", {}, keep_errors=True) as worker, pytest.raises(WorkerError, match="named 'none_such'"):
         worker.ask("add", left=1, right=2)
 

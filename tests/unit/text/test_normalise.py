@@ -108,7 +108,7 @@ SPACES = "\u00a0\u202f\t\n\v\f\r\x1c\x1f\x85\u2028\u2029\u1680\u2000\u200a\u205f
 
 
 @pytest.mark.parametrize("char", REMOVED, ids=ascii)
-def test_what_is_not_seen_is_removed(char):
+def test_invisible_characters_are_removed(char):
     assert normalise(f"a{char}b") == "ab"
 
 

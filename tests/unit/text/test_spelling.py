@@ -11,7 +11,7 @@ NEVER_SEEN = "ж"
 
 
 @given(WORDS)
-def test_the_chances_of_what_comes_next_sum_to_one(words):
+def test_probabilities_of_the_next_letter_sum_to_one(words):
     spelling = Spelling(words)
     end = spelling.bits("")
     letters = sum(2 ** -(spelling.bits(letter) - end) for letter in set("".join(words)))

@@ -47,7 +47,7 @@ def test_an_unknown_level_lists_the_levels():
 
 @pytest.mark.parametrize("name", [*LEVELS, "pretokenized"])
 @given(text=normalised_text())
-def test_any_normalised_text_comes_back(trained, name, text):
+def test_any_normalised_text_round_trips(trained, name, text):
     tokens = trained[name].tokenize(text)
     assert trained[name].detokenize(tokens) == text
     assert not any(token == "" or " " in token for token in tokens)
@@ -67,7 +67,7 @@ def test_any_tokens_become_one_line(trained, name, data):
 
 
 @pytest.mark.parametrize("name", [*LEVELS, "pretokenized"])
-def test_training_sentences_come_back(trained, name):
+def test_training_sentences_round_trip(trained, name):
     assert [trained[name].detokenize(trained[name].tokenize(text)) for text in SENTENCES] == SENTENCES
 
 
@@ -181,18 +181,18 @@ def test_long_training_lines_are_not_dropped(level):
 
 
 @pytest.mark.parametrize("level", PIECE_LEVELS)
-def test_a_long_line_comes_back(trained, level):
+def test_a_long_line_round_trips(trained, level):
     text = "the baker sells 日本 tea, " * 20_000 + "." * 20_000
     assert trained[level].detokenize(trained[level].tokenize(text)) == text
 
 
-def test_every_character_of_the_training_text_is_a_piece(trained):
+def test_every_character_of_the_training_text_is_a_subword(trained):
     characters = set("".join(SENTENCES)) - {" "} | {"▁"}
     assert set(trained["char"].tokens[260:]) == characters
     assert trained["char"].tokenize("a tea") == ["a", "▁", "t", "e", "a"]
 
 
-def test_unseen_characters_are_spelled_in_bytes(trained):
+def test_unseen_characters_use_byte_fallback(trained):
     assert trained["char"].tokenize("é") == ["<0xC3>", "<0xA9>"]
     assert trained["char"].detokenize(["a", "<0xC3>", "b", "<0x0A>"]) == "a\ufffdb\ufffd"
 

@@ -134,7 +134,7 @@ def test_unknown_tokens_of_a_sentence():
 
 @pytest.mark.parametrize("level", PIECE_LEVELS)
 @given(text=normalised_text())
-def test_ids_are_those_of_sentencepiece_and_text_comes_back(codecs, level, text):
+def test_ids_are_those_of_sentencepiece_and_text_round_trips(codecs, level, text):
     codec = codecs[level]
     ids = codec.to_ids(text)
     assert codec.to_text(ids) == text
@@ -154,7 +154,7 @@ def test_ids_equal_those_of_the_saved_model_file(tmp_path, codecs):
 
 
 @given(text=normalised_text())
-def test_words_that_are_known_come_back_and_others_are_shown(codecs, text):
+def test_known_words_round_trip_and_others_are_shown(codecs, text):
     codec = codecs["word"]
     tokens = codec.tokenizer.tokenize(text)
     shown = [token if token in codec.vocab else "<unk>" for token in tokens]

@@ -25,7 +25,7 @@ def test_the_first_worker_is_the_chief_where_none_is_named():
 
 
 @pytest.mark.parametrize("jobs", [["chief", "worker"], ["worker", "chief"]])
-def test_a_chief_is_the_first_wherever_it_stands(jobs):
+def test_the_chief_is_first_in_any_order(jobs):
     addresses = {"chief": ["c:3"], **TWO}
     found = read_cluster(config({job: addresses[job] for job in jobs}))
     assert (found.addresses, found.rank) == (("c:3", "a:1", "b:65535"), 1)
@@ -55,6 +55,6 @@ def test_a_chief_is_the_first_wherever_it_stands(jobs):
         *((config(index=bad), 'index in "task" must be .* 0 to 1 for') for bad in (2, -1, "0", None, True, 0.0)),
     ],
 )
-def test_what_is_wrong_is_named(text, expected):
+def test_errors_name_the_fault(text, expected):
     with pytest.raises(UserError, match=f"^environment variable TF_CONFIG {expected}"):
         read_cluster(text)

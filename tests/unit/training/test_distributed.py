@@ -1,4 +1,4 @@
-"""What one process of a team does; several of them are in tests/system/test_several.py."""
+"""One process of a team; tests/system/test_several.py has several."""
 
 from types import SimpleNamespace
 
@@ -18,13 +18,13 @@ from wordseq.training.run import train_run
 CLUSTER = Cluster((("worker", 0), ("worker", 1), ("worker", 2)), ("a:1", "b:2", "c:3"), 0)
 
 
-def team_that_hears(others=lambda values: 0):
-    """The chief of three, to whose sums the others add what is given."""
+def team_of_three(others=lambda values: 0):
+    """The chief of three processes; `others` is what the other two add to its sums."""
     strategy = SimpleNamespace(num_replicas_in_sync=3, reduce=lambda op, values, axis: values + others(values))
     return Team(strategy, CLUSTER)
 
 
-def test_alone_everything_is_its_own():
+def test_a_single_process_gets_its_own_values():
     value = object()
     assert ALONE.broadcast(0, value) is ALONE.from_chief(value) is value
     assert ALONE.arrays_from_chief(value) is value
@@ -35,27 +35,27 @@ def test_alone_everything_is_its_own():
 
 
 @pytest.mark.parametrize("value", [None, 0.1 + 0.2, "né", ["a"] * 1000, {"a": [1, 2.5, ""]}])
-def test_what_the_chief_says_arrives_as_it_was(value):
-    assert team_that_hears().from_chief(value) == value
+def test_a_broadcast_value_arrives_unchanged(value):
+    assert team_of_three().from_chief(value) == value
 
 
 def test_arrays_arrive_bit_for_bit():
     floats = np.array([[-0.0, np.nan, 1e-45], [np.inf, 1 / 3, -1e38]], np.float32)
     arrays = {"a": floats, "b": np.array([7, 2**32 - 1], np.uint32), "c": np.array(-5, np.int64), "d": floats.T}
-    found = team_that_hears().arrays_from_chief(arrays)
+    found = team_of_three().arrays_from_chief(arrays)
     for name, array in arrays.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         assert found[name].tobytes() == array.tobytes()
 
 
-def test_one_wish_stops_all_and_the_clock_is_the_chiefs():
-    assert team_that_hears().after_step(2.5, False) == (2.5, False)
-    assert team_that_hears().after_step(2.5, True) == (2.5, True)
-    assert team_that_hears(lambda values: tf.constant([0.0, 2.0], tf.float64)).after_step(2.5, False) == (2.5, True)
+def test_one_stop_request_stops_all_and_the_clock_is_the_chiefs():
+    assert team_of_three().after_step(2.5, False) == (2.5, False)
+    assert team_of_three().after_step(2.5, True) == (2.5, True)
+    assert team_of_three(lambda values: tf.constant([0.0, 2.0], tf.float64)).after_step(2.5, False) == (2.5, True)
 
 
-def test_who_says_something_else_is_named(monkeypatch):
-    team = team_that_hears()
+def test_the_process_with_another_value_is_named(monkeypatch):
+    team = team_of_three()
     monkeypatch.setattr(team, "gather", lambda value: [value, value, {"train.seed": 2}])
     with pytest.raises(
         UserError, match=r"settings differ: train\.seed is 2 for worker 2 \(c:3\) and 1 for worker 0 \(a:1\)"
@@ -72,12 +72,12 @@ def test_who_says_something_else_is_named(monkeypatch):
         ("/job:worker/task:9", r"worker 1 \(b:2\) or worker 2 \(c:3\) was"),
     ],
 )
-def test_who_is_gone_is_named_as_far_as_it_is_known(message, named):
-    with pytest.raises(UserError, match=f"the connection to {named} lost"), team_that_hears().watched():
+def test_the_lost_process_is_named_if_known(message, named):
+    with pytest.raises(UserError, match=f"the connection to {named} lost"), team_of_three().watched():
         raise tf.errors.UnavailableError(None, None, message)
 
 
-def test_alone_an_error_is_what_it_is():
+def test_a_single_process_keeps_the_errors_of_tensorflow():
     with pytest.raises(tf.errors.InternalError), ALONE.watched():
         raise tf.errors.InternalError(None, None, "a bug")
 
@@ -93,8 +93,8 @@ def test_a_follower_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_who_only_follows_needs_no_file_of_the_run(tmp_path, monkeypatch):
-    """Up to the first update, which needs the others: everything before it is computed, not read from the chief's folder."""
+def test_a_follower_needs_no_file_of_the_run(tmp_path, monkeypatch):
+    """Everything up to the first update is computed, not read from the chief's folder."""
     seen = []
     monkeypatch.setattr(training_run, "train_model", lambda run, *rest: seen.append(run) or Progress())
     member = SimpleNamespace(

@@ -35,7 +35,7 @@ PLAN = TrainConfig(batch_size=PAIRS // BATCHES, log_steps=1, max_epochs=3, patie
 
 
 class Silent:
-    """A reporter that keeps what it is told."""
+    """A reporter that records its calls."""
 
     def __init__(self):
         self.steps, self.validations, self.notes = [], [], []
@@ -116,12 +116,12 @@ def test_validates_after_every_epoch_and_stops_after_the_last(tmp_path, counting
     assert "train.max_epochs" in progress.finished
 
 
-def test_validates_every_so_many_updates_and_at_the_end(tmp_path, counting):
+def test_validates_every_n_updates_and_at_the_end(tmp_path, counting):
     count(tmp_path, replace(validate_steps=4))
     assert dev_steps(tmp_path) == [4, 8, 12, 15]
 
 
-def test_max_steps_stops_in_the_middle_of_an_epoch_after_a_look(tmp_path, counting):
+def test_max_steps_stops_in_the_middle_of_an_epoch_after_a_validation(tmp_path, counting):
     progress = count(tmp_path, replace(max_steps=7))
     assert dev_steps(tmp_path) == [5, 7]
     assert (progress.step, progress.epoch, progress.batch) == (7, 2, 2)
@@ -146,8 +146,8 @@ def test_a_run_that_ended_before_its_last_save_is_finished_by_the_same_command(t
     assert RunFolder(tmp_path).load(LAST)[1]["finished"] == progress.finished != ""
 
 
-def test_a_look_that_only_a_limit_asked_for_lowers_no_step_size(tmp_path, counting):
-    # Stopped at 7, between the looks at 5 and 10, and taken up again.
+def test_a_validation_at_a_limit_lowers_no_learning_rate(tmp_path, counting):
+    # Stopped at 7, between the validations at 5 and 10, and resumed.
     for steps in (7, 12):
         progress = count(tmp_path / "parted", replace(max_steps=steps, decay_patience=2), Scripted(9, 8, 7, 6))
     assert dev_steps(tmp_path / "parted") == [5, 7, 10, 12]
@@ -155,7 +155,7 @@ def test_a_look_that_only_a_limit_asked_for_lowers_no_step_size(tmp_path, counti
     assert (progress.waits, progress.decay_waits, progress.decays) == (whole.waits, whole.decay_waits, whole.decays)
 
 
-def test_max_minutes_stops_after_a_look(tmp_path, counting):
+def test_max_minutes_stops_after_a_validation(tmp_path, counting):
     progress = count(tmp_path, replace(max_minutes=1e-9))
     assert progress.step == 1
     assert dev_steps(tmp_path) == [1]
@@ -188,7 +188,7 @@ def test_a_bleu_of_0_is_kept_too(tmp_path, counting):
     assert saved_at(tmp_path, BEST) == 5
 
 
-def test_plateau_lowers_the_step_size_and_waits_anew(tmp_path, counting):
+def test_plateau_lowers_the_learning_rate_and_waits_again(tmp_path, counting):
     config = replace(max_epochs=8, schedule="plateau", decay=0.1, decay_patience=2, learning_rate=1.0)
     count(tmp_path, config, Scripted(10, 9, 9, 9, 11, 9, 9, 9))
     by_epoch = [counting.rates[epoch * BATCHES] for epoch in range(8)]
@@ -202,7 +202,7 @@ def test_a_log_line_is_the_mean_over_its_updates(tmp_path, counting):
     count(tmp_path, replace(log_steps=2, max_epochs=1))
     lines = [entry for entry in entries(tmp_path) if entry["kind"] == "train"]
     assert [line["step"] for line in lines] == [2, 4]
-    # 2 and 4 nats, then 6 and 8, over 4 tokens an update.
+    # 2 and 4 nats, then 6 and 8, over 4 tokens per update.
     assert [line["loss"] for line in lines] == [6 / 8, 14 / 8]
     assert [line["tokens"] for line in lines] == [8, 16]
 
@@ -216,7 +216,7 @@ def test_the_speed_is_that_of_the_updates_of_the_line(tmp_path, counting, monkey
     assert [line["seconds"] for line in lines if line["kind"] == "train"] == [2, 4]
 
 
-def test_the_reporter_hears_of_every_step_and_validation(tmp_path, counting):
+def test_the_reporter_is_called_for_every_update_and_validation(tmp_path, counting):
     reporter = Silent()
     count(tmp_path, replace(log_steps=4, max_epochs=1), Scripted(3), reporter)
     assert [step for step, _ in reporter.steps] == [1, 2, 3, 4, 5]
@@ -228,7 +228,7 @@ def test_the_reporter_hears_of_every_step_and_validation(tmp_path, counting):
 
 
 @pytest.mark.parametrize(("nats", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)])
-def test_a_loss_or_gradient_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, counting, nats, norm):
+def test_a_loss_or_gradient_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, counting, nats, norm):
     counting.nats = lambda step: nats if step == 8 else 1.0
     counting.norm = lambda step: norm if step == 8 else 1.0
     with pytest.raises(UserError, match=r"at update 8: .*(nan|inf).*train\.learning_rate"):
@@ -238,7 +238,7 @@ def test_a_loss_or_gradient_that_is_no_number_stops_and_keeps_the_last_good_chec
     assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
 
 
-def test_a_dev_loss_that_is_no_number_stops_before_anything_is_saved(tmp_path, counting):
+def test_a_dev_loss_that_is_not_finite_stops_before_anything_is_saved(tmp_path, counting):
     with pytest.raises(UserError, match=r"at update 5: the dev loss is nan"):
         count(tmp_path, validate=Scripted(99, loss=math.nan))
     assert not RunFolder(tmp_path).has(BEST)
@@ -283,11 +283,11 @@ def test_in_another_thread_signals_are_left_alone(tmp_path, counting):
 
 
 BUMPY = (5, 9, 3, 9, 8, 12, 1, 1, 1, 1)
-"""Dev BLEU by the number of the look."""
+"""Dev BLEU by the number of the validation."""
 
 
 class ByStep:
-    """A validate function that knows where training is, as one that looks at the weights does."""
+    """A validate function that depends on the progress of training, like one that uses the weights."""
 
     def __init__(self, counting, every):
         self.counting, self.every = counting, every
@@ -331,7 +331,7 @@ def without_times(progress):
     return {key: value for key, value in dataclasses.asdict(progress).items() if key not in TIMES}
 
 
-def test_killed_between_two_checkpoints_it_goes_on_from_the_last_one(tmp_path, counting):
+def test_killed_between_two_checkpoints_it_resumes_from_the_last_one(tmp_path, counting):
     class Killed(BaseException):
         pass
 
@@ -362,7 +362,7 @@ def test_a_finished_run_given_again_changes_nothing(tmp_path, counting, config):
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
-def test_a_limit_raised_later_goes_on_as_if_it_had_been_there(tmp_path, counting):
+def test_a_run_resumed_with_a_higher_limit_equals_one_that_had_it(tmp_path, counting):
     count(tmp_path / "parts", replace(max_steps=9, validate_steps=3), Scripted(1, 2, 3))
     parts = count(tmp_path / "parts", replace(max_steps=14, validate_steps=3), Scripted(4, 5, 6))
     whole = count(tmp_path / "whole", replace(max_steps=14, validate_steps=3), Scripted(1, 2, 3, 4, 5, 6))
@@ -370,7 +370,7 @@ def test_a_limit_raised_later_goes_on_as_if_it_had_been_there(tmp_path, counting
     assert entries(tmp_path / "parts") == entries(tmp_path / "whole")
 
 
-def test_a_limit_lowered_below_where_it_stands_stops_at_once_after_a_first_look(tmp_path, counting):
+def test_a_limit_lowered_below_the_progress_stops_at_once_after_a_first_validation(tmp_path, counting):
     counting.at = interrupt(4)
     with pytest.raises(Stopped):
         count(tmp_path)
@@ -396,7 +396,7 @@ SMALL = ModelConfig(embed_dim=8, hidden_size=16, dropout=0.0)
 
 
 @pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
-def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
+def test_one_batch_can_be_overfitted(tmp_path, cell):
     # Few updates are soonest done uncompiled.
     few = cell == "gru"
     config = ModelConfig(cell=cell, embed_dim=16, hidden_size=32, dropout=0.0, bidirectional=not few)
@@ -417,7 +417,7 @@ def test_one_batch_can_be_learned_by_heart(tmp_path, cell):
 
 @pytest.fixture(scope="module")
 def real_runs(tmp_path_factory):
-    """Folders of an uninterrupted run, of one stopped in the middle of an epoch and continued, of one of another seed.
+    """Folders of an uninterrupted run, of one stopped in the middle of an epoch and resumed, and of one with another seed.
 
     Nothing is compiled here: `test_continued_equals_uninterrupted_for_each_cell` and tests/system do that.
     """
@@ -505,8 +505,8 @@ def assert_equal_runs(one, other):
 
 
 @pytest.mark.parametrize(("minutes", "steps"), [(0, []), (1, [3, 6, 9, 12]), (2.5, [8]), (0.01, list(range(1, 15)))])
-def test_saves_every_so_many_minutes_of_training(tmp_path, counting, monkeypatch, minutes, steps):
-    # An update takes 20 seconds: so many a clock's look.
+def test_saves_every_n_minutes_of_training(tmp_path, counting, monkeypatch, minutes, steps):
+    # An update takes 20 seconds: the clock is read before and after it.
     clock = itertools.count(0, 20)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
     saved = []
@@ -522,7 +522,7 @@ def test_how_often_it_saves_changes_nothing(tmp_path, counting):
     assert_equal_runs(tmp_path / "often", tmp_path / "never")
 
 
-def test_killed_at_any_call_that_writes_it_ends_as_one_that_was_not(tmp_path, counting):
+def test_killed_at_any_write_it_equals_an_uninterrupted_run(tmp_path, counting):
     with at_call(0, die) as calls:
         count(tmp_path / "whole", OFTEN)
     assert calls.number > 30
@@ -538,7 +538,7 @@ def test_killed_at_any_call_that_writes_it_ends_as_one_that_was_not(tmp_path, co
         assert_equal_runs(folder, tmp_path / "whole")
 
 
-def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_path, counting):
+def test_any_failed_write_while_saving_is_named_and_the_same_command_resumes(tmp_path, counting):
     with at_call(0, die, TAKING) as calls:
         count(tmp_path / "whole", OFTEN)
     for number in range(1, calls.number + 1):
@@ -553,7 +553,7 @@ def test_whatever_fails_while_saving_is_named_and_the_same_command_goes_on(tmp_p
         assert_equal_runs(folder, tmp_path / "whole")
 
 
-def test_from_the_checkpoint_before_a_damaged_one_it_ends_the_same(tmp_path, counting):
+def test_resuming_from_the_checkpoint_before_a_damaged_one_ends_the_same(tmp_path, counting):
     count(tmp_path / "whole", OFTEN)
     counting.at = interrupt(2)
     with pytest.raises(Stopped):

@@ -25,13 +25,13 @@ def _gradients(scale: float = 1.0) -> list[tf.Tensor]:
     return [tf.constant(np.float32(value) * np.float32(scale)) for value in GRADIENTS]
 
 
-# Step size
+# Learning rate
 
 
 @pytest.mark.parametrize(
     ("settings", "where", "expected"),
     [
-        # Constant; decays and epochs have no say.
+        # Constant; decays and epochs have no effect.
         ({"schedule": "constant"}, (1, 1, 0), 0.1),
         ({"schedule": "constant"}, (999, 9, 5), 0.1),
         # Linear warm-up to the peak.
@@ -56,7 +56,7 @@ def _gradients(scale: float = 1.0) -> list[tf.Tensor]:
         ({"schedule": "inverse_sqrt"}, (4, 1, 0), 0.05),
     ],
 )
-def test_step_size_by_hand(settings, where, expected):
+def test_learning_rate_by_hand(settings, where, expected):
     step, epoch, decays = where
     assert learning_rate(TrainConfig(learning_rate=0.1, **settings), step, epoch, decays) == pytest.approx(expected)
 
@@ -136,7 +136,7 @@ def test_shares_of_a_batch_are_added_and_divided_by_their_count():
         close(variable, np.float32(start) - 0.5 * 5 / 4 * np.float32(gradient), 2e-6)
 
 
-def test_rows_of_an_embedding_equal_the_whole_matrix(compiled):
+def test_rows_of_an_embedding_equal_the_dense_matrix(compiled):
     rows, variables = _updater(optimizer="adam")
     whole, whole_variables = _updater(optimizer="adam")
     values, places = np.float32([[1.0, 2.0], [3.0, -1.0], [0.5, 0.25]]), [1, 0, 1]
@@ -170,7 +170,7 @@ def test_adamw_decays_the_weights_beside_the_gradient():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_goes_down_a_valley_by_the_step_size_that_is_set(compiled, name):
+def test_every_optimizer_minimises_a_quadratic_with_the_given_learning_rate(compiled, name):
     updater, variables = _updater(optimizer=name, clip_norm=1.0)
 
     def height() -> float:
@@ -188,7 +188,7 @@ def test_every_optimizer_goes_down_a_valley_by_the_step_size_that_is_set(compile
     assert all(after < before for before, after in itertools.pairwise(heights))
 
 
-def test_twice_the_step_size_moves_twice_as_far():
+def test_twice_the_learning_rate_moves_twice_as_far():
     moved = []
     for rate in (0.25, 0.5):
         updater, variables = _updater(optimizer="sgd", clip_norm=0)

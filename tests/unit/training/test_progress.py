@@ -33,7 +33,7 @@ def shown(request, monkeypatch):
     return all_of_it
 
 
-def test_says_what_a_validation_gave_with_brackets_as_they_are(shown):
+def test_a_validation_line_keeps_brackets(shown):
     with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
         reporter.validation(Progress(step=7, epoch=2, seconds=90), FOUND, best=True)
         reporter.validation(Progress(step=9, epoch=2, best_bleu=12.5, best_step=7), FOUND, best=False)
@@ -44,7 +44,7 @@ def test_says_what_a_validation_gave_with_brackets_as_they_are(shown):
         assert line in text
 
 
-def test_says_that_it_compiles_before_the_first_update(shown):
+def test_it_prints_that_it_compiles_before_the_first_update(shown):
     with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
         assert progress.COMPILING in shown()
         reporter.step(Progress(step=1), ENTRY)

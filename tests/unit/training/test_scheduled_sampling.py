@@ -66,7 +66,7 @@ def test_with_a_share_of_one_all_is_gold(settings):
 
 
 @pytest.mark.parametrize("settings", KINDS)
-def test_with_a_share_of_zero_all_is_the_best_the_model_has_after_those_before(settings):
+def test_with_a_share_of_zero_inputs_are_greedy_predictions(settings):
     model = make_model(**settings)
     fed_bt = _fed(model, 0.0)
     logits_btv = model((SRC_IDS, tf.constant(fed_bt))).numpy()
@@ -83,7 +83,7 @@ def test_bos_and_padding_stay():
     np.testing.assert_array_equal(fed_bt == BOS_ID, wide == BOS_ID)
 
 
-def test_the_share_is_kept_and_the_seed_decides():
+def test_the_share_is_kept_and_draws_depend_on_the_seed():
     model = make_model()
     src, tgt = tf.repeat(SRC_IDS[:1], 300, axis=0), np.full((300, 12), 12, np.int32)
     tgt[:, 0] = BOS_ID
@@ -124,7 +124,7 @@ def _possible(logits_bv):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", KINDS)
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_loss_and_gradients_are_those_of_feeding_one_by_one(settings, share):
+def test_loss_and_gradients_are_those_of_feeding_step_by_step(settings, share):
     model = make_model(**settings)
     trainer = Trainer(model, TrainConfig(precision="float32"))
     seed = tf.constant([3, 4])

@@ -1,4 +1,4 @@
-"""What TensorBoard would show, read back from the event files."""
+"""The event files for TensorBoard."""
 
 import json
 
@@ -11,7 +11,7 @@ from wordseq.training.tensorboard import FILES, FOLDER, SAMPLES, TAGS, Board, ho
 
 
 class Nobody:
-    """A reporter that counts."""
+    """A reporter that counts its calls."""
 
     def __init__(self):
         self.told = []
@@ -24,7 +24,7 @@ class Nobody:
 
 
 def train(run, first, last, killed_after=None):
-    """The calls of a training from one update to another: a log line each, a validation every second one."""
+    """The calls of a training from one update to another: one log entry per update, and a validation after every second one."""
     run.rewind_metrics(first - 1)
     board = Board(run, Nobody())
     for step in range(first, last + 1):
@@ -61,7 +61,7 @@ def run(tmp_path):
     return RunFolder(tmp_path)
 
 
-def test_what_was_told_is_shown(run):
+def test_all_figures_are_in_the_event_files(run):
     train(run, 1, 6)
     assert series(run.folder, "loss/train") == [(step, 5.0 / step) for step in range(1, 7)]
     assert series(run.folder, "train/learning_rate") == [(step, 0.5) for step in range(1, 7)]
@@ -72,7 +72,7 @@ def test_what_was_told_is_shown(run):
     assert r"| a\|b | c | d 4 |" in samples[1][1]
 
 
-def test_the_other_reporter_is_told_everything(run):
+def test_the_other_reporter_gets_every_call(run):
     nobody = Nobody()
     board = Board(run, nobody)
     board.step(Progress(step=1), None)
@@ -81,7 +81,7 @@ def test_the_other_reporter_is_told_everything(run):
 
 
 @pytest.mark.parametrize("checkpoint", [1, 2, 3, 4, 5])
-def test_a_run_that_goes_on_shows_every_update_once(run, tmp_path_factory, checkpoint):
+def test_a_resumed_run_shows_every_update_once(run, tmp_path_factory, checkpoint):
     whole = RunFolder(tmp_path_factory.mktemp("whole"))
     train(whole, 1, 8)
     train(run, 1, 6, killed_after=6)

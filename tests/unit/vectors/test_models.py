@@ -237,7 +237,7 @@ def test_state_switches_change_the_function_of_equal_weights(switch):
     assert np.abs(_run(on, X_BSI) - _run(off, X_BSI)).max() > 1e-2
 
 
-def test_first_output_depends_on_the_encoders_state_only_if_it_is_handed_over():
+def test_first_output_depends_on_the_encoders_state_only_with_broadcast_state():
     for broadcast in (False, True):
         model = _make(Seq2Seq, broadcast_state=broadcast)
         decoder, context_bh = model.decoder, _draw(BATCH, HIDDEN)
@@ -276,7 +276,7 @@ def test_forced_with_its_own_output_a_model_gives_it_again(kind, arguments):
 
 
 @pytest.mark.parametrize("kind", [Seq2Seq, AttentionSeq2Seq])
-def test_right_outputs_are_fed_in_training_alone_and_never_the_one_to_predict(kind):
+def test_gold_outputs_are_fed_only_in_training_and_never_the_one_to_predict(kind):
     model = _make(kind, teacher_force=True)
     close(_run(model, X_BSI, Y_BTO), _run(_fixed(kind), X_BSI))
     changed_bto = Y_BTO.copy()
@@ -306,7 +306,7 @@ def test_forced_model_equals_the_numpy_reference():
         (Seq2Seq, {"broadcast_state": False}),
     ],
 )
-def test_two_halves_read_in_turn_equal_the_whole(kind, arguments):
+def test_two_batches_of_a_stateful_model_equal_one(kind, arguments):
     stateful, whole = _make(kind, stateful=True, batch_size=BATCH, **arguments), _fixed(kind, **arguments)
     halves = X_BSI[:, : SOURCE // 2], X_BSI[:, SOURCE // 2 :]
     first = _run(stateful, halves[0])
@@ -363,7 +363,7 @@ def test_attention_weights_sum_to_one_over_real_positions(bidirectional):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_dropout_is_in_training_alone(kind):
+def test_dropout_is_only_in_training(kind):
     plain, dropping = _fixed(kind, depth=2), _make(kind, depth=2, dropout=0.5)
     close(_run(dropping, X_BSI), _run(plain, X_BSI), 2e-6)
     assert np.abs(_run(dropping, X_BSI, training=True) - _run(plain, X_BSI)).max() > 1e-2
