@@ -13,8 +13,12 @@ from wordseq.system.tensorflow import import_tensorflow
 project = "wordseq"
 author = "wordseq maintainers"
 version = release = installed_version("wordseq") or "0.1.0"
-html_title = "wordseq: LSTM and GRU seq2seq models in TensorFlow"
+html_title = "wordseq"
 language = "en"
+# Two hyphens are an option, not a dash.
+smartquotes = False
+# Backquotes in docstrings are code, as in Markdown.
+default_role = "code"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -31,10 +35,12 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 
 html_theme = "furo"
-html_static_path: list[str] = []
+html_static_path, html_css_files = ["static"], ["site.css"]
 html_theme_options = {"source_edit_link": "", "navigation_with_keys": True}
 html_show_sourcelink = False
 html_copy_source = False
+# A block without a language is typed into a shell, or printed.
+highlight_language = "text"
 pygments_style, pygments_dark_style = "friendly", "native"
 
 # Quiet, and before autodoc imports a module that needs it.

@@ -19,6 +19,9 @@ from wordseq.config.schema import MOST, SECTIONS, Changes
 COLUMNS = "88"
 """Width of the usage lines."""
 
+_CODE = re.compile(r"(?<![\w-])--[a-z][a-z-]*|\b(?:data|model|train|decode)\.[a-z]\w*(?:=[\w,]+)?|<unk>")
+"""What is code in a help text: options, settings, `<unk>`."""
+
 TYPES = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
 
 
@@ -69,9 +72,8 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 def _section(name: str, kind: type) -> str:
     lines = [f"## {name}", "", _sentence((kind.__doc__ or "").split("\n")[0]), ""]
     for field in dataclasses.fields(kind):
-        lines += [f":::{{confval}} {name}.{field.name}", f":type: {allowed(field)}"]
-        lines += [f":default: `{json.dumps(field.default)}`", "", _sentence(field.metadata["doc"])]
-        lines += [*_notes(field), ":::", ""]
+        lines += [f":::{{confval}} {name}.{field.name}", "", _sentence(field.metadata["doc"]), ""]
+        lines += [f"Default `{json.dumps(field.default)}`; {allowed(field)}. {_notes(field)}", ":::", ""]
     return "\n".join(lines)
 
 
@@ -88,22 +90,25 @@ def allowed(field: "dataclasses.Field[Any]") -> str:
     return words
 
 
-def _notes(field: "dataclasses.Field[Any]") -> list[str]:
+def _notes(field: "dataclasses.Field[Any]") -> str:
     changes = field.metadata["changes"]
     notes = [
         (Changes.LIMIT in changes, "May be changed when a run resumes."),
         (Changes.MACHINE in changes, "The machine decides the default; the run's `config.toml` has the value used."),
         (field.metadata["expert"], "For experts: `wordseq train --list-settings all` shows it."),
     ]
-    found = [text for holds, text in notes if holds]
-    return ["", " ".join(found)] if found else []
+    return " ".join(text for holds, text in notes if holds)
 
 
 def _sentence(text: str) -> str:
     """Plain text as a Markdown sentence: nothing in it is markup, but for code between backquotes."""
-    # The odd parts are code.
+    # The odd parts are code already.
     parts = re.split(r"(`[^`]*`)", text.strip())
+    parts[::2] = [_CODE.sub(r"`\g<0>`", part) for part in parts[::2]]
+    parts = re.split(r"(`[^`]*`)", "".join(parts))
     parts[::2] = [re.sub(r"([\\<>*\[\]])", r"\\\1", part) for part in parts[::2]]
-    whole = "".join(parts)
-    word = whole[:2].isalpha()
-    return (whole[0].upper() + whole[1:] if word else whole) + ("" if whole.endswith((".", ":")) else ".")
+    sentence = "".join(parts)
+    # A single letter is a symbol, but for the article.
+    if re.match(r"[a-z]{2}|a ", sentence):
+        sentence = sentence[0].upper() + sentence[1:]
+    return sentence + ("" if sentence.endswith((".", ":")) else ".")

@@ -86,6 +86,6 @@ def shell_lines(page: str) -> Iterator[str]:
     for block in blocks(page):
         if block.language not in ("", "sh", "console"):
             continue
-        lines = block.text.splitlines()
+        lines = re.sub(r"\\\n\s*", "", block.text).splitlines()
         prompts = [line for line in lines if line.startswith("$ ")]
         yield from (line.removeprefix("$ ") for line in prompts or lines)

@@ -180,8 +180,8 @@ def test_generated_pages_have_every_option_and_setting():
         assert re.search(rf":::{{option}} (.*, )?{re.escape(shown)}\b", section), option
     page = generated.settings()
     for key, default in KEYS.items():
-        assert f":::{{confval}} {key}\n:type: " in page
-        assert f":default: `{json.dumps(default)}`" in page
+        shown = page[page.index(f":::{{confval}} {key}\n") :].partition("\n:::\n")[0]
+        assert f"\nDefault `{json.dumps(default)}`; " in shown
     assert page.count("{confval}") == len(KEYS)
     assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == set(SECTIONS)
 
@@ -213,7 +213,7 @@ def test_readmes_figures_are_those_of_the_records():
         for row in bench["ratios"]
         if (row["cell"], row["precision"]) == ("lstm", "float32")
     }
-    assert f"An LSTM trains {ratios['train', 'keras']} stock Keras" in page
+    assert f"In float32 an LSTM trains {ratios['train', 'keras']} stock Keras" in page
     assert f"{ratios['train', 'torch']} PyTorch.\n  It translates {ratios['greedy', 'torch']} PyTorch." in page
 
 

@@ -163,17 +163,17 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """All settings: `run.config.model.cell`."""
+        """All settings, such as `run.config.model.cell`."""
         return self._files.config
 
     @cached_property
     def dev(self) -> HeldOut:
-        """The validation split: `sources` and for each the list of its `references`."""
+        """The validation split, with `sources` and for each a list of `references`."""
         return self._files.held_out("dev")
 
     @cached_property
     def test(self) -> HeldOut:
-        """The test split: `sources` and for each the list of its `references`."""
+        """The test split, with `sources` and for each a list of `references`."""
         return self._files.held_out("test")
 
     @property

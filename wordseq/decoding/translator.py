@@ -198,12 +198,12 @@ class Translator:
 
     @property
     def encoder(self) -> Callable[..., tuple[Memory, States]]:
-        """The encoder alone: `memory, states = translator.encoder(src_ids_bs)`; see `Seq2Seq.encode`."""
+        """The encoder alone, as in `memory, states = translator.encoder(src_ids_bs)`; see `Seq2Seq.encode`."""
         return self.model.encode
 
     @property
     def decoder_step(self) -> Callable[..., tuple[tf.Tensor, States]]:
-        """One step of the decoder: `logits_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
+        """One step of the decoder, as in `logits_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
 
         Every part of the states is `[b, k, h]`, for k hypotheses a sentence; see `Seq2Seq.decoder_step`.
         """

@@ -62,7 +62,7 @@ class GeneralAttention(DotAttention):
     """Luong's general score, with W = I + V / sqrt(units). V is trained and starts at 0.
 
     So it starts as `dot`, which soon finds the alignment, and departs from it slowly. With a random first W, BLEU after five
-    epochs was 24.3 instead of 29.0 (docs/speed.md).
+    epochs was 24.3 instead of 29.0 (docs/results/speed.md).
     """
 
     def build(self, *_: Any) -> None:

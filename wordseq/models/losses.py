@@ -43,7 +43,7 @@ def cross_entropy(
     """
     kind = PRECISIONS[precision]
 
-    # Without padding and with this one pass, 1,500 tokens take 102 instead of 149 ms (docs/speed.md).
+    # Without padding and with this one pass, 1,500 tokens take 102 instead of 149 ms (docs/results/speed.md).
     @tf.custom_gradient
     def run(hidden_nh: tf.Tensor, kernel_hv: tf.Tensor, bias_v: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
         rows = tf.shape(hidden_nh)[0]
@@ -78,7 +78,7 @@ def _softmax_loss(
     logits_nv = tf.cast(product_nv, tf.float32) + bias_v
     log_sum_n = tf.reduce_logsumexp(logits_nv, -1)
     size = tf.shape(logits_nv)[1]
-    # Gathered, not summed with `gold_nv`: 8.1 instead of 10.0 ms for 768 tokens (docs/speed.md).
+    # Gathered, not summed with `gold_nv`: 8.1 instead of 10.0 ms for 768 tokens (docs/results/speed.md).
     gold_n = tf.cast(tf.gather(product_nv, targets_n, batch_dims=1), tf.float32) + tf.gather(bias_v, targets_n)
     plain_n = (log_sum_n - gold_n) * real_n
     uniform_n = (log_sum_n - tf.reduce_mean(logits_nv, -1)) * real_n

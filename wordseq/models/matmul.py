@@ -14,7 +14,7 @@ from wordseq.system.platform import parts
 
 PRECISIONS = MappingProxyType({"float32": tf.float32, "bfloat16": tf.bfloat16})
 
-# With few rows, reading the matrix takes the time. Divided, one sentence took 10.7 instead of 16.5 ms (docs/speed.md).
+# With few rows, reading the matrix takes the time. Divided, one sentence took 10.7 instead of 16.5 ms (docs/results/speed.md).
 FEW_ROWS = 16
 """A product with a large matrix is divided among the processors if it has at most this many rows."""
 

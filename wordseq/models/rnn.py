@@ -2,7 +2,8 @@
 
 The loop has its own gradient. The forward pass keeps what the gradient of each step needs. The backward pass goes through the
 steps in reverse, and one product after the loop gives the gradient of the recurrent kernel. TensorFlow's own gradient would
-compute that product at every step. With the input projection, this is most of the gain over the stock layers (docs/speed.md).
+compute that product at every step. With the input projection, this is most of the gain over the stock layers: see
+docs/results/speed.md.
 """
 
 import functools
