@@ -16,6 +16,7 @@ from wordseq.system.environment import set_environment
 if TYPE_CHECKING:
     from wordseq.api.comparison import Comparison as Comparison
     from wordseq.api.comparison import compare as compare
+    from wordseq.api.data import read_pairs as read_pairs
     from wordseq.api.run import Run as Run
     from wordseq.api.run import load as load
     from wordseq.api.run import train as train
@@ -30,6 +31,7 @@ _MODULES = MappingProxyType(
         "train": "wordseq.api.run",
         "load": "wordseq.api.run",
         "Run": "wordseq.api.run",
+        "read_pairs": "wordseq.api.data",
         "compare": "wordseq.api.comparison",
         "Comparison": "wordseq.api.comparison",
         "Scores": "wordseq.evaluation.scores",
@@ -51,6 +53,7 @@ __all__ = [
     "UserError",
     "compare",
     "load",
+    "read_pairs",
     "train",
 ]
 

@@ -1,9 +1,11 @@
 """The Python interface does what the command line does: same weights, same scores, same errors."""
 
+import contextlib
 import dataclasses
 import json
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +243,27 @@ def test_data_is_a_corpus_a_file_or_in_memory(tmp_path, monkeypatch):
     assert data_settings([("a", "b")]) is None
     with pytest.raises(UserError, match="data 'phrasebok': neither a file nor a corpus; the corpora are phrasebook"):
         data_settings("phrasebok")
+
+
+def test_pairs_of_a_corpus_or_a_file_are_read_as_they_stand(tmp_path, capsys):
+    (tmp_path / "own.tsv").write_text("a\tb\tnote\nc  d\te\na\tb\n", encoding="utf-8")
+    assert wordseq.read_pairs(tmp_path / "own.tsv") == [("a", "b"), ("c  d", "e"), ("a", "b")]
+    assert list(pd.DataFrame(wordseq.read_pairs("phrasebook")).columns) == ["src", "tgt"]
+    assert capsys.readouterr().out == ""
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
+        archive.writestr("fra.txt", "Go.\tVa !\tlicence\n")
+    (tmp_path / "tatoeba").mkdir()
+    shutil.move(tmp_path / "made.zip", tmp_path / "tatoeba" / "fra-eng.zip")
+    with contextlib.chdir(tmp_path):
+        assert wordseq.read_pairs("tatoeba-fra-eng", mirror=tmp_path) == [("Go.", "Va !")]
+        assert "licence: CC BY" in capsys.readouterr().out
+        wordseq.read_pairs("tatoeba-fra-eng", mirror=tmp_path, say=None)
+        assert capsys.readouterr().out == ""
+    (tmp_path / "bad.tsv").write_text("a\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"bad\.tsv:1: "):
+        wordseq.read_pairs(tmp_path / "bad.tsv")
+    with pytest.raises(UserError, match="expected a path or the name of a corpus, got list"):
+        wordseq.read_pairs([("a", "b")])
 
 
 FRAME = pd.DataFrame({"english": ["Go.", "Hi."], "french": ["Va !", "Salut !"], "note": ["", ""]})

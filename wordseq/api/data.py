@@ -6,10 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from wordseq.config.load import load_config
 from wordseq.data.pairs import Pair
 from wordseq.data.public import DATASETS, find_dataset
+from wordseq.data.readers.lines import BadLines
+from wordseq.data.sources import find_origin
 from wordseq.data.synthetic import SYNTHETIC
 from wordseq.system.errors import UserError
+from wordseq.system.progress import Say
 
 Data: TypeAlias = Iterable[tuple[str, str]] | str | os.PathLike[str] | Any
 """Pairs of source and target, a path of a file of pairs, the name of a corpus, or a DataFrame."""
@@ -20,6 +24,29 @@ COLUMNS = (("source", "target"), ("src", "tgt"))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 _FORMS = "pairs of (source, target), a DataFrame, a path or the name of a corpus"
+
+
+def read_pairs(
+    data: str | os.PathLike[str], *, mirror: str | os.PathLike[str] | None = None, say: Say | None = print
+) -> list[Pair]:
+    """The pairs of a corpus or of a file, as they stand: to look at, or to train on some of them.
+
+    `pandas.DataFrame(wordseq.read_pairs("phrasebook"))` has the columns src and tgt.
+
+    Args:
+        data: the name of a corpus, or the path of a file of pairs. Of a corpus that comes split: its training pairs.
+        mirror: a folder to take public corpora from instead of the network.
+        say: called with the licence of a public corpus and what is fetched; None: nothing is printed.
+
+    Raises:
+        UserError: neither a corpus nor a file, the corpus cannot be fetched, or a line is no pair.
+    """
+    named = data_settings(data)
+    if named is None:
+        raise UserError(f"data: expected a path or the name of a corpus, got {_shown(data)}")
+    config = load_config(None, (), named).data
+    origin = find_origin(config, Path(mirror) if mirror is not None else None, say or (lambda line: None))
+    return [Pair(row.src, row.tgt) for row in origin.rows(BadLines(config.on_bad_line))]
 
 
 def data_settings(data: Data) -> dict[str, str] | None:
