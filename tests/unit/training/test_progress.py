@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 def shown(request, monkeypatch):
     """A function that gives all that was shown, by lines or on a terminal."""
     stream, said = Terminal() if request.param == "terminal" else io.StringIO(), []
-    monkeypatch.setattr(bars, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(bars, "sys", SimpleNamespace(stderr=stream, modules={}))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "xterm")
 
