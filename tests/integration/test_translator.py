@@ -420,6 +420,13 @@ def test_samples_depend_only_on_the_seed(eager, plain):
     assert draw(1, top_k=1) == draw(2, top_p=1e-6) == plain(texts)
 
 
+def test_each_batch_of_samples_is_drawn_by_itself(eager, plain):
+    """The same text in two batches is translated in two ways."""
+    alone = dataclasses.replace(SHORT, batch_size=1, max_len_ratio=0, max_len_extra=4)
+    one, other = plain.translate([min(SENTENCES, key=len)] * 2, alone, sampling=Sampling(temperature=3.0))
+    assert one[0].text != other[0].text
+
+
 def test_output_never_exceeds_its_limit(plain):
     for row, text in zip(plain.translate(SENTENCES, SHORT), SENTENCES, strict=True):
         assert row[0].tokens < plain.limit(len(plain.src.to_ids(text)) + 1, SHORT)

@@ -139,6 +139,21 @@ def test_a_compiled_update_gives_the_same_figures():
         tf.config.run_functions_eagerly(True)
 
 
+def test_frozen_vectors_of_both_sides_stay_as_they_are_under_weight_decay():
+    model = new_model(cell="rnn", attention="none")
+    frozen = np.array([4, 5])
+    for side in ("src", "tgt"):
+        model.set_vectors(side, frozen, np.ones((2, 6), np.float32), freeze=True)
+    layers = (model.src_embed, model.tgt_embed)
+    before = [layer.embeddings.numpy() for layer in layers]
+    trainer = Trainer(model, dataclasses.replace(PLAIN, optimizer="adamw", weight_decay=0.5))
+    trainer.update(*batch())
+    for layer, old in zip(layers, before, strict=True):
+        new = layer.embeddings.numpy()
+        assert np.array_equal(new[frozen], old[frozen]), layer.name
+        assert not np.array_equal(new[6], old[6]), layer.name
+
+
 def test_clipping_scales_the_update_but_not_the_reported_norm():
     model = new_model()
     before, gradients = weights_of(model), by_hand()[1]

@@ -145,9 +145,10 @@ def test_a_translation_uses_the_best_weights_of_the_given_run(translate):
 
 @law("translate --input", "translate --output")
 def test_lines_come_from_input_or_standard_input_and_go_to_output_or_standard_output(call, translate, monkeypatch):
-    printed, before = translate(), {path.name for path in Path().iterdir()}
+    printed, before = translate(), {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     assert call("translate", "alpha", "--input", "in.txt", "--output", "out.txt") == ""
-    assert {path.name for path in Path().iterdir()} - before == {"out.txt"}
+    after = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
+    assert after.items() - before.items() == {(Path("out.txt"), after[Path("out.txt")])}, "another file was written"
     assert Path("out.txt").read_text().split("\n")[:-1] == printed
     typed = io.TextIOWrapper(io.BytesIO("".join(f"{text}\n" for text in TEXTS[:2]).encode()))
     monkeypatch.setattr(sys, "stdin", typed)

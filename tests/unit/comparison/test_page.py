@@ -208,6 +208,16 @@ def test_marks_on_the_page(tmp_path):
     assert list(map(html.unescape, equal)) == [f'<span dir="auto">{text}</span>' for text in texts[3:]]
 
 
+def test_each_attention_is_that_of_its_own_translation(text, runs):
+    """Below each picture the strongest weights are listed: a row for each token of that translation."""
+    tables = text.split("Strongest attention of")[1:]
+    listed = [[html.unescape(token) for token in re.findall(r'<th scope="row">(.*?)</th>', table)] for table in tables]
+    chosen = chosen_sentences(runs[0].test.sources)
+    for i, tokens in zip(chosen, listed, strict=True):
+        assert tokens[: tokens.index(END) + 1] == [*map(one_line, runs[0].hyps[i].split()), END]
+    assert len({tuple(tokens[:3]) for tokens in listed}) == len(chosen)
+
+
 def test_attention_is_of_runs_that_have_it(outline, runs):
     labels = [found["aria-label"] for found in outline.all("svg")]
     assert sum("Attention of plain" in label for label in labels) == len(chosen_sentences(runs[0].test.sources))

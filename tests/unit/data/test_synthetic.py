@@ -38,6 +38,9 @@ def test_addition_has_distinct_questions_of_up_to_three_digits():
     assert len(set(numbers)) == len(SUMS) == 50_000
     assert {len(number) for pair in SUMS for number in pair.src.split("+")} == {1, 2, 3}
     assert not any(" " in pair.src for pair in SUMS)
+    # The number of digits is drawn first; of 1,000 numbers drawn evenly 10 would have one digit.
+    lengths = [len(number) for pair in SUMS for number in pair.src.split("+")]
+    assert lengths.count(1) / len(lengths) > 0.05
 
 
 def test_strings_depend_on_the_seed():

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from wordseq.system import platform
-from wordseq.system.platform import commit, machine
+from wordseq.system.platform import commit, machine, peak_memory
 
 
 def git_repository(folder):
@@ -67,3 +67,13 @@ def test_machine(tmp_path, monkeypatch):
     assert machine()["cpu"] == "Some CPU 9000"
     monkeypatch.setattr(platform, "installed_version", {"tensorflow": "2.21.0"}.get)
     assert (machine()["tensorflow"], machine()["keras"]) == ("2.21.0", None)
+
+
+def test_peak_memory_is_in_bytes(tmp_path):
+    """Linux gives kB; where it gives nothing, the system's own call gives kB or, on macOS, bytes."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmPeak:\t  900 kB\nVmHWM:\t  300 kB\nVmRSS:\t  200 kB\n")
+    assert peak_memory(status) == 300 * 1024
+    # A process that has imported NumPy holds megabytes, and no more than a machine has.
+    for found in (peak_memory(), peak_memory(tmp_path / "missing")):
+        assert 2**24 < found < 2**44
