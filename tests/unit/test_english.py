@@ -17,11 +17,7 @@ import wordseq
 PACKAGE = Path(wordseq.__file__).parent
 ROOT = PACKAGE.parent
 
-STILL_TO_MEND = (
-    "models",
-    "decoding",
-    "cli",
-)
+STILL_TO_MEND = ("cli",)
 """Packages that are not clean yet; this list only gets shorter."""
 
 DOCUMENTS_STILL_TO_MEND: tuple[str, ...] = ()

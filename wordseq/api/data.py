@@ -29,7 +29,7 @@ _FORMS = "pairs of (source, target), a DataFrame, a path or the name of a corpus
 def read_pairs(
     data: str | os.PathLike[str], *, mirror: str | os.PathLike[str] | None = None, say: Say | None = print
 ) -> list[Pair]:
-    """The pairs of a corpus or of a file, as they stand: to look at, or to train on some of them.
+    """The pairs of a corpus or of a file, unchanged: to inspect them, or to train on some of them.
 
     `pandas.DataFrame(wordseq.read_pairs("phrasebook"))` has the columns src and tgt.
 

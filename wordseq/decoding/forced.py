@@ -1,4 +1,4 @@
-"""Forced decoding: what a model gives for targets that are known."""
+"""Forced decoding: costs and attention weights of given targets."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _IDS = tf.TensorSpec([None, None], tf.int32)
 
 
 class Scorer:
-    """Costs of targets and where each of their tokens looked, under a model without dropout."""
+    """Computes the costs and the attention weights of given targets, without dropout."""
 
     def __init__(self, model: Seq2Seq) -> None:
         self.model = model
@@ -29,7 +29,7 @@ class Scorer:
         return nats
 
     def alignments(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> list[npt.NDArray[np.float32]]:
-        """Attention weights of each pair, `[t, s]`: a row a target token, EOS last, a column a source token, EOS last.
+        """Attention weights `[t, s]` of each pair: one row per target token, one column per source token, both with EOS.
 
         Raises:
             ValueError: the model has no attention.

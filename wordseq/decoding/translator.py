@@ -1,4 +1,4 @@
-"""Texts in, texts out: a trained run, ready for use."""
+"""Translates texts with a trained run."""
 
 import dataclasses
 import re
@@ -29,13 +29,13 @@ from wordseq.text.normalise import prepare
 from wordseq.text.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
 
 SMALLEST_BATCH = 16
-"""Fewer sentences are not cut up, so that each processor gets some."""
+"""Sentences are not divided among processors into batches smaller than this."""
 
 MAX_SRC_TOKENS = 50_000
-"""A longer text would take hours, or all the memory; it is no sentence."""
+"""Longest source. A longer text would take hours or all the memory."""
 
 MAX_POSITIONS = 2**17
-"""Source positions decoded together, padding included: fewer sentences than `decode.batch_size` where they are long."""
+"""Most source positions of a batch, with padding. It makes batches of long sentences smaller than `decode.batch_size`."""
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 
@@ -50,28 +50,28 @@ class Hypothesis:
 
     text: str
     score: float
-    """Log-probability in nats, divided by the length penalty when a beam was searched."""
+    """Log-probability in nats; after beam search, divided by the length penalty."""
     tokens: int
-    """Tokens of the output, its end not counted."""
+    """Number of output tokens, without EOS."""
     unknown: int
-    """How many of them are <unk>."""
+    """Number of <unk> among them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Draw at random instead of searching; see `search.make_sampler`.
+    """Settings of sampling; see `search.make_sampler`.
 
     Raises:
-        TypeError: a value is not a number, or `top_k` or `seed` not a whole one.
+        TypeError: a value is not a number, or `top_k` or `seed` is not an integer.
         ValueError: a value is out of bounds.
     """
 
     temperature: float = 1.0
     """0.001 to 1,000; below 1 sharpens the distribution, above 1 flattens it."""
     top_k: int = 0
-    """Draw from this many of the most probable tokens; 0: from all."""
+    """Sample from this number of most probable tokens; 0: from all."""
     top_p: float = 1.0
-    """Draw from the most probable tokens that together have this probability, above 0 to 1."""
+    """Sample from the most probable tokens that together have this probability, above 0 to 1."""
     seed: int = 1
     """0 to 2,147,483,647."""
 
@@ -87,7 +87,7 @@ class Sampling:
 
 
 class Translator:
-    """Translates texts with a model; `translator(["a text", ...])` gives a list of translations.
+    """Translates texts with a model; `translator(["a text", ...])` returns a list of translations.
 
     Args:
         model: trained.
@@ -133,18 +133,18 @@ class Translator:
         nbest: int = 1,
         sampling: Sampling | None = None,
     ) -> list[list[Hypothesis]]:
-        """Hypotheses of each text, best first, in the order of the texts; an empty text gives an empty one.
+        """Hypotheses of each text, best first, in the order of the texts. An empty text has one empty hypothesis.
 
         Args:
-            texts: one sentence each, as written; a list, a generator, an open file, a pandas Series or a NumPy array.
-            decode: instead of the run's settings.
-            nbest: the most for each text; no more than `decode.beam_size`.
-            sampling: draw at random; the beam is not used then.
+            texts: one sentence each, not tokenized; a list, a generator, an open file, a pandas Series or a NumPy array.
+            decode: replaces the decode settings of the run.
+            nbest: most hypotheses of each text; at most `decode.beam_size`.
+            sampling: sample instead of a search; the beam size has no effect.
 
         Raises:
-            TypeError: `texts` is one text, or holds something else; or another argument has a wrong type.
+            TypeError: `texts` is a single text, or has an element that is not a text; or another argument has a wrong type.
             ValueError: nbest is below 1 or larger than the beam.
-            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character; or a setting is out of bounds.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or a surrogate; or a setting is out of bounds.
         """
         decode = _checked_decode(decode, self.config.decode)
         if not isinstance(sampling, Sampling | None):
@@ -155,6 +155,7 @@ class Translator:
         prepared = self._prepared(texts)
         sources = [self.src.to_ids(text) for text in prepared]
         found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in prepared]
+        # Sorted by length: batches then have little padding. Empty texts are not searched.
         order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
         batches = _batches(order, [len(ids) for ids in sources], decode.batch_size)
 
@@ -169,19 +170,20 @@ class Translator:
         return found
 
     def embed(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
-        """The encoder's vector for each text, `[n, hidden]`, in the order of the texts; compare them by their cosine.
+        """The vector of each text, `[n, hidden]`, in the order of the texts. Compare vectors by their cosine.
 
-        It is the mean of the encoder's outputs over the text's tokens and its end, so an empty text has one too, that of its
-        end. Equal texts get equal vectors; other texts of the same call change a vector by no more than rounding.
+        A vector is the mean of the encoder's outputs over the tokens of the text and EOS. So an empty text has a vector too.
+        Equal texts have equal vectors. Other texts of the same call change a vector only by rounding.
 
-        The mean tells near-duplicates from other sentences better than the last state does, which attention leaves little to
-        carry: docs/systems.md has figures.
+        The mean finds near-duplicates better than the last state: with attention, the last state carries little. Figures are in
+        docs/systems.md.
 
         Raises:
-            TypeError: `texts` is one text, or holds something else.
-            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or half a character.
+            TypeError: `texts` is a single text, or has an element that is not a text.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or a surrogate.
         """
         prepared = self._prepared(texts)
+        # Each distinct text once: in different batches, equal texts would differ by rounding.
         rows = {text: row for row, text in enumerate(dict.fromkeys(prepared))}
         sources = [self.src.to_ids(text) for text in rows]
         lengths = [len(ids) for ids in sources]
@@ -205,16 +207,16 @@ class Translator:
     def decoder_step(self) -> Callable[..., tuple[tf.Tensor, States]]:
         """One step of the decoder, as in `logits_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
 
-        Every part of the states is `[b, k, h]`, for k hypotheses a sentence; see `Seq2Seq.decoder_step`.
+        Every tensor of the states is `[b, k, h]`, for k hypotheses per sentence; see `Seq2Seq.decoder_step`.
         """
         return self.model.decoder_step
 
     def _prepared(self, texts: Iterable[str]) -> list[str]:
-        """The texts as training text was.
+        """The texts, normalised like training text.
 
         Raises:
-            TypeError: `texts` is one text, or holds something else.
-            UserError: a text is unusable.
+            TypeError: `texts` is a single text, or has an element that is not a text.
+            UserError: a text cannot be translated.
         """
         texts = text_list("texts", texts)
         fault = self.unusable(texts)
@@ -231,12 +233,12 @@ class Translator:
         return total_bh / tf.reduce_sum(tf.cast(real_bs1, tf.float32), 1)
 
     def unusable(self, texts: Sequence[str]) -> tuple[int, str] | None:
-        """The place of the first text that `translate` refuses, and why; None if it takes them all."""
+        """Index of the first text that `translate` refuses, and the reason; None if it accepts all."""
         for place, text in enumerate(texts):
             surrogate = None if text.isascii() else _SURROGATES.search(text)
             if surrogate:
                 return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
-            # No level makes more than four tokens, bytes, of a character.
+            # Tokenizing is slow, and a character has at most four tokens, its bytes: only long texts are counted.
             if 4 * len(text) > MAX_SRC_TOKENS:
                 tokens = len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
                 if tokens > MAX_SRC_TOKENS:
@@ -244,34 +246,36 @@ class Translator:
         return None
 
     def unknown(self, texts: Iterable[str]) -> list[str]:
-        """The distinct tokens of the texts that the source vocabulary lacks, in order.
+        """The distinct tokens of the texts that are not in the source vocabulary, in order.
 
         Raises:
-            TypeError: `texts` is one text, or holds something else.
+            TypeError: `texts` is a single text, or has an element that is not a text.
         """
         prepared = (prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
         tokens = map(self.src.tokenizer.tokenize, prepared)
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
-        """The most tokens of the output for a source of `src_tokens`, both with their end."""
+        """The most output tokens for a source of `src_tokens` tokens, both with EOS."""
         limit = int(decode.max_len_ratio * self.tgt_per_src * src_tokens) + decode.max_len_extra
         return min(limit, src_tokens) if self.config.model.kind == "same_length" else limit
 
     def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, number: int) -> Found:
         ids_bs = pad(batch)
         limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
-        # The seed is an argument of the search: another one compiles nothing.
+        # Without the seed, which is an argument of the search: a new seed compiles nothing.
         key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.replace(sampling, seed=0)
+        # Several threads may ask for the same search first.
         with self._compiling:
             if key not in self._searches:
                 self._searches[key] = self._compile(decode, sampling)
+        # With the number of the batch: otherwise all batches would draw the same noise.
         seed = np.array([sampling.seed if sampling else 0, number], np.int32)
         found = self._searches[key](*map(tf.constant, (ids_bs, limits_b, seed)))
         return Found(*(part.numpy() for part in found))
 
     def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
-        """The compiled search: source ids, limits and a seed in, `Found` out."""
+        """The compiled search, a function of source ids, limits and a seed."""
 
         def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
             logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
@@ -294,11 +298,12 @@ class Translator:
     def _texts(
         self, batch: list[list[int]], found: Found, nbest: int, names: list[list[str]] | None
     ) -> list[list[Hypothesis]]:
-        """The hypotheses of a batch as texts; with `names`, the source tokens, unknown ones are copied through."""
+        """The hypotheses of a batch as texts. `names` are the source tokens; with them, each <unk> is replaced."""
         kept = [
             (row, k, [int(i) for i in found.ids_bkt[row, k] if i not in (PAD_ID, EOS_ID)])
             for row in range(len(batch))
             for k in range(min(nbest, found.ids_bkt.shape[1]))
+            # The beam may have found fewer than k hypotheses; the best one is always given.
             if k == 0 or np.isfinite(found.scores_bk[row, k])
         ]
         texts = [self.tgt.to_text(ids) for _, _, ids in kept]
@@ -321,14 +326,14 @@ class Translator:
         for (_, names, ids), weights_ts in zip(odd, weights, strict=True):
             tokens = [
                 names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
-                for i, row in zip(ids, weights_ts, strict=False)  # The last row is the end's.
+                for i, row in zip(ids, weights_ts, strict=False)  # The last row belongs to EOS.
             ]
             texts.append(self.tgt.tokenizer.detokenize(tokens))
         return texts
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int], largest: int) -> list[list[int]]:
-    """Texts, in rising order of their lengths, cut into batches: some for each processor, and few where texts are long."""
+    """Batches of texts, which come in ascending order of length. Each processor gets some; batches of long texts are small."""
     size = min(largest, max(SMALLEST_BATCH, -(-len(order) // parts())))
     batches = []
     start = 0
@@ -351,10 +356,10 @@ def _side_by_side(job: Callable[[int], _Result], count: int) -> Iterator[_Result
 
 
 def _checked_decode(decode: DecodeConfig | None, default: DecodeConfig) -> DecodeConfig:
-    """Settings of a search that the caller made.
+    """The decode settings of a call, or the default.
 
     Raises:
-        TypeError: they are something else.
+        TypeError: `decode` is not a DecodeConfig.
         UserError: a value is out of bounds.
     """
     if decode is None:

@@ -1,4 +1,4 @@
-"""The kinds of models by name: encoder-decoder, repeated vector, one output for each input."""
+"""The kinds of models by name: encoder-decoder, repeated vector, one output for each input position."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -13,8 +13,8 @@ class SameLength(Seq2Seq):
 
         logits_t = dropout(stack(embed(src))_t) V + b
 
-    The target's token at a place, or its end, is read off the source's position at that place. So a target is no longer than
-    its source; places beyond the source get the vector 0.
+    The target's token t comes from source position t. So a target cannot be longer than its source; positions after the source
+    get the vector 0.
     """
 
     def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
@@ -24,7 +24,7 @@ class SameLength(Seq2Seq):
         return
 
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
-        """See `Seq2Seq.encode`; the state is the place of the next token, `[b, 1]`."""
+        """See `Seq2Seq.encode`; the state is the position of the next token, `[b, 1]`."""
         mask_bs = mask(src_ids_bs)
         memory_bsh = tf.where(mask_bs[:, :, None], self._read(src_ids_bs, training)[0], 0.0)
         return Memory(memory_bsh, memory_bsh, mask_bs), ((tf.zeros([tf.shape(src_ids_bs)[0], 1], tf.int32),),)
@@ -32,14 +32,15 @@ class SameLength(Seq2Seq):
     def decode(
         self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False
     ) -> tuple[tf.Tensor, None]:
-        """See `Seq2Seq.decode`; of the target only the number of tokens has a say."""
+        """See `Seq2Seq.decode`; only the number of target tokens has an effect."""
         steps, places = tf.shape(tgt_ids_bt)[1], tf.shape(memory.memory_bsh)[1]
         hidden_bth = tf.pad(memory.memory_bsh[:, :steps], [[0, 0], [0, tf.maximum(0, steps - places)], [0, 0]])
         return self.drop_out(hidden_bth, training=training), None
 
     def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
-        """See `Seq2Seq.decoder_step`; the last tokens have no say."""
+        """See `Seq2Seq.decoder_step`; the last tokens have no effect."""
         ((places_bk1,),) = states
+        # All positions after the source read the same added vector of zeros.
         last = tf.shape(memory.memory_bsh)[1]
         padded_bsh = tf.pad(memory.memory_bsh, [[0, 0], [0, 1], [0, 0]])
         hidden_bkh = tf.gather(padded_bsh, tf.minimum(places_bk1[:, :, 0], last), batch_dims=1)

@@ -1,4 +1,4 @@
-"""The encoder-decoder: ids in, logits out. Knows nothing of files, text or search."""
+"""The encoder-decoder: ids in, logits out. It does not depend on files, text or search."""
 
 from typing import Any, NamedTuple
 
@@ -13,33 +13,33 @@ from wordseq.models.matmul import cast_once, fan_in_uniform, matmul
 from wordseq.models.rnn import Stack
 
 States = tuple[State, ...]
-"""One state a decoder layer; with input feeding one more, of one tensor: the last attended vector."""
+"""One state per decoder layer. With input feeding, a last state has one tensor: the last attended vector."""
 
 
 class Memory(NamedTuple):
-    """What the decoder may look at: made once a sentence."""
+    """The decoder's view of the source, computed once per sentence."""
 
     memory_bsh: tf.Tensor
     keys_bsh: tf.Tensor
     mask_bs: tf.Tensor
     context: tuple[tf.Tensor, ...] = ()
-    """The encoder's last top output `[b, h]`, where the decoder sees it at every step."""
+    """The encoder's last top output `[b, h]`, if it is an input of every decoder step."""
 
 
 class Seq2Seq(keras.Model):
     """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015).
 
-    The decoder runs over the whole target, then attention is a few large products:
+    The decoder runs over the complete target, then attention is a few large products:
 
         memory, last = encoder(embed(src));  state = bridge(last)
         h = decoder(embed(tgt), state);      a = tanh([h; context(h, memory)] W + b)    (Luong, equation 5)
         logits = a V + b
 
-    What the decoder is given at step t depends on the settings; joined, in this order:
+    The inputs of the decoder at step t depend on the settings. They are concatenated in this order:
 
-        embed(tgt_t)   the token before; not for `model.kind` = "repeat_vector", whose output is made in one pass
+        embed(tgt_t)   the last token; not for `model.kind` = "repeat_vector", which makes its output in one pass
         c              the encoder's last top output: with `model.peek` (Cho et al. 2014), and always for "repeat_vector"
-        a_(t-1)        the last attended vector, 0 at first: with `model.input_feeding` (Luong, section 3.3)
+        a_(t-1)        the last attended vector, initially 0: with `model.input_feeding` (Luong, section 3.3)
 
     With input feeding, attention is inside the recurrence, and the decoder runs step by step.
 
@@ -93,7 +93,7 @@ class Seq2Seq(keras.Model):
             raise ValueError(f"no encoder-decoder: kind {config.kind!r}; see build.make_model")
         self.sees_tokens = config.kind == "encoder_decoder"
         self.sees_context = config.peek or not self.sees_tokens
-        # As output weights, entries of size 1 would start far too sure.
+        # Tied, the embedding is also the output matrix: entries of size 1 would give far too confident first logits.
         tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
         if self.sees_tokens:
             self.tgt_embed = _embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
@@ -125,17 +125,17 @@ class Seq2Seq(keras.Model):
 
     @property
     def encoder_state_parts(self) -> int:
-        """Tensors in one layer's state: e.g. 2 for the LSTM, 1 for the GRU."""
+        """Number of tensors in the state of one layer: e.g. 2 for the LSTM, 1 for the GRU."""
         return self.decoder.layers[0].cell.state_parts
 
     def set_vectors(self, side: str, ids_n: Any, vectors_ne: Any, *, freeze: bool = False) -> None:
-        """Give tokens vectors made elsewhere.
+        """Set pretrained vectors of tokens.
 
         Args:
             side: "src" or "tgt".
             ids_n: the tokens, each once.
             vectors_ne: their vectors.
-            freeze: keep these rows of the embedding from training, see `Embedding.freeze`.
+            freeze: do not train these rows of the embedding, see `Embedding.freeze`.
         """
         layer = self.src_embed if side == "src" else self.tgt_embed
         layer.embeddings.assign(tf.tensor_scatter_nd_update(layer.embeddings.value, ids_n[:, None], vectors_ne))
@@ -144,16 +144,17 @@ class Seq2Seq(keras.Model):
 
     @property
     def frozen_weights(self) -> list[keras.Variable]:
-        """Embeddings of which rows are kept from training: nothing but their gradient may change them."""
+        """Embeddings with frozen rows. The gradient is 0 there; weight decay must skip these embeddings."""
         layers = (self.src_embed, getattr(self, "tgt_embed", None))
         return [layer.embeddings for layer in layers if layer is not None and layer.frozen_v is not None]
 
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
-        """What the decoder looks at, and the states it starts from."""
+        """The decoder's view of the source, and its initial states."""
         memory_bsh, states = self._read(src_ids_bs, training)
         keys_bsh = self.attention.keys(memory_bsh) if self.attention else memory_bsh
         context = (states[-1][0],) if self.sees_context else ()
         started = self.bridge(states)
+        # The attended vector is a state like those of the layers, so a search carries it along.
         if self.config.input_feeding:
             started = (*started, (tf.zeros_like(memory_bsh[:, 0]),))
         return Memory(memory_bsh, keys_bsh, mask(src_ids_bs), context), started
@@ -181,11 +182,9 @@ class Seq2Seq(keras.Model):
     def _decode_by_steps(
         self, vectors_bti: tf.Tensor, memory: Memory, states: States, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`decode` with the attended vector of each step, after dropout, fed to the next.
-
-        Dropout is drawn before the loop, so that it is as in a decoder that runs over the whole target. Padding is not
-        skipped: it stands last, so it changes nothing before.
-        """
+        """`decode` with input feeding: the attended vector of each step, after dropout, is an input of the next."""
+        # Dropout is drawn before the loop, as in a decoder that runs over the complete target: the same seed drops the same.
+        # Padding needs no mask here: it comes last, so no real position depends on it.
         batch, steps = tf.unstack(tf.shape(vectors_bti)[:2])
         vectors_tbi = tf.transpose(vectors_bti, [1, 0, 2])
         drops = self.decoder.draw(batch, steps) if training else None
@@ -194,6 +193,7 @@ class Seq2Seq(keras.Model):
         def body(t: tf.Tensor, states: States, *found: tf.TensorArray) -> tuple[Any, ...]:
             inputs_bi = tf.concat([vectors_tbi[t], states[-1][0]], -1)
             hidden_bh, states = self.decoder.step(inputs_bi, states[:-1], None if drops is None else drops.at(t))
+            # `training=False`: the dropout of `_attend` would draw in each step. `keep_tbh` takes its place.
             attended_b1h, weights_b1s = self._attend(hidden_bh[:, None], memory, training=False)
             attended_bh = attended_b1h[:, 0] * keep_tbh[t]
             values = (attended_bh, tf.squeeze(weights_b1s, 1))
@@ -222,20 +222,21 @@ class Seq2Seq(keras.Model):
         return matmul(hidden_nh, kernel, self.precision, transpose_b=tied) + self.output_layer.bias
 
     def output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Matrix `[h, v]` and bias `[v]` of the logits; tied, the matrix is the target embedding."""
+        """Matrix `[h, v]` and bias `[v]` of the logits. If tied, the matrix is the transposed target embedding."""
         if self.config.tie_embeddings:
             return tf.transpose(self.tgt_embed.embeddings), tf.convert_to_tensor(self.output_layer.bias)
         return tf.convert_to_tensor(self.output_layer.kernel), tf.convert_to_tensor(self.output_layer.bias)
 
     def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
-        """Logits `[b, k, v]` of the next token of k hypotheses a sentence, and the states after their last tokens.
+        """Logits `[b, k, v]` of the next token of k hypotheses per sentence, and the states after their last tokens.
 
         Args:
-            last_ids_bk: the last token of each hypothesis; BOS at first.
-            memory: of the b sentences: not repeated for their hypotheses.
-            states: every part `[b, k, h]`.
+            last_ids_bk: the last token of each hypothesis; initially BOS.
+            memory: of the b sentences; it is not repeated for their hypotheses.
+            states: every tensor `[b, k, h]`.
         """
         batch, beams = tf.unstack(tf.shape(last_ids_bk))
+        # The recurrence has no beam axis: hypotheses become rows. Attention does, so that memory stays `[b, s, h]`.
         flat = tf.nest.map_structure(lambda part: tf.reshape(part, [batch * beams, part.shape[-1]]), states)
         given = [self.tgt_embed(tf.reshape(last_ids_bk, [batch * beams]))] if self.sees_tokens else []
         given += [tf.repeat(context_bh, beams, axis=0) for context_bh in memory.context]
@@ -258,11 +259,11 @@ class Seq2Seq(keras.Model):
 
 
 class Bridge(keras.layers.Layer):
-    """From the encoder's last states to the decoder's first.
+    """From the encoder's last states to the decoder's initial states.
 
-    `copy` hands them over layer by layer. A decoder that is deeper than the encoder starts its upper layers from the
-    encoder's top; one that is less deep gets the encoder's upper layers, so that no layer's work is lost. `dense` puts
-    tanh(s W + b), with weights for each layer and part, in between. `zero` starts from zero.
+    `copy` copies them layer by layer. A deeper decoder starts its upper layers from the encoder's top layer. A less deep
+    decoder gets the encoder's upper layers, because they depend on all layers. `dense` computes tanh(s W + b), with its own
+    weights for each layer and tensor. `zero` starts from zero.
     """
 
     def __init__(self, kind: str, layers: int, units: int, *, seed: int, name: str) -> None:
@@ -282,7 +283,7 @@ class Bridge(keras.layers.Layer):
         self.built = True
 
     def call(self, states: States) -> States:
-        """Decoder states."""
+        """The initial states of the decoder."""
         top, skipped = len(states) - 1, max(0, len(states) - self.depth)
         started: States = tuple(states[min(skipped + k, top)] for k in range(self.depth))
         if self.kind == "zero":
@@ -294,7 +295,7 @@ class Bridge(keras.layers.Layer):
 
 
 class _Dense(keras.layers.Layer):
-    """x W + b in the chosen precision."""
+    """x W + b in the given precision."""
 
     def __init__(self, inputs: int, units: int, precision: str, seed: int, name: str) -> None:
         super().__init__(name=name)
@@ -312,7 +313,7 @@ class _Dense(keras.layers.Layer):
 
 
 class _Output(keras.layers.Layer):
-    """The weights of the logits; without `inputs` the bias alone, for a tied matrix."""
+    """The weights of the logits; without `inputs` only the bias, for a tied matrix."""
 
     def __init__(self, inputs: int | None, size: int, seed: int, name: str) -> None:
         super().__init__(name=name)
@@ -327,13 +328,13 @@ class _Output(keras.layers.Layer):
 
 
 class Embedding(keras.layers.Embedding):
-    """Vectors of tokens, of which some may be kept from training."""
+    """Vectors of tokens, some of which may be frozen."""
 
     frozen_v: tf.Tensor | None = None
-    """True for those tokens."""
+    """True for frozen tokens; None: no token is frozen."""
 
     def freeze(self, ids_n: Any) -> None:
-        """Keep the vectors of some tokens from training: their gradient is 0."""
+        """Freeze the vectors of some tokens: their gradient is 0."""
         self.frozen_v = tf.scatter_nd(ids_n[:, None], tf.ones(len(ids_n), tf.int32), [self.input_dim]) > 0
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
@@ -345,6 +346,6 @@ class Embedding(keras.layers.Embedding):
 
 
 def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> Embedding:
-    """Vectors of tokens, their entries drawn with standard deviation `scale`."""
+    """Vectors of tokens; initial entries have the standard deviation `scale`."""
     init = keras.initializers.RandomNormal(stddev=scale, seed=seed)
     return Embedding(size, dim, embeddings_initializer=init, name=name)
