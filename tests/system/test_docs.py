@@ -19,6 +19,7 @@ from wordseq.cli.main import make_parser
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, Config, by_key
 
+PARSER = make_parser()
 KEYS = by_key(Config())
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(next(line for line in MAKEFILE.splitlines() if line.startswith(".PHONY:")).split()[1:])
@@ -46,7 +47,7 @@ def commands_of(line):
 def parsed(arguments):
     """The exit code of the parser, 0 for a command that would run; its settings are read too."""
     try:
-        options = make_parser().parse_args(arguments)
+        options = PARSER.parse_args(arguments)
     except SystemExit as end:
         return end.code
     if hasattr(options, "set"):
@@ -164,7 +165,7 @@ def test_python_can_be_read(path):
 
 def test_extras_that_are_named_exist():
     for path in PAGES:
-        for extras in re.findall(r"pip install [^\n]*\[([a-z,]+)\]", read(path)):
+        for extras in re.findall(r"(?:wordseq|\.|\.whl)\[([a-z,]+)\]", read(path)):
             assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"]), path
 
 
@@ -215,6 +216,16 @@ def test_readmes_figures_are_those_of_the_records():
     }
     assert f"In float32 an LSTM trains {ratios['train', 'keras']} stock Keras" in page
     assert f"{ratios['train', 'torch']} PyTorch.\n  It translates {ratios['greedy', 'torch']} PyTorch." in page
+
+
+def test_the_report_has_the_lines_that_are_explained():
+    table = read(DOCS / "reference" / "metrics.md").partition("| Line | JSON key |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.*?) \| `(\w+)` \|", table, re.MULTILINE)
+    report, keys = (read(ROOT / "wordseq" / "evaluation" / f"{name}.py") for name in ("tables", "evaluate"))
+    assert len(rows) > 5
+    for line, key in rows:
+        assert f'"{line.replace("`", "")}"' in report
+        assert f'"{key}"' in keys
 
 
 def test_the_citation_is_of_this_version():
