@@ -185,6 +185,7 @@ class Measurement:
         try:
             return [worker.ask(**request)]
         except (WorkerError, OSError) as error:
+            # Other systems may lack something on this machine. A failure of wordseq is an error.
             if key.system == "wordseq":
                 raise
             reason = error.reason if isinstance(error, WorkerError) else str(error)

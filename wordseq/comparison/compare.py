@@ -150,6 +150,7 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
         "parameters": run.parameters,
         "train_minutes": None if seconds is None else seconds / 60,
         "train_tokens_per_second": speed,
+        # Times the characters per token; the speed counts EOS as a token.
         "train_chars_per_second": None if speed is None else speed * chars / (running + sentences),
         "sentences_per_second": found("sentences_per_second"),
         "peak_memory_mb": took["peak_bytes"] / 2**20 if isinstance(took.get("peak_bytes"), int) else None,

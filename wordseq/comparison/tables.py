@@ -178,6 +178,7 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     ]
     if has_unk(rows):
         lines.append(ABOUT_UNK)
+    # Of the 2^n ways to swap n differing sentences, the given one and its opposite have at least this difference.
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
         f"{row['name']} differs from {rows[0]['name']} in only {row['different']} sentences. sacreBLEU's randomisation test "

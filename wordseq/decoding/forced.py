@@ -59,5 +59,6 @@ class Scorer:
 
 
 def _by_length(src: IdStore, tgt: IdStore, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
+    # By target length, then by source length: `lexsort` takes its last key first.
     order = np.lexsort((src.lengths, tgt.lengths))
     yield from (order[k : k + batch_size] for k in range(0, len(order), batch_size))

@@ -271,6 +271,7 @@ class LayerNormLSTM(Cell):
     part of b. State `(h, c)`; gates in the order of `LSTM`.
     """
 
+    # Not additive: the product is normalised before it is added, so its gradient differs.
     gates, state_parts = 4, 2
     first_bias = LSTM.first_bias
 

@@ -79,6 +79,7 @@ def _jobs(cluster: Any) -> Mapping[str, list[str]]:
 
 def _is_address(address: Any) -> bool:
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    # Cut to 6 digits: `int` refuses texts of more than 4,300.
     return bool(host) and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
 
 
@@ -87,6 +88,7 @@ def _task(task: Any, jobs: Mapping[str, list[str]]) -> tuple[str, int]:
     if not isinstance(task, dict):
         raise _wrong(f'has no "task" with type and index of this process, got {task!r}')
     job, index = task.get("type"), task.get("index")
+    # A list, because JSON may have put something unhashable there.
     if job not in list(jobs):
         raise _wrong(f'type in "task" must be {" or ".join(map(repr, jobs))}, as in "cluster", got {job!r}')
     if type(index) is not int or not 0 <= index < len(jobs[job]):

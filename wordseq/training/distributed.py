@@ -127,6 +127,7 @@ class Team:
         """
         if self.cluster is None:
             return
+        # Every process gets all values, so all come to the same verdict and none waits for a process that stopped.
         with handled(*CTRL_C_ENDS):
             first, *others = self.gather(values)
         for rank, other in enumerate(others, 1):

@@ -198,7 +198,7 @@ def resume(run: RunFolder, trainer: Trainer, note: Callable[[str], None]) -> Pro
     Raises:
         UserError: the checkpoint is damaged, and the one before it is damaged or missing.
     """
-    run.remove_leftovers()
+    run.remove_leftovers()  # Temporary files of a process that was killed while it saved.
     found = run.load_newest(note)
     if found is None:
         run.rewind_metrics(0)
@@ -304,6 +304,7 @@ def _validate(
     elif due:
         progress.waits += 1
         progress.decay_waits += 1
+    # Counted separately from `waits`: a decay must not start early stopping anew.
     if progress.decay_waits >= config.decay_patience:
         progress.decays, progress.decay_waits = progress.decays + 1, 0
     progress.seconds = team.from_chief(progress.seconds + time.perf_counter() - start)

@@ -250,6 +250,7 @@ class _Plan:
         Raises:
             ValueError: an argument is wrong.
         """
+        # `locals()` also has `self` and, because of `super()`, `__class__`.
         arguments = {name: value for name, value in given.items() if name not in ("self", "__class__")}
         self.arguments = arguments
         self.output_dim = positive_integer("output_dim", arguments["output_dim"])
