@@ -15,8 +15,8 @@ author = "wordseq maintainers"
 version = release = installed_version("wordseq") or "0.1.0"
 html_title = "wordseq"
 language = "en"
-# Two hyphens are an option, not a dash.
-smartquotes = False
+# Of two hyphens in text a dash; quotes stay as they are.
+smartquotes_action = "D"
 # Backquotes in docstrings are code, as in Markdown.
 default_role = "code"
 
