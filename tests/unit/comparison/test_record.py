@@ -119,10 +119,10 @@ def test_the_table_names_the_machines_if_all_runs_have_them(record):
     here = f"{machine['cpu']}, {machine['cores']} cores"
     first, *others = record["rows"]
     for places, shown in (
-        (["Z80, 1 core"] * 4, "Trained on Z80, 1 core by wordseq 2; compared by wordseq"),
+        (["Z80, 1 core"] * 4, "Trained on Z80, 1 core by wordseq 2, compared by wordseq"),
         (
             ["Z80, 1 core", "6502", "Z80, 1 core", "Z80, 1 core"],
-            "Trained on Z80, 1 core and 6502 by wordseq 2; compared",
+            "Trained on Z80, 1 core and 6502 by wordseq 2, compared",
         ),
         (["Z80, 1 core", None, None, None], f"Compared on {here}, by wordseq"),
     ):
