@@ -23,7 +23,7 @@ IS_FILE = $(or $(wildcard $(DATA)),$(findstring /,$(DATA)),$(filter %.tsv %.txt 
 SOURCE = $(if $(CONFIG),,--set data.$(if $(IS_FILE),path,corpus)=$(DATA))
 SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(foreach s,$(SET),--set $(s))
 
-# What to compare: every level with every cell, each with so many seeds; other settings: VARY="model.attention=none,dot".
+# What to compare: every level with every cell, each with SEEDS seeds; other settings: VARY="model.attention=none,dot".
 LEVELS ?= word
 CELLS ?= lstm gru
 SEEDS ?= 1
@@ -77,7 +77,7 @@ test-isa: $(READY) ## tests of what is computed, as a processor without AVX-512 
 	@XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" \
 	    -k "not bfloat16" tests/unit/models tests/unit/training tests/unit/decoding tests/unit/vectors
 
-test-slow: $(READY) ## whole trainings: the tests that take minutes
+test-slow: $(READY) ## complete trainings: the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system tests/integration tests/unit/decoding/test_stream.py -m "slow and not long"
 
 test-long: $(READY) ## everything that make test leaves out, an hour or more: every cell in every place, corpora of any size

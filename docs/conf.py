@@ -48,7 +48,7 @@ import_tensorflow()
 
 
 def _insert(app: Any, name: str, source: list[str]) -> None:
-    """Put what the code says into a page that has a mark for it."""
+    """Put the text from the code into a page that has a mark for it."""
     if name in PAGES:
         mark, make = PAGES[name]
         if mark not in source[0]:

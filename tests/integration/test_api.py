@@ -94,7 +94,7 @@ def test_given_sentences_are_scored_against_one_reference_or_several(trained):
     assert trained.evaluate(sources, hyps)["references"] == 3
     with pytest.raises(UserError, match="3 sources, but references of 2"):
         trained.evaluate(sources, hyps[:2])
-    with pytest.raises(UserError, match="go together"):
+    with pytest.raises(UserError, match="must be given together"):
         trained.evaluate(sources)
     with pytest.raises(UserError, match="sentence 2: no reference"):
         trained.evaluate(sources, ["a", [], "c"])

@@ -194,7 +194,7 @@ def test_arguments_that_argparse_refuses(complaint, arguments, parts):
 @pytest.mark.parametrize("instead", [["--grow", "hidden"], ["--parts"]])
 @pytest.mark.parametrize("option", [["--run", "nowhere"], ["--torch", "python"], ["--systems", "keras"]])
 def test_options_of_bench_without_effect_are_refused(complaint, instead, option):
-    assert_one_line(complaint("bench", *instead, *option), f"{option[0]} does not go with --grow and --parts")
+    assert_one_line(complaint("bench", *instead, *option), f"{option[0]} cannot be used with --grow or --parts")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_options_of_bench_without_effect_are_refused(complaint, instead, option)
         (["translate", "."], [".: not a run folder", "config.toml"]),
         (["describe", "nowhere"], ["nowhere: no such run folder"]),
         (["eval", "nowhere"], ["nowhere: no such run folder"]),
-        (["eval", "run", "--src", "text.txt"], ["--src and --ref go together"]),
+        (["eval", "run", "--src", "text.txt"], ["--src and --ref must be given together"]),
         (["eval", "run", "--src", "text.txt", "--ref", "nope"], ["nope: no such file"]),
         (["eval", "run", "--src", "text.txt", "--ref", "pairs.tsv"], ["pairs.tsv has 200 lines, but text.txt has 2"]),
         (["eval", "run", "--src", "blank", "--ref", "blank"], ["blank: all lines are empty"]),
@@ -414,7 +414,7 @@ def test_a_disk_that_fills_up_while_training_can_be_freed_and_training_resumes(p
     """Room for the fixed part and the best checkpoint, not for the last one beside them."""
     err = complaint(*train("train.max_steps=2", folder=tiny_disk / "run"))
     assert_one_line(
-        err, str(tiny_disk / "run"), "No space left on device; free some space and give the same command again"
+        err, str(tiny_disk / "run"), "No space left on device; free some space and run the same command again"
     )
     left = {path.name for path in (tiny_disk / "run").iterdir()}
     assert not [name for name in left if name.startswith(".") and name != ".begun"]

@@ -74,7 +74,7 @@ def test_a_full_disk(whole, tmp_path, share):
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith(f"wordseq: error: {place}")
         assert done.stderr.endswith(
-            ("No space left on device; free some space and give the same command again\n", "is the disk full?\n")
+            ("No space left on device; free some space and run the same command again\n", "is the disk full?\n")
         )
         assert done.stderr.count("\n") == 1
         assert_nothing_half_written(place)

@@ -89,7 +89,7 @@ def test_stopped_before_training_it_prints_one_line(start, tmp_path, seed):
     time.sleep(chance.random() * 6)
     process.send_signal((signal.SIGINT, signal.SIGTERM)[seed % 2])
     error = process.communicate(timeout=300)[1]
-    saved = f"stopped; saved in {run}: the same command continues\n"
+    saved = f"stopped; saved in {run}: the same command resumes it\n"
     assert (process.returncode, error) in ((130, "wordseq: error: interrupted\n"), (130, saved))
     assert not list(tmp_path.glob(".prepared/.tmp-*"))
     assert not (run / ".wordseq.lock").exists()

@@ -62,7 +62,7 @@ def test_signals_save_and_print_how_to_resume(disturbed):
     folder, left = disturbed
     for (code, error, _), (_, number, expected) in zip(left, BLOWS, strict=True):
         assert code == expected
-        said = f"stopped; saved in {folder / 'parts'}: the same command continues\n"
+        said = f"stopped; saved in {folder / 'parts'}: the same command resumes it\n"
         assert error == ("" if number == signal.SIGKILL else said)
 
 

@@ -3,8 +3,8 @@
 Code is not prose: what stands in backticks or in a fenced block is left out, and so is a string without a space.
 """
 
-import argparse
 import ast
+import inspect
 import re
 import tokenize
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from pathlib import Path
 import pytest
 
 import wordseq
+from docs.generated import leaves
+from wordseq.cli.main import make_parser
 
 PACKAGE = Path(wordseq.__file__).parent
 ROOT = PACKAGE.parent
 
-STILL_TO_MEND = ("cli",)
-"""Packages that are not clean yet; this list only gets shorter."""
-
-DOCUMENTS_STILL_TO_MEND: tuple[str, ...] = ()
-
 _MEASURES = (
     "nats bits bytes tokens sentences words characters symbols ids lines rows pairs values numbers positions entries steps "
     "updates batches milliseconds seconds minutes ms MB GB files threads times once perplexity row token sentence line entry "
-    "id vector"
+    "id vector vectors hypotheses hypothesis samples draws parts units evaluations"
 )
 _UNITS = (
-    "sentence second minute hour core token line row pair step update epoch batch character sequence word call process"
+    "sentence second minute hour core token line row pair step update epoch batch character sequence word call process run "
+    "source layer"
 )
+
+MOST_WORDS = 25
 
 WORD_LIST = {
     r"so many": "N, or N for each",
@@ -94,24 +94,30 @@ def comments_of(path: Path) -> Iterator[tuple[int, str]]:
         yield last, block
 
 
-def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of its commands."""
-    yield parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                yield from parsers(below)
-
-
 def modules() -> list[Path]:
-    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in STILL_TO_MEND)
-    return [*paths]
+    return sorted(PACKAGE.rglob("*.py"))
 
 
 def documents() -> list[Path]:
-    """README and docs, but for what is still to mend."""
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [path for path in paths if str(path.relative_to(ROOT)) not in DOCUMENTS_STILL_TO_MEND]
+    """Pages, templates and settings files that a person reads."""
+    places = ((ROOT, "*.md"), (ROOT / "docs", "**/*.md"), (PACKAGE, "**/*.j2"), (PACKAGE, "**/*.toml"))
+    return [ROOT / "Makefile", *(path for folder, pattern in places for path in sorted(folder.glob(pattern)))]
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a docstring, message or comment; equations, which are indented, are left out."""
+    lines = inspect.cleandoc(text).split("\n")
+    # An item of Google's sections starts with its name and a colon; what continues it is indented like an equation.
+    prose = [line for line in lines if not (re.search(r" [=*] |->|::", line) and line.startswith("    "))]
+    parts = re.split(r"\n\s*\n|\n\s*(?=- )|\n(?=\s*[\w, ]+: )", "\n".join(prose))
+    return [" ".join(found.split()) for part in parts for found in re.split(r"(?<=[.;:!?])\s+", part)]
+
+
+def help_texts() -> Iterator[tuple[str, str]]:
+    """What `--help` of each command prints, one text for each option."""
+    for name, parser in leaves(make_parser(), "wordseq"):
+        yield name, parser.description or ""
+        yield from ((f"{name} {action.dest}", action.help or "") for action in parser._actions)
 
 
 @pytest.mark.parametrize(
@@ -176,3 +182,34 @@ def test_docstrings_messages_and_comments():
 def test_documents():
     found = {str(path.relative_to(ROOT)): found_in(path.read_text(encoding="utf-8")) for path in documents()}
     assert {path: words for path, words in found.items() if words} == {}
+
+
+def test_help():
+    found = {name: found_in(text) for name, text in help_texts()}
+    assert len(found) > 60
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_a_sentence_has_at_most_25_words():
+    texts = dict(help_texts())
+    for path in modules():
+        found = [*strings_of(path.read_text(encoding="utf-8")), *comments_of(path)]
+        texts |= {
+            f"{path.relative_to(PACKAGE)}:{line}:{text[:9]}": text for line, text in found if "\nimport " not in text
+        }
+    long = {place: [s for s in sentences_of(text) if len(s.split()) > MOST_WORDS] for place, text in texts.items()}
+    assert {place: found for place, found in long.items() if found} == {}
+
+
+def test_sentences_are_cut():
+    text = """One two. Three: four; five.
+
+        a' = sigmoid(x W) * a
+
+    Args:
+        one: some words
+            more of them.
+        two: others.
+    """
+    cut = ["One two.", "Three:", "four;", "five.", "Args:", "one:", "some words more of them.", "two:", "others."]
+    assert [sentence for sentence in sentences_of(text) if sentence] == cut

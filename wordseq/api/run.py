@@ -45,8 +45,9 @@ def train(
     saves and returns. Sentences for validation and for the test are held out by `dev_size` and `test_size`.
 
     Args:
-        data: pairs of (source, target), a DataFrame of two columns (or with columns named source and target, or src and
-            tgt), the path of a file of pairs, or the name of a corpus. None: what the preset, the settings or the run name.
+        data: pairs of (source, target), a DataFrame, the path of a file of pairs, or the name of a corpus. A DataFrame has two
+            columns, or columns named source and target, or src and tgt. None: the data that the preset, the settings or the
+            run name.
         run: the folder of the run; it is made if it is missing.
         preset: settings to start from: the name of a preset or a TOML file. None: those of the run, if it exists, else the
             defaults.
@@ -220,7 +221,7 @@ class Run:
         if tokenize not in ("", *BLEU_TOKENIZERS):
             raise UserError(f"tokenize = {tokenize!r}; choose from {', '.join(BLEU_TOKENIZERS)}")
         if (sources is None) != (references is None):
-            raise UserError("sources and references go together")
+            raise UserError("sources and references must be given together")
         held_out = None
         if sources is not None and references is not None:
             held_out = prepare_held_out(self._files, sources, references)

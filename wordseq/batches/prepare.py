@@ -109,8 +109,8 @@ def prepare_corpus(
         say: called with one line at a time: downloads, and the number of lines read.
 
     Raises:
-        UserError: the corpus is unknown, a file cannot be used, there are bad lines, a split would be empty, a tokenizer has
-            no text to train on, or the cache cannot be written.
+        UserError: the corpus is unknown, a file cannot be used, or there are bad lines. Or a split would be empty, a tokenizer
+            has no text to train on, or the cache cannot be written.
     """
     origin = find_origin(data, mirror=mirror, say=say)
     # A pipe can be read only once, so its text cannot be hashed first. It gets a random name in the cache.

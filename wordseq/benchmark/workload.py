@@ -146,8 +146,9 @@ def training_flop(model: ModelConfig, tgt_size: int, src_per_tgt: float, src_tok
         attention    3 * (4 H H + 4 H S + r 2 H H)          combination layer, [h; context] W; scores and context; keys
         encoder      3 * r 2 H G (E + H / 2)                both directions, of H / 2 units
 
-    with E `embed_dim`, H `hidden_size`, V the target vocabulary, G gates of the cell, S source tokens per sentence and r source
-    tokens per target token. Element-wise work, embeddings, the optimizer's step and padding are not counted.
+    E is `embed_dim`, H `hidden_size`, V the size of the target vocabulary and G the number of gates of the cell. S is the
+    number of source tokens per sentence, and r that per target token. Element-wise work, embeddings, the optimizer's step and
+    padding are not counted.
 
     Args:
         model: one bidirectional encoder layer, one decoder layer, attention "general".

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wordseq.cli.commands import bench, compare, data, describe, embed, eval, report, sweep, train, translate
-from wordseq.cli.options import failed
+from wordseq.cli.options import HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
 from wordseq.system.platform import installed_version
 from wordseq.system.signals import handled
@@ -18,18 +18,25 @@ from wordseq.system.signals import handled
 COMMANDS = (data, train, eval, translate, embed, describe, compare, report, sweep, bench)
 
 BROKEN_PIPE = 141
-"""As the shell reports a program that SIGPIPE ended: `cat`, `grep` and all the others."""
+"""Exit code if nobody reads the output: 128 + 13, as the shell reports a program that SIGPIPE ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, 2 for a mistake of the user's, 130 when interrupted, 141 without a reader."""
+    """Run a command.
+
+    Args:
+        arguments: words after `wordseq`; None: those of the process.
+
+    Returns:
+        The exit code: 0, 2 for a mistake of the user, 130 after an interruption, 141 if nobody reads the output.
+    """
     options = make_parser().parse_args(arguments)
     typed = sys.argv[1:] if arguments is None else arguments
-    # For records, which travel to other machines: of absolute paths only the name.
+    # Records are published, so absolute paths are cut to their last part.
     words = [Path(word).name if os.path.isabs(word) else word for word in typed]
     options.command_line = shlex.join(["wordseq", *words])
     try:
-        # SIGTERM ends a command as Ctrl-C does: with a line, its files put away and its processes ended.
+        # SIGTERM acts like Ctrl-C, so that `finally` blocks run: temporary files are removed, worker processes ended.
         with handled(signal.default_int_handler, signal.SIGTERM):
             code: int = options.run_command(options) or 0
         sys.stdout.flush()
@@ -37,32 +44,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return failed(str(error))
     except BrokenPipeError:
-        # The reader of our output went away, which is its right.
+        # For example `wordseq data list | head -1`: no error.
         _drop_output()
         return BROKEN_PIPE
     except OSError as error:
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""
-        hint = "; free some space and give the same command again" if error.errno == errno.ENOSPC else ""
+        hint = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
         return failed(f"{where}{error.strerror or error}{hint}")
     except KeyboardInterrupt:
         return failed("interrupted", 130)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        return failed("out of memory; a smaller batch, beam, model.hidden_size or vocabulary needs less")
+        return failed("out of memory; reduce the batch size, the beam size, model.hidden_size or the vocabulary")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; what it returns has `run_command`, a function of the options."""
+    """The parser of all commands. The parsed options have `run_command`, the function of the command."""
     parser = argparse.ArgumentParser(
         prog="wordseq",
         description="Recurrent sequence-to-sequence models on sentence pairs.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=examples_text(
+            ("wordseq train phrasebook --run runs/first", "echo 'I am cold.' | wordseq translate runs/first")
+        ),
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--version", action="version", version=f"wordseq {installed_version('wordseq') or '(not installed)'}"
+        "--version",
+        action="version",
+        version=f"wordseq {installed_version('wordseq') or '(not installed)'}",
+        help="print the version and exit",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -71,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _drop_output() -> None:
-    """Keep Python from writing at its end what cannot be written."""
+    """Discard output that cannot be written: Python would try again at its exit, and print a traceback."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -79,5 +92,6 @@ def _drop_output() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
+    # Not imported for this: without TensorFlow there is no such error.
     tf = sys.modules.get("tensorflow")
     return isinstance(error, MemoryError) or (tf is not None and isinstance(error, tf.errors.ResourceExhaustedError))

@@ -1,11 +1,11 @@
-"""Options and types of arguments that several commands share."""
+"""Options and argument types that several commands share."""
 
 import argparse
 import dataclasses
 import math
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,111 +14,161 @@ from wordseq.config.schema import MOST, NUMBER_FORMATS, DecodeConfig
 
 
 def note(line: str) -> None:
-    """Print a line of progress to standard error; standard output is for results."""
+    """Print a line of progress to standard error. Standard output is for results, which a pipe may read."""
     print(line, file=sys.stderr, flush=True)
 
 
 def failed(message: str, code: int = 2) -> int:
-    """Print an error; the exit code."""
+    """Print an error; returns the exit code."""
     note(f"wordseq: error: {message}")
     return code
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Help whose lines do not break within a name such as multi30k-de-en."""
+    """Help whose lines do not break within a name such as multi30k-de-en, and whose examples keep their lines."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # argparse wraps the epilog like a paragraph; broken over lines an example could not be copied.
+        return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
+
+
+_EXAMPLES = "examples:\n"
+
+
+def examples_text(examples: Sequence[str]) -> str:
+    """The end of a command's help: examples, one per line."""
+    return _EXAMPLES + "\n".join(f"  {example}" for example in examples)
+
 
 def add_command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], summary: str
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int | None],
+    summary: str,
+    examples: Sequence[str],
 ) -> argparse.ArgumentParser:
-    """A command among others.
+    """Add a command.
 
     Args:
         commands: argparse's subparsers.
-        name: what the user types.
-        run: what it does; returns the exit code, None for 0.
+        name: name of the command.
+        run: function of the parsed options; returns the exit code, None for 0.
         summary: one line of help.
+        examples: complete command lines, which `--help` prints last.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, allow_abbrev=False, formatter_class=HelpFormatter
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples_text(examples),
+        # An abbreviation in a script would break when a longer option with the same start is added.
+        allow_abbrev=False,
+        formatter_class=HelpFormatter,
     )
     parser.set_defaults(run_command=run)
     return parser
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """`RUN`: the folder of a trained run."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    """Add `RUN`, the folder of a trained run."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run (required)")
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """`RUN ...`: folders of runs that are compared."""
-    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help="folders of trained runs, the baseline first")
+    """Add `RUN ...`, the folders of runs to compare."""
+    parser.add_argument(
+        "run", type=Path, nargs="+", metavar="RUN", help="folders of trained runs, the baseline first (required)"
+    )
 
 
 def add_config(parser: argparse.ArgumentParser, default: str) -> None:
-    """`PRESET`: settings to start from, `default` describes those without it; and `--set`."""
+    """Add `PRESET`, the settings to start from, and `--set`.
+
+    Args:
+        parser: parser of the command.
+        default: the settings without `PRESET`, in words.
+    """
     parser.add_argument(
         "config",
         nargs="?",
         metavar="PRESET",
-        help=f"a settings file, or a preset: {', '.join(presets())}; default: {default}",
+        help=f"settings to start from: a .toml file or a preset: {', '.join(presets())} (default: {default})",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, e.g. model.cell=lstm; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting, e.g. model.cell=lstm; repeatable (default: none)",
     )
 
 
 def add_mirror(parser: argparse.ArgumentParser) -> None:
-    """`--mirror`: where public corpora come from."""
+    """Add `--mirror`, a folder of public corpora."""
     parser.add_argument(
-        "--mirror", type=Path, metavar="FOLDER", help="take public corpora from a folder (WORDSEQ_MIRROR does the same)"
+        "--mirror",
+        type=Path,
+        metavar="FOLDER",
+        help="copy public corpora from a folder instead of downloading them (default: that in WORDSEQ_MIRROR, if set)",
     )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table (default: off)")
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
-    """`--input`."""
-    parser.add_argument("--input", type=Path, metavar="FILE", help="default: standard input")
+    """Add `--input`."""
+    parser.add_argument(
+        "--input", type=Path, metavar="FILE", help="text to read, one sentence per line (default: standard input)"
+    )
 
 
 def add_decode(parser: argparse.ArgumentParser) -> None:
-    """The options of a search, each named by its setting in `DecodeConfig`, None where it is not given."""
+    """Add the options of a search. Each has the name of its setting in `DecodeConfig`, and is None if it is not given."""
     fields = {field.name: field.metadata for field in dataclasses.fields(DecodeConfig)}
 
+    def described(name: str) -> str:
+        # Not the default of the setting: a run may have been trained with another value.
+        return f"{fields[name]['doc']} (default: decode.{name} of the run)"
+
     def add(option: str, name: str, metavar: str, kind: type) -> None:
-        low, high, doc = (fields[name][part] for part in ("minimum", "maximum", "doc"))
-        parser.add_argument(option, dest=name, type=number_between(kind, low, high), metavar=metavar, help=doc)
+        bounds = number_between(kind, fields[name]["minimum"], fields[name]["maximum"])
+        parser.add_argument(option, dest=name, type=bounds, metavar=metavar, help=described(name))
 
     add("--beam", "beam_size", "N", int)
     add("--length-penalty", "length_penalty", "A", float)
     add("--max-len-ratio", "max_len_ratio", "R", float)
     add("--max-len-extra", "max_len_extra", "N", int)
-    parser.add_argument("--copy-unknown", action="store_true", default=None, help=fields["copy_unknown"]["doc"])
-    parser.add_argument("--precision", choices=NUMBER_FORMATS, help="of the products; bfloat16 is faster")
+    parser.add_argument("--copy-unknown", action="store_true", default=None, help=described("copy_unknown"))
+    parser.add_argument("--precision", choices=NUMBER_FORMATS, help=described("precision"))
 
 
 def decode_settings(decode: DecodeConfig, options: argparse.Namespace) -> DecodeConfig:
-    """The settings of a run's search, with what the options of `add_decode` give in their place."""
+    """The settings of a run's search, changed by the options of `add_decode`."""
     given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(DecodeConfig)}
     return dataclasses.replace(decode, **{name: value for name, value in given.items() if value is not None})
 
 
 def number_between(kind: type, lowest: float, highest: float | None = None) -> Callable[[str], Any]:
-    """The type of an argument: a number within bounds, a whole one that TensorFlow can hold if `kind` is int."""
+    """The type of an argument: a number within bounds.
+
+    Args:
+        kind: float, or int: then the number must be a whole number that fits TensorFlow's 32 bits.
+        lowest: smallest allowed number.
+        highest: largest allowed number; None: no limit.
+    """
     most = MOST if highest is None and kind is int else highest
     up_to = "" if most is None else f" to {most:.10g}"
 
     def parse(text: str) -> Any:
         try:
             value = kind(text)
+            # isfinite: float() accepts "nan" and "inf".
             if math.isfinite(value) and lowest <= value <= (math.inf if most is None else most):
                 return value
         except ValueError:
@@ -130,4 +180,4 @@ def number_between(kind: type, lowest: float, highest: float | None = None) -> C
 
 
 positive = number_between(int, 1)
-"""The type of a count."""
+"""The type of a count: a whole number from 1."""

@@ -59,7 +59,7 @@ def _strings(seed: int) -> list[tuple[str, ...]]:
 def addition(seed: int = 1) -> list[Pair]:
     """50,000 distinct sums such as "123+45" -> "168", of two numbers of up to 3 digits.
 
-    As in Keras' example `addition_rnn`, the number of digits is drawn first, so that short numbers are not rare, and "1+2" and
+    As in Keras' example `addition_rnn`, the number of digits is drawn first, so that short numbers are not rare. "1+2" and
     "2+1" count as the same question. Unlike there, nothing is padded.
     """
     rng = random.Random(seed)

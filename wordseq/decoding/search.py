@@ -1,7 +1,7 @@
 """Greedy search, sampling and beam search; each is one compiled loop over a step function.
 
-A step function takes the last token of k hypotheses for each of b sentences, a state whose tensors start with `[b, k]`, and the
-memory of the sentences. It returns the log-probabilities of the next token, and the next state:
+For b sentences with k hypotheses each, a step function takes the last tokens, a state and the memory of the sentences. The
+state's tensors start with `[b, k]`. It returns the log-probabilities of the next token, and the next state:
 
     step(last_ids_bk, state, memory) -> (log_probs_bkv, state)
 

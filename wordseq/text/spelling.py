@@ -16,8 +16,10 @@ CODE_POINTS = 0x110000 - 0x800
 class Spelling:
     """A unigram model of letters with add-one smoothing and an end mark.
 
-    p(c) = (n(c) + 1) / (n + k + 2), where n counts all characters of the words and their end marks, and k the distinct
-    characters. The "+ 2" are the end mark and one class for all other characters, with `CODE_POINTS` equally likely members.
+        p(c) = (n(c) + 1) / (n + k + 2)
+
+    n is the number of all characters of the words and of their end marks, k that of distinct characters. The "+ 2"
+    are the end mark and one class for all other characters, with `CODE_POINTS` equally likely members.
 
     Args:
         words: distinct words, each counted once: unknown words are spelled like rare words, and most distinct words are rare.

@@ -15,25 +15,60 @@ from wordseq.system.files import write_json
 
 def add(commands: Any) -> None:
     """Add `bench` to the commands."""
-    parser = add_command(commands, "bench", _bench, "measure the speed of training and decoding on this machine")
-    parser.add_argument("--cells", nargs="+", choices=tuple(GATES), help=f"default: {' '.join(BenchSettings.cells)}")
-    parser.add_argument("--precisions", nargs="+", choices=BenchSettings.precisions, help="of training; default: all")
-    parser.add_argument("--systems", nargs="+", choices=tuple(SYSTEMS), help="default: all that are installed")
-    parser.add_argument(
-        "--torch", metavar="PYTHON", help="an interpreter that has PyTorch; default: this one, if it has"
+    parser = add_command(
+        commands,
+        "bench",
+        _bench,
+        "measure the speed of training and decoding on this machine",
+        ("wordseq bench --quick", "wordseq bench --grow hidden --cells gru --record growth.json"),
     )
-    parser.add_argument("--run", type=Path, metavar="RUN", help="a trained run, for the decoding figures of its cell")
-    parser.add_argument("--blocks", type=positive, metavar="N", help="timed blocks per system")
-    parser.add_argument("--steps", type=positive, metavar="N", help="updates per block")
-    parser.add_argument("--threads", type=positive, metavar="N", help="processor cores; default: all")
     parser.add_argument(
-        "--quick", action="store_true", help="try everything out in two minutes; the figures mean little"
+        "--cells",
+        nargs="+",
+        choices=tuple(GATES),
+        help=f"cells to measure (default: {' '.join(BenchSettings.cells)}; {' '.join(GROWTH_SETTINGS.cells)} with --grow)",
+    )
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=BenchSettings.precisions,
+        help="number formats of training (default: all; bfloat16 with --parts)",
+    )
+    parser.add_argument(
+        "--systems", nargs="+", choices=tuple(SYSTEMS), help="systems to measure (default: all that are installed)"
+    )
+    parser.add_argument(
+        "--torch", metavar="PYTHON", help="Python interpreter with PyTorch (default: this one, if it has PyTorch)"
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN",
+        help="trained run for the decoding figures of its cell (default: none, untrained models)",
+    )
+    for option, name, what in (
+        ("--blocks", "blocks", "timed blocks per system"),
+        ("--steps", "steps", "updates per block"),
+    ):
+        usual, grown = getattr(BenchSettings, name), getattr(GROWTH_SETTINGS, name)
+        parser.add_argument(option, type=positive, metavar="N", help=f"{what} (default: {usual}; {grown} with --grow)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="processor cores to use (default: all)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="check in two minutes that everything runs; the figures mean little (default: off)",
     )
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--grow", choices=tuple(GROWTH), help="how training's speed and memory change with one size")
-    instead.add_argument("--parts", action="store_true", help="where the time of a training step goes")
+    instead.add_argument(
+        "--grow",
+        choices=tuple(GROWTH),
+        help="measure speed and memory of training for growing values of one size instead (default: off)",
+    )
+    instead.add_argument(
+        "--parts", action="store_true", help="measure the time of each part of a training step instead (default: off)"
+    )
     add_json(parser)
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="also write the figures as JSON (default: none)")
     add_mirror(parser)
 
 
@@ -45,7 +80,9 @@ def _bench(options: argparse.Namespace) -> None:
 
     for name in ("systems", "torch", "run"):
         if (options.grow or options.parts) and getattr(options, name):
-            raise UserError(f"--{name} does not go with --grow and --parts, which measure wordseq alone, untrained")
+            raise UserError(
+                f"--{name} cannot be used with --grow or --parts, which measure untrained wordseq models only"
+            )
     settings = _settings(options)
     if options.grow:
         result, table = measure_growth(options.grow, settings, note), grow_table
@@ -60,7 +97,7 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace) -> BenchSettings:
-    """The usual sizes, with what was given in their place."""
+    """The sizes of this kind of measurement, changed by the options."""
     usual = GROWTH_SETTINGS if options.grow else PARTS_SETTINGS if options.parts else BenchSettings()
     if options.quick:
         usual = replace(usual, **QUICK)

@@ -1,4 +1,4 @@
-"""`wordseq compare`: scores and cost of runs side by side; and what `report` and `sweep` share with it."""
+"""`wordseq compare`: compare scores and cost of runs; and functions that `report` and `sweep` share with it."""
 
 import argparse
 import json
@@ -15,24 +15,40 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Add `compare` to the commands."""
-    parser = add_command(commands, "compare", _compare, "scores and cost of runs side by side, with paired tests")
+    parser = add_command(
+        commands,
+        "compare",
+        _compare,
+        "compare scores and cost of runs, with paired significance tests",
+        (
+            "wordseq compare runs/gru runs/lstm",
+            "wordseq compare runs/gru runs/lstm --html page.html --record scores.json",
+        ),
+    )
     add_runs(parser)
     add_outputs(parser)
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """`--json`, `--record` and `--html` of a comparison."""
+    """Add `--json`, `--record` and `--html`."""
     add_json(parser)
     parser.add_argument(
-        "--record", type=Path, metavar="FILE", help="write all figures, also averaged over seeds, as JSON"
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="also write all figures, and their means over seeds, as JSON (default: none)",
     )
     add_html(parser)
 
 
 def add_html(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """`--html`."""
+    """Add `--html`."""
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", required=required, help="write the page of `wordseq report`"
+        "--html",
+        type=Path,
+        metavar="FILE",
+        required=required,
+        help="HTML page to write (required)" if required else "also write the page of `wordseq report` (default: none)",
     )
 
 
@@ -47,20 +63,20 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def check_record(path: Path | None) -> None:
-    """Whether there is a folder for `--record`, before what takes long.
+    """Check the folder of `--record` before the slow work.
 
     Raises:
-        UserError: there is none.
+        UserError: the folder does not exist.
     """
     if path and not path.absolute().parent.is_dir():
         raise UserError(f"--record {path}: no folder {path.absolute().parent}")
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Whether `--record` and `--html` can be written, before what takes long.
+    """Check the files of `--record` and `--html` before the slow work.
 
     Raises:
-        UserError: a folder is missing, or both are the same file.
+        UserError: a folder does not exist, or both are the same file.
     """
     record, page = options.record, options.html
     check_record(record)
@@ -73,7 +89,7 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 
 def compared(options: argparse.Namespace, folders: Sequence[Path]) -> "Comparison":
-    """The runs compared; those that are not scored are scored first."""
+    """Compare runs; runs without scores are scored first."""
     from wordseq.api.comparison import compare
 
     return compare(folders, command=options.command_line, say=note)

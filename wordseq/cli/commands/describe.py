@@ -1,4 +1,4 @@
-"""`wordseq describe`: layers, parameters and settings of a run."""
+"""`wordseq describe`: print layers, parameters and settings of a run."""
 
 import argparse
 import json
@@ -11,11 +11,20 @@ from wordseq.system.files import write_atomically
 
 def add(commands: Any) -> None:
     """Add `describe` to the commands."""
-    parser = add_command(commands, "describe", _describe, "layers, parameters and settings of a run")
+    parser = add_command(
+        commands,
+        "describe",
+        _describe,
+        "print layers, parameters and settings of a run",
+        ("wordseq describe runs/phrasebook", "wordseq describe runs/phrasebook --svg model.svg"),
+    )
     add_run(parser)
     add_json(parser)
     parser.add_argument(
-        "--svg", type=Path, metavar="FILE", help="draw the model as trained, its encoder and a step of its decoder"
+        "--svg",
+        type=Path,
+        metavar="FILE",
+        help="draw the model in training, its encoder and one step of its decoder, as SVG (default: none)",
     )
 
 
@@ -35,4 +44,4 @@ def _describe(options: argparse.Namespace) -> None:
         shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in layer["shapes"].items())
         print(f"{layer['name']:{width}} {layer['parameters']:>12,}  {shapes}")
     print(f"{'all':{width}} {found['parameters']:>12,}")
-    print(f"best at update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")
+    print(f"best checkpoint: update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")

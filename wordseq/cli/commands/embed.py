@@ -1,4 +1,4 @@
-"""`wordseq embed`: the encoder's vector for each line of text."""
+"""`wordseq embed`: print or save the encoder's vector for each line of text."""
 
 import argparse
 from pathlib import Path
@@ -10,14 +10,23 @@ from wordseq.system.tensorflow import import_tensorflow
 
 def add(commands: Any) -> None:
     """Add `embed` to the commands."""
-    parser = add_command(commands, "embed", _embed, "the encoder's vector for each line of text")
+    parser = add_command(
+        commands,
+        "embed",
+        _embed,
+        "print or save the encoder's vector for each line of text",
+        (
+            "echo 'I am cold.' | wordseq embed runs/phrasebook",
+            "wordseq embed runs/phrasebook --input sentences.txt --output vectors.npy",
+        ),
+    )
     add_run(parser)
     add_input(parser)
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE.npy",
-        help="a NumPy file, float32 [lines, hidden]; default: standard output, one line of numbers per vector",
+        help="NumPy file, float32 [lines, hidden] (default: standard output, one line of numbers for each input line)",
     )
 
 

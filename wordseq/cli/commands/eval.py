@@ -1,4 +1,4 @@
-"""`wordseq eval`: score a run on its held-out test split, or on files."""
+"""`wordseq eval`: score a run on its held-out test split or on files."""
 
 import argparse
 import json
@@ -13,26 +13,48 @@ from wordseq.system.tensorflow import import_tensorflow
 
 def add(commands: Any) -> None:
     """Add `eval` to the commands."""
-    parser = add_command(commands, "eval", _eval, "score a run on its held-out test split, or on files")
+    parser = add_command(
+        commands,
+        "eval",
+        _eval,
+        "score a run on its held-out test split or on files",
+        (
+            "wordseq eval runs/phrasebook",
+            "wordseq eval runs/phrasebook --src new.en --ref new.fr --beam 5 --json",
+        ),
+    )
     add_run(parser)
     parser.add_argument(
-        "--src", type=Path, metavar="FILE", help="sources instead of the test split, one sentence per line"
+        "--src",
+        type=Path,
+        metavar="FILE",
+        help="sources to translate and score, one sentence per line; needs --ref (default: the run's test split)",
     )
     parser.add_argument(
-        "--ref", type=Path, action="append", default=[], metavar="FILE", help="references of --src; repeatable"
+        "--ref",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="references of --src, line N for line N; repeatable for several references (default: none)",
     )
     add_decode(parser)
     parser.add_argument(
-        "--tokenize", default="", choices=("13a", "char", "intl", "none", "zh"), help="sacreBLEU's tokenizer"
+        "--tokenize",
+        default="",
+        choices=("13a", "char", "intl", "none", "zh"),
+        help="sacreBLEU's tokenizer for BLEU (default: none if data.pretokenized, else 13a)",
     )
-    parser.add_argument("--lowercase", action="store_true", help="score without case")
+    parser.add_argument("--lowercase", action="store_true", help="ignore case in BLEU and chrF (default: off)")
     add_json(parser)
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write the figures, without sentences, as JSON")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="also write all figures, without sentences, as JSON (default: none)"
+    )
 
 
 def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
-        raise UserError("--src and --ref go together")
+        raise UserError("--src and --ref must be given together")
     from wordseq.runs.folder import RunFolder
 
     run = RunFolder.open(options.run)

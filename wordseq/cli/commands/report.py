@@ -1,4 +1,4 @@
-"""`wordseq report`: one HTML page about runs."""
+"""`wordseq report`: write one HTML page about runs."""
 
 import argparse
 from typing import Any
@@ -10,7 +10,11 @@ from wordseq.cli.options import add_command, add_runs
 def add(commands: Any) -> None:
     """Add `report` to the commands."""
     parser = add_command(
-        commands, "report", _report, "one HTML page about runs: curves, scores, translations, attention"
+        commands,
+        "report",
+        _report,
+        "write one HTML page about runs: curves, scores, translations, attention",
+        ("wordseq report runs/phrasebook --html page.html", "wordseq report runs/gru runs/lstm --html page.html"),
     )
     add_runs(parser)
     add_html(parser, required=True)

@@ -1,4 +1,4 @@
-"""`wordseq sweep`: train every level, cell and seed, or any settings, then compare the runs."""
+"""`wordseq sweep`: train a grid of levels, cells, seeds or any settings, then compare the runs."""
 
 import argparse
 import os
@@ -23,36 +23,55 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Add `sweep` to the commands."""
     parser = add_command(
-        commands, "sweep", _sweep, "train every level, cell and seed, or any settings, then compare the runs"
+        commands,
+        "sweep",
+        _sweep,
+        "train a grid of levels, cells, seeds or any settings, then compare the runs",
+        (
+            'wordseq sweep phrasebook --levels "char word" --cells "lstm gru"',
+            "wordseq sweep phrasebook --vary model.attention=none,dot --seeds 3 --html page.html",
+        ),
     )
-    add_config(parser, "`wordseq train --list-settings all`")
+    add_config(parser, "the defaults of `wordseq train --list-settings all`")
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs/compare"), metavar="DIR", help="for the runs; default: runs/compare"
+        "--folder",
+        type=Path,
+        default=Path("runs/compare"),
+        metavar="DIR",
+        help="parent folder of the runs (default: runs/compare)",
     )
-    parser.add_argument("--name", default="", help="of the data, in the runs' names; default: that of the settings")
+    parser.add_argument(
+        "--name",
+        default="",
+        help="name of the data in the names of the runs (default: the corpus or file in the settings)",
+    )
     for option, key, example in (("--levels", "data.level", "char word"), ("--cells", "model.cell", "lstm gru")):
-        meaning = f'values of {key}, e.g. "{example}"'
+        meaning = f'values of {key}, e.g. "{example}" (default: the value in the settings)'
         parser.add_argument(option, type=_listed, default=[], metavar="LIST", help=meaning)
     parser.add_argument(
         "--vary",
         action="append",
         default=[],
         metavar="KEY=LIST",
-        help="values of any setting, e.g. model.attention=none,dot; repeatable",
+        help="values of any setting, e.g. model.attention=none,dot; repeatable (default: none)",
     )
     parser.add_argument(
-        "--seeds", type=positive, default=1, metavar="N", help="runs with different train.seed of each; default: 1"
+        "--seeds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="runs of each combination, with different values of train.seed (default: 1)",
     )
     add_outputs(parser)
     add_mirror(parser)
 
 
 def _listed(text: str) -> list[str]:
-    """Values with commas or spaces between them."""
+    """Values separated by commas or spaces."""
     values = text.replace(",", " ").split()
     if not values:
         raise argparse.ArgumentTypeError(
-            f"{text!r} names nothing; leave the option out to keep the settings' own value"
+            f"{text!r} has no values; to keep the value in the settings, leave the option out"
         )
     return values
 
@@ -63,10 +82,10 @@ def _sweep(options: argparse.Namespace) -> int:
     check_outputs(options)
     runs = planned(options)
     try:
-        # Only the tables go to standard output.
+        # Standard output is for the tables only.
         finished = sweep(runs, options.config, options.mirror, note)
     except Interrupted:
-        return failed("interrupted; the current training was saved: the same command continues", 130)
+        return failed("interrupted; the current run is saved: the same command resumes the sweep", 130)
     if not finished:
         raise UserError("no run of the sweep could be trained")
     found = compared(options, [run.folder for run in finished])
@@ -83,16 +102,16 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def planned(options: argparse.Namespace) -> list["SweepRun"]:
-    """The runs that a sweep was asked for.
+    """The runs of a sweep.
 
     Raises:
-        UserError: a setting or a name cannot be, or the data are missing.
+        UserError: a setting or a name is invalid, or the data are missing.
     """
     from wordseq.comparison.sweep import data_name, plan_sweep
     from wordseq.data.sources import check_source
 
     if any(sign in options.name for sign in ("/", os.sep)):
-        raise UserError(f"--name {options.name!r}: a name, not a path; --folder says where the runs go")
+        raise UserError(f"--name {options.name!r}: expected a name, not a path; set the parent folder with --folder")
     if options.folder.exists() and not options.folder.is_dir():
         raise UserError(f"--folder {options.folder}: a file, expected a folder")
     data = load_config(options.config, options.set).data

@@ -1,4 +1,4 @@
-"""`wordseq train`: train a run, or continue it, then score its held-out test split."""
+"""`wordseq train`: train or resume a run, then score its held-out test split."""
 
 import argparse
 import json
@@ -18,20 +18,35 @@ from wordseq.training.cluster import VARIABLE, read_cluster
 
 def add(commands: Any) -> None:
     """Add `train` to the commands."""
-    parser = add_command(commands, "train", _train, "train a run, or continue it, then score its held-out test split")
-    add_config(parser, "those of the run, if it exists, else --list-settings all")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run")
+    parser = add_command(
+        commands,
+        "train",
+        _train,
+        "train or resume a run, then score its held-out test split",
+        (
+            "wordseq train phrasebook --run runs/phrasebook",
+            "wordseq train --run runs/mine --set data.path=pairs.tsv --set model.cell=lstm",
+        ),
+    )
+    add_config(parser, "the settings of the run if it exists, else the defaults of --list-settings all")
+    # Not `required=True`: --list-settings needs no run.
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="folder of the run; an existing run is resumed (required, except with --list-settings)",
+    )
     parser.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write losses, dev BLEU, step size and sample translations to DIR/tensorboard too",
+        help="also write losses, dev BLEU, learning rate and sample translations to DIR/tensorboard (default: off)",
     )
     parser.add_argument(
         "--list-settings",
         nargs="?",
         choices=("usual", "all"),
         const="usual",
-        help="print the settings with their defaults, and stop; all: those for experts too",
+        help="print the settings with their defaults and exit; all: also those for experts (default: off)",
     )
     add_mirror(parser)
 
@@ -58,7 +73,7 @@ def _train(options: argparse.Namespace) -> int | None:
         with team.watched():
             progress = train_run(config, options.run, options.mirror, _say, team, tensorboard=options.tensorboard)
     except Stopped:
-        same = "the same command continues" if team.processes == 1 else "the same commands continue"
+        same = "the same command resumes it" if team.processes == 1 else "the same commands resume it"
         print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)
         return 130
     print(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
@@ -76,7 +91,7 @@ def _say(line: str) -> None:
 
 
 def _settings(experts: bool) -> str:
-    """The settings: key, default, meaning and what is allowed."""
+    """The settings as text: key, default, doc and choices."""
     lines, hidden = [], 0
     for section, kind in SECTIONS.items():
         for field in fields(kind):

@@ -13,12 +13,28 @@ from wordseq.system.tensorflow import import_tensorflow
 
 def add(commands: Any) -> None:
     """Add `translate` to the commands."""
-    parser = add_command(commands, "translate", _translate, "translate lines of text: a file, a pipe, or what is typed")
+    parser = add_command(
+        commands,
+        "translate",
+        _translate,
+        "translate lines of text from a file, a pipe or the keyboard",
+        (
+            "echo 'I am cold.' | wordseq translate runs/phrasebook --beam 5 --nbest 3",
+            "wordseq translate runs/phrasebook --input sentences.txt --output translations.txt",
+        ),
+    )
     add_run(parser)
     add_input(parser)
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     parser.add_argument(
-        "--resume", action="store_true", help="after a kill: keep the lines that --output has and append the others"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="file of the translations, one line for each input line (default: standard output)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume after an interruption: keep the lines in --output and append the missing ones (default: off)",
     )
     add_decode(parser)
     parser.add_argument(
@@ -26,27 +42,39 @@ def add(commands: Any) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="print the N best translations of each input line, each as score TAB text",
+        help="print the N best translations of each input line, as score TAB text; raises --beam to N (default: 1, text only)",
     )
-    parser.add_argument("--sample", action="store_true", help="draw at random instead of searching")
+    parser.add_argument(
+        "--sample", action="store_true", help="sample a translation instead of searching (default: off)"
+    )
     parser.add_argument(
         "--temperature",
         type=number_between(float, 1e-3, 1e3),
         default=1.0,
         metavar="T",
-        help="with --sample: below 1 sharpens the distribution, above 1 flattens it",
+        help="with --sample: temperature; below 1 sharpens the distribution, above 1 flattens it (default: 1)",
     )
     parser.add_argument(
-        "--top-k", type=positive, default=0, metavar="K", help="with --sample: draw from the K most probable tokens"
+        "--top-k",
+        type=positive,
+        default=0,
+        metavar="K",
+        help="with --sample: sample from the K most probable tokens (default: all tokens)",
     )
     parser.add_argument(
         "--top-p",
         type=number_between(float, 1e-6, 1.0),
         default=1.0,
         metavar="P",
-        help="with --sample: draw from the most probable tokens that together have probability P",
+        help="with --sample: sample from the most probable tokens with a total probability of P (default: 1, all tokens)",
     )
-    parser.add_argument("--seed", type=number_between(int, 0), default=1, help="with --sample")
+    parser.add_argument(
+        "--seed",
+        type=number_between(int, 0),
+        default=1,
+        metavar="N",
+        help="with --sample: random seed (default: 1)",
+    )
 
 
 def _translate(options: argparse.Namespace) -> None:
