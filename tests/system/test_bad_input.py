@@ -223,7 +223,7 @@ def test_options_of_bench_without_effect_are_refused(complaint, instead, option)
         (["eval", "run", "--src", "text.txt", "--ref", "nope"], ["nope: no such file"]),
         (["eval", "run", "--src", "text.txt", "--ref", "pairs.tsv"], ["pairs.tsv has 200 lines, but text.txt has 2"]),
         (["eval", "run", "--src", "blank", "--ref", "blank"], ["blank: all lines are empty"]),
-        (["eval", "run", "--src", "text.txt", "--ref", "text.txt", "--ref", "blank"], ["blank: nothing but empty"]),
+        (["eval", "run", "--src", "text.txt", "--ref", "text.txt", "--ref", "blank"], ["blank: all lines are empty"]),
         (["data", "get", "phrasebok"], ["unknown corpus 'phrasebok'"]),
     ],
 )

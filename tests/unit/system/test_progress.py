@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 def drawn(monkeypatch, stream, **options):
     """What a bar wrote to `stream`, and whether it was there."""
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream, modules={}))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
     with ProgressBar(COLUMNS, 9, name="before", **options) as bar:
