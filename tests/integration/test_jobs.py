@@ -385,7 +385,7 @@ BAD_HELD_OUT = [
 @pytest.mark.parametrize("content", ["[]", "{}", '{"test": 3}', '{"test": {"sources": []}}', "null", *BAD_HELD_OUT])
 def test_a_damaged_held_out_file_is_named(copied, content):
     (copied.folder / "held_out.json").write_text(content)
-    with pytest.raises(UserError, match=r"held_out\.json: damaged: (no test split|expected an object)"):
+    with pytest.raises(UserError, match=r"held_out\.json: damaged: (it has no valid test split|expected an object)"):
         copied.held_out("test")
 
 
