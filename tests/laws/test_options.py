@@ -397,7 +397,7 @@ def test_public_corpora_come_from_the_mirror(call, mirror, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     call("data", "get", "tatoeba-qqq-eng", "--mirror", tmp_path, code=2)
     assert "data/tatoeba-qqq-eng/qqq.txt" in call("data", "get", "tatoeba-qqq-eng", "--mirror", mirror)
-    assert "nothing to fetch" in call("data", "get", "phrasebook")
+    assert "nothing to download" in call("data", "get", "phrasebook")
     shutil.rmtree("data")
     words = ("train", "--run", "run", *sets(*SETTINGS, "data.corpus=tatoeba-qqq-eng"))
     call(*words, "--mirror", tmp_path, code=2)

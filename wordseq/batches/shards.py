@@ -83,12 +83,14 @@ class Shard:
             Counts of what was read, dropped and kept.
         """
         counts = Counts()
+        # Duplicates in one shard go now, which keeps the files small; `PairTable.drop_duplicates` finds the others.
         pairs = list(clean(rows, data, counts, set() if distinct else None))
         counts.kept = len(pairs)
         arrays = _hashes(pairs, data)
         for k, side in enumerate(SIDES):
             texts = [pair[k] for pair in pairs]
             self._write(f"{side}.txt", texts)
+            # The word level needs no training, so words are cut here, in parallel. Subwords need the complete text first.
             if data.level_of(side) == "word":
                 words, numbers = number_words(texts, train_tokenizer("word", (), pretokenized=data.pretokenized))
                 self._write(f"{side}.words.txt", words)
@@ -106,6 +108,7 @@ class Shard:
         paths = [self._path(f"{side}.raw") for side in SIDES]
         # As bytes: Python's text mode would treat a lone CR as the end of a line.
         sides = [path.read_bytes().decode().split("\n")[:-1] for path in paths]
+        # Line numbers are only for errors about bad lines, which the reading process has reported.
         counts = self.make(map(Row, itertools.count(1), *sides), data, distinct)
         for path in paths:
             path.unlink()
@@ -137,6 +140,7 @@ def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str],
         ends.append(len(ids))
     # CRC-32, because Python's hash of a string differs between processes, and a word must be in one part in all shards.
     parts = np.array([zlib.crc32(word.encode()) % WORD_PARTS for word in numbers], np.int64)
+    # Words of one part are adjacent, so that a part is one range of the file of words.
     order = np.argsort(parts, kind="stable")
     words = list(numbers)
     words = [words[k] for k in order]
@@ -201,6 +205,7 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     for row in rows:
         block.append(row)
         chars += len(row.src) + len(row.tgt)
+        # A limit of characters too: 50,000 pairs of documents would fill the memory.
         if len(block) == SHARD_PAIRS or chars >= SHARD_CHARS:
             yield block
             block, chars = [], 0
@@ -210,6 +215,7 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _in_turn(workers: Sequence[Worker], tasks: Iterable[tuple[Shard, Sequence[Row]]]) -> Iterator[tuple[Shard, Counts]]:
     """Results in the order of the tasks; each worker has at most one shard at a time."""
+    # Round robin keeps the order of the shards, on which the kept one of several duplicates depends.
     waiting: list[tuple[Shard, Worker]] = []
     for worker, (shard, rows) in zip(itertools.cycle(workers), tasks, strict=False):
         if len(waiting) == len(workers):

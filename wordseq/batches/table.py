@@ -65,6 +65,7 @@ class PairTable:
         Raises:
             UserError: a split would be empty.
         """
+        # Two copies: one in the order of the rows, one to sort in place.
         keys, ordered = self._column("key"), self._column("key")
         ordered.sort()
         test, dev = sizes(_distinct(ordered), self._data.test_size, self._data.dev_size)
@@ -72,7 +73,9 @@ class PairTable:
         end = test + dev
         while _distinct(ordered[:end]) < test + dev:
             end *= 2
+        # The smallest keys are test: so a larger dev split does not change the test split, on which scores are compared.
         smallest = np.unique(ordered[:end])[: test + dev]
+        # All pairs of a group have one key, so a group is held out completely or not at all.
         held = self._use & (keys <= smallest[-1])
         self._use &= ~held
         pairs = list(map(Pair, *(self._texts(held, side) for side in SIDES)))
@@ -100,6 +103,7 @@ class PairTable:
         sources, keys = self._column("source", self._use), self._column("key", self._use)
         sources.sort()
         keys.sort()
+        # Only targets that are references too are collected, so memory depends on the held-out splits.
         references = {text for part in held_out.values() for texts in part.references for text in texts}
         targets: set[str] = set()
         total = 0
@@ -145,7 +149,7 @@ class PairTable:
         flat_path, offsets_path = store_paths(folder, side)
         tokens = unknown = 0
         with ArrayFile(flat_path, np.int32) as flat, ArrayFile(offsets_path, np.int64) as offsets:
-            offsets.append(np.zeros(1))
+            offsets.append(np.zeros(1))  # The start of the first sequence; all other offsets are ends.
             for shard, place in self._slices():
                 if by_word:
                     with shard.arrays() as arrays:
@@ -177,6 +181,7 @@ class PairTable:
         size = len(self._use) if use is None else int(np.count_nonzero(use))
         path = self._scratch / f"column{next(self._made)}"
         column = np.memmap(path, np.uint64, "w+", shape=(size,)).view(np.ndarray)
+        # Not on macOS and Windows.
         if hasattr(os, "posix_fallocate"):
             # Allocate now: on a full disk, writing to mapped memory kills the process with SIGBUS.
             with path.open("r+b") as file:
@@ -185,6 +190,7 @@ class PairTable:
         for shard, place in self._slices():
             with shard.arrays() as arrays:
                 values = arrays[name]
+            # Of a digest of four words the first is enough to compare.
             values = values if values.ndim == 1 else values[:, 0]
             values = values if use is None else values[use[place]]
             column[end : end + len(values)] = values
@@ -206,6 +212,7 @@ class PairTable:
             path = self._scratch / f"{shard.number}.{side}.counts.npy"
             np.save(path, np.bincount(numbers, minlength=int(parts[0, -1])).astype(np.int32), allow_pickle=False)
             places.append((shard, path, parts))
+        # A word is in the same part in every shard, so the counts of a part are complete after all its shards.
         for part in range(WORD_PARTS):
             total: Counter[str] = Counter()
             for shard, path, parts in places:

@@ -140,6 +140,7 @@ def read_given(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], di
 
 
 def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:
+    # The same function as for the input of a translation: training and use must see the same text.
     src = prepare(row.src, data.lowercase, counts.normalised)
     tgt = prepare(row.tgt, data.lowercase, counts.normalised)
     return Pair(tgt, src) if data.swap else Pair(src, tgt)
@@ -151,6 +152,7 @@ def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:
     Raises:
         UserError: no pair was kept.
     """
+    # Bad lines never reach `clean`, so they are added to the lines here.
     counts.bad_lines = bad.number
     counts.lines += bad.number
     counts.kept = kept

@@ -96,6 +96,7 @@ def _unknown_corpus(name: str) -> str:
     if Path(name).is_file():
         return f"data.corpus = {name!r} is a file; set data.path instead"
     names = [*SYNTHETIC, *DATASETS]
+    # One guess only: the list of all names follows it.
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
     return f"data.corpus = {name!r} is unknown; {guess}choose from {', '.join(names)}, or {OPEN_NAMES}"

@@ -62,6 +62,7 @@ def group_key(source: str) -> str:
     The key is the casefolded text, with one space for each run of punctuation and white space and none at the ends. A text
     of punctuation only keeps it.
     """
+    # casefold, not lower: "STRASSE" and "Straße" are one source.
     folded = source.casefold()
     return _BETWEEN_WORDS.sub(" ", folded).strip() or folded
 
@@ -74,6 +75,7 @@ def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -
         ranks: for each held-out source the rank of its group in the order of `key_digest`.
         test: groups of a lower rank are the test split, the others dev.
     """
+    # Sorted, with sorted references, so that a shuffled corpus gives the same split files.
     sources = sorted(ranks, key=lambda source: (ranks[source], source))
     references: dict[str, list[str]] = {source: [] for source in sources}
     for pair in pairs:

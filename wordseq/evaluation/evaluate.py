@@ -104,6 +104,7 @@ def evaluate_texts(
     scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
     bleus = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
 
+    # Lines count from 1, as editors do.
     def examples(chosen: Sequence[int]) -> list[dict[str, Any]]:
         return [
             {"line": i + 1, "source": sources[i], "hypothesis": hyps[i], "references": list(refs[i]), "bleu": bleus[i]}
@@ -116,6 +117,7 @@ def evaluate_texts(
         "references": sum(map(len, refs)),
         "seconds": measured.seconds,
         "sentences_per_second": len(hyps) / measured.seconds if measured.seconds else None,
+        # max: a corpus of empty lines has no tokens.
         "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
         "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
         "length_ratio": length_ratio(hyps, refs, tokenize=tokenize, lowercase=lowercase),
@@ -217,6 +219,7 @@ def evaluate_run(
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )
+    # Without batch_size: a translation does not depend on it.
     result |= {key: value for key, value in asdict(decode).items() if key != "batch_size"}
     result["checkpoint"] = of_checkpoint
     _save_evaluation(run, name, result, held_out, hyps)

@@ -26,6 +26,7 @@ DEFAULT_SEED = 12345  # sacreBLEU's own
 # sacreBLEU's tokenizers that need neither a download nor another package.
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
 
+# Equal steps where most sentences are. (0, 0) is for empty lines of given test files.
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, None))
 
 # The largest value of each metric. TER has none: a long hypothesis needs more edits than the reference has words.
@@ -234,6 +235,7 @@ def reference_columns(
         raise ValueError("no sentences to score")
     lists = reference_lists(refs)
     _check_length("refs", lists, hyps)
+    # None, not a repetition: a repeated reference would change TER, see `rectangular`.
     most = max(map(len, lists))
     return hyps, [[choices[j] if j < len(choices) else None for choices in lists] for j in range(most)]
 
@@ -284,6 +286,7 @@ def sacrebleu_seed(seed: int) -> Iterator[None]:
         ValueError: the seed is below 1.
     """
     seed = whole_number("seed", seed, 1)  # sacreBLEU's paired tests treat 0 as "no seed".
+    # The user may have set it for sacreBLEU's own command line.
     before = os.environ.get("SACREBLEU_SEED")
     os.environ["SACREBLEU_SEED"] = str(seed)
     try:

@@ -46,6 +46,7 @@ def checkpoint_bytes(arrays: Arrays, state: Mapping[str, Any]) -> bytes:
     """The content of a checkpoint file; equal arrays and states give equal bytes."""
     # "names", because safetensors sorts the arrays by type and name, while `describe` lists layers in the model's order.
     about = {"state": state, "sha256": _checksum(arrays, state), "names": list(arrays)}
+    # safetensors writes the memory of an array as it is, so a transposed view would be saved wrongly.
     contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     return save(contiguous, {METADATA_KEY: json.dumps(about)})
 
@@ -90,6 +91,7 @@ def _header(file: Any) -> Header:
     if not isinstance(about, dict) or not isinstance(about.get("state"), dict):
         raise TypeError("its header has no state")
     shapes = {name: tuple(file.get_slice(name).get_shape()) for name in about["names"]}
+    # Arrays outside the list would not be covered by the checksum.
     if shapes.keys() != set(file.keys()):
         raise ValueError("its header does not name all its arrays")
     return Header(about["state"], about["sha256"], shapes)
@@ -103,6 +105,7 @@ def sha256_of(arrays: Arrays) -> str:
     """A SHA-256, in hex, of names, types, shapes and values; the order of the arrays has no effect."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
+        # Type and shape too: a reshaped array has the same bytes.
         value = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
         digest.update(value.tobytes())

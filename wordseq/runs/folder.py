@@ -89,6 +89,7 @@ class RunFolder:
         """
         path = self.folder / CONFIG_FILE
         found = read_toml(path)
+        # A settings file of the user may lack sections; the file of a run is complete, unless it was damaged or edited.
         for section in SECTIONS:
             if section not in found:
                 raise UserError(f"{path}: damaged: it has no section [{section}]")
@@ -141,6 +142,7 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         before = set(self.folder.iterdir())
         try:
+            # First, so that a kill at any later point leaves a folder that is recognised as unfinished.
             self.write_text(BEGUN_FILE, "")
             src.save(self.folder, "src")
             tgt.save(self.folder, "tgt")
@@ -202,6 +204,7 @@ class RunFolder:
             stopped = "the run was stopped before its first validation; `wordseq train` resumes it"
             why = stopped if self.has(LAST) else "has the run been trained?"
             raise UserError(f"{path}: no such checkpoint; {why}") from None
+        # Neither is damage: the advice to delete the file would be wrong.
         except (MemoryError, PermissionError):
             raise
         except Exception as error:  # The kind of error depends on where the file is damaged; there are a dozen.
@@ -239,6 +242,7 @@ class RunFolder:
                 raise
             reason, found = str(error), self.load(PREVIOUS)
         kept = ""
+        # The damaged file is kept, under another name: it may be the only trace of a failing disk.
         if self.has(LAST):
             os.replace(last, self.folder / DAMAGED_FILE)
             kept = f" (renamed to {DAMAGED_FILE}, which may be deleted)"
@@ -258,11 +262,13 @@ class RunFolder:
         path = self.folder / METRICS_FILE
         if path.exists():
             kept = [json.dumps(entry, ensure_ascii=False) for entry in self.metrics() if entry["step"] <= step]
+            # Atomically: a kill during the rewind must not lose the log.
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """The entries of metrics.jsonl; damaged or incomplete lines are skipped."""
         path = self.folder / METRICS_FILE
+        # A crash of the machine can leave any bytes at the end of a file that was being appended to.
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             with contextlib.suppress(ValueError, RecursionError):
                 entry = json.loads(line)

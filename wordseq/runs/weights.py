@@ -79,6 +79,7 @@ def load_model(run: RunFolder, name: str = BEST, precision: str = "float32") -> 
     """
     config, (src, tgt) = run.config, run.codecs
     arrays, state = run.load(name)
+    # The checkpoint was checked against its SHA-256; config.toml and the vocabularies have none.
     _check_model_size(config.model, len(src.vocab), len(tgt.vocab), arrays, run.path_of(name))
     model = make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
     assign(by_path(model.weights), arrays, run.path_of(name))

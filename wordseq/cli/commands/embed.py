@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
 def _embed(options: argparse.Namespace) -> None:
     from wordseq.runs.folder import RunFolder
 
+    # Before TensorFlow: a wrong folder is reported at once.
     run = RunFolder.open(options.run)
     import_tensorflow()
     from wordseq.decoding.stream import embed_file

@@ -57,6 +57,7 @@ def _eval(options: argparse.Namespace) -> None:
         raise UserError("--src and --ref must be given together")
     from wordseq.runs.folder import RunFolder
 
+    # Before TensorFlow: a wrong folder is reported at once.
     run = RunFolder.open(options.run)
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run, read_files

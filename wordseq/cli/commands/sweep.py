@@ -90,6 +90,7 @@ def _sweep(options: argparse.Namespace) -> int:
         raise UserError("no run of the sweep could be trained")
     found = compared(options, [run.folder for run in finished])
     lost = len(runs) - len(finished)
+    # A record of a part of the grid would look like a complete one.
     if options.record and not lost:
         found.to_record(options.record)
     print_comparison(options, found)

@@ -57,9 +57,11 @@ def _train(options: argparse.Namespace) -> int | None:
         return 0
     if options.run is None:
         raise UserError("train needs --run DIR, the folder to train into")
+    # A run resumes with its own settings; --set on top of them is checked against `Changes` later.
     saved = options.run / "config.toml"
     config = load_config(options.config or (saved if saved.is_file() else None), options.set)
     cluster = read_cluster(os.environ.get(VARIABLE))
+    # In a cluster `join` starts the runtime: its settings must come before the start.
     import_tensorflow(start=cluster is None)
     from wordseq.evaluation.evaluate import evaluate_run
     from wordseq.runs.folder import RunFolder
@@ -77,6 +79,7 @@ def _train(options: argparse.Namespace) -> int | None:
         print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)
         return 130
     print(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+    # Only the first process writes the run, so only it can score it.
     if not team.chief:
         print(f"the run is written and scored{chief}")
         return 0
@@ -87,6 +90,7 @@ def _train(options: argparse.Namespace) -> int | None:
 
 
 def _say(line: str) -> None:
+    # Flushed, because the log of a training of hours is usually a file or a pipe.
     print(line, flush=True)
 
 

@@ -82,11 +82,13 @@ def _translate(options: argparse.Namespace) -> None:
         raise UserError("--nbest and --sample exclude each other")
     from wordseq.runs.folder import RunFolder
 
+    # Before TensorFlow: a wrong folder is reported at once.
     decode = decode_settings(RunFolder.open(options.run).config.decode, options)
     import_tensorflow()
     from wordseq.decoding.stream import translate_file, translate_lines
     from wordseq.decoding.translator import Sampling, Translator
 
+    # A beam of k has k translations.
     if options.nbest > decode.beam_size:
         decode = replace(decode, beam_size=options.nbest)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed) if options.sample else None

@@ -40,6 +40,7 @@ class BadLines:
 
     def add(self, path: Path, line: int, reason: str) -> None:
         """Add `line` (from 1) of `path`; lines must be added in ascending order."""
+        # Parallel files report a line that is bad in both of them twice, one after the other.
         self.number += line != self._last
         self._last = line
         if len(self._first) < SHOWN_BAD_LINES:
@@ -71,7 +72,9 @@ def read_lines(path: Path, bad: BadLines) -> Iterator[str | None]:
     """
     with _faults(path), contextlib.ExitStack() as stack:
         stream = _stream(path, stack)
+        # One byte more than allowed, so that a line of exactly the limit is not an error.
         first = stream.readline(MAX_LINE_BYTES + 1)
+        # UTF-16 would otherwise be thousands of lines that are not UTF-8.
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise UserError(f"{path}: the text is UTF-16; save it as UTF-8")
         first = first.removeprefix(codecs.BOM_UTF8)
@@ -141,6 +144,7 @@ def _stream(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
         member = path.relative_to(archive).as_posix() if path != archive else _text_member(archive, packed)
         if member not in packed.namelist():
             raise UserError(f"{archive}: no member {member}; it has {', '.join(packed.namelist()[:10]) or 'none'}")
+        # Buffered, because readline of gzip and zipfile is two to five times as slow.
         return io.BufferedReader(stack.enter_context(packed.open(member)))  # type: ignore[type-var]
     opened = stack.enter_context(path.open("rb"))
     if path.suffix == ".gz":
