@@ -34,6 +34,7 @@ nitpicky = True
 # Signatures name objects of other projects and of our own inner modules: neither has a page here.
 nitpick_ignore_regex = [("py:.*", ".*")]
 
+html_show_copyright = False
 html_theme = "furo"
 html_static_path, html_css_files = ["static"], ["site.css"]
 html_theme_options = {"source_edit_link": "", "navigation_with_keys": True}

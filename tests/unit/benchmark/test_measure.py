@@ -207,6 +207,7 @@ def ours(task, path, make):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
 def test_the_stock_keras_model_has_as_many_weights_and_learns(tmp_path):
     """The same number of parameters."""
     from wordseq.benchmark.systems.keras import Stock

@@ -77,7 +77,9 @@ class Stock:
         signature = ((ids, ids), ids, tf.TensorSpec([None, None], tf.float32))
         # Prefetched, so that making batches costs the baseline no time.
         data = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
-        self.model.fit(data, verbose=0)
+        # Keras warns where it meets the end of data without knowing how long they are.
+        data = data.apply(tf.data.experimental.assert_cardinality(len(plan)))
+        self.model.fit(data, verbose=0, shuffle=False)
 
     def translate(self, count: int, beam_size: int, batch_size: int, first: int = 0) -> tuple[int, int]:
         """Not available.
