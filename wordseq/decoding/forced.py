@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from wordseq.batches.batching import make_batch, mask
 from wordseq.batches.id_store import IdStore
+from wordseq.decoding.threads import side_by_side
 from wordseq.models.losses import token_nats
 from wordseq.models.seq2seq import Seq2Seq
 
@@ -22,10 +23,14 @@ class Scorer:
 
     def nats(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> npt.NDArray[np.float64]:
         """-log p(target | source) of each pair, end of sentence included, in nats."""
-        nats = np.zeros(len(src))
-        for rows in _by_length(src, tgt, batch_size):
-            batch = make_batch(src, tgt, rows)
-            nats[rows] = self._nats(batch.src_ids_bs, batch.tgt_ids_bt).numpy()
+        nats, batches = np.zeros(len(src)), list(_by_length(src, tgt, batch_size))
+
+        def cost(number: int) -> npt.NDArray[np.float32]:
+            batch = make_batch(src, tgt, batches[number])
+            return self._nats(batch.src_ids_bs, batch.tgt_ids_bt).numpy()
+
+        for rows, found in zip(batches, side_by_side(cost, len(batches)), strict=True):
+            nats[rows] = found
         return nats
 
     def alignments(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> list[npt.NDArray[np.float32]]:
@@ -37,9 +42,14 @@ class Scorer:
         if self.model.attention is None:
             raise ValueError("the model has no attention: model.attention is 'none'")
         weights: list[npt.NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(src)
-        for rows in _by_length(src, tgt, batch_size):
-            batch = make_batch(src, tgt, rows)
-            for row, weights_ts in zip(rows, self._weights(batch.src_ids_bs, batch.tgt_ids_bt).numpy(), strict=True):
+        batches = list(_by_length(src, tgt, batch_size))
+
+        def align(number: int) -> npt.NDArray[np.float32]:
+            batch = make_batch(src, tgt, batches[number])
+            return self._weights(batch.src_ids_bs, batch.tgt_ids_bt).numpy()
+
+        for rows, found in zip(batches, side_by_side(align, len(batches)), strict=True):
+            for row, weights_ts in zip(rows, found, strict=True):
                 weights[row] = weights_ts[: len(tgt[row]) + 1, : len(src[row]) + 1]
         return weights
 

@@ -3,10 +3,9 @@
 import dataclasses
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,10 @@ from wordseq.batches.batching import mask, pad
 from wordseq.batches.id_store import IdStore
 from wordseq.config.load import check_section
 from wordseq.config.schema import MOST, Config, DecodeConfig
+from wordseq.decoding import Origin, load_again
 from wordseq.decoding.forced import Scorer
 from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
+from wordseq.decoding.threads import side_by_side
 from wordseq.models.matmul import cast_once, resolve_precision
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
 from wordseq.runs.folder import BEST, RunFolder
@@ -40,8 +41,6 @@ MAX_POSITIONS = 2**17
 _IDS = tf.TensorSpec([None, None], tf.int32)
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +94,9 @@ class Translator:
         tgt: target tokenizer and vocabulary.
         config: settings of the run.
         tgt_per_src: target tokens per source token in the training data, ends of sentence included.
+
+    Attributes:
+        origin: the run folder's checkpoint that `load` read; None for a translator that was made otherwise.
     """
 
     def __init__(self, model: Seq2Seq, src: TextCodec, tgt: TextCodec, config: Config, tgt_per_src: float) -> None:
@@ -102,6 +104,7 @@ class Translator:
         self.tgt_per_src = tgt_per_src
         self.scorer = Scorer(model)
         self._searches: dict[Any, Any] = {}
+        self.origin: Origin | None = None
         self._compiling = threading.Lock()
 
     @classmethod
@@ -118,8 +121,22 @@ class Translator:
         """
         opened = RunFolder.open(Path(run))
         precision = resolve_precision(precision or opened.config.decode.precision)
-        model, _ = load_model(opened, checkpoint, precision)
-        return cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
+        ((model, _),) = side_by_side(lambda _: load_model(opened, checkpoint, precision), 1)
+        translator = cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
+        translator.origin = Origin(
+            str(opened.folder.resolve()), checkpoint, precision, opened.header(checkpoint).sha256
+        )
+        return translator
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where the translator was loaded from: another process loads it again.
+
+        Raises:
+            TypeError: it was not loaded from a run folder.
+        """
+        if self.origin is None:
+            raise TypeError("a Translator that was not loaded from a run folder cannot be pickled; see Translator.load")
+        return load_again, (*self.origin, self.config)
 
     def __call__(self, texts: Iterable[str]) -> list[str]:
         """The best translation of each text, with the run's decode settings; errors as `translate`."""
@@ -162,7 +179,7 @@ class Translator:
         def search(number: int) -> Found:
             return self._search([sources[i] for i in batches[number]], decode, sampling, number)
 
-        for rows, hypotheses in zip(batches, _side_by_side(search, len(batches)), strict=True):
+        for rows, hypotheses in zip(batches, side_by_side(search, len(batches)), strict=True):
             batch = [sources[i] for i in rows]
             names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
@@ -194,7 +211,7 @@ class Translator:
         def embed(number: int) -> npt.NDArray[np.float32]:
             return self._embed(pad([sources[i] for i in batches[number]])).numpy()
 
-        for batch, vectors_bh in zip(batches, _side_by_side(embed, len(batches)), strict=True):
+        for batch, vectors_bh in zip(batches, side_by_side(embed, len(batches)), strict=True):
             vectors_nh[batch] = vectors_bh
         return vectors_nh[[rows[text] for text in prepared]]
 
@@ -344,15 +361,6 @@ def _batches(order: Sequence[int], lengths: Sequence[int], largest: int) -> list
         batches.append(rows)
         start += len(rows)
     return batches
-
-
-def _side_by_side(job: Callable[[int], _Result], count: int) -> Iterator[_Result]:
-    """The results of `job(0)`, `job(1)` and so on. TensorFlow leaves Python alone, so several run at a time."""
-    if count <= 1:
-        yield from map(job, range(count))
-        return
-    with ThreadPoolExecutor(parts()) as pool:
-        yield from pool.map(job, range(count))
 
 
 def _checked_decode(decode: DecodeConfig | None, default: DecodeConfig) -> DecodeConfig:

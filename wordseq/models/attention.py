@@ -25,7 +25,7 @@ class DotAttention(keras.layers.Layer):
     """Luong's dot score; the base of the other kinds, which override `keys` and `scores`."""
 
     def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.units = units
         self.precision = precision
         self.seed = seed

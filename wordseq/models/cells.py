@@ -40,7 +40,7 @@ class Cell(keras.layers.Layer):
     """Initial bias of each gate; empty: all 0."""
 
     def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.units = units
         self.precision = precision
         self.seed = seed

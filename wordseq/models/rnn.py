@@ -7,7 +7,9 @@ docs/results/speed.md.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import keras
@@ -17,6 +19,18 @@ from wordseq.models.cells import Cell, State, make_cell
 from wordseq.models.matmul import PRECISIONS, product
 
 _Arrays = tuple[tf.TensorArray, ...]
+
+_WITHOUT_GRADIENT: ContextVar[bool] = ContextVar("without_gradient", default=False)
+
+
+@contextmanager
+def without_gradient() -> Iterator[None]:
+    """Within, recurrences are traced without their gradient, which a SavedModel cannot hold."""
+    token = _WITHOUT_GRADIENT.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_GRADIENT.reset(token)
 
 
 class _Given(NamedTuple):
@@ -153,7 +167,6 @@ class Scan:
         weights = self.cell.step_weights()
         kernels = (tf.convert_to_tensor(self.cell.recurrent_kernel),) if self.cell.recurrent else ()
 
-        @tf.custom_gradient
         def run(projected_tbg: tf.Tensor, *rest: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Any]:
             end = len(rest) - len(kernels)
             first, weights, kernel = rest[: len(state)], rest[len(state) : end], rest[end:]
@@ -176,7 +189,10 @@ class Scan:
 
             return (outputs_sbh[1:], *last), gradient
 
-        outputs_tbh, *last = run(projected_tbg, *state, *weights, *kernels)
+        if _WITHOUT_GRADIENT.get():
+            outputs_tbh, *last = run(projected_tbg, *state, *weights, *kernels)[0]
+        else:
+            outputs_tbh, *last = tf.custom_gradient(run)(projected_tbg, *state, *weights, *kernels)
         return outputs_tbh, tuple(last)
 
     def _forward(
@@ -280,10 +296,12 @@ class Recurrence(keras.layers.Layer):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.cell = make_cell(cell, units, precision, seed)
         self.reverse = reverse
-        self.keep = keras.layers.Dropout(recurrent_dropout, seed=seed + 2) if recurrent_dropout else None
+        self.keep = (
+            keras.layers.Dropout(recurrent_dropout, seed=seed + 2, dtype="float32") if recurrent_dropout else None
+        )
         self.scan = Scan(self.cell)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -325,7 +343,7 @@ class Bidirectional(keras.layers.Layer):
     """One layer that reads in both directions, with half of the units each; outputs and states are concatenated."""
 
     def __init__(self, cell: str, units: int, *, seed: int = 0, **settings: Any) -> None:
-        super().__init__(name=settings.pop("name", None))
+        super().__init__(name=settings.pop("name", None), dtype="float32")
         self.ahead = Recurrence(cell, units // 2, seed=seed, name="ahead", **settings)
         self.back = Recurrence(cell, units // 2, seed=seed + 10, name="back", reverse=True, **settings)
 
@@ -384,13 +402,13 @@ class Stack(keras.layers.Layer):
         seed: int = 0,
         **settings: Any,
     ) -> None:
-        super().__init__(name=settings.pop("name", None))
+        super().__init__(name=settings.pop("name", None), dtype="float32")
         kind = Bidirectional if bidirectional else Recurrence
         self.units = units
         self.residual = residual
         # No two random draws share a seed: a layer's recurrences take +0 to +3 and +10 to +13, its dropout +50.
         self.layers = [kind(cell, units, seed=seed + 100 * k, name=f"layer_{k}", **settings) for k in range(layers)]
-        self.drops = [keras.layers.Dropout(dropout, seed=seed + 100 * k + 50) for k in range(layers)]
+        self.drops = [keras.layers.Dropout(dropout, seed=seed + 100 * k + 50, dtype="float32") for k in range(layers)]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build all layers for inputs `[b, t, i]`."""

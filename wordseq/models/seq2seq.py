@@ -1,6 +1,8 @@
 """The encoder-decoder: ids in, logits out. It does not depend on files, text or search."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import keras
 import tensorflow as tf
@@ -10,7 +12,10 @@ from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import make_attention
 from wordseq.models.cells import State
 from wordseq.models.matmul import cast_once, fan_in_uniform, matmul
-from wordseq.models.rnn import Stack
+from wordseq.models.rnn import Stack, without_gradient
+from wordseq.system.environment import check_fork
+
+register = keras.saving.register_keras_serializable("wordseq.model")
 
 States = tuple[State, ...]
 """One state per decoder layer. With input feeding, a last state has one tensor: the last attended vector."""
@@ -26,6 +31,7 @@ class Memory(NamedTuple):
     """The encoder's last top output `[b, h]`, if it is an input of every decoder step."""
 
 
+@register
 class Seq2Seq(keras.Model):
     """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015).
 
@@ -44,7 +50,8 @@ class Seq2Seq(keras.Model):
     With input feeding, attention is inside the recurrence, and the decoder runs step by step.
 
     A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
-    (which starts with BOS), so `compile` and `fit` work.
+    (which starts with BOS). `compile`, `fit`, `save`, `load_model`, `clone_model`, `export` and Keras's callbacks work.
+    Weights and sums are float32 whatever Keras's global policy is; `precision` alone changes the products.
 
     Args:
         config: sizes and kinds.
@@ -52,16 +59,28 @@ class Seq2Seq(keras.Model):
         tgt_size: target vocabulary, v.
         precision: number format of the large products, see `matmul`.
         seed: of initialisation and dropout.
+        name: of the model; the names of its weights begin with it.
+
+    Raises:
+        UserError: this process was forked from one in which TensorFlow ran.
     """
 
     def __init__(
-        self, config: ModelConfig, src_size: int, tgt_size: int, *, precision: str = "float32", seed: int = 1
+        self,
+        config: ModelConfig,
+        src_size: int,
+        tgt_size: int,
+        *,
+        precision: str = "float32",
+        seed: int = 1,
+        name: str = "seq2seq",
     ) -> None:
-        super().__init__(name="seq2seq")
+        check_fork()
+        super().__init__(name=name, dtype="float32")
         self.built: bool = False
         self.config = config
         self.src_size, self.tgt_size = src_size, tgt_size
-        self.precision = precision
+        self.precision, self.seed = precision, seed
         seed *= 100_000
         shared: dict[str, Any] = {
             "dropout": config.dropout,
@@ -82,9 +101,9 @@ class Seq2Seq(keras.Model):
         self._make_decoder(seed, shared)
         inputs = None if config.tie_embeddings else config.hidden_size
         self.output_layer = _Output(inputs, tgt_size, seed + 6, "output")
-        self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7)
-        self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8)
-        self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9)
+        self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7, dtype="float32")
+        self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8, dtype="float32")
+        self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9, dtype="float32")
         self.build([(None, None), (None, None)])
 
     def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
@@ -101,6 +120,35 @@ class Seq2Seq(keras.Model):
         self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
         self.attention = make_attention(config.attention, units, self.precision, seed + 4)
         self.combine = _Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this model again."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "src_size": self.src_size,
+            "tgt_size": self.tgt_size,
+            "precision": self.precision,
+            "seed": self.seed,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
+        """A model with these arguments and new weights."""
+        del custom_objects  # Its layers are its own.
+        arguments = dict(config)
+        trainable = arguments.pop("trainable", True)
+        model = cls(ModelConfig(**arguments.pop("config")), **arguments)
+        model.trainable = trainable
+        return model
+
+    def export(self, filepath: Any, *args: Any, input_signature: Any = None, **kwargs: Any) -> Any:
+        """See `keras.Model.export`; the ids are int32, and what is exported has no gradient."""
+        if input_signature is None:
+            input_signature = [(keras.InputSpec("int32", (None, None)), keras.InputSpec("int32", (None, None)))]
+        with without_gradient():
+            return super().export(filepath, *args, input_signature=input_signature, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Make all weights; their shapes are known from the settings."""
@@ -267,7 +315,7 @@ class Bridge(keras.layers.Layer):
     """
 
     def __init__(self, kind: str, layers: int, units: int, *, seed: int, name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         self.kind, self.depth, self.units, self.seed = kind, layers, units, seed
         self.parts: list[_Dense] = []
 
@@ -298,7 +346,7 @@ class _Dense(keras.layers.Layer):
     """x W + b in the given precision."""
 
     def __init__(self, inputs: int, units: int, precision: str, seed: int, name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         self.shape = (inputs, units)
         self.precision, self.seed = precision, seed
 
@@ -316,7 +364,7 @@ class _Output(keras.layers.Layer):
     """The weights of the logits; without `inputs` only the bias, for a tied matrix."""
 
     def __init__(self, inputs: int | None, size: int, seed: int, name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")
         self.inputs, self.size, self.seed = inputs, size, seed
 
     def build(self, _: Any) -> None:
@@ -333,6 +381,19 @@ class Embedding(keras.layers.Embedding):
     frozen_v: tf.Tensor | None = None
     """True for frozen tokens; None: no token is frozen."""
 
+    def save_own_variables(self, store: Any) -> None:
+        """See Keras; with the tokens that are kept from training."""
+        super().save_own_variables(store)
+        if self.frozen_v is not None:
+            store["frozen"] = self.frozen_v.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """See Keras."""
+        if "frozen" in store:
+            self.frozen_v = tf.constant(store["frozen"])
+            store = {key: store[key] for key in store.keys() if key != "frozen"}  # noqa: SIM118 (a store of HDF5)
+        super().load_own_variables(store)
+
     def freeze(self, ids_n: Any) -> None:
         """Freeze the vectors of some tokens: their gradient is 0."""
         self.frozen_v = tf.scatter_nd(ids_n[:, None], tf.ones(len(ids_n), tf.int32), [self.input_dim]) > 0
@@ -348,4 +409,4 @@ class Embedding(keras.layers.Embedding):
 def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> Embedding:
     """Vectors of tokens; initial entries have the standard deviation `scale`."""
     init = keras.initializers.RandomNormal(stddev=scale, seed=seed)
-    return Embedding(size, dim, embeddings_initializer=init, name=name)
+    return Embedding(size, dim, embeddings_initializer=init, name=name, dtype="float32")

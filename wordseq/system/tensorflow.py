@@ -21,11 +21,15 @@ def import_tensorflow(start: bool = True) -> None:
     TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, has no effect on messages during loading. If the import fails, the captured
     messages are printed. Ctrl-C and SIGTERM take effect after the import: inside C++ code they could raise any error.
 
+    Raises:
+        UserError: Keras uses another backend than TensorFlow.
+
     Args:
         start: start the runtime; False for `training.distributed.join`, which must start it itself.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     set_environment()  # Again: other code may have changed the variables since `import wordseq`.
+    _check_backend()
     if sys.modules.get("tensorflow"):
         return
     _check_installed()
@@ -52,6 +56,16 @@ def _check_installed() -> None:
         raise UserError(
             "TensorFlow is not installed: python -m pip install 'wordseq[cpu]', or 'wordseq[gpu]' on a machine with an "
             "NVIDIA GPU"
+        )
+
+
+def _check_backend() -> None:
+    config = getattr(sys.modules.get("keras"), "config", None)
+    # Before Keras is imported, the variable decides.
+    backend = config.backend() if config else os.environ["KERAS_BACKEND"]
+    if backend != "tensorflow":
+        raise UserError(
+            f"Keras uses the backend {backend!r}, and wordseq needs 'tensorflow': unset KERAS_BACKEND before keras is imported"
         )
 
 

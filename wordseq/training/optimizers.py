@@ -1,6 +1,7 @@
 """Optimizers by name, learning-rate schedules, and the compiled update."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -76,7 +77,8 @@ class Updater:
         self.clip_norm = train.clip_norm
         self.places = _groups([int(np.prod(variable.shape)) for variable in variables])
         self.groups = [[variables[place] for place in places] for places in self.places]
-        self.optimizers = [OPTIMIZERS[train.optimizer](train) for _ in self.groups]
+        with _float32():
+            self.optimizers = [OPTIMIZERS[train.optimizer](train) for _ in self.groups]
         for optimizer, group in zip(self.optimizers, self.groups, strict=True):
             if undecayed:
                 optimizer.exclude_from_weight_decay(list(undecayed))
@@ -116,6 +118,17 @@ class Updater:
         """Update the weights by the gradients times `scale`."""
         for update, places in zip(self._updates, self.places, strict=True):
             update([gradients[place] for place in places], scale)
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Within, Keras makes variables without a dtype, such as the step size, as float32; the user's choice comes back."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
 
 
 def _update(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) -> Callable[..., None]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.python.debug.lib import check_numerics_callback
 
 from wordseq.batches.batching import padding_share, plan_epoch
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
@@ -24,6 +26,7 @@ from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PAIRS_FILE, PRETRAINED, SPLIT_FILE, RunFolder
+from wordseq.system.environment import check_fork
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 from wordseq.system.locks import locked
@@ -69,9 +72,12 @@ def train_run(
         The state at the end of training.
 
     Raises:
-        UserError: the settings, the data or the folder cannot be used, or another process trains this run.
+        UserError: the settings, the data or the folder cannot be used, another process trains this run, or TensorFlow cannot
+            train where it is called.
         Stopped: training was interrupted, and saved.
     """
+    check_fork()
+    _check_caller()
     config = _resolved(config, team)
     run = RunFolder(folder) if team.chief else Follower(folder)
     config = _with_own_pairs(config, run, pairs is not None)
@@ -189,6 +195,24 @@ def _resolved(config: Config, team: Team) -> Config:
             f"{team.replicas} (a run keeps the train.shards that it was started with)"
         )
     return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
+
+
+def _check_caller() -> None:
+    """Check what the calling program has opened in TensorFlow, which would fail later and deep inside.
+
+    Raises:
+        UserError: it is one of the things that training cannot work in.
+    """
+    if tf.distribute.has_strategy():
+        raise UserError(
+            "training is called within the scope of a tf.distribute strategy; call it outside: it has its own"
+        )
+    if not tf.executing_eagerly():
+        raise UserError("training is called within a tf.Graph or a tf.function; call it outside")
+    if hasattr(check_numerics_callback._state, "check_numerics_callback"):
+        raise UserError(
+            "tf.debugging.enable_check_numerics() is on; XLA cannot compile with it: disable_check_numerics()"
+        )
 
 
 def _check_folder(run: RunFolder, config: Config) -> None:

@@ -122,7 +122,7 @@ def test_every_way_in_sets_the_environment_before_tensorflow_is_there(way, pytho
     assert f"{NO_YNN}=tensorflow" in done.stderr if way != "wordseq" else done.stdout == f"{NO_YNN}= tensorflow\n"
 
 
-def test_another_backend_that_the_user_chose_is_kept(python):
+def test_another_backend_that_the_user_chose_is_kept_and_refused(python):
     done = python(
         WORKS,
         """
@@ -130,9 +130,11 @@ def test_another_backend_that_the_user_chose_is_kept(python):
         os.environ["KERAS_BACKEND"] = "jax"
         import wordseq
         print(os.environ["KERAS_BACKEND"])
+        wordseq.Translator
         """,
     )
     assert done.stdout == "jax\n"
+    assert "Keras uses the backend 'jax', and wordseq needs 'tensorflow'" in done.stderr
 
 
 def test_a_module_imported_before_is_left_alone(python):

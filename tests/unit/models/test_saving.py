@@ -1,0 +1,130 @@
+"""Seq2Seq and SameLength as Keras models: saved, loaded, cloned, checkpointed, exported, pickled."""
+
+import copy
+import dataclasses
+import pickle
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.closeness import close
+from wordseq.model import ModelConfig, SameLength, Seq2Seq, make_model
+
+pytestmark = [
+    pytest.mark.usefixtures("uncompiled"),
+    pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`:UserWarning"),
+]
+SMALL = ModelConfig(embed_dim=4, hidden_size=6, dropout=0.0)
+KINDS = {
+    "gru, general": SMALL,
+    "deep lstm, fed": dataclasses.replace(
+        SMALL, cell="lstm", encoder_layers=2, decoder_layers=2, input_feeding=True, peek=True
+    ),
+    "tied, dense": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3),
+    "repeated": dataclasses.replace(SMALL, kind="repeat_vector", attention="none"),
+    "same length": dataclasses.replace(SMALL, kind="same_length", attention="none"),
+}
+RNG = np.random.default_rng(4)
+SRC, TGT = RNG.integers(4, 12, (3, 5)).astype(np.int32), RNG.integers(4, 11, (3, 4)).astype(np.int32)
+
+
+@pytest.fixture(params=KINDS)
+def model(request):
+    return filled(request.param)
+
+
+@pytest.fixture(params=["gru, general", "same length"])
+def fitted(request):
+    """Two kinds alone: `fit` is slow."""
+    return filled(request.param)
+
+
+def filled(kind):
+    made = make_model(KINDS[kind], 12, 11, seed=3)
+    for weight in made.weights:
+        weight.assign(RNG.normal(size=weight.shape))
+    return made
+
+
+def assert_same(found, model):
+    assert type(found) is type(model)
+    assert [weight.path for weight in found.weights] == [weight.path for weight in model.weights]
+    close(found((SRC, TGT)), model((SRC, TGT)))
+
+
+def test_a_saved_model_is_loaded_with_its_weights_and_optimizer_and_goes_on(fitted, tmp_path):
+    model = fitted
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    data = ((SRC, TGT[:, :-1]), TGT[:, 1:])
+    model.fit(*data, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    found = keras.models.load_model(tmp_path / "model.keras")
+    assert_same(found, model)
+    for ours, theirs in zip(found.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours.value, theirs.value)
+    assert found.fit(*data, verbose=0).history["loss"] == pytest.approx(model.fit(*data, verbose=0).history["loss"])
+
+
+def test_callbacks_of_keras_checkpoint_it(fitted, tmp_path):
+    model = fitted
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(tmp_path / "whole.keras"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "some.weights.h5", save_weights_only=True),
+    ]
+    model.fit((SRC, TGT[:, :-1]), TGT[:, 1:], verbose=0, callbacks=callbacks)
+    assert_same(keras.models.load_model(tmp_path / "whole.keras"), model)
+    fresh = make_model(model.config, 12, 11, seed=9)
+    fresh.load_weights(tmp_path / "some.weights.h5")
+    assert_same(fresh, model)
+
+
+def test_every_kind_is_saved_and_loaded(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    assert_same(keras.models.load_model(tmp_path / "model.keras"), model)
+
+
+def test_a_clone_has_new_weights_that_depend_on_the_seed_alone(model):
+    clone, same = keras.models.clone_model(model), make_model(model.config, 12, 11, seed=3)
+    assert_same(clone, same)
+    assert clone.get_config() == model.get_config()
+
+
+def test_it_is_pickled_and_copied(model):
+    assert_same(pickle.loads(pickle.dumps(model)), model)
+    assert_same(copy.deepcopy(model), model)
+
+
+@pytest.mark.parametrize(
+    "kind", ["gru, general", *(pytest.param(kind, marks=pytest.mark.slow) for kind in [*KINDS][1:])]
+)
+def test_an_exported_model_gives_the_same_logits(kind, tmp_path):
+    model = make_model(KINDS[kind], 12, 11)
+    model.export(tmp_path / "exported", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    close(loaded.serve((tf.constant(SRC), tf.constant(TGT))), model((SRC, TGT)))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(model((SRC, TGT)) ** 2)
+    assert all(gradient is not None for gradient in tape.gradient(total, [weight.value for weight in model.weights]))
+
+
+def test_settings_that_are_not_defaults_are_kept():
+    model = Seq2Seq(SMALL, 12, 11, precision="bfloat16", seed=7, name="mine")
+    model.trainable = False
+    found = Seq2Seq.from_config(model.get_config())
+    assert (found.config, found.src_size, found.tgt_size) == (SMALL, 12, 11)
+    assert (found.precision, found.seed, found.name, found.trainable) == ("bfloat16", 7, "mine", False)
+    assert found.weights[0].path.startswith("mine/")
+    close(found.weights[0], model.weights[0])
+    assert type(SameLength.from_config(make_model(KINDS["same length"], 12, 11).get_config())) is SameLength
+
+
+def test_tokens_kept_from_training_stay_so_when_it_is_loaded(tmp_path):
+    model = Seq2Seq(SMALL, 12, 11)
+    model.set_vectors("src", np.array([5, 7]), np.ones((2, 4), np.float32), freeze=True)
+    model.save(tmp_path / "model.keras")
+    found = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(found.src_embed.frozen_v, model.src_embed.frozen_v)
+    assert [weight.path for weight in found.frozen_weights] == ["seq2seq/src_embed/embeddings"]
