@@ -5,10 +5,10 @@ from typing import Any
 import tensorflow as tf
 
 from wordseq.batches.batching import mask
-from wordseq.models.seq2seq import Memory, Seq2Seq, States, register
+from wordseq.models.seq2seq import Memory, Seq2Seq, States, registered
 
 
-@register
+@registered
 class SameLength(Seq2Seq):
     """One recurrent stack with an output for each input position; no decoder.
 

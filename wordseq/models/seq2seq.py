@@ -15,7 +15,7 @@ from wordseq.models.matmul import cast_once, fan_in_uniform, matmul
 from wordseq.models.rnn import Stack, without_gradient
 from wordseq.system.environment import check_fork
 
-register = keras.saving.register_keras_serializable("wordseq.model")
+registered = keras.saving.register_keras_serializable("wordseq.model")
 
 States = tuple[State, ...]
 """One state per decoder layer. With input feeding, a last state has one tensor: the last attended vector."""
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     """The encoder's last top output `[b, h]`, if it is an input of every decoder step."""
 
 
-@register
+@registered
 class Seq2Seq(keras.Model):
     """Recurrent encoder-decoder with optional attention (Sutskever et al. 2014; Luong et al. 2015).
 
