@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from wordseq.decoding.translator import Translator
 
 
-class Origin(NamedTuple):
+class LoadedFrom(NamedTuple):
     """Where a translator was loaded from."""
 
     folder: str

@@ -15,7 +15,7 @@ from wordseq.batches.batching import mask, pad
 from wordseq.batches.id_store import IdStore
 from wordseq.config.load import check_section
 from wordseq.config.schema import MOST, Config, DecodeConfig
-from wordseq.decoding import Origin, load_again
+from wordseq.decoding import LoadedFrom, load_again
 from wordseq.decoding.forced import Scorer
 from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
 from wordseq.decoding.threads import side_by_side
@@ -104,7 +104,7 @@ class Translator:
         self.tgt_per_src = tgt_per_src
         self.scorer = Scorer(model)
         self._searches: dict[Any, Any] = {}
-        self.origin: Origin | None = None
+        self.origin: LoadedFrom | None = None
         self._compiling = threading.Lock()
 
     @classmethod
@@ -123,7 +123,7 @@ class Translator:
         precision = resolve_precision(precision or opened.config.decode.precision)
         ((model, _),) = side_by_side(lambda _: load_model(opened, checkpoint, precision), 1)
         translator = cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
-        translator.origin = Origin(
+        translator.origin = LoadedFrom(
             str(opened.folder.resolve()), checkpoint, precision, opened.header(checkpoint).sha256
         )
         return translator
