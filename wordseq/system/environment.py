@@ -23,7 +23,7 @@ def set_environment() -> None:
 
 
 class _Process:
-    """What is known of this process."""
+    """State of this process."""
 
     forked_after_start = False
     """Whether it, or one before it, was forked from a process in which TensorFlow ran."""

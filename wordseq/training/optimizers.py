@@ -122,7 +122,7 @@ class Updater:
 
 @contextmanager
 def _float32() -> Iterator[None]:
-    """Within, Keras makes variables without a dtype, such as the step size, as float32; the user's choice comes back."""
+    """Inside a `with` block, Keras creates variables without a dtype, such as the learning rate, as float32; then restore `floatx`."""
     before = keras.config.floatx()
     keras.config.set_floatx("float32")
     try:

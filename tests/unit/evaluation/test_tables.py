@@ -142,10 +142,10 @@ def test_results_table(record):
     text = results_table([record, worse, other])
     rows = [cells(line) for line in table_lines(text)]
     assert rows[0] == list(RESULTS_HEADER)
-    assert {len(row) for row in rows} == {9}
+    assert {len(row) for row in rows} == {len(RESULTS_HEADER)}
     assert rows[2][3] == "34.2 ± 1.3<sup>1</sup>"
     assert rows[2][:3] == ["phrasebook-gru\\|x", "word", "gru"]
-    assert rows[2][6:] == ["1,234,567", "12.3", "8"]
+    assert rows[2][6:9] == ["1,234,567", "12.3", "8"]
     assert (rows[3][0], rows[3][8]) == ("a\\|b", "–")
     assert [row[3][-len("<sup>1</sup>") :] for row in rows[2:]] == ["<sup>1</sup>", "<sup>1</sup>", "<sup>2</sup>"]
     notes = [line for line in text.splitlines() if line.startswith("<sup>")]
