@@ -122,7 +122,7 @@ class Updater:
 
 @contextmanager
 def _float32() -> Iterator[None]:
-    """Inside a `with` block, Keras creates variables without a dtype, such as the learning rate, as float32; then restore `floatx`."""
+    """Inside a `with` block, Keras creates variables without a dtype, such as the learning rate, as float32."""
     before = keras.config.floatx()
     keras.config.set_floatx("float32")
     try:
