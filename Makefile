@@ -78,7 +78,7 @@ test-isa: $(READY) ## tests of what is computed, as a processor without AVX-512 
 	    -k "not bfloat16" tests/unit/models tests/unit/training tests/unit/decoding tests/unit/vectors
 
 test-slow: $(READY) ## complete trainings: the tests that take minutes
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system tests/integration tests/unit/decoding/test_stream.py -m "slow and not long"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow and not long"
 
 test-long: $(READY) ## everything that make test leaves out, an hour or more: every cell in every place, corpora of any size
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow

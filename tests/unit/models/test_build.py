@@ -120,6 +120,7 @@ def test_a_target_longer_than_its_source_costs_the_same_in_any_batch():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "targets"),
     [

@@ -34,18 +34,18 @@ FAST_WIRINGS = {
     ("general", "dense"): "sru",
     ("additive", "copy"): "lstm",
 }
-"""Every attention, and every bridge with two cells; the other wirings are slow."""
+"""Every attention, and every bridge with two cells; the other wirings are long."""
 
 
-def _slow_unless(fast: bool) -> list[pytest.MarkDecorator]:
-    return [] if fast else [pytest.mark.slow]
+def _long_unless(fast: bool) -> list[pytest.MarkDecorator]:
+    return [] if fast else [pytest.mark.slow, pytest.mark.long]
 
 
 # Every cell with every attention: each with one of the fast cells, in turn.
 EACH_ATTENTION = pytest.mark.parametrize(
     ("cell", "attention"),
     [
-        pytest.param(cell, attention, marks=_slow_unless(cell == FAST_CELLS[n % len(FAST_CELLS)]))
+        pytest.param(cell, attention, marks=_long_unless(cell == FAST_CELLS[n % len(FAST_CELLS)]))
         for n, attention in enumerate(ATTENTIONS)
         for cell in CELL_TYPES
     ],
@@ -108,7 +108,7 @@ GIVEN = [
 @pytest.mark.parametrize(
     ("cell", "attention", "bridge"),
     [
-        pytest.param(cell, *wiring, marks=_slow_unless(FAST_WIRINGS.get(wiring) == cell))
+        pytest.param(cell, *wiring, marks=_long_unless(FAST_WIRINGS.get(wiring) == cell))
         for wiring in WIRINGS
         for cell in CELL_TYPES
     ],
@@ -356,7 +356,7 @@ def test_encoder_and_decoder_of_different_depth(cell, encoder_layers, decoder_la
 
 
 @pytest.mark.parametrize(
-    ("attention", "bridge"), [pytest.param(*wiring, marks=_slow_unless(wiring in FAST_WIRINGS)) for wiring in WIRINGS]
+    ("attention", "bridge"), [pytest.param(*wiring, marks=_long_unless(wiring in FAST_WIRINGS)) for wiring in WIRINGS]
 )
 def test_every_weight_is_trained(attention, bridge):
     deeper = ("encoder_layers", "decoder_layers")[WIRINGS.index((attention, bridge)) % 2]

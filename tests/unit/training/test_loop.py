@@ -461,6 +461,7 @@ def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_ru
 
 
 @pytest.mark.slow
+@pytest.mark.long  # Of the default cell, tests/system/test_resume.py does the same.
 @pytest.mark.parametrize("cell", CELLS)
 def test_continued_equals_uninterrupted_for_each_cell(tmp_path, cell):
     model = dataclasses.replace(SMALL, cell=cell, dropout=0.3, encoder_layers=2, decoder_layers=2, residual=True)

@@ -138,7 +138,7 @@ def test_loss_and_gradients_are_those_of_feeding_step_by_step(settings, share):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", KINDS)
+@pytest.mark.parametrize("settings", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.long) for kind in KINDS[1:])])
 def test_all_gold_by_the_slow_path_equals_the_fast_path(settings):
     fast, slow = (Trainer(make_model(**settings), TrainConfig(precision="float32", shards=2)) for _ in range(2))
     for step in range(2):

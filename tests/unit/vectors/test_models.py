@@ -446,7 +446,7 @@ def test_no_mask_means_that_every_position_is_real():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unroll", [False, True])
-@pytest.mark.parametrize("kind", [Seq2Seq, AttentionSeq2Seq])
+@pytest.mark.parametrize("kind", [Seq2Seq, pytest.param(AttentionSeq2Seq, marks=pytest.mark.long)])
 def test_compiled_by_xla_training_is_the_same(kind, unroll):
     found = []
     for jit_compile in (False, True):
@@ -516,7 +516,9 @@ def test_sizes_may_come_from_numpy_and_hidden_size_from_the_output():
 # --- learning --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [SimpleSeq2Seq, *(pytest.param(kind, marks=pytest.mark.slow) for kind in MODELS[1:])])
+@pytest.mark.parametrize(
+    "kind", [SimpleSeq2Seq, *(pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.long]) for kind in MODELS[1:])]
+)
 def test_learns_a_lagged_sine(kind):
     keras.utils.set_random_seed(1)
     starts = np.random.default_rng(1).uniform(0, 2 * np.pi, size=(1200, 1))
