@@ -11,13 +11,14 @@ call and restored afterwards. The bootstrap takes about 80 bytes of memory per s
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from wordseq.evaluation.edit_rate import translation_edits
 from wordseq.system.arguments import text_list, whole_number
 from wordseq.text.vocab import SPECIALS, UNK_ID
 
@@ -188,7 +189,13 @@ class _OneTypeCHRF(_OneType, CHRF):
 
 
 class _OneTypeTER(_OneType, TER):
-    pass
+    def _compute_segment_statistics(
+        self, hypothesis: str, ref_kwargs: Mapping[str, Sequence[list[str]]]
+    ) -> list[float]:
+        """As sacreBLEU's, which takes minutes for a document."""
+        found = [translation_edits(hypothesis.split(), words) for words in ref_kwargs["ref_words"]]
+        edits, lengths = zip(*found, strict=True)
+        return [min(edits), sum(lengths) / len(lengths)]
 
 
 def sacrebleu_metrics(tokenize: str, lowercase: bool) -> dict[str, Any]:
