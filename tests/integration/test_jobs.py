@@ -173,7 +173,9 @@ def test_tensorboard_may_be_switched_on_when_a_run_resumes_and_changes_nothing(c
 def test_other_settings_must_not_change_and_the_error_names_the_key(copied, pairs, changed):
     before = files_of(copied.folder)
     key, _, value = changed.partition("=")
-    with pytest.raises(UserError, match=rf"(?i)was started with {key} = .*now it is .*{value}.*choose another --run"):
+    with pytest.raises(
+        UserError, match=rf"(?i)was started with {key} = .*now it is .*{value}.*choose another run folder"
+    ):
         quiet_train(copied.folder, pairs, changed)
     assert files_of(copied.folder) == before
 
@@ -217,7 +219,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, pairs, n
         path.mkdir()
         (path / "thesis.tex").write_text("precious")
     before = files_of(tmp_path)
-    with pytest.raises(UserError, match=r"mine: .*choose another --run"):
+    with pytest.raises(UserError, match=r"mine: .*choose another run folder"):
         quiet_train(path, pairs)
     assert files_of(tmp_path) == before
 

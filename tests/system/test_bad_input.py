@@ -265,9 +265,9 @@ def test_a_record_that_cannot_be_written_is_named(place, complaint):
 @pytest.mark.parametrize(
     ("folder", "parts"),
     [
-        ("pairs.tsv", ["pairs.tsv: is a file; choose another --run"]),
+        ("pairs.tsv", ["pairs.tsv: is a file; choose another run folder"]),
         ("pairs.tsv/run", ["pairs.tsv/run: Not a directory"]),
-        ("other", ["other: holds other files", "choose another --run"]),
+        ("other", ["other: holds other files", "choose another run folder"]),
         ("run", ["run: was started with model.cell = 'gru', now it is 'lstm'"]),
     ],
 )

@@ -62,7 +62,7 @@ def test_of_two_processes_in_one_run_one_trains_and_readers_are_not_blocked(star
     trains, refused = sorted(pair, key=lambda process: process.poll() is not None)
     assert refused.wait(60) == 2
     assert refused.stderr.read() == (
-        f"wordseq: error: {run}: process {trains.pid} is training into it; wait, stop it, or choose another --run\n"
+        f"wordseq: error: {run}: process {trains.pid} is training into it; wait, stop it, or choose another run folder\n"
     )
     wait_for(trains, (run / "best.safetensors").is_file)
     for words in (["eval", run], ["describe", run], ["translate", run, "--input", run / "eval" / "test.src"]):

@@ -73,7 +73,7 @@ def _take(folder: Path) -> int:
             if not _is_free(handle):
                 text = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
                 holder = f"process {text}" if text.isdecimal() else "another process"
-                raise UserError(f"{folder}: {holder} is training into it; wait, stop it, or choose another --run")
+                raise UserError(f"{folder}: {holder} is training into it; wait, stop it, or choose another run folder")
             if _is_at(handle, path):
                 with contextlib.suppress(
                     OSError

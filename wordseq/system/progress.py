@@ -11,6 +11,9 @@ Say = Callable[[str], None]
 BAR, TIME_LEFT = "<bar>", "<time left>"
 """Columns of a progress bar that are not text."""
 
+# An output cannot be removed. Empty HTML takes no room on a page; an empty text would be an empty block.
+_NOTHING = {"text/plain": "", "text/html": ""}
+
 REDRAW_SECONDS = 0.25
 """Shortest time between two drawings in a notebook, in seconds: each is a message to the browser."""
 
@@ -54,7 +57,7 @@ class ProgressBar:
 
     def __enter__(self) -> Self:
         if self._cell:
-            self._cell.display({"text/plain": ""}, raw=True)
+            self._cell.display(_NOTHING, raw=True)
             self._draw()
         elif self._bar:
             self._bar.start()
@@ -62,7 +65,7 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         if self._cell:
-            self._cell.update({"text/plain": ""}, raw=True)
+            self._cell.update(_NOTHING, raw=True)
         elif self._bar:
             self._bar.stop()
 

@@ -224,9 +224,9 @@ def _check_folder(run: RunFolder, config: Config) -> None:
     if run.begun:
         _check_same(run, config)
     elif run.folder.exists() and not run.folder.is_dir():
-        raise UserError(f"{run.folder}: is a file; choose another --run")
+        raise UserError(f"{run.folder}: is a file; choose another run folder")
     elif run.folder.exists() and not run.unfinished and any(run.folder.iterdir()):
-        raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another --run")
+        raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another run folder")
 
 
 def _check_lengths(config: Config, corpus: Prepared) -> None:
@@ -269,7 +269,7 @@ def _check_same(run: RunFolder, config: Config) -> None:
         if before[key] != value and key not in limits + places:
             raise UserError(
                 f"{run.folder}: was started with {key} = {before[key]!r}, now it is {value!r}; "
-                f"choose another --run, or keep the setting (only {', '.join(limits)} may change)"
+                f"choose another run folder, or keep the setting (only {', '.join(limits)} may change)"
             )
 
 

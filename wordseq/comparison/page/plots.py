@@ -131,7 +131,10 @@ def draw_lengths(axes: Any, names: Sequence[str], buckets: Sequence[str], series
 def draw_heat_map(axes: Any, src: Sequence[str], tgt: Sequence[str], weights: Sequence[Sequence[float]]) -> None:
     """Draw attention weights: one row per target token, one column per source token."""
     axes.imshow(weights, vmin=0, vmax=1, aspect="auto", interpolation="none")
-    axes.set_xticks(range(len(src)), src, rotation=90, fontsize=8)
+    axes.set_xticks(range(len(src)), src, fontsize=8)
+    for label in axes.get_xticklabels():
+        # Upright where there is room: a quotation mark on its side looks like a dash.
+        label.set_rotation(90 if len(label.get_text()) > 3 else 0)
     axes.set_yticks(range(len(tgt)), tgt, fontsize=8)
 
 
