@@ -40,7 +40,7 @@ install = if command -v uv >/dev/null; then \
     $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(1)]'; \
   fi
 
-.PHONY: help train eval compare data bench dist docs test test-isa test-slow test-long check format constraints clean
+.PHONY: help train eval compare data bench dist docs notebooks test test-isa test-slow test-long check format constraints clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,11 @@ dist: $(READY) ## a wheel and a source archive, checked, in dist/
 docs: $(VENV)/.docs ## build the documentation's site into build/docs; a warning is an error
 	@$(BIN)/python -m sphinx -b html -n -W --keep-going -E -q docs build/docs
 	@echo "build/docs/index.html"
+
+# Two at a time: each has stretches that use one core only.
+notebooks: $(VENV)/.docs ## execute docs/notebooks into build/notebooks, from where make docs takes the outputs
+	@rm -rf build/notebooks && mkdir -p build/notebooks && cp docs/notebooks/*.ipynb build/notebooks
+	@printf '%s\0' build/notebooks/*.ipynb | xargs -0 -n 1 -P 2 $(BIN)/jupyter execute --inplace --timeout=600 --NbClientApp.log_level=WARN
 
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"

@@ -6,7 +6,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from docs.generated import PAGES
+from docs.generated import EXECUTED, PAGES, executed
 from wordseq.system.platform import installed_version
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -24,8 +24,13 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 # `page.md#a-heading` works here as it does on GitHub.
 myst_heading_anchors = 4
-# A test executes the notebooks; the site shows the outputs that are stored in them.
+# `make notebooks` executes the notebooks; `_insert` takes the outputs from there.
 nb_execution_mode = "off"
+# As Jupyter shows outputs: the lines of a cell as one block, tables in Markdown as tables.
+nb_merge_streams = True
+nb_render_markdown_format = "myst"
+# What notebooks write that are executed where they are.
+exclude_patterns = ["notebooks/runs", "notebooks/data", "**/.ipynb_checkpoints"]
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
@@ -49,12 +54,14 @@ import_tensorflow()
 
 
 def _insert(app: Any, name: str, source: list[str]) -> None:
-    """Put the text from the code into a page that has a mark for it."""
+    """Put the text from the code into a page that has a mark for it, and outputs into notebooks."""
     if name in PAGES:
         mark, make = PAGES[name]
         if mark not in source[0]:
             raise ValueError(f"docs/{name}.md has no {mark}")
         source[0] = source[0].replace(mark, make())
+    elif app.env.doc2path(name).suffix == ".ipynb":
+        source[0] = executed(source[0], EXECUTED / f"{Path(name).name}.ipynb")
 
 
 def setup(app: Any) -> None:

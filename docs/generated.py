@@ -1,7 +1,7 @@
 """Reference pages as the code has them: the command line from its parser, the settings from their dataclasses.
 
 `docs/conf.py` puts them into the pages below while it reads them. They are never written to a file, so they cannot be out of
-date.
+date. It shows notebooks with the outputs of `make notebooks`.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,10 +20,29 @@ from wordseq.config.schema import MOST, SECTIONS, Changes
 COLUMNS = "88"
 """Width of the usage lines."""
 
+EXECUTED = Path(__file__).resolve().parent.parent / "build" / "notebooks"
+"""Where `make notebooks` writes the executed copies."""
+
 _CODE = re.compile(r"(?<![\w-])--[a-z][a-z-]*|\b(?:data|model|train|decode)\.[a-z]\w*(?:=[\w,]+)?|<unk>")
 """What is code in a help text: options, settings, `<unk>`."""
 
 TYPES = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+
+
+def executed(notebook: str, copy: Path) -> str:
+    """A notebook with the outputs of its executed copy, where there is one with the same cells.
+
+    Args:
+        notebook: the text of an .ipynb file without outputs.
+        copy: the same after execution, if it was executed.
+    """
+    text = copy.read_text(encoding="utf-8") if copy.is_file() else notebook
+    return text if _cells(text) == _cells(notebook) else notebook
+
+
+def _cells(notebook: str) -> list[tuple[str, str]]:
+    # Jupyter writes a source as lines or as one text.
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"]]
 
 
 def commands() -> str:
