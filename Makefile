@@ -16,12 +16,23 @@ SET ?=
 # Options of `wordseq train` and `wordseq bench`, e.g. TRAIN=--tensorboard.
 TRAIN ?=
 BENCH ?=
-PRESET := $(if $(wildcard wordseq/config/presets/$(DATA).toml),$(DATA))
-CONFIG ?= $(firstword $(PRESET) $(wildcard experiments/$(DATA).toml))
-RUN ?= runs/$(basename $(notdir $(DATA)))$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$(CELL))
-IS_FILE = $(or $(wildcard $(DATA)),$(findstring /,$(DATA)),$(filter %.tsv %.txt %.gz %.zip,$(DATA)))
-SOURCE = $(if $(CONFIG),,--set data.$(if $(IS_FILE),path,corpus)=$(DATA))
-SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(foreach s,$(SET),--set $(s))
+
+# Names may have spaces and what the shell minds. make itself splits at spaces: meanwhile they are <>, or ? for a pattern.
+empty :=
+space := $(empty) $(empty)
+quoted = '$(subst ','\'',$(1))'
+given = $(if $(filter command environment,$(origin $(1))),$(value $(1)),$($(1)))
+PATTERN = $(subst $(space),?,$(value DATA))
+NAME = $(subst <>,$(space),$(basename $(notdir $(subst $(space),<>,$(value DATA)))))
+
+PRESET := $(if $(wildcard wordseq/config/presets/$(PATTERN).toml),$(value DATA))
+CONFIG ?= $(firstword $(PRESET) $(wildcard experiments/$(PATTERN).toml))
+RUN ?= runs/$(NAME)$(if $(LEVEL),-$(LEVEL))$(if $(CELL),-$(CELL))
+IS_FILE = $(or $(wildcard $(PATTERN)),$(findstring /,$(PATTERN)),$(filter %.tsv %.txt %.gz %.zip,$(PATTERN)))
+SOURCE = $(if $(CONFIG),,--set $(call quoted,data.$(if $(IS_FILE),path,corpus)=$(value DATA)))
+SETS = $(foreach s,$(value SET),--set $(call quoted,$(s)))
+SETTINGS = $(SOURCE) $(if $(LEVEL),--set data.level=$(LEVEL)) $(if $(CELL),--set model.cell=$(CELL)) $(SETS)
+PRESET_OR_FILE = $(if $(CONFIG),$(call quoted,$(call given,CONFIG)))
 
 # What to compare: every level with every cell, each with SEEDS seeds; other settings: VARY="model.attention=none,dot".
 LEVELS ?= word
@@ -30,7 +41,7 @@ SEEDS ?= 1
 VARY ?=
 
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
-EVAL_RUN = $(if $(strip $(GIVEN)),$(RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
+EVAL_RUN = $(if $(strip $(GIVEN)),$(call given,RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 
 # What installs extras of the project into the environment.
 comma := ,
@@ -46,16 +57,16 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 train: $(READY) ## train a run and score it: CELL=gru LEVEL=char DATA=tatoeba-fra-eng RUN=runs/mine SET="key=value ..."
-	@$(BIN)/wordseq train $(CONFIG) --run $(RUN) $(SETTINGS) $(TRAIN)
+	@$(BIN)/wordseq train $(PRESET_OR_FILE) --run $(call quoted,$(call given,RUN)) $(SETTINGS) $(TRAIN)
 
 eval: $(READY) ## BLEU report of a run's held-out test split: RUN=runs/mine; without any variable, of the newest run
-	@$(BIN)/wordseq eval $(EVAL_RUN)
+	@$(BIN)/wordseq eval $(call quoted,$(EVAL_RUN))
 
 compare: $(READY) ## train what is missing, then compare: LEVELS="char word" CELLS="lstm gru" SEEDS=2 DATA=... SET="..."
-	@$(BIN)/wordseq sweep $(CONFIG) --name $(basename $(notdir $(DATA))) --levels "$(LEVELS)" --cells "$(CELLS)" --seeds $(SEEDS) $(foreach v,$(VARY),--vary $(v)) $(SOURCE) $(foreach s,$(SET),--set $(s))
+	@$(BIN)/wordseq sweep $(PRESET_OR_FILE) --name $(call quoted,$(NAME)) --levels "$(LEVELS)" --cells "$(CELLS)" --seeds $(SEEDS) $(foreach v,$(value VARY),--vary $(call quoted,$(v))) $(SOURCE) $(SETS)
 
 data: $(READY) ## fetch a public corpus: DATA=tatoeba-fra-eng
-	@$(BIN)/wordseq data get $(DATA)
+	@$(BIN)/wordseq data get $(call quoted,$(value DATA))
 
 bench: $(READY) ## speed of training and decoding, against stock Keras and PyTorch: BENCH="--quick" or other options
 	@$(BIN)/wordseq bench $(BENCH)

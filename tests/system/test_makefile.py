@@ -88,6 +88,40 @@ def test_variables_become_settings(project, make, variables, words):
     assert make("train", *variables.split()) == train(*words.split())
 
 
+NAMES_FOR_SHELLS = [
+    "my pairs",
+    "it's",
+    'a "b"',
+    "$HOME",
+    "a$b",
+    "`date`",
+    "$(date)",
+    "a;b",
+    "a&b",
+    "(a)",
+    "a*b",
+    "a # b",
+    "a\\\\b",
+]
+
+
+@pytest.mark.parametrize("name", NAMES_FOR_SHELLS)
+def test_names_reach_the_command_as_they_are(project, make, name):
+    (project / "my texts").mkdir()
+    path = f"my texts/{name}.tsv"
+    (project / path).write_text("a\tb\n")
+    for variables in ({}, {"DATA": path}):
+        words = [] if variables else [f"DATA={path}"]
+        assert make("train", *words, **variables) == train("--run", f"runs/{name}", "--set", f"data.path={path}")
+        ((_, *sweep),) = make("compare", *words, **variables)
+        assert sweep[:3] == ["sweep", "--name", name]
+    found = make("train", f"RUN=my runs/{name}", "SET=data.path=$x train.seed=2")
+    assert found == train("phrasebook", "--run", f"my runs/{name}", "--set", "data.path=$x", "--set", "train.seed=2")
+    assert make("eval", f"RUN=my runs/{name}") == [[".venv/bin/wordseq", "eval", f"my runs/{name}"]]
+    (project / "runs" / name).mkdir(parents=True)
+    assert make("eval") == [[".venv/bin/wordseq", "eval", f"runs/{name}/"]]
+
+
 def test_set_may_hold_several_settings(make):
     found = make("train", "SET=train.max_epochs=3 model.dropout=0.1")
     expected = ("--set", "train.max_epochs=3", "--set", "model.dropout=0.1")

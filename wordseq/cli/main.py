@@ -8,12 +8,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from wordseq.cli.commands import bench, compare, data, describe, embed, eval, report, sweep, train, translate
 from wordseq.cli.options import HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
 from wordseq.system.platform import installed_version
-from wordseq.system.signals import handled
+from wordseq.system.signals import ENDING, handled
+from wordseq.system.streams import check_output, leave_terminal, prepare_streams
 
 COMMANDS = (data, train, eval, translate, embed, describe, compare, report, sweep, bench)
 
@@ -30,16 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for a mistake of the user, 130 after an interruption, 141 if nobody reads the output.
     """
+    prepare_streams()
     options = make_parser().parse_args(arguments)
     typed = sys.argv[1:] if arguments is None else arguments
     # Records are published, so absolute paths are cut to their last part.
     words = [Path(word).name if os.path.isabs(word) else word for word in typed]
     options.command_line = shlex.join(["wordseq", *words])
     try:
-        # SIGTERM acts like Ctrl-C, so that `finally` blocks run: temporary files are removed, worker processes ended.
-        with handled(signal.default_int_handler, signal.SIGTERM):
+        if not getattr(options, "output", None):
+            check_output()
+        # They act like Ctrl-C, so that `finally` blocks run: temporary files are removed, worker processes ended.
+        with handled(_end, *ENDING):
             code: int = options.run_command(options) or 0
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except UserError as error:
         return failed(str(error))
@@ -83,8 +89,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as by Ctrl-C."""
+    if number != signal.SIGTERM:
+        leave_terminal()
+    signal.default_int_handler(number, frame)
+
+
 def _drop_output() -> None:
     """Discard output that cannot be written: Python would try again at its exit, and print a traceback."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError:

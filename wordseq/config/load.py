@@ -241,9 +241,16 @@ def _typed(key: str, value: Any, kind: Any, where: str) -> Any:
     # Not isinstance: in Python True is an int.
     if type(value) is not kind:
         raise UserError(f"{where}: {key} must be {_TYPE_NAMES[kind]}, got {value!r}")
+    if kind is str and not _is_unicode(value):
+        raise UserError(f"{where}: {key} is not UTF-8: {value!r}; rename the file")
     if kind is float and value in (float("inf"), float("-inf")):
         raise UserError(f"{where}: {key} must be a finite number, got {value!r}")
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether text can be saved: Python keeps bytes of file names that are not UTF-8 as surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

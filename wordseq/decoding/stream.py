@@ -1,11 +1,11 @@
 """Translates text of any size: in chunks, in order, in constant memory. A killed translation can be resumed.
 
 If line N of the input cannot be used, translation ends after line N-1 was written, and the error names the line. Chunk borders
-depend only on the input. So a resumed translation equals an uninterrupted one, random samples included.
+depend only on the input. So a resumed translation equals an uninterrupted one, random samples included. From a pipe to standard
+output, which cannot be resumed, a chunk also ends where the pipe pauses: a program may wait for the answer to a line.
 """
 
 import contextlib
-import functools
 import itertools
 import os
 import secrets
@@ -13,16 +13,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from wordseq.config.schema import DecodeConfig
+from wordseq.decoding.pipes import Input, input_lines
 from wordseq.decoding.translator import Hypothesis, Translator
 from wordseq.system.errors import UserError
 from wordseq.system.files import ArrayFile, naming
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
+from wordseq.system.streams import input_stream
 
 CHUNK_LINES = 4096
 """Lines per chunk: enough to sort by length, few enough for early output."""
@@ -80,13 +82,17 @@ def translate_file(
         raise UserError("--resume needs --output FILE: it continues after the translations in that file")
     name = str(source) if source else "standard input"
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(source.open("rb")) if source else sys.stdin.buffer
-        typed = source is None and sys.stdin.isatty()
+        file = stack.enter_context(source.open("rb")) if source else input_stream()
+        typed = source is None and file.isatty()
         if typed:
             print("type one sentence per line; Ctrl-D ends", file=sys.stderr)
         done, kept = _written(target, nbest) if resume and target else (0, 0)
         chunks = _after(
-            _chunks(file, name, 1 if typed else CHUNK_LINES),
+            _chunks(
+                input_lines(file, MAX_SENTENCE_BYTES, answered=not (source or target)),
+                name,
+                1 if typed else CHUNK_LINES,
+            ),
             done,
             f"{target}: has {{:,}} translations, but {name} has only {{:,}} lines",
         )
@@ -120,7 +126,7 @@ def embed_file(
     """
     name = str(source) if source else "standard input"
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(source.open("rb")) if source else sys.stdin.buffer
+        file = stack.enter_context(source.open("rb")) if source else input_stream()
         if target:
             write = stack.enter_context(_vector_file(target, source, embed([]).shape[1]))
         else:
@@ -130,9 +136,10 @@ def embed_file(
                 # Nine significant digits identify any float32.
                 output.write([" ".join(f"{x:.9g}" for x in row) for row in vectors_nh.tolist()])
 
-        typed = source is None and sys.stdin.isatty()
+        typed = source is None and file.isatty()
+        lines = input_lines(file, MAX_SENTENCE_BYTES, answered=not (source or target))
         progress = stack.enter_context(TranslationProgress(file, target is None, 0, quiet=typed))
-        for _, texts in _texts(translator, _chunks(file, name, CHUNK_LINES), name, progress, typed):
+        for _, texts in _texts(translator, _chunks(lines, name, CHUNK_LINES), name, progress, typed):
             write(embed(texts))
 
 
@@ -158,15 +165,20 @@ def _vector_file(path: Path, source: Path | None, size: int) -> Iterator[Callabl
 _Chunk = tuple[int, list[bytes]]
 
 
-def _chunks(file: IO[bytes], name: str, size: int) -> Iterator[_Chunk]:
-    """The lines of a file in chunks, as they arrive.
+def _chunks(lines_in: Iterable[bytes | None], name: str, size: int) -> Iterator[_Chunk]:
+    """Lines in chunks; after a None, what there is.
 
     Raises:
         UserError: a line is too long; the lines before it were yielded.
     """
     lines: list[bytes] = []
     start = count = 0
-    for raw in iter(functools.partial(file.readline, MAX_SENTENCE_BYTES + 1), b""):
+    for raw in lines_in:
+        if raw is None:
+            if lines:
+                yield start, lines
+                start, count, lines = start + len(lines), 0, []
+            continue
         if len(raw) > MAX_SENTENCE_BYTES:
             if lines:
                 yield start, lines
@@ -280,7 +292,7 @@ class _UnknownWords:
 
 
 class Output:
-    """Writes lines to a file or to standard output, and flushes after each `write`; a context manager.
+    """Writes lines to a file or to standard output, which must be open, and flushes after each `write`; a context manager.
 
     Args:
         path: None: standard output.
@@ -331,14 +343,14 @@ class Output:
 class TranslationProgress:
     """Progress on standard error: a bar on a terminal, else a line every half minute; a context manager."""
 
-    def __init__(self, file: IO[bytes], to_stdout: bool, done: int, *, quiet: bool) -> None:
+    def __init__(self, file: Input, to_stdout: bool, done: int, *, quiet: bool) -> None:
         self._file, self._first, self._quiet = file, done, quiet
         self._start = self._said = time.monotonic()
         self._size = 0  # Bytes of a regular file; 0 for a pipe, whose end is not known.
         with contextlib.suppress(OSError, ValueError):
             self._size = os.fstat(file.fileno()).st_size if file.seekable() else 0
         # Output lines on the same terminal would break the bar.
-        shown = not quiet and not (to_stdout and sys.stdout.isatty())
+        shown = not quiet and not (to_stdout and sys.stdout is not None and sys.stdout.isatty())
         columns = ("{task.fields[lines]}", BAR, "left", TIME_LEFT)
         self._bar = ProgressBar(columns, self._size or None, shown=shown, lines="")
 

@@ -1,9 +1,11 @@
 """Evaluation of a run, or of any translations, on held-out sentences: everything that `wordseq eval` reports."""
 
+import errno
 import math
 import random
 import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ from wordseq.text.vocab import coverage
 
 EXAMPLES = 10
 """Number of sentences in each of the two lists of examples."""
+
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # math.exp of more than this overflows: it is the natural logarithm of the largest float, rounded down.
 _MAX_EXPONENT = 709.0
@@ -173,6 +177,7 @@ def evaluate_run(
     tokenize: str = "",
     lowercase: bool = False,
     command: str = "",
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Scores:
     """Scores of a run on held-out sentences. They are saved in the run's folder `eval/` as NAME.json and text files.
 
@@ -184,6 +189,7 @@ def evaluate_run(
         tokenize: sacreBLEU's tokenizer; empty: "none" for tokenized data, else "13a".
         lowercase: whether case is ignored.
         command: command line, for the record.
+        warn: is called with a line if the run folder may not be written.
 
     Raises:
         UserError: the run is not trained, or a file is damaged.
@@ -222,7 +228,12 @@ def evaluate_run(
     # Without batch_size: a translation does not depend on it.
     result |= {key: value for key, value in asdict(decode).items() if key != "batch_size"}
     result["checkpoint"] = of_checkpoint
-    _save_evaluation(run, name, result, held_out, hyps)
+    try:
+        _save_evaluation(run, name, result, held_out, hyps)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        warn(f"{error.filename}: {error.strerror}: the scores were not saved")
     return Scores(result)
 
 

@@ -152,7 +152,12 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written; the error names `path`.
     """
-    write_atomically(path, (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode())
+    write_atomically(path, encoded(json.dumps(values, ensure_ascii=False, indent=1) + "\n"))
+
+
+def encoded(text: str) -> bytes:
+    r"""Text in UTF-8; a byte of a file name that is not UTF-8 becomes an escape, \udce9, which JSON reads back."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def is_number(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import os
 import signal
 import sys
@@ -12,14 +13,14 @@ from typing import IO
 from wordseq.system.environment import set_environment
 from wordseq.system.errors import UserError
 from wordseq.system.platform import processors, threads_an_operation
-from wordseq.system.signals import handled
+from wordseq.system.signals import ENDING, handled
 
 
 def import_tensorflow(start: bool = True) -> None:
     """Import TensorFlow and Keras and start the runtime, with standard error captured; sets the numbers of threads.
 
     TensorFlow's own switch, TF_CPP_MIN_LOG_LEVEL, has no effect on messages during loading. If the import fails, the captured
-    messages are printed. Ctrl-C and SIGTERM take effect after the import: inside C++ code they could raise any error.
+    messages are printed. Signals that end the process take effect after the import: inside C++ code they could raise any error.
 
     Raises:
         UserError: Keras uses another backend than TensorFlow.
@@ -43,7 +44,8 @@ def import_tensorflow(start: bool = True) -> None:
                 printed = captured.read()
                 raise
     finally:
-        os.write(2, printed)
+        with contextlib.suppress(OSError):  # Standard error may be closed.
+            os.write(2, printed)
 
 
 def _check_installed() -> None:
@@ -85,8 +87,13 @@ def _load(start: bool) -> None:
 def stderr_captured() -> Iterator[IO[bytes]]:
     """Redirect standard error, also that of C++ code, to a temporary file; yields that file."""
     # At the level of file descriptors: C++ code does not use `sys.stderr`.
-    sys.stderr.flush()
-    kept = os.dup(2)
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # It is closed: there is nothing to redirect.
+        yield io.BytesIO()
+        return
     try:
         with tempfile.TemporaryFile() as captured:
             os.dup2(captured.fileno(), 2)
@@ -100,10 +107,10 @@ def stderr_captured() -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Postpone Ctrl-C and SIGTERM to the end of the `with` block."""
+    """Postpone Ctrl-C, SIGTERM and a hang-up to the end of the `with` block."""
     came: list[int] = []
     try:
-        with handled(lambda number, _: came.append(number), signal.SIGINT, signal.SIGTERM):
+        with handled(lambda number, _: came.append(number), signal.SIGINT, *ENDING):
             yield
     finally:
         if came:

@@ -21,7 +21,8 @@ from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, assign, by_path
 from wordseq.system.errors import UserError
-from wordseq.system.signals import handled
+from wordseq.system.signals import ENDING, handled
+from wordseq.system.streams import leave_terminal
 from wordseq.training.distributed import ALONE, Team
 from wordseq.training.optimizers import learning_rate
 from wordseq.training.scheduled_sampling import gold_share
@@ -112,7 +113,7 @@ def train_model(
 
     Raises:
         UserError: the loss, the dev loss or the gradient is not finite; the last good checkpoint stays.
-        Stopped: by Ctrl-C or SIGTERM, after `last` was saved.
+        Stopped: by Ctrl-C, SIGTERM or a hang-up, after `last` was saved.
     """
     trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
     progress = _synchronised(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress(), reporter)
@@ -346,13 +347,15 @@ def _over(config: TrainConfig, progress: Progress) -> str:
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the current update is completed. A second signal stops at once."""
+    """An event that Ctrl-C, SIGTERM or SIGHUP sets, so that the current update is completed. A second signal stops at once."""
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if number not in (signal.SIGINT, signal.SIGTERM):  # The terminal is gone.
+            leave_terminal()
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
 
-    with handled(stop, signal.SIGINT, signal.SIGTERM):
+    with handled(stop, signal.SIGINT, *ENDING):
         yield stopped

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runs import environment
-from wordseq.decoding import stream
+from wordseq.decoding import pipes, stream
 from wordseq.system.errors import UserError
 
 
@@ -184,6 +185,52 @@ def test_the_bar_is_only_for_terminals(tmp_path, monkeypatch):
     stream.translate_file(mirror, mirror, tmp_path / "in", None)
     assert printed.getvalue() == "0 enil 2\n1 enil 2\n"
     assert quiet.getvalue() == ""
+
+
+def test_a_program_that_waits_for_an_answer_gets_it(monkeypatch, capsys):
+    """A line, its answer, the next line: a chunk need not be full."""
+    read, write = os.pipe()
+    seen, answers = [], iter([b"two\n", b""])
+
+    class Program(io.StringIO):
+        def write(self, text):
+            seen.append(text)
+            if answer := next(answers, b""):
+                os.write(write, answer)
+            elif len(seen) == 2:
+                os.close(write)
+            return len(text)
+
+    with os.fdopen(read, "r") as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        monkeypatch.setattr(sys, "stdout", Program())
+        os.write(write, b"one\n")
+        stream.translate_file(Mirror(), Mirror(), None, None)
+    assert seen == ["eno 1\n", "owt 1\n"]
+
+
+def test_input_that_can_be_resumed_is_cut_by_its_lines_alone(tmp_path, monkeypatch):
+    """Into a file, chunks are full however slowly the lines come."""
+    read, write = os.pipe()
+    mirror = Mirror()
+
+    def send():
+        for number in range(5):
+            time.sleep(2 * pipes.PAUSE_SECONDS)
+            os.write(write, f"{number}\n".encode())
+        os.close(write)
+
+    with os.fdopen(read, "r") as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        threading.Thread(target=send).start()
+        stream.translate_file(mirror, mirror, None, tmp_path / "out")
+    assert list(map(len, mirror.seen)) == [4, 1]
+
+
+def test_standard_input_that_is_closed_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="standard input is closed; give --input FILE"):
+        stream.translate_file(Mirror(), Mirror(), None, tmp_path / "out")
 
 
 PROGRAM = """

@@ -14,6 +14,17 @@ def test_a_signal_is_handled_within_and_its_earlier_handler_is_restored():
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As `nohup` and the background jobs of a script have it."""
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        with handled(lambda *_: None, signal.SIGUSR1):
+            assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_in_another_thread_nothing_changes():
     found = []
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings
+from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings, note
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_json
 from wordseq.system.tensorflow import import_tensorflow
@@ -73,6 +73,7 @@ def _eval(options: argparse.Namespace) -> None:
         tokenize=options.tokenize,
         lowercase=options.lowercase,
         command=options.command_line,
+        warn=lambda line: note(f"wordseq: note: {line}"),
     )
     if options.record:
         write_json(options.record, record_of(run, scores))

@@ -1,0 +1,95 @@
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from wordseq.decoding import pipes
+from wordseq.decoding.pipes import input_lines
+
+
+@pytest.fixture
+def pipe():
+    """A reader, and the number to write to."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as file:
+        yield file, write
+
+
+def test_a_line_is_answered_when_the_pipe_pauses(pipe):
+    file, write = pipe
+    lines = input_lines(file, 100, answered=True)
+    for text in (b"one\n", b"two\nthree\n"):
+        os.write(write, text)
+        assert [next(lines) for _ in range(text.count(b"\n"))] == text.splitlines(keepends=True)
+        assert next(lines) is None
+    os.write(write, b"half")
+    assert next(_after_writing(lines, write, b" a line\nlast")) == b"half a line\n"
+    os.close(write)
+    assert [line for line in lines if line is not None] == [b"last"]
+
+
+def _after_writing(lines, write, text):
+    threading.Timer(3 * pipes.PAUSE_SECONDS, os.write, (write, text)).start()
+    yield from (line for line in lines if line is not None)
+
+
+def test_what_is_there_comes_without_a_pause(pipe, monkeypatch):
+    """Also what fits into the pipe many times."""
+    monkeypatch.setattr(pipes, "PAUSE_SECONDS", 60)
+    file, write = pipe
+    sent = [f"line {k}\n".encode() for k in range(50_000)]
+
+    def send():
+        with os.fdopen(write, "wb") as out:
+            out.writelines(sent)
+
+    threading.Thread(target=send).start()
+    assert list(input_lines(file, 100, answered=True)) == sent
+
+
+def test_lines_that_come_slowly_but_steadily_are_answered_after_a_while(pipe, monkeypatch):
+    monkeypatch.setattr(pipes, "PAUSE_SECONDS", 60)
+    monkeypatch.setattr(pipes, "LONGEST_WAIT_SECONDS", 0.03)
+    file, write = pipe
+
+    def send():
+        for _ in range(10):
+            time.sleep(0.01)
+            os.write(write, b"line\n")
+        os.close(write)
+
+    threading.Thread(target=send).start()
+    found = list(input_lines(file, 100, answered=True))
+    assert found.count(b"line\n") == 10
+    assert 1 <= found.count(None) <= 4
+
+
+def test_a_socket_is_a_pipe_and_a_file_is_not(tmp_path):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as file:
+        theirs.sendall(b"one\n")
+        lines = input_lines(file, 100, answered=True)
+        assert [next(lines), next(lines)] == [b"one\n", None]
+    (tmp_path / "in").write_bytes(b"one\ntwo")
+    with (tmp_path / "in").open("rb") as file:
+        assert list(input_lines(file, 100, answered=True)) == [b"one\n", b"two"]
+
+
+def test_a_line_that_is_too_long_is_cut_and_ends_the_input(pipe):
+    file, write = pipe
+    os.write(write, b"one\n" + b"x" * 150)
+    lines = (line for line in input_lines(file, 100, answered=True) if line is not None)
+    assert [next(lines), next(lines)] == [b"one\n", b"x" * 150]
+    assert next(lines, "end") == "end"
+    os.close(write)
+
+
+def test_where_nobody_waits_nothing_pauses(pipe):
+    file, write = pipe
+    lines = input_lines(file, 100, answered=False)
+    threading.Timer(3 * pipes.PAUSE_SECONDS, os.write, (write, b"\n")).start()
+    os.write(write, b"one")
+    assert next(lines) == b"one\n"
+    os.close(write)
