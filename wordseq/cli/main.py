@@ -14,7 +14,7 @@ from wordseq.cli.commands import bench, compare, data, describe, embed, eval, re
 from wordseq.cli.options import HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
 from wordseq.system.platform import installed_version
-from wordseq.system.signals import ENDING, handled
+from wordseq.system.signals import END_SIGNALS, handled
 from wordseq.system.streams import check_output, leave_terminal, prepare_streams
 
 COMMANDS = (data, train, eval, translate, embed, describe, compare, report, sweep, bench)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not getattr(options, "output", None):
             check_output()
         # They act like Ctrl-C, so that `finally` blocks run: temporary files are removed, worker processes ended.
-        with handled(_end, *ENDING):
+        with handled(_end, *END_SIGNALS):
             code: int = options.run_command(options) or 0
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from wordseq.batches.batching import mask, pad
 from wordseq.batches.id_store import IdStore
+from wordseq.config.arguments import real_number, text_list, whole_number
 from wordseq.config.load import check_section
 from wordseq.config.schema import MOST, Config, DecodeConfig
 from wordseq.decoding import LoadedFrom, load_again
@@ -23,7 +24,6 @@ from wordseq.models.matmul import cast_once, resolve_precision
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import load_model
-from wordseq.system.arguments import real_number, text_list, whole_number
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
 from wordseq.text.normalise import prepare

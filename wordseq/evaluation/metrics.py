@@ -18,8 +18,8 @@ from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from wordseq.config.arguments import text_list, whole_number
 from wordseq.evaluation.edit_rate import translation_edits
-from wordseq.system.arguments import text_list, whole_number
 from wordseq.text.vocab import SPECIALS, UNK_ID
 
 DEFAULT_SEED = 12345  # sacreBLEU's own

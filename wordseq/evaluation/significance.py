@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from sacrebleu.significance import PairedTest
 
+from wordseq.config.arguments import whole_number
 from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
     reference_columns,
@@ -13,7 +14,6 @@ from wordseq.evaluation.metrics import (
     sacrebleu_metrics,
     sacrebleu_seed,
 )
-from wordseq.system.arguments import whole_number
 
 PAIRED_DRAWS = MappingProxyType({"bs": 1_000, "ar": 10_000})
 """sacreBLEU's paired tests, with the number of resamples or trials of its command line."""

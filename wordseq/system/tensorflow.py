@@ -13,7 +13,7 @@ from typing import IO
 from wordseq.system.environment import set_environment
 from wordseq.system.errors import UserError
 from wordseq.system.platform import processors, threads_an_operation
-from wordseq.system.signals import ENDING, handled
+from wordseq.system.signals import END_SIGNALS, handled
 
 
 def import_tensorflow(start: bool = True) -> None:
@@ -110,7 +110,7 @@ def _signals_held_back() -> Iterator[None]:
     """Postpone Ctrl-C, SIGTERM and a hang-up to the end of the `with` block."""
     came: list[int] = []
     try:
-        with handled(lambda number, _: came.append(number), signal.SIGINT, *ENDING):
+        with handled(lambda number, _: came.append(number), signal.SIGINT, *END_SIGNALS):
             yield
     finally:
         if came:

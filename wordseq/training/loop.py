@@ -21,7 +21,7 @@ from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, assign, by_path
 from wordseq.system.errors import UserError
-from wordseq.system.signals import ENDING, handled
+from wordseq.system.signals import END_SIGNALS, handled
 from wordseq.system.streams import leave_terminal
 from wordseq.training.distributed import ALONE, Team
 from wordseq.training.optimizers import learning_rate
@@ -357,5 +357,5 @@ def _signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stopped.set()
 
-    with handled(stop, signal.SIGINT, *ENDING):
+    with handled(stop, signal.SIGINT, *END_SIGNALS):
         yield stopped

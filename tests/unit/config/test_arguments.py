@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from wordseq.system.arguments import real_number, text_list, whole_number
+from wordseq.config.arguments import real_number, text_list, whole_number
 
 
 class Table:
