@@ -371,6 +371,17 @@ def test_n_best_is_sorted_and_starts_with_the_beams_result(plain):
     assert any(len(row) == 4 for row in several)
 
 
+def test_what_a_user_varies_compiles_no_further_search(eager):
+    """Seeds, temperatures, limits and length penalties are arguments of the search."""
+    translator = random_translator()
+    for value in (1, 2, 3):
+        how = Sampling(temperature=value, top_k=value, top_p=0.3 * value, seed=value)
+        translator.translate(SENTENCES[:2], dataclasses.replace(SHORT, batch_size=value), sampling=how)
+        decode = dataclasses.replace(SHORT, beam_size=2, length_penalty=value / 2, max_len_extra=value)
+        translator.translate(SENTENCES[:2], decode, nbest=min(value, 2))
+    assert len(translator._searches) == 2
+
+
 def test_each_length_penalty_has_its_own_search(eager, plain):
     found = [
         plain.translate(SENTENCES[:3], dataclasses.replace(SHORT, beam_size=4, length_penalty=alpha))

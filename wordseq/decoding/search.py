@@ -39,7 +39,7 @@ class Found(NamedTuple):
     """Log-probability divided by the length penalty; hypotheses are sorted by it."""
 
 
-def length_penalty(length: tf.Tensor, alpha: float) -> tf.Tensor:
+def length_penalty(length: tf.Tensor, alpha: tf.Tensor | float) -> tf.Tensor:
     """((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14); the length counts EOS."""
     return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** alpha
 
@@ -50,23 +50,28 @@ def choose_best(log_probs_bv: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
     return tf.argmax(log_probs_bv, -1, tf.int32)
 
 
-def make_sampler(seed: tf.Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Choose:
+def make_sampler(
+    seed: tf.Tensor,
+    temperature: tf.Tensor | float = 1.0,
+    top_k: tf.Tensor | int = 0,
+    top_p: tf.Tensor | float = 1.0,
+) -> Choose:
     """A function that samples the next token.
 
     Args:
         seed: two integers; seed and step determine the draw.
         temperature: divides the log-probabilities; above 1 flattens the distribution, below 1 sharpens it.
-        top_k: sample from this number of most probable tokens; 0: from all.
+        top_k: sample from this number of most probable tokens; the integer 0: from all.
         top_p: sample from the smallest set of most probable tokens with this total probability (Holtzman et al. 2020).
     """
 
     def choose(log_probs_bv: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
         scaled_bv = tf.nn.log_softmax(log_probs_bv / temperature)
-        if top_k:
+        if tf.is_tensor(top_k) or top_k:
             kept = tf.minimum(top_k, tf.shape(scaled_bv)[1])
             lowest_b1 = tf.math.top_k(scaled_bv, kept).values[:, -1:]
             scaled_bv = tf.where(scaled_bv >= lowest_b1, scaled_bv, NEVER)
-        if top_p < 1:
+        if tf.is_tensor(top_p) or top_p < 1:
             sorted_bv = tf.sort(scaled_bv, direction="DESCENDING")
             # Exclusive: the token that crosses `top_p` is kept, so at least one is.
             before_bv = tf.cumsum(tf.nn.softmax(sorted_bv), axis=-1, exclusive=True)
@@ -172,7 +177,7 @@ class _Beam(NamedTuple):
 
 
 def beam_search(
-    step: Step, state: _State, limits_b: tf.Tensor, beam_size: int, alpha: float = 1.0, memory: _Memory = ()
+    step: Step, state: _State, limits_b: tf.Tensor, beam_size: int, alpha: tf.Tensor | float = 1.0, memory: _Memory = ()
 ) -> Found:
     """Beam search with k hypotheses.
 
@@ -225,7 +230,7 @@ def beam_search(
     return Found(*found)
 
 
-def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha: float) -> _Beam:
+def _beam_step(step: Step, beam: _Beam, open_b: tf.Tensor, beam_size: int, alpha: tf.Tensor | float) -> _Beam:
     t = beam.t
     log_probs_bkv, state = step(beam.last_bk, beam.state, beam.memory)
     log_probs_bkv = _allowed(log_probs_bkv, t, beam.limits_b)

@@ -280,35 +280,40 @@ class Translator:
     def _search(self, batch: list[list[int]], decode: DecodeConfig, sampling: Sampling | None, number: int) -> Found:
         ids_bs = pad(batch)
         limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
-        # Without the seed, which is an argument of the search: a new seed compiles nothing.
-        key = (decode.beam_size, decode.length_penalty) if sampling is None else dataclasses.replace(sampling, seed=0)
+        sampled = sampling or Sampling()
+        # Nothing but what changes the graph: another seed, temperature or length penalty compiles nothing.
+        key = decode.beam_size if sampling is None else (sampled.top_k > 0, sampled.top_p < 1)
         # Several threads may ask for the same search first.
         with self._compiling:
             if key not in self._searches:
-                self._searches[key] = self._compile(decode, sampling)
+                self._searches[key] = self._compile(decode.beam_size, sampling)
         # With the number of the batch: otherwise all batches would draw the same noise.
-        seed = np.array([sampling.seed if sampling else 0, number], np.int32)
-        found = self._searches[key](*map(tf.constant, (ids_bs, limits_b, seed)))
+        whole = np.array([sampled.seed, number, sampled.top_k], np.int32)
+        real = np.array([decode.length_penalty, sampled.temperature, sampled.top_p], np.float32)
+        found = self._searches[key](*map(tf.constant, (ids_bs, limits_b, whole, real)))
         return Found(*(part.numpy() for part in found))
 
-    def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
-        """The compiled search, a function of source ids, limits and a seed."""
+    def _compile(self, beam_size: int, sampling: Sampling | None) -> Any:
+        """The compiled search: a function of source ids, limits, [seed, batch, top_k] and [alpha, temperature, top_p]."""
 
         def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
             logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
             return tf.nn.log_softmax(logits_bkv), state
 
-        @tf.function(input_signature=[_IDS, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)])
-        def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, seed: tf.Tensor) -> Found:
+        @tf.function(
+            input_signature=[_IDS, tf.TensorSpec([None], tf.int32), tf.TensorSpec([3], tf.int32), tf.TensorSpec([3])]
+        )
+        def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, whole: tf.Tensor, real: tf.Tensor) -> Found:
             with cast_once(self.model.weights, self.model.precision, divided=True):
                 memory, states = self.model.encode(src_ids_bs)
                 states = tf.nest.map_structure(lambda part: part[:, None], states)
                 if sampling is not None:
-                    choose = make_sampler(seed, sampling.temperature, sampling.top_k, sampling.top_p)
+                    top_k, top_p = whole[2] if sampling.top_k else 0, real[2] if sampling.top_p < 1 else 1.0
+                    choose = make_sampler(whole[:2], real[1], top_k, top_p)
                     return decode_one(step, states, limits_b, choose, memory)
-                if decode.beam_size == 1:
+                if beam_size == 1:
                     return decode_one(step, states, limits_b, memory=memory)
-                return beam_search(step, states, limits_b, decode.beam_size, decode.length_penalty, memory)
+                return beam_search(step, states, limits_b, beam_size, real[0], memory)
 
         return search
 
