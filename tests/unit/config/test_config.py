@@ -62,6 +62,33 @@ def test_nothing_given_trains_on_the_phrasebook():
     assert dataclasses.replace(config, data=DataConfig()) == Config()
 
 
+def test_every_default():
+    """By hand: another default changes every run that does not set the value, and makes it another than the published ones."""
+    tables = {
+        "data": {
+            "corpus": "phrasebook",
+            "level": "word",
+            "min_freq": 2,
+            "subword_size": 8000,
+            "max_chars": 1000,
+            "seed": 1,
+        }
+        | {"on_bad_line": "stop", "dev_size": 1000, "test_size": 1000},
+        "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
+        | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
+        | {"dropout": 0.3},
+        "train": {"seed": 1, "max_epochs": 20, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001}
+        | {"schedule": "plateau", "decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto", "patience": 4}
+        | {"teacher_forcing": 1, "teacher_forcing_schedule": "constant", "teacher_forcing_decay": 1000}
+        | {"save_minutes": 10, "log_steps": 100},
+        "decode": {"beam_size": 1, "length_penalty": 1, "max_len_ratio": 2, "max_len_extra": 20, "batch_size": 128}
+        | {"precision": "float32"},
+    }
+    expected = {f"{section}.{name}": value for section, table in tables.items() for name, value in table.items()}
+    # All others are empty, 0 or false.
+    assert {key: value for key, value in by_key(load_config(None)).items() if value} == expected
+
+
 @pytest.mark.parametrize(("section", "field"), _fields(), ids=lambda part: getattr(part, "name", part))
 def test_every_setting_has_a_description_and_a_default_that_is_allowed(section, field):
     assert field.metadata["doc"]

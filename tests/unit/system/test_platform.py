@@ -67,6 +67,9 @@ def test_machine(tmp_path, monkeypatch):
     assert machine()["cpu"] == "Some CPU 9000"
     monkeypatch.setattr(platform, "installed_version", {"tensorflow": "2.21.0"}.get)
     assert (machine()["tensorflow"], machine()["keras"]) == ("2.21.0", None)
+    # All that the process may use, however many parts a batch has.
+    monkeypatch.setattr(platform, "processors", lambda: 64)
+    assert machine()["cores"] == 64
 
 
 def test_peak_memory_is_in_bytes(tmp_path):
