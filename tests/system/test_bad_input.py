@@ -14,6 +14,7 @@ import pytest
 
 from tests.runs import files_of, settings, train_arguments, without_notes, wordseq
 from wordseq.cli.main import main
+from wordseq.runs.folder import RunFolder
 from wordseq.training import run as training_run
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
@@ -257,6 +258,22 @@ def test_standard_input_that_is_not_utf8_is_named(place, complaint, monkeypatch)
 def test_a_record_that_cannot_be_written_is_named(place, complaint):
     err = complaint("eval", "run", "--record", "no/record.json")
     assert_one_line(err, "no/record.json: No such file")
+
+
+def test_the_scores_of_a_run_that_may_not_be_written_are_printed_all_the_same(place, capsys, monkeypatch):
+    def refuse(run, name):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(run.folder / name))
+
+    monkeypatch.setattr(RunFolder, "_place", refuse)
+    before = files_of(place)
+    assert main(["eval", "run"]) == 0
+    shown = capsys.readouterr()
+    assert "BLEU" in shown.out
+    assert shown.err.endswith("run/eval/test.json: Read-only file system: the scores were not saved\n")
+    assert files_of(place) == before
+    for words in (["translate", "run", "--input", "text.txt"], ["describe", "run"]):
+        assert main(words) == 0
+    assert files_of(place) == before
 
 
 # --- run folders

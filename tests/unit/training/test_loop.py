@@ -252,15 +252,29 @@ def interrupt(step):
     return lambda now: os.kill(os.getpid(), signal.SIGINT) if now == step else None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_update_saves_and_gives_the_handlers_back(tmp_path, counting, number):
-    before = signal.getsignal(number)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_finishes_the_update_saves_and_gives_the_handlers_back(tmp_path, counting, monkeypatch, number):
+    before, left = signal.getsignal(number), []
+    monkeypatch.setattr(loop, "leave_terminal", lambda: left.append(number))
     counting.at = lambda now: os.kill(os.getpid(), number) if now == 3 else None
     with pytest.raises(Stopped):
         count(tmp_path)
     assert saved_at(tmp_path, LAST) == 3
     assert RunFolder(tmp_path).load(LAST)[1]["batch"] == 3
     assert signal.getsignal(number) is before
+    # After a hang-up nothing may be written to the terminal: that would fail before the run is saved.
+    assert left == [number] * (number == signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_does_not_stop_training(tmp_path, counting, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        counting.at = lambda now: os.kill(os.getpid(), number) if now == 3 else None
+        count(tmp_path, replace(max_epochs=1))
+    finally:
+        signal.signal(number, before)
+    assert saved_at(tmp_path, LAST) > 3
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path, counting):
