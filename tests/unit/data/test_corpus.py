@@ -139,6 +139,15 @@ def test_given_splits_keep_every_line_in_order(tmp_path: Path) -> None:
     assert "test 5 sources in 3 groups (5 references)" in describe(corpus.split)[6]
 
 
+def test_swap_exchanges_source_and_target_of_every_given_part(tmp_path: Path) -> None:
+    data = given_splits(tmp_path)
+    there, back = load(data), load(data, swap=True)
+    assert train_of(back) == [Pair(pair.tgt, pair.src) for pair in train_of(there)]
+    for one, other in ((there.dev, back.dev), (there.test, back.test)):
+        assert other.references == [[source] for source in one.sources]
+        assert [[source] for source in other.sources] == one.references
+
+
 def test_given_training_lines_keep_their_duplicates(tmp_path: Path) -> None:
     corpus = load(given_splits(tmp_path, train_src=["x"] * 5, train_tgt=["y"] * 5))
     assert train_of(corpus) == [Pair("x", "y")] * 5

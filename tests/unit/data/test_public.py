@@ -112,6 +112,12 @@ def test_the_mirror_can_come_from_the_environment(tmp_path: Path, monkeypatch: p
     assert get(tatoeba(), tmp_path, None, mute)["path"].read_bytes() == PAIRS
 
 
+def test_a_given_mirror_goes_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORDSEQ_MIRROR", str(mirror_with(tmp_path / "other", zipped(**{"fra.txt": b"A\tB\n"}))))
+    given = mirror_with(tmp_path / "mirror", zipped(**{"fra.txt": PAIRS}))
+    assert get(tatoeba(), tmp_path, given, mute)["path"].read_bytes() == PAIRS
+
+
 def test_a_missing_file_in_the_mirror_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"fra-eng\.zip: no such file in the mirror"):
         get(tatoeba(), tmp_path, tmp_path / "mirror", mute)
