@@ -127,6 +127,18 @@ def test_adam_equals_numpy(compiled):
             close(variable, value)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_epsilon_is_that_of_the_paper(name):
+    """Keras has 1e-7, which would make the steps by such small gradients smaller."""
+    updater, variables = _updater(optimizer=name, clip_norm=0)
+    updater.set_learning_rate(1.0)
+    updater.apply([_gradients(1e-6)])
+    for variable, start, gradient in zip(variables, START, GRADIENTS, strict=True):
+        small = 1e-6 * np.float64(gradient)
+        # As at the end of section 2 of the paper: epsilon is added before the correction of the bias, here sqrt(1 - 0.999).
+        close(np.float32(start) - variable.numpy(), small / (np.abs(small) + 1e-8 / 0.001**0.5), 1e-4)
+
+
 def test_shares_of_a_batch_are_added_and_divided_by_their_count():
     # Plain descent: Adam would hide a wrong factor.
     updater, variables = _updater(optimizer="sgd", learning_rate=0.5, clip_norm=0)
