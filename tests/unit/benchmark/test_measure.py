@@ -341,11 +341,13 @@ def test_a_run_whose_cell_has_no_formula_is_an_error(tmp_path):
 
 
 class FakeWorker:
-    """Answers at once with fixed times, and records the order of the requests."""
+    """Answers at once with fixed times, and records the order of the requests, and how many cores each process gets."""
 
     asked: ClassVar[list] = []
+    cores: ClassVar[list] = []
 
-    def __init__(self, module, options, python="", **limits):
+    def __init__(self, module, options, python="", *, threads, **limits):
+        self.cores.append(threads)
         self.name = f"{module.rpartition('.')[2]} {options.get('precision', '')}".strip()
         self.blocks = 0
 
@@ -375,6 +377,7 @@ class FakeWorker:
 def fake(monkeypatch):
     monkeypatch.setattr(processes, "Worker", FakeWorker)
     monkeypatch.setattr(FakeWorker, "asked", [])
+    monkeypatch.setattr(FakeWorker, "cores", [])
     monkeypatch.setattr(measure, "_check_torch", lambda python: None)
     settings = replace(TINY, systems=("wordseq", "keras", "torch"), torch="python", precisions=tuple(PRECISIONS))
     task = tiny_task()
@@ -448,10 +451,12 @@ def test_tables_show_every_figure_or_a_dash(fake):
 
 @pytest.mark.parametrize("what", ["hidden", "length", "threads"])
 def test_growth_has_a_row_for_each_value(fake, what):
+    FakeWorker.cores.clear()
     result = measure_growth(what, replace(TINY, systems=("wordseq",)), lambda line: None, values=(2, 4))
     assert [row[what] for row in result["rows"]] == [2, 4]
     costs = [row["mflop_per_token"] for row in result["rows"]]
     assert what != "hidden" or costs[0] < costs[1]
+    assert list(dict.fromkeys(FakeWorker.cores)) == ([2, 4] if what == "threads" else [0])
     assert grow_table(result).splitlines()[0].split()[:3] == [what, "cell", "precision"]
 
 

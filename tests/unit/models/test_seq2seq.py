@@ -325,6 +325,15 @@ def test_tied_embeddings_share_one_matrix():
     close(logits_bkv[:, 0], tied(ids)[:, 0])
 
 
+def test_a_tied_embedding_starts_as_an_output_matrix_whatever_the_scale_of_embeddings():
+    """With entries of size 1 the first logits would be far too confident."""
+    one, other = (_start(embed_dim=8, tie_embeddings=True, embed_scale=scale) for scale in (1.0, 5.0))
+    start = one.tgt_embed.embeddings.numpy()
+    np.testing.assert_array_equal(start, other.tgt_embed.embeddings.numpy())
+    assert start.std() == pytest.approx(8**-0.5, rel=0.3)
+    close(other.src_embed.embeddings, 5 * one.src_embed.embeddings.numpy())
+
+
 # Shapes of models
 
 
