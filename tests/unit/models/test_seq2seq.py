@@ -334,6 +334,12 @@ def test_a_tied_embedding_starts_as_an_output_matrix_whatever_the_scale_of_embed
     close(other.src_embed.embeddings, 5 * one.src_embed.embeddings.numpy())
 
 
+def test_peek_shows_the_last_output_of_the_top_layer():
+    memory, _ = make_model(cell="rnn", peek=True, bidirectional=False, encoder_layers=2).encode(_ids(SRC))
+    # At EOS, which is the last real position of each source.
+    close(memory.context[0], [outputs_sh[len(ids)] for outputs_sh, ids in zip(memory.memory_bsh, SRC, strict=True)])
+
+
 # Shapes of models
 
 
