@@ -2,12 +2,14 @@
 
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import TER, lib_ter
 
 from tests.unit.evaluation.test_metrics import corpus
+from wordseq.evaluation import edit_rate
 from wordseq.evaluation.edit_rate import translation_edits
 from wordseq.evaluation.metrics import sacrebleu_metrics
 
@@ -62,9 +64,15 @@ def test_a_word_is_shifted_as_far_as_sacrebleu_shifts_it(distance, edits):
         assert translation_edits(*pair) == lib_ter.translation_edit_rate(*pair) == (edits, 71)
 
 
-def test_the_band_is_wider_where_a_hypothesis_is_a_few_words():
-    hyp, ref = ["a", "b"], [*["x"] * 9, "a", *["x"] * 109, "b"]
-    assert translation_edits(hyp, ref) == lib_ter.translation_edit_rate(hyp, ref) == (119, 120)
+@pytest.mark.parametrize(("length", "size"), [(1, 120), (2, 120), (3, 200), (30, 60), (60, 30), (70, 71)])
+def test_distances_are_those_of_sacrebleu_for_each_of_several_hypotheses(length, size):
+    """Where a hypothesis is a few words, the band is wider."""
+    ref = [9] * size
+    ref[size // 12], ref[-1] = 0, 1
+    hyps = [[(k * step) % 3 for k in range(length)] for step in (1, 2, 4)]
+    distance = lib_ter.BeamEditDistance([str(word) for word in ref])
+    expected = [distance([str(word) for word in hyp])[0] for hyp in hyps]
+    assert edit_rate._distances(np.array(hyps, np.int32), np.array(ref, np.int32)).tolist() == expected
 
 
 def test_ter_of_a_corpus_with_several_references_is_sacrebleus():
