@@ -81,7 +81,7 @@ def catches_sigterm(process):
     return False
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))])
 def test_stopped_before_training_it_prints_one_line(start, tmp_path, seed):
     run, chance = tmp_path / "run", random.Random(seed)
     process = start(*train_arguments(run, settings(write_pairs(tmp_path / "pairs.tsv"), *LONG)))

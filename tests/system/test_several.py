@@ -122,6 +122,7 @@ def test_two_devices_equal_one(tmp_path, alone):
     assert_close(tmp_path / "run", run)
 
 
+@pytest.mark.long
 def test_a_lost_worker_is_reported_and_both_resume(tmp_path, alone):
     run, steps = tmp_path / "0" / "run", [0]
     for victim, number in ((1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGINT)):

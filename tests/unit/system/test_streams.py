@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -82,9 +83,11 @@ def test_after_a_hang_up_writing_to_the_terminal_fails_no_more():
         try:
             from wordseq.system.streams import leave_terminal
 
-            signal.signal(signal.SIGHUP, lambda *_: leave_terminal())
+            came = []
+            signal.signal(signal.SIGHUP, lambda *_: came.append(leave_terminal()))
             os.write(1, b"ready")
-            signal.pause()
+            while not came:  # Not pause(): the signal may come before it.
+                time.sleep(0.01)
             os.write(1, b"lost")
             os.write(2, b"lost")
             code = 0
