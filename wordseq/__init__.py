@@ -62,6 +62,10 @@ set_environment()
 
 def __getattr__(name: str) -> Any:
     """A part of the interface, loaded when it is first used."""
+    if name == "__version__":
+        from wordseq.system.platform import installed_version
+
+        return installed_version("wordseq") or "unknown"
     if name not in _MODULES:
         raise AttributeError(f"module 'wordseq' has no attribute {name!r}")
     if _MODULES[name] == "wordseq.decoding.translator":
@@ -72,4 +76,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

@@ -60,7 +60,5 @@ def attention_map(found: Alignment) -> Picture:
         picture = Picture(figsize=(1.8 + 0.34 * len(src), 1.4 + 0.28 * len(tgt)), layout="constrained")
         axes = picture.add_subplot()
         plots.draw_heat_map(axes, src, tgt, found.weights)
-        axes.set_xlabel("source")
-        axes.set_ylabel("output")
         picture.colorbar(axes.images[0], ax=axes, label="attention weight")
     return picture

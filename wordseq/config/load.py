@@ -28,6 +28,9 @@ from wordseq.system.errors import UserError
 
 _Section = TypeVar("_Section", DataConfig, ModelConfig, TrainConfig, DecodeConfig)
 
+_PAIR_SUFFIXES = (".tsv", ".txt", ".csv", ".gz", ".zip")
+"""Of files that are data, not settings."""
+
 PRESETS = Path(__file__).parent / "presets"
 """Folder of the presets, recommended settings for one corpus each, as NAME.toml."""
 
@@ -49,6 +52,9 @@ def load_config(
     where = str(settings) if settings else "settings"
     # model.kind first. It drops the settings of the file that the kind does not have; a later override of one is an error.
     parsed = [*map(_override, overrides), *starmap(_given, given.items())]
+    named = {f"data.{name}" for section, name, value in parsed if section == "data" and name in SOURCES and value}
+    if len(named) > 1:
+        raise UserError(f"{' and '.join(sorted(named))} exclude each other; give one")
     for section, name, value in sorted(parsed, key=lambda override: override[1] != "kind"):
         replaced = _replaced_by(name, value)
         kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
@@ -74,7 +80,12 @@ def _settings_file(settings: str) -> Path:
     if len(path.parts) == 1 and not path.suffix and not path.exists():
         close = difflib.get_close_matches(settings, names, n=1)
         guess = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"unknown preset {settings!r}; {guess}choose from {', '.join(names)}, or give a .toml file")
+        raise UserError(
+            f"unknown preset {settings!r}; {guess}choose from {', '.join(names)}, or give a .toml file; "
+            "a corpus without a preset is --set data.corpus=NAME"
+        )
+    if path.suffix in _PAIR_SUFFIXES and path.is_file():
+        raise UserError(f"{path}: not a settings file; for a file of pairs: --set data.path={path}")
     return path
 
 
@@ -83,7 +94,9 @@ def _override(text: str) -> tuple[str, str, Any]:
     key, equals, value = text.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (dot and equals):
-        raise UserError(f"--set {text!r}: expected section.key=value, e.g. model.cell=lstm")
+        places = [f"{name}.{section}={value}" for name, kind in SECTIONS.items() if hasattr(kind, section)]
+        guess = f"; did you mean {' or '.join(places)}?" if equals and places else ", e.g. model.cell=lstm"
+        raise UserError(f"--set {text!r}: expected section.key=value{guess}")
     value = value.strip()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]

@@ -25,6 +25,10 @@ _DROPPED = MappingProxyType(
 )
 
 
+MOST_HELD_OUT = 1 / 3
+"""A larger share of the sources outside training is worth a warning."""
+
+
 @dataclass
 class Counts:
     """How many lines of one file, or pair of files, were read, dropped and kept."""
@@ -56,7 +60,7 @@ class Counts:
 def describe(split: Mapping[str, Any]) -> list[str]:
     """The content of split.json as lines to print: counts of cleaning, sizes of the splits, and their overlap."""
     counts = split["counts"]
-    lines = []
+    lines = [f"data: {counts['corpus']}"]
     for name, part in counts["parts"].items():
         dropped = ", ".join(f"{part[key]:,} {text}" for key, text in _DROPPED.items() if part[key]) or "nothing"
         lines.append(f"{name}: {part['lines']:,} lines; dropped: {dropped}; kept {part['kept']:,} pairs")
@@ -70,6 +74,12 @@ def describe(split: Mapping[str, Any]) -> list[str]:
     lines.append(f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}")
     if counts["unused_pairs"]:
         lines.append(f"data.max_pairs: {counts['unused_pairs']:,} training pairs are not used")
+    held_out, sources = sum(split[part]["sources"] for part in ("dev", "test")), train["sources"]
+    if split["dev_size"] is not None and held_out > MOST_HELD_OUT * (held_out + sources):
+        lines.append(
+            f"warning: dev and test take {held_out:,} of {held_out + sources:,} sources; for small data set "
+            "data.dev_size=0.1 and data.test_size=0.1"
+        )
     # Only given files can overlap; the splits that wordseq makes share no source.
     for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
         if number := shared[f"{first}_{second}"]:

@@ -32,7 +32,7 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("run", result["run"] or NOTHING),
         ("wordseq", result["commit"]),
         ("command", result["command"] or NOTHING),
-        ("seed", str(result["seed"])),
+        ("bootstrap seed", str(result["seed"])),
     ]
     parts = [
         text_table(("metric", "score", "95 % interval"), score_rows(result)),

@@ -422,9 +422,28 @@ def test_set_of_another_source_takes_the_place_of_the_files(tmp_path, table, tex
     assert data.min_freq == 5
 
 
-def test_the_last_of_two_sources_set_wins():
-    data = load_config(None, ["data.path=x", "data.corpus=copy"]).data
+def test_two_sources_that_are_set_exclude_each_other(tmp_path):
+    with pytest.raises(UserError, match=r"data\.corpus and data\.path exclude each other"):
+        load_config(None, ["data.path=x", "data.corpus=copy"])
+    file = tmp_path / "settings.toml"
+    file.write_text('[data]\npath = "x"\n', encoding="utf-8")
+    data = load_config(file, ["data.corpus=copy"]).data
     assert (data.corpus, data.path) == ("copy", "")
+
+
+def test_what_is_no_settings_file_is_told_where_it_belongs(tmp_path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a\tb\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"pairs\.tsv: not a settings file; for a file of pairs: --set data\.path="):
+        load_config(pairs)
+    with pytest.raises(
+        UserError, match=r"unknown preset 'copy'; .* a corpus without a preset is --set data\.corpus=NAME"
+    ):
+        load_config("copy")
+    with pytest.raises(UserError, match=r"--set 'cell=lstm': .*; did you mean model\.cell=lstm\?"):
+        load_config(None, ["cell=lstm"])
+    with pytest.raises(UserError, match=r"did you mean data\.seed=2 or train\.seed=2\?"):
+        load_config(None, ["seed=2"])
 
 
 # There and back

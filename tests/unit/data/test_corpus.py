@@ -83,14 +83,19 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
     }
     assert all_pairs(corpus) == {Pair(*line.split("\t")) for line in cows(10)}
     said = describe(corpus.split)
-    assert said[0] == (
+    assert said[0] == f"data: {path}"
+    assert said[1] == (
         "pairs: 16 lines; dropped: 1 bad lines, 3 with an empty source or target, 1 longer than data.max_chars, 1 duplicates; "
         "kept 10 pairs"
     )
-    assert said[1] == "pairs: normalised: no-break spaces 1, zero-width characters 1"
-    assert said[2] == (
+    assert said[2] == "pairs: normalised: no-break spaces 1, zero-width characters 1"
+    assert said[3] == (
         "split grouped by source, drawn by hash: train 5 pairs (5 sources), dev 2 sources (2 references), "
         "test 3 sources (3 references); sources shared between parts: 0"
+    )
+    assert said[4].startswith("warning: dev and test take 5 of 10 sources; for small data set data.dev_size=0.1 and")
+    assert not any(
+        "take" in line for line in describe(load(SMALL, path=path, on_bad_line="skip", dev_size=1, test_size=1).split)
     )
 
 
@@ -136,7 +141,7 @@ def test_given_splits_keep_every_line_in_order(tmp_path: Path) -> None:
         corpus.split["counts"]["parts"]["train"]["empty"] == corpus.split["counts"]["parts"]["train"]["too_long"] == 1
     )
     assert corpus.split["method"] == "as given"
-    assert "test 5 sources in 3 groups (5 references)" in describe(corpus.split)[6]
+    assert "test 5 sources in 3 groups (5 references)" in describe(corpus.split)[7]
 
 
 def test_swap_exchanges_source_and_target_of_every_given_part(tmp_path: Path) -> None:

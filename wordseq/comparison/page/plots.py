@@ -136,6 +136,8 @@ def draw_heat_map(axes: Any, src: Sequence[str], tgt: Sequence[str], weights: Se
         # Upright where there is room: a quotation mark on its side looks like a dash.
         label.set_rotation(90 if len(label.get_text()) > 3 else 0)
     axes.set_yticks(range(len(tgt)), tgt, fontsize=8)
+    axes.set_xlabel("source")
+    axes.set_ylabel("output")
 
 
 def _style_of(k: int) -> dict[str, Any]:
