@@ -53,6 +53,7 @@ def test_pairs_from_python_give_the_run_of_the_command_line_on_their_file_though
     tiny_run, trained
 ):
     theirs, ours = (RunFolder(folder) for folder in (tiny_run.folder, trained.folder))
+    assert trained.finished == wordseq.load(tiny_run.folder).finished == "5 updates done (train.max_steps)"
     assert describe_run(ours)["weights_sha256"] == describe_run(theirs)["weights_sha256"]
     assert [entry for entry in entries(ours.folder) if entry["kind"] == "train"] == [
         entry for entry in entries(theirs.folder) if entry["kind"] == "train"

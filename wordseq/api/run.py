@@ -14,7 +14,7 @@ from wordseq.config.load import check_setting, guess_names, load_config
 from wordseq.config.schema import SECTIONS, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.scores import Scores
-from wordseq.runs.folder import BEST, CONFIG_FILE, RunFolder
+from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -42,7 +42,8 @@ def train(
     """Train a model, or resume the training of a run, as `wordseq train` does.
 
     Call it again with the same arguments to resume a training that was stopped. Ctrl-C (in a notebook: interrupt the kernel)
-    saves and returns. Sentences for validation and for the test are held out by `dev_size` and `test_size`.
+    saves and returns; `run.finished` is empty then. `dev_size` and `test_size` set how many sources are held out for
+    validation and for the test.
 
     Args:
         data: pairs of (source, target), a DataFrame, the path of a file of pairs, or the name of a corpus. A DataFrame has two
@@ -166,6 +167,15 @@ class Run:
     def config(self) -> Config:
         """All settings, such as `run.config.model.cell`."""
         return self._files.config
+
+    @property
+    def finished(self) -> str:
+        """Why training is over, for example "10 epochs done (train.max_epochs)"; empty while it can be resumed.
+
+        Raises:
+            UserError: the run has no checkpoint yet, or it is damaged.
+        """
+        return str(self._files.header(LAST).state["finished"])
 
     @cached_property
     def dev(self) -> HeldOut:
