@@ -113,7 +113,7 @@ SETS = {
     "no section": ("cell=gru", ["--set 'cell=gru'", "section.key=value"]),
     "odd hidden size": ("model.hidden_size=15", ["model.hidden_size = 15 must be even"]),
     "no way for the source": ("model.bridge=zero", ["model.attention", "model.bridge"]),
-    "two sources of data": ("data.train_src=x", ["data.train_tgt"]),
+    "two sources of data": ("data.train_src=x", ["data.path and data.train_src exclude each other"]),
     "unknown corpus": ("data.corpus=phrasebok", ["phrasebok", "'phrasebook'"]),
     "tied sizes": ("model.tie_embeddings=true", ["model.embed_dim = model.hidden_size", "8 and 16"]),
     "words for pretokenized": ("data.pretokenized=true", ["data.pretokenized", "data.level"]),
@@ -125,6 +125,7 @@ SETS = {
 def test_invalid_settings(place, complaint, name):
     text, parts = SETS[name]
     more = {"no way for the source": ["model.attention=none"], "words for pretokenized": ["data.level=bpe"]}
+    more["unknown corpus"] = ["data.path="]
     before = files_of(place)
     assert_one_line(complaint(*train(*more.get(name, []), text)), *parts)
     assert files_of(place) == before

@@ -52,9 +52,10 @@ def load_config(
     where = str(settings) if settings else "settings"
     # model.kind first. It drops the settings of the file that the kind does not have; a later override of one is an error.
     parsed = [*map(_override, overrides), *starmap(_given, given.items())]
-    named = {f"data.{name}" for section, name, value in parsed if section == "data" and name in SOURCES and value}
-    if len(named) > 1:
-        raise UserError(f"{' and '.join(sorted(named))} exclude each other; give one")
+    sources = {f"data.{name}": value for section, name, value in parsed if section == "data" and name in SOURCES}
+    named = sorted(key for key, value in sources.items() if value)
+    if named[1:]:
+        raise UserError(f"{' and '.join(named)} exclude each other; give one")
     for section, name, value in sorted(parsed, key=lambda override: override[1] != "kind"):
         replaced = _replaced_by(name, value)
         kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
