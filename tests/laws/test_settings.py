@@ -83,7 +83,10 @@ NUMBERS = itertools.count(1)
 @functools.cache
 def prepared(*settings: str) -> dict[str, Any]:
     """What `train` makes of the data."""
-    config = load_config(None, [*TINY, *settings])
+    # Another source of data takes the place of the path.
+    other = any(text.startswith(("data.corpus=", "data.train_src=")) for text in settings)
+    base = [text for text in TINY if not (other and text.startswith("data.path="))]
+    config = load_config(None, [*base, *settings])
     try:
         found = prepare_corpus(config.data, Path("prepared"), say=lambda line: None)
     except UserError as error:
