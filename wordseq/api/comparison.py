@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from wordseq.comparison.compare import compare_runs
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import ScoredRun, scored_runs
 from wordseq.comparison.tables import comparison_markdown
+from wordseq.evaluation.scores import Figures
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically, write_json
 from wordseq.system.progress import Say
 from wordseq.system.tensorflow import import_tensorflow
 
 
-class Comparison(Mapping[str, Any]):
+class Comparison(Figures):
     """Runs side by side: a read-only mapping with the keys of `wordseq compare --json`.
 
     `str(comparison)` is the table of the terminal, and a notebook shows it as a table.
@@ -29,11 +30,8 @@ class Comparison(Mapping[str, Any]):
     """
 
     def __init__(self, runs: Sequence[ScoredRun], result: Mapping[str, Any]) -> None:
-        self._runs, self._result = list(runs), dict(result)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, ready for JSON."""
-        return dict(self._result)
+        super().__init__(result)
+        self._runs = list(runs)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write one HTML page: curves, scores, translations, attention, settings.
@@ -67,15 +65,6 @@ class Comparison(Mapping[str, Any]):
                 chosen = [(run.test.sources[i], run.hyps[i]) for i in chosen_sentences(run.test.sources)]
                 found[run.folder] = attention_of(Translator.load(run.folder), chosen)
         return found
-
-    def __getitem__(self, key: str) -> Any:
-        return self._result[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._result)
-
-    def __len__(self) -> int:
-        return len(self._result)
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(row['name'] for row in self._result['rows'])})"

@@ -7,7 +7,31 @@ from wordseq.evaluation.metrics import Score
 from wordseq.evaluation.tables import METRICS, markdown_table, score_rows, signatures, terminal_table
 
 
-class Scores(Mapping[str, Any]):
+class Figures(Mapping[str, Any]):
+    """A result as a read-only mapping.
+
+    Args:
+        result: figures by their names.
+    """
+
+    def __init__(self, result: Mapping[str, Any]) -> None:
+        self._result = dict(result)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, ready for JSON."""
+        return dict(self._result)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._result[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._result)
+
+    def __len__(self) -> int:
+        return len(self._result)
+
+
+class Scores(Figures):
     """The scores and figures of an evaluation: a read-only mapping with the keys of `wordseq eval --json`.
 
     `str(scores)` is the table that `wordseq eval` prints; a notebook shows a table of the scores.
@@ -15,9 +39,6 @@ class Scores(Mapping[str, Any]):
     Args:
         result: the result of `evaluate_texts`.
     """
-
-    def __init__(self, result: Mapping[str, Any]) -> None:
-        self._result = dict(result)
 
     @property
     def bleu(self) -> Score:
@@ -37,19 +58,6 @@ class Scores(Mapping[str, Any]):
     def _score(self, key: str) -> Score:
         found = self._result[key]
         return Score(**{**found, "ci95": tuple(found["ci95"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, ready for JSON."""
-        return dict(self._result)
-
-    def __getitem__(self, key: str) -> Any:
-        return self._result[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._result)
-
-    def __len__(self) -> int:
-        return len(self._result)
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{self._result[key]['name']} {self._result[key]['score']:.1f}" for key in METRICS)
