@@ -14,7 +14,7 @@ import pytest
 
 import wordseq
 from tests.fake_runs import few_draws
-from tests.runs import TINY, entries
+from tests.runs import TINY, entries, files_of
 from wordseq.api.data import data_settings, pairs_of
 from wordseq.api.run import section_settings
 from wordseq.cli.main import main
@@ -67,6 +67,13 @@ def test_other_pairs_are_not_those_of_the_run(trained, tiny_run):
     with pytest.raises(UserError, match="the pairs are not those that the run was started with"):
         wordseq.train(rows(tiny_run.pairs)[1:], trained.folder, verbose=False)
     assert (trained.folder / PAIRS_FILE).read_bytes() == before
+
+
+def test_a_run_on_a_file_takes_no_other_pairs_from_memory_and_stays_as_it_is(tiny_run):
+    before = files_of(tiny_run.folder)
+    with pytest.raises(UserError, match="train data are not those that the run was started with"):
+        wordseq.train(rows(tiny_run.pairs)[1:], tiny_run.folder, verbose=False)
+    assert files_of(tiny_run.folder) == before
 
 
 def test_nothing_is_left_of_pairs_that_no_run_can_be_trained_on(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from wordseq.api.data import Data, data_settings, pairs_of
 from wordseq.config.load import check_setting, guess_names, load_config
-from wordseq.config.schema import SECTIONS, Config, DecodeConfig
+from wordseq.config.schema import SECTIONS, SOURCES, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.scores import Scores
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from wordseq.decoding.translator import Hypothesis, Sampling, Translator
+
+_SOURCE_KEYS = tuple(f"data.{name}" for name in SOURCES)
 
 _DECODE_NAMES = {"beam": "beam_size"}
 """Short names of settings of the search, as the command line has them."""
@@ -99,9 +101,6 @@ def train(
     except Stopped:
         say(f"stopped; saved in {folder}: the same call resumes")
     return Run(folder)
-
-
-_SOURCE_KEYS = ("data.corpus", "data.path", "data.train_src")
 
 
 def section_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[Non
     """Write pairs into the run's folder; if the run cannot be started, the file is removed.
 
     Raises:
-        UserError: there are no pairs, or the folder holds a run on other pairs.
+        UserError: there are no pairs, or the folder holds a run on other data.
     """
     if pairs is None:
         yield
@@ -120,9 +120,15 @@ def _pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[Non
         raise UserError("data: no pairs in it")
     if run.begun and path.is_file() and path.read_bytes() != content:
         raise UserError(f"{run.folder}: the pairs are not those that the run was started with; choose another folder")
+    # A run that was started on other data must stay as it was when these turn out to differ.
+    added = run.begun and not path.is_file()
     write_atomically(path, content)
     try:
         yield
+    except UserError:
+        if added:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         if not run.begun:
             path.unlink(missing_ok=True)
