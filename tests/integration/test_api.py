@@ -188,6 +188,8 @@ def test_a_comparison_is_that_of_the_command_line(trained, tiny_run, tmp_path, c
     assert str(found) == found._repr_markdown_()
     with pytest.raises(UserError, match="needs a list of runs"):
         wordseq.compare(trained)
+    with pytest.raises(UserError, match=r"compare\(\[run, other\]\)"):
+        wordseq.compare("a", "b")
     with pytest.raises(UserError, match="at least one run"):
         wordseq.compare([])
 

@@ -43,7 +43,7 @@ def test_the_same_sweep_again_trains_nothing_and_has_a_page_with_attention(swept
     again = wordseq(*words, "--html", folder / "page.html")
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("already finished") == 2
-    assert "### Scores with 95 % intervals" in again.stdout
+    assert "Scores with 95 % intervals\n" in again.stdout
     page = (folder / "page.html").read_text(encoding="utf-8")
     # Three sentences, two runs.
     assert page.count('aria-label="Attention of ') == 6

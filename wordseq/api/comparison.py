@@ -11,7 +11,7 @@ from wordseq.comparison.attention import Alignment
 from wordseq.comparison.compare import compare_runs
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import ScoredRun, scored_runs
-from wordseq.comparison.tables import comparison_markdown
+from wordseq.comparison.tables import comparison_markdown, comparison_text
 from wordseq.evaluation.scores import Figures
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically, write_json
@@ -70,25 +70,28 @@ class Comparison(Figures):
         return f"Comparison({', '.join(row['name'] for row in self._result['rows'])})"
 
     def __str__(self) -> str:
-        return comparison_markdown(self._result)
+        return comparison_text(self._result)
 
     def _repr_markdown_(self) -> str:
         """What a notebook shows."""
         return comparison_markdown(self._result)
 
 
-def compare(runs: Sequence[Run | str | os.PathLike[str]], *, command: str = "", say: Say | None = print) -> Comparison:
+def compare(
+    runs: Sequence[Run | str | os.PathLike[str]], *more: object, command: str = "", say: Say | None = print
+) -> Comparison:
     """Compare runs on their test split, which must be the same; runs that are not scored are scored first.
 
     Args:
-        runs: runs or their folders, the baseline first.
+        runs: a list of runs or of their folders, the baseline first.
+        more: must be empty; it catches runs that are not in a list.
         command: what the user typed, for the record.
         say: called with each run that is scored; None: nothing is printed.
 
     Raises:
         UserError: no run, a run cannot be used, or their test splits differ.
     """
-    if isinstance(runs, str | os.PathLike | Run):
+    if more or isinstance(runs, str | os.PathLike | Run):
         raise UserError("compare needs a list of runs: wordseq.compare([run, other])")
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
     if not folders:

@@ -7,6 +7,8 @@ sacreBLEU's command line gives the same scores, intervals and p-values for the f
 """
 
 import itertools
+import json
+import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -45,6 +47,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         `rows`: one per run, see below.
         `seeds`: groups of runs that differ only in train.seed, with `averaged` scores and figures.
         `settings`: the settings that differ, by key.
+        `warnings`: one line for each run that was scored with other settings of the search than the first.
         `test`: `sentences`, `references`, `sha256`.
         `paired_signatures`, `seed`, `commit`, `command`.
 
@@ -71,8 +74,8 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             "p_randomisation": randomisation.p_value if randomisation else None,
         }
 
-    rows = []
-    for k, (run, name) in enumerate(zip(runs, run_names([run.folder for run in runs]), strict=True)):
+    rows, names = [], run_names([run.folder for run in runs])
+    for k, (run, name) in enumerate(zip(runs, names, strict=True)):
         scores = score_corpus(run.hyps, refs, tokenize=tokenize, seed=seed)
         rows.append(
             {
@@ -98,6 +101,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         "rows": rows,
         "seeds": _seed_groups(runs, rows),
         "settings": {key: row for key, row in settings.items() if any(value != row[0] for value in row)},
+        "warnings": search_warnings(runs, names),
         "test": {
             "sentences": len(test.sources),
             "references": sum(map(len, test.references)),
@@ -108,6 +112,33 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         "commit": commit(),
         "command": command,
     }
+
+
+def search_warnings(runs: Sequence[ScoredRun], names: Sequence[str]) -> list[str]:
+    """Warnings about runs that were scored with other settings of the search than the first, with the command to type."""
+    baseline, lines = asdict(runs[0].config.decode), []
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        found = asdict(run.config.decode)
+        # Without batch_size: a translation does not depend on it.
+        differ = [key for key in found if key != "batch_size" and found[key] != baseline[key]]
+        if not differ:
+            continue
+        theirs, ours = (
+            ", ".join(f"decode.{key} = {json.dumps(values[key])}" for key in differ) for values in (found, baseline)
+        )
+        command = f"wordseq eval {shlex.quote(str(run.folder))}{''.join(_option(key, baseline[key]) for key in differ)}"
+        lines.append(
+            f"{name} was scored with {theirs}, but {names[0]} with {ours}: a difference may come from the search alone. "
+            f"To score {name} like {names[0]}, type: {command}"
+        )
+    return lines
+
+
+def _option(key: str, value: Any) -> str:
+    """The option of `wordseq eval` for a setting of the search."""
+    name = {"beam_size": "--beam"}.get(key, f"--{key.replace('_', '-')}")
+    # A switch has no option that turns it off: it is off where the run's own setting is.
+    return (f" {name}" if value else "") if isinstance(value, bool) else f" {name} {value}"
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

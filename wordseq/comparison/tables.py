@@ -1,11 +1,19 @@
-"""Tables and notes of a comparison, also as Markdown."""
+"""Tables and notes of a comparison, as plain text and as Markdown."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wordseq.evaluation.significance import PAIRED_DRAWS
-from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number, signatures
+from wordseq.evaluation.tables import (
+    METRICS,
+    escape_markdown,
+    markdown_table,
+    number,
+    one_line,
+    signatures,
+    text_table,
+)
 
 FEW_DIFFERENCES = 10
 """With fewer differing sentences than this, sacreBLEU's randomisation test gives p-values that are too small."""
@@ -56,9 +64,20 @@ _TOKENS: _Columns = (
 )
 
 
+def comparison_text(result: Mapping[str, Any]) -> str:
+    """The result of `compare_runs` as plain text, for a terminal."""
+    parts = [f"warning: {one_line(warning)}" for warning in result["warnings"]]
+    for title, header, rows in comparison_tables(result):
+        shown = [list(map(one_line, cells)) for cells in (header, *rows)]
+        parts.append(f"{one_line(title)}\n{text_table(shown[0], shown[1:])}")
+    lines = [one_line(note) for note in comparison_notes(result)]
+    lines += [f"{name}: {signature}" for name, signature in signatures(result["rows"][0])]
+    return "\n\n".join([*parts, "\n".join(f"- {line}" for line in lines)]) + "\n"
+
+
 def comparison_markdown(result: Mapping[str, Any]) -> str:
-    """The result of `compare_runs` as Markdown."""
-    parts = []
+    """The result of `compare_runs` as Markdown, for a notebook."""
+    parts = [f"**Warning:** {escape_markdown(warning)}" for warning in result["warnings"]]
     for title, header, rows in comparison_tables(result):
         escaped = [list(map(escape_markdown, cells)) for cells in (header, *rows)]
         parts += [f"### {escape_markdown(title)}", markdown_table(escaped[0], escaped[1:])]

@@ -105,7 +105,10 @@ def evaluate_texts(
         - `seed`, `commit`, `run`, `command`.
     """
     sources, hyps, refs = matching_texts(sources, hyps, refs)
-    scores = score_corpus(hyps, refs, tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed)
+    # As in the files of references, which sacreBLEU's command line and `compare` read: one signature for one score.
+    scores = score_corpus(
+        hyps, rectangular(refs), tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed
+    )
     bleus = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
 
     # Lines count from 1, as editors do.

@@ -59,6 +59,9 @@ class Score:
     mean: float
     half_width: float
 
+    def __float__(self) -> float:
+        return self.score
+
 
 def score_corpus(
     hyps: Iterable[str],

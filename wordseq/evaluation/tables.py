@@ -22,11 +22,11 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("sentences", f"{result['sentences']:,}"),
         ("references", f"{result['references']:,}"),
         ("output length / reference length", f"{result['length_ratio']:.3f}"),
-        ("unknown source tokens", f"{result['oov_rate']:.2%}"),
+        ("source tokens that the vocabulary lacks", f"{result['oov_rate']:.2%}"),
         ("<unk> in the output", f"{result['unk_rate']:.2%}"),
         ("perplexity per token", number(result["perplexity"], ".2f")),
-        ("bits per character", number(result["bits_per_char"], ".3f")),
-        ("bits per character for unknown words", number(result["spelling_bits_per_char"], ".3f")),
+        ("bits per character of the references (lower is better)", number(result["bits_per_char"], ".3f")),
+        ("of these, for spelling unknown words", number(result["spelling_bits_per_char"], ".3f")),
         ("seconds", number(result["seconds"], ".1f")),
         ("sentences per second", number(result["sentences_per_second"], ",.1f")),
         ("run", result["run"] or NOTHING),
@@ -34,6 +34,8 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("command", result["command"] or NOTHING),
         ("bootstrap seed", str(result["seed"])),
     ]
+    if "beam_size" in result:  # Not in the scores of texts whose search is not known.
+        figures.insert(0, ("beam size", str(result["beam_size"])))
     parts = [
         text_table(("metric", "score", "95 % interval"), score_rows(result)),
         text_table(("source words", "sentences", "BLEU"), lengths),
@@ -57,21 +59,16 @@ def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def examples(result: Mapping[str, Any]) -> str:
-    """The worst sentences and the randomly drawn sentences of an evaluation, as Markdown."""
+    """The worst sentences and the randomly drawn sentences of an evaluation, as plain text."""
     parts = []
     for title, key in (("Lowest sentence BLEU", "worst"), ("Drawn at random", "random")):
-        rows = [
-            (
-                str(example["line"]),
-                f"{example['bleu']:.1f}",
-                escape_markdown(example["source"]),
-                escape_markdown(example["hypothesis"]),
-                "<br>".join(map(escape_markdown, example["references"])),
-            )
-            for example in result[key]
-        ]
-        header = ("Line", "BLEU", "Source", "Hypothesis", "References")
-        parts += [f"### {title}", markdown_table(header, rows)]
+        parts.append(title)
+        for example in result[key]:
+            texts = [("source", example["source"]), ("hypothesis", example["hypothesis"])]
+            texts += [("reference", text) for text in example["references"]]
+            # Below each other, not in columns: sentences are longer than a terminal is wide.
+            lines = [f"  {label:10}  {one_line(text)}".rstrip() for label, text in texts]
+            parts.append("\n".join([f"line {example['line']:,}, sentence BLEU {example['bleu']:.1f}", *lines]))
     return "\n\n".join(parts) + "\n"
 
 

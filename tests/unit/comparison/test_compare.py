@@ -15,7 +15,14 @@ from wordseq.cli.main import main
 from wordseq.comparison.compare import compare_runs, run_names, train_speed
 from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import check_same_test, is_scored, read_run, scored_runs
-from wordseq.comparison.tables import ABOUT_UNK, WHOLE_UNK, comparison_markdown, comparison_notes, comparison_tables
+from wordseq.comparison.tables import (
+    ABOUT_UNK,
+    WHOLE_UNK,
+    comparison_markdown,
+    comparison_notes,
+    comparison_tables,
+    comparison_text,
+)
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation import significance
@@ -318,6 +325,13 @@ def test_a_run_with_another_search_is_not_a_seed(held_out, tmp_path):
     assert not result["rows"][1]["seed_only"]
     assert result["settings"]["decode.beam_size"] == [1, 5]
     assert result["settings"]["decode.copy_unknown"] == [False, True]
+    (warning,) = result["warnings"]
+    assert (
+        "1 was scored with decode.beam_size = 5, decode.copy_unknown = true, but 0 with decode.beam_size = 1" in warning
+    )
+    assert warning.endswith(f"type: wordseq eval {runs[1]} --beam 1")
+    assert f"warning: {warning}" in comparison_text(result)
+    assert "**Warning:** 1 was scored" in comparison_markdown(result)
     change_json(runs[1] / "eval" / "test.json", beam_size="many")
     with pytest.raises(UserError, match=r"test\.json: decode\.beam_size"):
         read_run(runs[1])
@@ -424,11 +438,16 @@ def test_the_table_escapes_names(held_out, tmp_path):
     assert "Difference to" not in table
 
 
+def test_a_terminal_shows_names_as_they_are(held_out, tmp_path):
+    run = read_run(fake_run(tmp_path / "a|b<i>", held_out, with_errors(held_out, 0.1)))
+    assert "\na|b<i>  " in comparison_text(compare_runs([run]))
+
+
 @pytest.mark.usefixtures("few_draws")
 def test_the_command_prints_a_table_or_json(folders, capsys):
     words = ["compare", *map(str, folders[:2])]
     assert main(words) == 0
-    assert "### Scores with 95 % intervals" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("Scores with 95 % intervals\nRun ")
     assert main([*words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["run"] for row in rows] == list(map(str, folders[:2]))

@@ -16,6 +16,7 @@ from wordseq.evaluation.metrics import (
     bleu,
     by_length,
     length_ratio,
+    rectangular,
     reference_columns,
     score_corpus,
     sentence_bleu,
@@ -379,7 +380,10 @@ def test_evaluate_texts_gives_everything_as_json():
     hyps[:10] = ["boat"] * 10
     result = evaluate_texts(sources, hyps, refs, MEASURED, bootstrap=100, seed=3)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    scores = score_corpus(hyps, refs, bootstrap=100, seed=3)
+    # As in files of references, which sacreBLEU's command line and `compare` read.
+    scores = score_corpus(hyps, rectangular(refs), bootstrap=100, seed=3)
+    assert "nrefs:2|" in scores["bleu"].signature
+    assert float(scores["bleu"]) == scores["bleu"].score
     for key, score in scores.items():
         assert result[key] == {
             "name": score.name,

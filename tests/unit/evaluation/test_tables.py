@@ -13,7 +13,7 @@ from wordseq.config.schema import Config
 from wordseq.evaluation import records
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.records import result_record
-from wordseq.evaluation.tables import escape_markdown, examples, terminal_table
+from wordseq.evaluation.tables import escape_markdown, examples, markdown_table, terminal_table
 from wordseq.system.errors import UserError
 
 SECRET = "zebras whistle at midnight"
@@ -69,7 +69,7 @@ def test_terminal_table(result):
     low, high = result["bleu"]["ci95"]
     assert re.search(rf"^BLEU +{result['bleu']['score']:.1f} +{low:.1f} to {high:.1f}$", text, re.MULTILINE)
     assert f"BLEU: {result['bleu']['signature']}" in text
-    assert re.search(r"^unknown source tokens +1\.50%$", text, re.MULTILINE)
+    assert re.search(r"^source tokens that the vocabulary lacks +1\.50%$", text, re.MULTILINE)
     assert re.search(r"^6-10 +12 +", text, re.MULTILINE)
     assert "\x1b" not in text
     assert SECRET not in text
@@ -95,16 +95,18 @@ def test_what_was_not_measured_is_a_dash(result):
 
 def test_examples(result):
     text = examples(result)
-    rows = [cells(line) for line in table_lines(text)]
-    assert len(rows) == 2 * (2 + 10)
+    assert text.count("\nline ") == 2 * 10
     first = result["worst"][0]
-    assert rows[2] == [
-        str(first["line"]),
-        f"{first['bleu']:.1f}",
-        first["source"],
-        first["hypothesis"],
-        "<br>".join(first["references"]),
-    ]
+    shown = [("source", first["source"]), ("hypothesis", first["hypothesis"])]
+    shown += [("reference", reference) for reference in first["references"]]
+    block = "\n".join(f"  {label:10}  {words}" for label, words in shown)
+    assert f"line {first['line']}, sentence BLEU {first['bleu']:.1f}\n{block}\n" in text
+
+
+def test_examples_show_text_as_it_is():
+    words = "1 | 2 *bold* <b> [x] $ # !"
+    example = {"line": 1, "bleu": 0.0, "source": words, "hypothesis": words, "references": [words]}
+    assert examples({"worst": [example], "random": []}).count(f"  {words}\n") == 3
 
 
 @pytest.mark.parametrize(
@@ -125,11 +127,13 @@ def test_escape_markdown(text, escaped):
 
 
 @given(st.text(alphabet=st.one_of(st.sampled_from("|\\\n\r\t`<\x1b\u202e\u2028"), st.characters())))
-def test_no_text_breaks_a_table(text):
+def test_no_text_breaks_a_table_or_the_examples(text):
     example = {"line": 1, "bleu": 0.0, "source": text, "hypothesis": text, "references": [text, text]}
-    table = examples({"worst": [example], "random": []})
-    assert len(table.splitlines()) == 10
-    assert [len(cells(line)) for line in table_lines(table)] == [5] * 5
+    shown = examples({"worst": [example], "random": []})
+    assert len(shown.splitlines()) == 9
+    table = markdown_table(("a", "b"), [[escape_markdown(text)] * 2])
+    assert [len(cells(line)) for line in table_lines(table)] == [2] * 3
+    table += shown
     assert not set(table.replace("\n", "")) & {*map(chr, range(32)), "\x7f", "\x85", "\u202e", "\u2028", "\u2029"}
     table.encode("utf-8")
 

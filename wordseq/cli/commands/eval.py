@@ -77,4 +77,6 @@ def _eval(options: argparse.Namespace) -> None:
     )
     if options.record:
         write_json(options.record, record_of(run, scores))
-    print(json.dumps(scores.to_dict(), ensure_ascii=False, indent=1) if options.json else f"{scores}{examples(scores)}")
+    print(
+        json.dumps(scores.to_dict(), ensure_ascii=False, indent=1) if options.json else f"{scores}\n{examples(scores)}"
+    )
