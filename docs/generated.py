@@ -115,7 +115,6 @@ def _notes(field: "dataclasses.Field[Any]") -> str:
     notes = [
         (Changes.LIMIT in changes, "May be changed when a run resumes."),
         (Changes.MACHINE in changes, "The machine decides the default; the run's `config.toml` has the value used."),
-        (field.metadata["expert"], "For experts: `wordseq train --list-settings all` shows it."),
     ]
     return " ".join(text for holds, text in notes if holds)
 

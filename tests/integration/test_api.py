@@ -185,7 +185,8 @@ def test_a_comparison_is_that_of_the_command_line(trained, tiny_run, tmp_path, c
     assert found["settings"] == {}  # Where the pairs are is no difference.
     page = found.to_html(tmp_path / "page.html")
     assert "</html>" in page.read_text(encoding="utf-8")
-    assert str(found) == found._repr_markdown_()
+    assert str(found).startswith("Scores with 95 % intervals\nRun ")
+    assert found._repr_markdown_().startswith("### Scores with 95 % intervals\n\n| Run |")
     with pytest.raises(UserError, match="needs a list of runs"):
         wordseq.compare(trained)
     with pytest.raises(UserError, match=r"compare\(\[run, other\]\)"):

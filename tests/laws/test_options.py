@@ -337,6 +337,8 @@ def test_vectors_are_of_the_given_run_and_lines(call, monkeypatch):
     vectors = np.load("v.npy", allow_pickle=False)
     assert (vectors.shape, vectors.dtype) == ((len(TEXTS), 4), np.float32)
     assert np.array_equal(vectors, found)
+    call("embed", "alpha", "--input", "in.txt", "--output", "v.txt", code=2)
+    assert not Path("v.txt").exists()
     assert call("embed", "beta", "--input", "in.txt") != printed
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{TEXTS[0]}\n".encode())))
     close(np.loadtxt([call("embed", "alpha")]), found[0])
@@ -365,7 +367,8 @@ def no_charts(monkeypatch):
 @pytest.mark.usefixtures("no_charts")
 @law("compare run", "compare --json", "compare --record", "compare --html", "report run", "report --html")
 def test_a_comparison_is_of_the_runs_in_their_order_as_table_json_record_and_page(call):
-    table = call("compare", "alpha", "beta")
+    # Before the tables may stand a warning: other laws score alpha with other settings of the search.
+    table = call("compare", "alpha", "beta").partition("Scores with 95 % intervals")[2]
     assert table.index("alpha") < table.index("beta")
     assert not Path("r.json").exists()
     found = json.loads(call("compare", "beta", "alpha", "--json", "--record", "r.json", "--html", "c.html"))

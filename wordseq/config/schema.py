@@ -72,7 +72,6 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     changes: Changes = Changes.NEVER,
-    expert: bool = False,
 ) -> Any:
     """A field of a settings dataclass.
 
@@ -83,10 +82,9 @@ def setting(
         minimum: smallest allowed number.
         maximum: largest allowed number.
         changes: when it may differ from the saved setting of a run.
-        expert: whether only `--list-settings all` prints it.
     """
     allowed = {"choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata={"doc": doc, **allowed, "changes": changes, "expert": expert})
+    return dataclasses.field(default=default, metadata={"doc": doc, **allowed, "changes": changes})
 
 
 @dataclass(frozen=True)
@@ -252,7 +250,6 @@ class TrainConfig:
         "parts of a batch computed in parallel; 0: one for each processor, at most 4 in a process",
         minimum=0,
         changes=Changes.CHANCE | Changes.MACHINE,
-        expert=True,
     )
     teacher_forcing: float = setting(
         1.0,
@@ -262,8 +259,9 @@ class TrainConfig:
     )
     teacher_forcing_schedule: str = setting(
         "constant",
-        "scheduled sampling: the share at update i, never below train.teacher_forcing (Bengio et al. 2015); "
-        "with k = train.teacher_forcing_decay, linear: 1 - i/k; exponential: exp(-i/k); inverse_sigmoid: k / (k + exp(i/k))",
+        "scheduled sampling: how the share of gold tokens falls from 1 to train.teacher_forcing (Bengio et al. 2015); "
+        "constant: it has that value from the start; after i updates, with k = train.teacher_forcing_decay, "
+        "linear: 1 - i/k; exponential: exp(-i/k); inverse_sigmoid: k / (k + exp(i/k))",
         choices=("constant", "linear", "exponential", "inverse_sigmoid"),
     )
     teacher_forcing_decay: float = setting(1000.0, "scheduled sampling: k of the schedule, in updates", minimum=1)
@@ -279,9 +277,8 @@ class TrainConfig:
         "minutes between checkpoints; each validation saves one too; 0: only those",
         minimum=0,
         changes=Changes.LIMIT,
-        expert=True,
     )
-    log_steps: int = setting(100, "updates between training entries in metrics.jsonl", minimum=1, expert=True)
+    log_steps: int = setting(100, "updates between training entries in metrics.jsonl", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -292,13 +289,17 @@ class DecodeConfig:
     length_penalty: float = setting(1.0, "length penalty: alpha of Wu et al. 2016, equation 14; 0: none", minimum=0)
     max_len_ratio: float = setting(
         2.0,
-        "longest output, as a multiple of the target length that the training data predict for the source",
+        "an output has at most this number times its expected length, plus decode.max_len_extra tokens; "
+        "expected are the source's tokens times the target tokens per source token in training",
         minimum=0,
         maximum=1000,
     )
     # At least 1, so that a ratio of 0 still leaves room for one token.
     max_len_extra: int = setting(
-        20, "tokens that the longest output may have beyond decode.max_len_ratio", minimum=1, maximum=100_000
+        20,
+        "tokens that an output may have beyond decode.max_len_ratio times its expected length",
+        minimum=1,
+        maximum=100_000,
     )
     batch_size: int = setting(128, "sentences decoded in one batch", minimum=1)
     # float32, unlike train.precision: a translation must not depend on the machine by default.
@@ -321,6 +322,24 @@ class Config:
 
 
 SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
+
+
+USUAL = (
+    *("data.corpus", "data.path", "data.swap", "data.level", "data.min_freq", "data.subword_size", "data.lowercase"),
+    *("data.dev_size", "data.test_size"),
+    *("model.cell", "model.embed_dim", "model.hidden_size", "model.encoder_layers", "model.decoder_layers"),
+    *("model.bidirectional", "model.attention", "model.dropout"),
+    *(
+        "train.seed",
+        "train.max_epochs",
+        "train.max_minutes",
+        "train.batch_size",
+        "train.learning_rate",
+        "train.patience",
+    ),
+    *("decode.beam_size", "decode.length_penalty"),
+)
+"""The settings that people change; `--list-settings all` prints the others too."""
 
 
 def keys_that_change(changes: Changes) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("source tokens that the vocabulary lacks", f"{result['oov_rate']:.2%}"),
         ("<unk> in the output", f"{result['unk_rate']:.2%}"),
         ("perplexity per token", number(result["perplexity"], ".2f")),
-        ("bits per character of the references (lower is better)", number(result["bits_per_char"], ".3f")),
+        ("bits per character of the references", number(result["bits_per_char"], ".3f")),
         ("of these, for spelling unknown words", number(result["spelling_bits_per_char"], ".3f")),
         ("seconds", number(result["seconds"], ".1f")),
         ("sentences per second", number(result["sentences_per_second"], ",.1f")),

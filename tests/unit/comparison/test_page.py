@@ -247,7 +247,7 @@ def test_all_runs_are_scored_on_the_sentences_with_tokens_unknown_to_one_of_them
     lacks_one = fake_run(tmp_path / "few", test, hyps[::-1], "data.min_freq=2")
     runs = [read_run(folder) for folder in (knows_all, lacks_one)]
     _, header, rows = scores_by_unknown(runs, ["all", "few"], "13a")
-    assert header[2:] == ("BLEU of these sentences (1)", "BLEU of the others (3)")
+    assert header[2:] == ("BLEU of the 1 with a token that some run lacks", "BLEU of the other 3")
     for row, run, lacking in zip(rows, runs, ("0", "1"), strict=True):
         others = bleu(
             [run.hyps[i].replace("<unk>", "wrong") for i in (0, 1, 3)], [run.test.references[i] for i in (0, 1, 3)]

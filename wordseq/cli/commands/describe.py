@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         "--svg",
         type=Path,
         metavar="FILE",
-        help="draw the model in training, its encoder and one step of its decoder, as SVG (default: none)",
+        help="also draw, as SVG, the model as it is trained, its encoder alone, and one step of its decoder (default: none)",
     )
 
 

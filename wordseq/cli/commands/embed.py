@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_input, add_run
+from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
 
@@ -26,13 +27,20 @@ def add(commands: Any) -> None:
         "--output",
         type=Path,
         metavar="FILE.npy",
-        help="NumPy file, float32 [lines, hidden] (default: standard output, one line of numbers for each input line)",
+        help="NumPy file, float32 [lines, hidden]; its name must end in .npy "
+        "(default: standard output, one line of numbers for each input line)",
     )
 
 
 def _embed(options: argparse.Namespace) -> None:
     from wordseq.runs.folder import RunFolder
 
+    # Another name would promise text, and NumPy itself would add the suffix.
+    if options.output and options.output.suffix != ".npy":
+        raise UserError(
+            f"--output {options.output}: the vectors are written in NumPy's format, so the name must end in .npy; "
+            "for text, leave out --output"
+        )
     # Before TensorFlow: a wrong folder is reported at once.
     run = RunFolder.open(options.run)
     import_tensorflow()

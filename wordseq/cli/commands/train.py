@@ -10,7 +10,7 @@ from typing import Any
 
 from wordseq.cli.options import add_command, add_config, add_mirror
 from wordseq.config.load import load_config
-from wordseq.config.schema import SECTIONS
+from wordseq.config.schema import SECTIONS, USUAL
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 from wordseq.training.cluster import VARIABLE, read_cluster
@@ -46,14 +46,14 @@ def add(commands: Any) -> None:
         nargs="?",
         choices=("usual", "all"),
         const="usual",
-        help="print the settings with their defaults and exit; all: also those for experts (default: off)",
+        help="print the settings that people change, with their defaults, and exit; all: every setting (default: off)",
     )
     add_mirror(parser)
 
 
 def _train(options: argparse.Namespace) -> int | None:
     if options.list_settings:
-        print(_settings(experts=options.list_settings == "all"))
+        print(_settings(complete=options.list_settings == "all"))
         return 0
     if options.run is None:
         raise UserError("train needs --run DIR, the folder to train into")
@@ -94,17 +94,17 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _settings(experts: bool) -> str:
+def _settings(complete: bool) -> str:
     """The settings as text: key, default, doc and choices."""
     lines, hidden = [], 0
     for section, kind in SECTIONS.items():
         for field in fields(kind):
-            if field.metadata["expert"] and not experts:
+            if not complete and f"{section}.{field.name}" not in USUAL:
                 hidden += 1
                 continue
             choices = field.metadata["choices"]
             allowed = f" ({', '.join(map(repr, choices))})" if choices else ""
             lines.append(f"{section}.{field.name} = {json.dumps(field.default)}\n    {field.metadata['doc']}{allowed}")
     if hidden:
-        lines.append(f"{hidden} more for experts: wordseq train --list-settings all")
+        lines.append(f"{hidden} more settings: wordseq train --list-settings all")
     return "\n".join(lines)

@@ -280,10 +280,13 @@ def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize:
         return f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING
 
     return (
-        "BLEU, with <unk> as one token, of sentences with a source token that some run's vocabulary lacks, and of the others",
+        "BLEU with and without unknown tokens in the source; <unk> in the output counts as one token",
         (
-            *("Run", "Sentences with unknown tokens in this run"),
-            *(f"BLEU of these sentences ({len(parts[0]):,})", f"BLEU of the others ({len(parts[1]):,})"),
+            *("Run", "Sentences with a token that this run lacks"),
+            *(
+                f"BLEU of the {len(parts[0]):,} with a token that some run lacks",
+                f"BLEU of the other {len(parts[1]):,}",
+            ),
         ),
         [
             (name, f"{sum(found):,}", *(score(run, chosen) for chosen in parts))
