@@ -1,6 +1,7 @@
 """The house: one place for each name, folders and modules that can be read at a sitting."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -54,3 +55,11 @@ def test_no_folder_has_more_than_ten_modules():
 def test_no_module_has_more_than_500_lines():
     lengths = {str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert {module: length for module, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_autograph_is_off_in_every_graph_function():
+    """It doubles the time of tracing, and nothing here needs it: loops and choices are TensorFlow's own."""
+    lines = [line.strip() for path in modules() for line in path.read_text(encoding="utf-8").splitlines()]
+    made = [line for line in lines if re.search(r"@tf\.function|\btf\.function[(,]", line)]
+    assert len(made) >= 10
+    assert [line for line in made if "autograph=False" not in line] == []

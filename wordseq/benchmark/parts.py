@@ -73,7 +73,7 @@ class SearchParts:
             with cast_once(self.model.weights, self.model.precision, divided=True):
                 return tf.reshape(work(), [-1])[0]
 
-        return tf.function(run)
+        return tf.function(run, autograph=False)
 
     def _repeated(self, part: Callable[[SearchStep, tf.Tensor], tf.Tensor]) -> Callable[[], tf.Tensor]:
         """The part, repeated `SEARCH_STEPS` times."""
@@ -262,7 +262,7 @@ def _ones(ids: tf.Tensor, size: int) -> tf.Tensor:
 
 def _compiled(step: _Step) -> _Step:
     ids = tf.TensorSpec([None, None], tf.int32)
-    return tf.function(step, input_signature=[ids, ids])
+    return tf.function(step, autograph=False, input_signature=[ids, ids])
 
 
 def main(options: Mapping[str, Any]) -> None:

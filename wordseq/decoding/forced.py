@@ -53,7 +53,7 @@ class Scorer:
                 weights[row] = weights_ts[: len(tgt[row]) + 1, : len(src[row]) + 1]
         return weights
 
-    @tf.function(input_signature=[_IDS, _IDS])
+    @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def _nats(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
         memory, states = self.model.encode(src_ids_bs)
         hidden_bth, _ = self.model.decode(tgt_ids_bt[:, :-1], memory, states)
@@ -62,7 +62,7 @@ class Scorer:
         nats_n = token_nats(self.model.logits(tf.gather_nd(hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
         return tf.math.unsorted_segment_sum(nats_n, real_n2[:, 0], tf.shape(gold_bt)[0])
 
-    @tf.function(input_signature=[_IDS, _IDS])
+    @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def _weights(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
         memory, states = self.model.encode(src_ids_bs)
         return self.model.decode(tgt_ids_bt[:, :-1], memory, states)[1]

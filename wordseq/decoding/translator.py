@@ -241,7 +241,7 @@ class Translator:
             raise UserError(f"text {fault[0] + 1}: {fault[1]}")
         return [prepare(text, self.config.data.lowercase) for text in texts]
 
-    @tf.function(input_signature=[_IDS])
+    @tf.function(autograph=False, input_signature=[_IDS])
     def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
         """The mean `[b, h]` of the encoder's outputs at real positions."""
         memory_bsh = self.model.encode(src_ids_bs)[0].memory_bsh
@@ -300,9 +300,9 @@ class Translator:
             logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
             return tf.nn.log_softmax(logits_bkv), state
 
-        @tf.function(
-            input_signature=[_IDS, tf.TensorSpec([None], tf.int32), tf.TensorSpec([3], tf.int32), tf.TensorSpec([3])]
-        )
+        numbers = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([3], tf.int32), tf.TensorSpec([3]))
+
+        @tf.function(autograph=False, input_signature=[_IDS, *numbers])
         def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, whole: tf.Tensor, real: tf.Tensor) -> Found:
             with cast_once(self.model.weights, self.model.precision, divided=True):
                 memory, states = self.model.encode(src_ids_bs)

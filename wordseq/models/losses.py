@@ -66,7 +66,7 @@ def cross_entropy(
     return loss, tf.stop_gradient(plain)
 
 
-@tf.function(jit_compile=True)
+@tf.function(autograph=False, jit_compile=True)
 def _softmax_loss(
     product_nv: tf.Tensor, bias_v: tf.Tensor, targets_n: tf.Tensor, rows: tf.Tensor, label_smoothing: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -123,7 +123,8 @@ class _Between:
 def _fused(cell: Any, units: int, precision: str) -> tuple[Any, Any]:
     """`_Between.advance` and `.gradient`, compiled once for all layers with the same cell, size and precision."""
     between = _Between(cell(units, precision=precision))
-    return tf.function(between.advance, jit_compile=True), tf.function(between.gradient, jit_compile=True)
+    compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
+    return compiled(between.advance), compiled(between.gradient)
 
 
 class Scan:

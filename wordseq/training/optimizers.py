@@ -1,5 +1,6 @@
 """Optimizers by name, learning-rate schedules, and the compiled update."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -85,7 +86,8 @@ class Updater:
             optimizer.build(group)
         # Keras makes an update of a dozen element-wise operations, each a pass over memory. XLA fuses them into one.
         updates = [_update(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
-        self._updates = [tf.function(update, jit_compile=True) for update in updates] if compiled else updates
+        fused = functools.partial(tf.function, autograph=False, jit_compile=True)
+        self._updates = [fused(update) for update in updates] if compiled else updates
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next updates."""
@@ -105,8 +107,7 @@ class Updater:
         gradients = total(shares)
         norm, scale = self.measure(gradients, count)
         # One NaN in the moments of Adam would stay there for ever.
-        if tf.math.is_finite(norm):
-            self.update(gradients, scale)
+        tf.cond(tf.math.is_finite(norm), lambda: self.update(gradients, scale), lambda: None)
         return norm
 
     def measure(self, gradients: Sequence[tf.Tensor], count: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:

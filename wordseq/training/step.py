@@ -37,12 +37,12 @@ class Trainer:
         self.weights = model.trainable_variables
         self.updater = Updater(config, self.weights, model.frozen_weights)
 
-    @tf.function(input_signature=[_IDS, _IDS])
+    @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Make one update; returns nats and number of the real target tokens, and the norm of the mean gradient."""
         return self._update(src_ids_bs, tgt_ids_bt, None)
 
-    @tf.function(input_signature=[_IDS, _IDS, tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)])
+    @tf.function(autograph=False, input_signature=[_IDS, _IDS, tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)])
     def update_fed(
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, share: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -149,13 +149,16 @@ class TeamTrainer(Trainer):
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         figures, gradients = self.team.strategy.run(self._share, (src_ids_bs, tgt_ids_bt, feeding))
-        # All replicas return the same figures, so all update or none does.
         nats, tokens, norm = (self.team.strategy.experimental_local_results(figure)[0] for figure in figures)
-        if tf.math.is_finite(norm):
+
+        def update() -> None:
             if self.several_devices:
                 self.team.strategy.run(self.updater.update, (gradients,))
             else:
                 self.updater.update(gradients)
+
+        # All replicas return the same figures, so all update or none does.
+        tf.cond(tf.math.is_finite(norm), update, lambda: None)
         return nats, tokens, norm
 
     def _share(
@@ -190,7 +193,7 @@ class TeamTrainer(Trainer):
         before = arrays_of(self._seeds())
         if before and self.model.config.dropout + self.model.config.recurrent_dropout:
             ids = tf.constant([[PAD_ID + 1, PAD_ID + 1]])
-            tf.function(lambda: self.team.strategy.run(lambda: self._gradients(ids, ids, None)[:2]))()
+            tf.function(lambda: self.team.strategy.run(lambda: self._gradients(ids, ids, None)[:2]), autograph=False)()
         draws = [int(after[1]) - int(before[name][1]) for name, after in arrays_of(self._seeds()).items()]
         for name, seed in self._seeds().items():
             seed.assign(before[name])
