@@ -290,12 +290,13 @@ def test_a_finished_sentence_does_not_change_while_others_are_open():
     # Alone, it is finished with "</s>": log 0.5 = -0.69. "A </s>", still open, would score higher: log 0.45 / (7/6) = -0.68.
     done = _by_history({(): {EOS_ID: 0.5, A: 0.45}, (A,): {EOS_ID: 1.0}, (B, B): {}})
     long = _by_history({(): {B: 1.0}, (B,): {B: 1.0}, (B, B): {EOS_ID: 1.0}})
-    both = Tree(np.concatenate([done.log_probs_bnv, long.log_probs_bnv]))
-    for tree, limits in ((done, [3]), (both, [3, 3])):
-        found = _beam(tree, limits, 1)
+    # Beside 7 others its row stays in the batch: rows leave only when a quarter of them are finished.
+    for others in (0, 1, 7):
+        tree = Tree(np.concatenate([done.log_probs_bnv, *[long.log_probs_bnv] * others]))
+        found = _beam(tree, [3] * (1 + others), 1)
         assert _tokens(found.ids_bkt[0, 0]) == [EOS_ID]
         assert float(found.scores_bk[0, 0]) == pytest.approx(math.log(0.5), rel=1e-5)
-    assert _tokens(found.ids_bkt[1, 0]) == [B, B, EOS_ID]
+        assert all(_tokens(ids_kt[0]) == [B, B, EOS_ID] for ids_kt in found.ids_bkt[1:])
 
 
 def test_search_can_be_compiled():
@@ -349,6 +350,14 @@ def test_top_k_keeps_the_most_probable(top_k, kept):
 )
 def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p, kept):
     assert_near(_first_tokens(top_p=top_p), _of_the_most_probable(kept))
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "kept"), [(2, 0.5, 1), (2, 0.6, 2), (3, 0.43, 1), (3, 0.46, 2), (3, 0.8, 3)]
+)
+def test_top_p_is_a_share_of_what_top_k_keeps(top_k, top_p, kept):
+    # Of the 2 most probable, 0.4 and 0.3, the first has 4/7 = 0.57; of 3 the first has 4/9 = 0.44, two have 7/9 = 0.78.
+    assert_near(_first_tokens(top_k=top_k, top_p=top_p), _of_the_most_probable(kept))
 
 
 @settings(max_examples=5)
