@@ -288,6 +288,18 @@ def test_settings_that_do_not_go_together(values, message):
         {"model": {"hidden_size": 7, "bidirectional": False}},
         {"model": {"attention": "none", "bridge": "dense"}},
         {"model": {"tie_embeddings": True, "embed_dim": 16, "hidden_size": 16}},
+        {"model": {"pretrained_src": "v", "freeze_pretrained": True}},
+        {"model": {"pretrained_tgt": "v", "freeze_pretrained": True}},
+        {"model": {"pretrained_src": "v", "pretrained_tgt": "w", "freeze_pretrained": True}},
+        {
+            "model": {
+                "pretrained_src": "v",
+                "freeze_pretrained": True,
+                "tie_embeddings": True,
+                "embed_dim": 16,
+                "hidden_size": 16,
+            }
+        },
     ],
 )
 def test_settings_that_do(values):
@@ -625,6 +637,15 @@ def test_without_chance_two_samples_of_the_same_are_equal():
     one, other = (load_config(None, [*sets, "model.cell=lstm"]) for sets in (["train.seed=3"], ["train.shards=7"]))
     assert without_chance(one) == without_chance(other) == load_config(None, ["model.cell=lstm"])
     assert without_chance(load_config(None, ["data.seed=2"])) != load_config(None)
+
+
+def test_runs_are_samples_of_the_same_if_they_differ_by_chance_or_by_the_place_of_their_data_and_else_not():
+    usual = Config()
+    for section, field in _fields():
+        value = not field.default if field.type is bool else field.default + ("x" if field.type is str else 1)
+        table = dataclasses.replace(getattr(usual, section), **{field.name: value})
+        same = without_chance(dataclasses.replace(usual, **{section: table})) == without_chance(usual)
+        assert same == bool(field.metadata["changes"] & (Changes.CHANCE | Changes.PLACE)), f"{section}.{field.name}"
 
 
 def test_settings_by_key():
