@@ -1,6 +1,7 @@
 import html
 import importlib.util
 import itertools
+import json
 import re
 import shlex
 import shutil
@@ -261,6 +262,33 @@ def test_all_runs_are_scored_on_the_sentences_with_tokens_unknown_to_one_of_them
 def test_one_run_has_a_page_too(runs):
     alone = Outline(render_page(runs[1:], compare_runs(runs[1:])))
     assert [found["id"] for found in alone.all("h2")] == list(SECTIONS)
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_the_best_validation_is_named_with_its_update_wherever_it_is_in_the_log(tmp_path):
+    test = some_test(6)
+    for k, best in enumerate((0, 1, 2)):
+        folder = fake_run(tmp_path / str(k), test, with_errors(test, 0.5))
+        log = [
+            {
+                "kind": "dev",
+                "step": 10 * n,
+                "epoch": n,
+                "bleu": 30.0 + 5 * (n == best + 1),
+                "loss": 1.0,
+                "seconds": 60.0 * n,
+            }
+            for n in (1, 2, 3)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in log), encoding="utf-8")
+        runs = [read_run(folder)]
+        cells = Outline(render_page(runs, compare_runs(runs))).texts
+        shown = [cell.strip() for cell in cells if cell.strip()]
+        place = shown.index("Best dev BLEU")
+        assert shown[place - 2 : place + 8] == [
+            *("Run", "Validations", "Best dev BLEU", "At update", "Total minutes"),
+            *(str(k), "3", "35.00", str(10 * (best + 1)), "3.0"),
+        ]
 
 
 @pytest.mark.usefixtures("no_charts")

@@ -3,17 +3,20 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.tables import RESULTS_HEADER, read_records, results_table
+from tests.fake_runs import fake_run, some_test
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Config
 from wordseq.evaluation import records
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
-from wordseq.evaluation.records import result_record
+from wordseq.evaluation.records import record_of, result_record
 from wordseq.evaluation.tables import escape_markdown, examples, markdown_table, terminal_table
+from wordseq.runs.folder import BEST, METRICS_FILE, RunFolder
 from wordseq.system.errors import UserError
 
 SECRET = "zebras whistle at midnight"
@@ -172,6 +175,17 @@ def test_a_record_holds_scores_and_provenance_but_no_sentence(result, record):
     assert record["settings"] == config_to_dict(Config())
     assert record["machine"] == records.machine()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["date"])
+
+
+def test_the_minutes_of_a_record_are_those_of_all_the_training_though_the_best_checkpoint_is_older(result, tmp_path):
+    run = RunFolder(fake_run(tmp_path / "run", some_test(), None))
+    times = [entry["seconds"] for entry in run.metrics()]
+    best = {"step": 2, "epoch": 1, "seconds": times[2], "best_bleu": 20.0}
+    run.save(BEST, {"m/a/b": np.zeros(3)}, best)
+    train = {"minutes": round(times[-1] / 60, 2), "epochs": 1, "dev_bleu": 20.0}
+    assert record_of(run, result)["train"] == train
+    (run.folder / METRICS_FILE).unlink()
+    assert record_of(run, result)["train"] == {**train, "minutes": round(times[2] / 60, 2)}
 
 
 def test_a_record_names_both_levels_where_they_differ(result):

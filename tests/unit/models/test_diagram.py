@@ -55,6 +55,14 @@ def test_the_picture_is_inside_its_frame_and_its_text_escaped(model):
         assert 0 <= y <= y + high <= height + 1
 
 
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_source_and_target_have_their_own_number_of_ids(model):
+    sizes = {"src_embed": "900 ids to", "tgt_embed": "1,100 ids to", "output": ", 1,100]"}
+    found = [box for panel in panels(model, 900, 1100, PARAMETERS) for box in panel.boxes if box.key in sizes]
+    assert all(sizes[box.key] in box.details[0] for box in found)
+    assert {"src_embed", "output"} <= {box.key for box in found}
+
+
 def test_parts_are_named_with_their_shapes_and_the_parameters_in_them():
     training = panels(MODELS["deep"], 900, 1100, PARAMETERS)[0]
     boxes = {box.key: box for box in training.boxes}

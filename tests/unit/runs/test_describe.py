@@ -6,7 +6,7 @@ import pytest
 
 from tests.fake_runs import fake_run, some_test
 from tests.runs import environment
-from wordseq.runs.describe import describe_run
+from wordseq.runs.describe import describe_run, draw_run
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 
@@ -28,6 +28,22 @@ def test_layers_are_in_the_order_of_the_model(run):
         {"name": "cells/0", "parameters": 16, "shapes": {"kernel": [3, 4], "bias": [4]}},
     ]
     assert (found["parameters"], found["step"]) == (34, 4)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_picture_has_the_sizes_of_source_and_target(tmp_path, swapped):
+    levels = ("char", "word")[:: -1 if swapped else 1]
+    run = RunFolder(
+        fake_run(tmp_path / "run", some_test(), None, *map("data.{}_level={}".format, ("src", "tgt"), levels))
+    )
+    run.save(BEST, {"m/src_embed/vectors": np.zeros((9, 2), np.float32)}, STATE)
+    src, tgt = (len(codec.vocab) for codec in run.codecs)
+    picture = draw_run(run, describe_run(run))
+    assert src != tgt
+    assert f"{src:,} ids to [b, s," in picture
+    assert f"{tgt:,} ids to [b, t," in picture
+    assert f"{tgt:,} ids to [b, k," in picture
+    assert f"logits [b, t, {tgt:,}]" in picture
 
 
 @pytest.mark.parametrize("key", STATE)
