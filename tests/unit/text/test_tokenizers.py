@@ -1,8 +1,10 @@
 import json
 import os
+import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -237,6 +239,18 @@ def test_a_sample_is_drawn_evenly_and_always_the_same(monkeypatch):
     assert 20 < sum(int(text) < 500 for text in sample) < 80
     monkeypatch.setattr(tokenizer_module, "MAX_TRAINING_SENTENCES", 1)
     assert len(train_tokenizer("char", ["a", "b", "c"]).tokens) == 261
+
+
+@pytest.mark.parametrize(("sentences", "limit"), [(2, 1), (3, 1), (5, 2), (6, 5)])
+def test_over_all_seeds_a_sample_has_each_sentence_equally_often(monkeypatch, sentences, limit):
+    drawn = Counter()
+    for generator in map(random.Random, range(2000)):
+        monkeypatch.setattr(tokenizer_module.random, "Random", lambda _, generator=generator: generator)
+        drawn.update(tokenizer_module._sample(map(str, range(sentences)), limit))
+    # Five standard deviations of the number of times that one sentence is drawn.
+    share = limit / sentences
+    room = 5 * (2000 * share * (1 - share)) ** 0.5
+    assert all(abs(drawn[str(k)] - 2000 * share) < room for k in range(sentences)), drawn
 
 
 # Files

@@ -8,6 +8,7 @@ import pytest
 import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
+from sentencepiece import sentencepiece_model_pb2
 
 from tests.reference.corpus import build_vocab, train_codec
 from tests.strategies import normalised_text
@@ -15,6 +16,7 @@ from wordseq.config.schema import LEVELS, DataConfig
 from wordseq.system.errors import UserError
 from wordseq.text import vocab as vocab_module
 from wordseq.text.spelling import Spelling
+from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer
 from wordseq.text.vocab import (
     BOS_ID,
     EOS_ID,
@@ -188,6 +190,28 @@ def test_settings_reach_the_vocabulary():
         "ba",
     )
     assert len(train_codec(SENTENCES * 9, DataConfig(level="bpe", subword_size=301), "src").vocab) == 301
+
+
+def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(codecs):
+    again = {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "src") for level in LEVELS}
+    assert {level: codec.sha256 for level, codec in again.items()} == {
+        level: codec.sha256 for level, codec in codecs.items()
+    }
+    word, bpe = codecs["word"], train_codec(SENTENCES, DataConfig(level="bpe", subword_size=320), "src")
+    # The same tokens by other rules: another order of merges, spaces in place of joiners.
+    merges = sentencepiece_model_pb2.ModelProto.FromString(bpe.tokenizer._model)
+    for piece in merges.pieces[len(SPECIALS) + 256 :]:
+        piece.score = -piece.score
+    others = [
+        TextCodec(WordTokenizer(pretokenized=True), word.vocab),
+        TextCodec(SentencePieceTokenizer("bpe", merges.SerializeToString()), bpe.vocab),
+        TextCodec(word.tokenizer, Vocab(word.vocab.tokens[::-1])),
+        TextCodec(word.tokenizer, Vocab(word.vocab.tokens[:-1])),
+    ]
+    assert others[1].tokenizer.tokens == bpe.tokenizer.tokens
+    assert others[1].to_ids("hurns") != bpe.to_ids("hurns")  # "hu" is merged before "ur", or after it.
+    digests = [codec.sha256 for codec in (*codecs.values(), bpe, *others)]
+    assert len(set(digests)) == len(digests)
 
 
 # Files
