@@ -138,6 +138,20 @@ def test_given_splits_keep_duplicates_and_order(tmp_path, small_shards):
     assert_same(dataclasses.replace(data, max_pairs=250), tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    "changed", [{}, {"seed": 5}, {"seed": 5, "swap": True}, {"seed": 5, "lowercase": True}], ids=str
+)
+def test_what_given_parts_share_is_counted_whatever_the_settings(tmp_path, changed):
+    parts = {"train": range(40), "dev": range(35, 50), "test": range(20, 44)}
+    for key in SPLIT_FILES:
+        lines = (f"{'cow' if key.endswith('src') else 'vache'} {i}\n" for i in parts[key.partition("_")[0]])
+        (tmp_path / key).write_text("".join(lines), encoding="utf-8")
+    files = {key: str(tmp_path / key) for key in SPLIT_FILES}
+    found = prepare_corpus(DataConfig(**files, min_freq=1, **changed), tmp_path / "cache", say=mute)
+    assert found.split["shared_sources"] == {"train_dev": 5, "train_test": 20, "dev_test": 9}
+    assert found.split["references_seen"] == {"dev": 5, "test": 20}
+
+
 PIECES = st.lists(
     st.builds(lambda a, b: (a, b), normalised_text(4), normalised_text(3)), min_size=12, max_size=30
 )  # fmt: skip
