@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import pickle
 import shutil
@@ -215,6 +216,35 @@ def test_an_interrupted_training_returns_its_run(trained, monkeypatch, capsys):
     monkeypatch.setattr(training_run, "train_run", interrupted)
     assert wordseq.train(run=trained.folder).folder == trained.folder
     assert "the same call resumes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"mirror": None, "tensorboard": False, "bar": True}),
+        ({"mirror": "corpora"}, {"mirror": Path("corpora")}),
+        ({"tensorboard": True}, {"tensorboard": True}),
+        ({"verbose": False}, {"bar": False}),
+    ],
+    ids=str,
+)
+def test_every_argument_of_train_reaches_the_training(trained, monkeypatch, capsys, given, expected):
+    calls = []
+
+    def train_run(*arguments, **options):
+        found = inspect.signature(original).bind(*arguments, **options)
+        found.apply_defaults()
+        calls.append(found.arguments)
+        found.arguments["say"]("a line of the training")
+        raise Stopped
+
+    original = training_run.train_run
+    monkeypatch.setattr(training_run, "train_run", train_run)
+    wordseq.train(run=trained.folder, **given)
+    (call,) = calls
+    assert call.items() >= expected.items()
+    assert call["folder"] == trained.folder
+    assert ("a line of the training" in capsys.readouterr().out) == ("verbose" not in given)
 
 
 # Settings and data

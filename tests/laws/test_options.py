@@ -512,6 +512,11 @@ def test_a_sweep_ends_with_the_comparison_of_its_runs(call, children):
     assert all(name in found for name in folders(children))
     assert json.loads(Path("swept.json").read_text())
     assert "<html" in Path("swept.html").read_text()
+    # A third run fails: the comparison is of the two that there are, and a record of a part is not written.
+    children.fail = True
+    part = call(*words[:-1], "3", "--json", "--record", "part.json", code=1)
+    assert [row["run"] for row in json.loads(part)["rows"]] == [row["run"] for row in result["rows"]]
+    assert not Path("part.json").exists()
 
 
 # --- bench

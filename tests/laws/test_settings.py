@@ -20,7 +20,7 @@ from wordseq.config.schema import SECTIONS
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import sha256_of
-from wordseq.runs.folder import BEST, LAST, RunFolder
+from wordseq.runs.folder import BEST, LAST, PRETRAINED, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.training.loop import Validation
 from wordseq.training.run import train_run
@@ -349,6 +349,17 @@ def test_no_two_choices_of_a_setting_are_equal(key, given):
     (field,) = (field for field in dataclasses.fields(SECTIONS[section]) if field.name == name)
     found = [outcome(*given, f"{key}={choice}") for choice in field.metadata["choices"]]
     assert len({(str(one["shapes"]), one["weights"]) for one in found}) == len(found) > 2
+
+
+def test_bad_lines_of_word_vectors_stop_or_are_skipped_as_those_of_pairs():
+    given = []
+    for side in ("src", "tgt"):
+        Path(f"bad.{side}.vec").write_text(Path(f"{side}.vec").read_text() + "zwei 9 8 7\n")
+        given.append(f"model.pretrained_{side}=bad.{side}.vec")
+        with pytest.raises(UserError, match=r"vec:9: 3 numbers, expected 4 after a word"):
+            outcome(given[-1])
+    found, _ = outcome(*given, "data.on_bad_line=skip")["run"].load(PRETRAINED)
+    assert all({*map(tuple, found[f"{side}.vectors"].tolist())} == {(9, 8, 7, 6)} for side in ("src", "tgt"))
 
 
 def test_each_epoch_has_all_pairs_in_its_own_order():
