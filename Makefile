@@ -40,6 +40,15 @@ CELLS ?= lstm gru
 SEEDS ?= 1
 VARY ?=
 
+# make itself ignores a misspelt variable, and would train something else.
+KNOWN := PYTHON VENV BIN DATA LEVEL CELL SET TRAIN BENCH CONFIG RUN LEVELS CELLS SEEDS VARY SHELL MAKEFLAGS
+UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
+GUESS = import difflib, sys; print(*["; did you mean " + name + "?" \
+  for name in difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1)] or ["."])
+ifneq ($(UNKNOWN),)
+  $(error unknown variable $(firstword $(UNKNOWN))$(shell $(PYTHON) -c $(call quoted,$(GUESS)) $(call quoted,$(firstword $(UNKNOWN))) $(KNOWN)) Choose from $(KNOWN))
+endif
+
 GIVEN = $(foreach v,RUN DATA LEVEL CELL,$(filter command environment,$(origin $(v))))
 EVAL_RUN = $(if $(strip $(GIVEN)),$(call given,RUN),$(or $(shell ls -td runs/*/ 2>/dev/null | head -n 1),$(RUN)))
 

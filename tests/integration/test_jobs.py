@@ -54,8 +54,8 @@ def copied(trained, tmp_path):
     return RunFolder(tmp_path / "run")
 
 
-def quiet_train(folder, pairs, *more, **options):
-    return train_run(load_config(None, settings(pairs, *more)), folder, say=lambda line: None, **options)
+def quiet_train(folder, pairs, *more, say=lambda line: None, **options):
+    return train_run(load_config(None, settings(pairs, *more)), folder, say=say, **options)
 
 
 # --- training
@@ -129,10 +129,13 @@ def test_best_has_the_weights_that_were_validated(trained, validated):
 
 def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
     before = files_of(copied.folder)
-    progress = quiet_train(copied.folder, pairs)
+    said = []
+    progress = quiet_train(copied.folder, pairs, say=said.append)
     after = files_of(copied.folder)
     assert progress.step == 5
     assert after == before
+    reason = "5 updates done (train.max_steps). To train further, set train.max_steps higher: --set train.max_steps=N"
+    assert said == [f"{copied.folder} is finished: {reason}, or max_steps=N in Python"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """`make -n`: the command lines that the targets build. Nothing is run."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -132,6 +133,28 @@ def test_variables_may_come_from_the_environment(make):
     assert make("train", CELL="gru", DATA="copy") == train(
         *("--run", "runs/copy-gru", "--set", "data.corpus=copy", "--set", "model.cell=gru")
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("CEL=lstm", "CEL; did you mean CELL?"),
+        ("cell=lstm", "cell; did you mean CELL?"),
+        ("SEED=2", "SEED; did you mean SEEDS?"),
+        ("QQQ=x y=z", "QQQ."),
+    ],
+)
+def test_an_unknown_variable_stops_make_with_a_guess(project, variable, told):
+    words = ["make", "-n", "-o", ".venv/.ready", "train", "LEVEL=char", variable]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"unknown variable {told} Choose from PYTHON " in done.stderr
+
+
+def test_every_variable_of_the_makefile_is_known_and_values_are_not_names(make, project):
+    names = re.findall(r"^(\w+) \?=", (project / "Makefile").read_text(), re.MULTILINE)
+    assert len(names) > 10
+    assert make("check", *(f"{name}=my x=y" for name in names if name not in ("PYTHON", "CONFIG")))
 
 
 @pytest.mark.parametrize("variables", ["", "LEVEL=char CELL=lstm SET=train.max_steps=3", "DATA=reverse"])

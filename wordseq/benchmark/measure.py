@@ -18,6 +18,7 @@ from wordseq.config.schema import ModelConfig
 from wordseq.runs.folder import BEST, CONFIG_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit, machine, processors
+from wordseq.system.progress import counted
 
 _Say = Callable[[str], None]
 
@@ -155,7 +156,8 @@ def measure_parts(task: BenchTask, settings: BenchSettings, say: _Say = print) -
         "search_rows": search_rows,
         "notes": [
             "each part is measured alone, in training forward and backward; products: of real tokens, at the peak",
-            f"search: one step for {settings.batch_size} sentences on one processor; the encoder runs once for all steps",
+            f"search: one step for {counted(settings.batch_size, 'sentence')} on one processor; "
+            "the encoder runs once for all steps",
         ],
         **_provenance(settings, measurement.versions),
     }
@@ -300,12 +302,13 @@ def _cell_of(run: Path) -> str:
 
 
 def _notes(settings: BenchSettings, run_cell: str) -> list[str]:
-    threads = f"{settings.threads} processor cores" if settings.threads else "all processor cores"
+    threads = counted(settings.threads, "processor core") if settings.threads else "all processor cores"
     return [
         *([f"wordseq with {run_cell} decodes the test split of a trained run"] if run_cell else []),
         "an untrained model decodes to a fixed length, in the length ratio of the training pairs",
         "decoding uses the precision of the row",
-        f"{threads}; medians over {settings.blocks} blocks of {settings.steps} updates, batches of {settings.batch_size}",
+        f"{threads}; medians over {counted(settings.blocks, 'block')} of {counted(settings.steps, 'update')}, "
+        f"batches of {settings.batch_size}",
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wordseq.evaluation.tables import number, text_table
+from wordseq.system.progress import counted
 
 _FIGURES: Mapping[str, tuple[str, str]] = {
     "train_tokens_per_second": ("tokens/s", ",.0f"),
@@ -68,7 +69,7 @@ def _ratio(ratio: Mapping[str, Any]) -> str:
 def _foot(result: Mapping[str, Any]) -> list[str]:
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return [*result["notes"], f"{machine['cpu']}, {machine['cores']} cores; {versions}; {result['commit']}"]
+    return [*result["notes"], f"{machine['cpu']}, {counted(machine['cores'], 'core')}; {versions}; {result['commit']}"]
 
 
 def _table(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

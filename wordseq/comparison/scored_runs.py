@@ -15,6 +15,7 @@ from wordseq.evaluation.metrics import rectangular
 from wordseq.runs.folder import BEST, EVAL_FOLDER, SPLIT_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import is_number
+from wordseq.system.progress import counted
 from wordseq.text.vocab import TextCodec
 
 _SHOWN_OF_KIND = {"train": ("loss", "tokens"), "dev": ("loss", "bleu", "seconds")}
@@ -108,7 +109,7 @@ def read_run(folder: Path) -> ScoredRun:
     run = RunFolder.open(folder)
     test, hyps = run.held_out("test"), [line.rstrip() for line in run.read_lines(HYPS_FILE)]
     if len(hyps) != len(test.sources):
-        raise UserError(f"{folder / HYPS_FILE}: {len(hyps):,} lines, expected {len(test.sources):,}")
+        raise UserError(f"{folder / HYPS_FILE}: {counted(len(hyps), 'line')}, expected {len(test.sources):,}")
     evaluation, best = _read_evaluation(run), run.header(BEST)
     config = _as_decoded(run.config, evaluation, run)
     log = [
@@ -170,7 +171,8 @@ def check_same_test(folders: Sequence[Path]) -> None:
 
 def _describe(folder: Path, test: HeldOut) -> str:
     references = sum(map(len, test.references))
-    return f"{folder} has {len(test.sources):,} sentences with {references:,} references (sha256 {split_digest(test)[:12]})"
+    sizes = f"{counted(len(test.sources), 'sentence')} with {counted(references, 'reference')}"
+    return f"{folder} has {sizes} (sha256 {split_digest(test)[:12]})"
 
 
 def _first_difference(one: HeldOut, other: HeldOut) -> str:

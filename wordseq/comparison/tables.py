@@ -14,6 +14,7 @@ from wordseq.evaluation.tables import (
     signatures,
     text_table,
 )
+from wordseq.system.progress import counted
 
 FEW_DIFFERENCES = 10
 """With fewer differing sentences than this, sacreBLEU's randomisation test gives p-values that are too small."""
@@ -178,7 +179,8 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     """Notes that a reader of the figures needs; the text is not escaped."""
     test, rows = result["test"], result["rows"]
     lines = [
-        f"Test set: {test['sentences']:,} sentences, {test['references']:,} references, sha256 {test['sha256'][:12]}."
+        f"Test set: {counted(test['sentences'], 'sentence')}, {counted(test['references'], 'reference')}, "
+        f"sha256 {test['sha256'][:12]}."
     ]
     lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
     if rows[1:]:
@@ -200,8 +202,9 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     # Of the 2^n ways to swap n differing sentences, the given one and its opposite have at least this difference.
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
-        f"{row['name']} differs from {rows[0]['name']} in only {row['different']} sentences. sacreBLEU's randomisation test "
-        "does not count trials with an equal difference, so its p is too small: an exact test gives at least "
+        f"{row['name']} differs from {rows[0]['name']} in only {counted(row['different'], 'sentence')}. "
+        "sacreBLEU's randomisation test does not count trials with an equal difference, so its p is too small: "
+        "an exact test gives at least "
         f"{2.0 ** (1 - row['different']):.3f}."
         for row in few
     ]

@@ -23,7 +23,7 @@ from wordseq.decoding.pipes import Input, input_lines
 from wordseq.decoding.translator import Hypothesis, Translator
 from wordseq.system.errors import UserError
 from wordseq.system.files import ArrayFile, naming
-from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
+from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar, counted
 from wordseq.system.streams import input_stream
 
 CHUNK_LINES = 4096
@@ -94,10 +94,11 @@ def translate_file(
                 1 if typed else CHUNK_LINES,
             ),
             done,
-            f"{target}: has {{:,}} translations, but {name} has only {{:,}} lines",
+            str(target),
+            name,
         )
         if done:
-            print(f"wordseq: note: {target}: resuming after {done:,} lines", file=sys.stderr)
+            print(f"wordseq: note: {target}: resuming after {counted(done, 'line')}", file=sys.stderr)
         output = stack.enter_context(Output(target, source, kept if resume else None))
         progress = stack.enter_context(TranslationProgress(file, target is None, done, quiet=typed))
         for start, texts in _texts(translator, chunks, name, progress, typed):
@@ -195,8 +196,8 @@ def _chunks(lines_in: Iterable[bytes | None], name: str, size: int) -> Iterator[
         yield start, lines
 
 
-def _after(chunks: Iterator[_Chunk], done: int, complaint: str) -> Iterator[_Chunk]:
-    """The chunks that have lines after the first `done` ones.
+def _after(chunks: Iterator[_Chunk], done: int, target: str, source: str) -> Iterator[_Chunk]:
+    """The chunks that have lines after the first `done` ones; `target` and `source` are names for the error.
 
     Raises:
         UserError: the input has fewer than `done` lines.
@@ -205,7 +206,9 @@ def _after(chunks: Iterator[_Chunk], done: int, complaint: str) -> Iterator[_Chu
     while end < done:
         chunk = next(chunks, None)
         if chunk is None:
-            raise UserError(complaint.format(done, end))
+            raise UserError(
+                f"{target}: has {counted(done, 'translation')}, but {source} has only {counted(end, 'line')}"
+            )
         end = chunk[0] + len(chunk[1])
         if end > done:
             return itertools.chain([chunk], chunks)
@@ -367,8 +370,8 @@ class TranslationProgress:
         rate = (done - self._first) / max(now - self._start, 1e-9)
         if self._bar:
             place = self._file.tell() if self._size else done
-            self._bar.update(place, lines=f"{done:,} lines, {rate:,.0f} per second")
+            self._bar.update(place, lines=f"{counted(done, 'line')}, {rate:,.0f} per second")
         elif now - self._said >= SAY_SECONDS and not self._quiet:
             self._said = now
             share = f" ({self._file.tell() / self._size:.0%} of the input)" if self._size else ""
-            print(f"wordseq: {done:,} lines translated{share}, {rate:,.0f} per second", file=sys.stderr)
+            print(f"wordseq: {counted(done, 'line')} translated{share}, {rate:,.0f} per second", file=sys.stderr)

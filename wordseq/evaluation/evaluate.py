@@ -30,6 +30,7 @@ from wordseq.evaluation.tables import terminal_table
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit
+from wordseq.system.progress import counted
 from wordseq.text.normalise import prepare
 from wordseq.text.vocab import coverage
 
@@ -264,7 +265,7 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path]) -> HeldOut:
     sources, columns = read_sentences(src), [read_sentences(path) for path in refs]
     for path, column in zip(refs, columns, strict=True):
         if len(column) != len(sources):
-            raise UserError(f"{path} has {len(column):,} lines, but {src} has {len(sources):,}")
+            raise UserError(f"{path} has {counted(len(column), 'line')}, but {src} has {len(sources):,}")
     if not sources:
         raise UserError(f"{src}: no sentences")
     found = prepare_held_out(run, sources, list(zip(*columns, strict=True)))
@@ -294,7 +295,7 @@ def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterabl
     texts = list(sources)
     rows = [[row] if isinstance(row, str) else list(row) for row in references]
     if len(texts) != len(rows):
-        raise UserError(f"{len(texts):,} sources, but references of {len(rows):,}")
+        raise UserError(f"{counted(len(texts), 'source')}, but references of {len(rows):,}")
     if not texts:
         raise UserError("no sentences to score")
     for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):

@@ -5,6 +5,7 @@ from typing import Any
 
 from wordseq.evaluation.metrics import Score
 from wordseq.evaluation.tables import METRICS, markdown_table, score_rows, signatures, terminal_table
+from wordseq.system.progress import counted
 
 
 class Figures(Mapping[str, Any]):
@@ -61,7 +62,7 @@ class Scores(Figures):
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{self._result[key]['name']} {self._result[key]['score']:.1f}" for key in METRICS)
-        return f"Scores({scores}; {self._result['sentences']:,} sentences)"
+        return f"Scores({scores}; {counted(self._result['sentences'], 'sentence')})"
 
     def __str__(self) -> str:
         return terminal_table(self._result)
@@ -71,4 +72,4 @@ class Scores(Figures):
         table = markdown_table(("Metric", "Score", "95 % interval"), score_rows(self._result))
         below = "; ".join(f"{name} `{signature}`" for name, signature in signatures(self._result))
         sentences, run = (self._result[key] for key in ("sentences", "run"))
-        return f"{table}\n\n{sentences:,} sentences{f', run `{run}`' if run else ''}. {below}\n"
+        return f"{table}\n\n{counted(sentences, 'sentence')}{f', run `{run}`' if run else ''}. {below}\n"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from wordseq.batches.id_store import IdStore
 from wordseq.data.readers.lines import BadLines, is_stream, read_lines
 from wordseq.system.errors import UserError
+from wordseq.system.progress import counted
 from wordseq.text.vocab import SPECIALS, TextCodec
 
 COUNTED = 2**22
@@ -146,13 +147,13 @@ def _entries(path: Path, embed_dim: int, bad: BadLines) -> Iterator[tuple[int, s
         if columns == embed_dim:
             yield number, line
         elif columns < embed_dim:
-            bad.add(path, number, f"{columns} numbers, expected {embed_dim} after a word")
+            bad.add(path, number, f"{counted(columns, 'number')}, expected {embed_dim} after a word")
         # GloVe's largest file, 840B, has words with spaces, which no token has.
         elif _COORDINATE.fullmatch(line.split(" ", 2)[1]):
-            bad.add(path, number, f"{columns} numbers, expected {embed_dim}")
+            bad.add(path, number, f"{counted(columns, 'number')}, expected {embed_dim}")
     if promised not in (None, number - 1):
         raise UserError(
-            f"{path}: the first line announces {promised:,} words, but {number - 1:,} follow; is the file cut off?"
+            f"{path}: the first line announces {counted(promised, 'word')}, but {number - 1:,} follow; is the file cut off?"
         )
 
 
@@ -167,7 +168,7 @@ def _header(path: Path, number: int, line: str, embed_dim: int) -> int | None:
     # Cut to 9 and 18 digits: Python refuses to convert numbers of more than 4,300.
     size = int(columns[1][:9]) if is_header else len(columns) - 1
     if size != embed_dim:
-        raise UserError(f"{path}:{number}: vectors of {size:,} numbers, but model.embed_dim = {embed_dim:,}")
+        raise UserError(f"{path}:{number}: vectors of {counted(size, 'number')}, but model.embed_dim = {embed_dim:,}")
     return int(columns[0][:18]) if is_header else None
 
 

@@ -1,4 +1,4 @@
-"""Progress bars on a terminal and in a notebook, and the type of functions that print lines of progress."""
+"""Progress bars on a terminal and in a notebook; what lines of progress need: their type, and numbers with their nouns."""
 
 import sys
 import time
@@ -16,6 +16,13 @@ _NOTHING = {"text/plain": "", "text/html": ""}
 
 REDRAW_SECONDS = 0.25
 """Shortest time between two drawings in a notebook, in seconds: each is a message to the browser."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 pair", "2,000 pairs", "3 batches"."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith(('tch', 's', 'x')) else 's'}"
 
 
 class ProgressBar:

@@ -85,7 +85,8 @@ def prepare(text: str, lowercase: bool, counts: "Counter[str] | None" = None) ->
 
 def describe_counts(counts: Mapping[str, int]) -> str:
     """The counts of `normalise` as one phrase, e.g. "no-break spaces 1,234, soft hyphens 2"."""
-    return ", ".join(f"{name} {number:,}" for name, number in counts.items() if number) or "nothing"
+    found = ", ".join(f"{name} {number:,}" for name, number in counts.items() if number)
+    return found or "no text needed a change of its spaces, invisible characters or composed letters"
 
 
 def _calmed(text: str, counts: "Counter[str]") -> str:

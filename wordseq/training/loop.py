@@ -21,6 +21,7 @@ from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, assign, by_path
 from wordseq.system.errors import UserError
+from wordseq.system.progress import counted
 from wordseq.system.signals import END_SIGNALS, handled
 from wordseq.system.streams import leave_terminal
 from wordseq.training.distributed import ALONE, Team
@@ -117,7 +118,7 @@ def train_model(
     """
     trainer = Trainer(model, config) if team.replicas == 1 else TeamTrainer(model, config, team)
     progress = _synchronised(team, trainer, resume(run, trainer, reporter.note) if team.chief else Progress(), reporter)
-    saved, progress.finished = progress.finished, _over(config, progress)
+    saved, progress.finished = progress.finished, over(config, progress)
     validate = _validated_by_chief(validate, team)
     period = 60 * config.save_minutes
     with _signals() as stopped:
@@ -146,7 +147,7 @@ def train_model(
                 last = (ended and progress.epoch == config.max_epochs) or progress.step == config.max_steps
                 if due or last or _late(config, progress):
                     _validate(run, trainer, progress, validate, reporter, due, team)
-                    progress.finished = _over(config, progress)
+                    progress.finished = over(config, progress)
                 elif period and int(progress.seconds / period) > int(before / period):
                     _save(run, trainer, progress)
                 if stop:
@@ -158,7 +159,7 @@ def train_model(
             else:
                 # The epoch is complete; `finished` in the middle of one leaves its number for a run with higher limits.
                 progress.epoch, progress.batch = progress.epoch + 1, 0
-                progress.finished = _over(config, progress)
+                progress.finished = over(config, progress)
             _save(run, trainer, progress)
     team.wait_for_chief()
     return progress
@@ -170,7 +171,7 @@ def _synchronised(team: Team, trainer: Trainer, progress: Progress, reporter: Re
         arrays = team.arrays_from_chief(trainer.arrays())
         assign(trainer.variables(), arrays, Path("the chief's weights"))
         progress = Progress(**team.from_chief(dataclasses.asdict(progress)))
-    if progress.step:
+    if progress.step and not over(trainer.config, progress):
         reporter.note(f"resuming from update {progress.step:,}, in epoch {progress.epoch}")
     return progress
 
@@ -332,16 +333,17 @@ def _save(run: RunFolder, trainer: Trainer, progress: Progress) -> None:
     run.save(LAST, trainer.arrays(), dataclasses.asdict(progress))
 
 
-def _over(config: TrainConfig, progress: Progress) -> str:
+def over(config: TrainConfig, progress: Progress) -> str:
     """Why training is complete; empty if it is not."""
     if progress.epoch > config.max_epochs:
-        return f"{config.max_epochs} epochs done (train.max_epochs)"
+        # Not `max_epochs`: a run that has more may be started again with a lower limit.
+        return f"{counted(progress.epoch - 1, 'epoch')} done (train.max_epochs)"
     if config.patience and progress.waits >= config.patience:
-        return f"no better dev BLEU in {progress.waits} validations (train.patience)"
+        return f"no better dev BLEU in {counted(progress.waits, 'validation')} (train.patience)"
     if 0 < config.max_steps <= progress.step:
-        return f"{progress.step} updates done (train.max_steps)"
+        return f"{counted(progress.step, 'update')} done (train.max_steps)"
     if _late(config, progress):
-        return f"{config.max_minutes:g} minutes over (train.max_minutes)"
+        return f"{config.max_minutes:g} min over (train.max_minutes)"
     return ""
 
 

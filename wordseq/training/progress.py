@@ -18,23 +18,32 @@ class TrainingProgress:
         batches: number in one epoch.
         say: is called with each line if there is no bar.
         shown: False: no bar, even on a terminal or in a notebook.
+        compiles: False: there will be no update, so there is neither a bar nor the line on compiling.
 
     Attributes:
         updated: whether there was an update.
     """
 
-    def __init__(self, train: TrainConfig, batches: int, say: Callable[[str], None], *, shown: bool = True) -> None:
-        self.train, self.batches, self._say = train, batches, say
+    def __init__(
+        self,
+        train: TrainConfig,
+        batches: int,
+        say: Callable[[str], None],
+        *,
+        shown: bool = True,
+        compiles: bool = True,
+    ) -> None:
+        self.train, self.batches, self._say, self._compiles = train, batches, say, compiles
         self._rates, self.updated = "", False
         most = train.max_epochs * batches
         self._updates = min(most, train.max_steps or most)
         updates = "{task.completed}/{task.total} updates  {task.fields[rates]}  left"
         columns = ("epoch {task.fields[epoch]}", BAR, updates, TIME_LEFT)
-        self._bar = ProgressBar(columns, self._updates, shown=shown, epoch=1, rates=COMPILING)
+        self._bar = ProgressBar(columns, self._updates, shown=shown and compiles, epoch=1, rates=COMPILING)
 
     def __enter__(self) -> Self:
         self._bar.__enter__()
-        if not self._bar:
+        if self._compiles and not self._bar:
             self._say(COMPILING)
         return self
 

@@ -25,16 +25,16 @@ from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import DATA_FILE, MEMORY_FILE, PAIRS_FILE, PRETRAINED, SPLIT_FILE, RunFolder
+from wordseq.runs.folder import BEST, DATA_FILE, LAST, MEMORY_FILE, PAIRS_FILE, PRETRAINED, SPLIT_FILE, RunFolder
 from wordseq.system.environment import check_fork
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
-from wordseq.system.progress import Say
+from wordseq.system.progress import Say, counted
 from wordseq.text.vocab import TextCodec
 from wordseq.training.distributed import ALONE, Follower, Team
-from wordseq.training.loop import Progress, Reporter, train_model
+from wordseq.training.loop import Progress, Reporter, over, train_model
 from wordseq.training.progress import TrainingProgress
 from wordseq.training.tensorboard import Board, how_to_look
 from wordseq.training.validation import Validator
@@ -148,10 +148,15 @@ def _train(
     tensorboard: bool = False,
     bar: bool = True,
 ) -> Progress:
+    finished = team.from_chief(_finished(run, config) if team.chief else "")
+    if finished:
+        say(finished)
+    # What follows is still done for a finished run, as it checks the data; only its lines are left out.
+    tell = _silent if finished else say
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     for line in describe(corpus.split):
-        say(line)
+        tell(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
     digests = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
@@ -161,19 +166,19 @@ def _train(
     team.check_equal(digests, "the training data")
     _begin(run, config, corpus)
     for line in _describe_data(run, config.model, (src, tgt)):
-        say(line)
+        tell(line)
     with team.scope():
         model = make_model(
             config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
         )
         _set_vectors(run, model, _vector_files(config))
     plan = plan_epoch(*stores, config.train, 1)
-    say(
-        f"model: {config.model.cell}, {model.count_params():,} parameters, {config.train.precision} products; "
-        f"{len(plan):,} batches per epoch, {padding_share(*stores, plan):.1%} padding"
+    tell(
+        f"model: {config.model.cell}, {counted(model.count_params(), 'parameter')}, {config.train.precision} products; "
+        f"{counted(len(plan), 'batch')} per epoch, {padding_share(*stores, plan):.1%} padding"
     )
     translator = Translator(model, src, tgt, config, run.tgt_per_src)
-    with TrainingProgress(config.train, len(plan), say, shown=bar) as reporter:
+    with TrainingProgress(config.train, len(plan), say, shown=bar, compiles=not finished) as reporter:
         if tensorboard:
             say(how_to_look(run.folder))
         reports: Reporter = Board(run, reporter) if tensorboard else reporter
@@ -183,6 +188,27 @@ def _train(
     if reporter.updated:
         run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
     return progress
+
+
+def _finished(run: RunFolder, config: Config) -> str:
+    """Why there is nothing to train, and what to type to train further; empty if there is something."""
+    if not (run.begun and run.has(LAST) and run.has(BEST)):
+        return ""
+    try:
+        reason = over(config.train, Progress(**run.header(LAST).state))
+    except (UserError, TypeError):  # Damaged: resuming reports it, and takes the checkpoint before.
+        reason = ""
+    if not reason:
+        return ""
+    setting = reason.rpartition("(")[2].rstrip(")")
+    return (
+        f"{run.folder} is finished: {reason}. To train further, set {setting} higher: "
+        f"--set {setting}=N, or {setting.partition('.')[2]}=N in Python"
+    )
+
+
+def _silent(line: str) -> None:
+    """Print nothing."""
 
 
 def _resolved(config: Config, team: Team) -> Config:
@@ -320,7 +346,7 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
             covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
             lines.append(f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}")
         for side, figures in found.get("pretrained", {}).items():
-            skipped = f"; {figures['skipped_lines']:,} bad lines left out" if figures["skipped_lines"] else ""
+            skipped = f"; {counted(figures['skipped_lines'], 'bad line')} left out" if figures["skipped_lines"] else ""
             lines.append(
                 f"{side} vectors{' (frozen)' if model.freeze_pretrained else ''}: {figures['found']:,} of "
                 f"{figures['vocabulary']:,} tokens of the vocabulary ({figures['share']:.1%}; "

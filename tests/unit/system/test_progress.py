@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from wordseq.system import progress
-from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
+from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar, counted
 
 COLUMNS = ("{task.fields[name]}", BAR, "{task.completed} of {task.total}", TIME_LEFT)
 NAME = "a [red]{b}"
@@ -25,6 +25,21 @@ def drawn(monkeypatch, stream, **options):
         if bar:
             bar.print("line [/b] above")
     return stream.getvalue(), bool(bar)
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "shown"),
+    [
+        (1, "pair", "1 pair"),
+        (0, "pair", "0 pairs"),
+        (2000, "pair", "2,000 pairs"),
+        (3, "batch", "3 batches"),
+        (3, "epoch", "3 epochs"),
+        (1, "batch", "1 batch"),
+    ],
+)
+def test_a_number_has_its_noun(number, noun, shown):
+    assert counted(number, noun) == shown
 
 
 def test_on_a_terminal_it_shows_its_columns_and_unchanged_lines_above(monkeypatch):

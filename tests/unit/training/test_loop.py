@@ -376,6 +376,12 @@ def test_a_finished_run_given_again_changes_nothing(tmp_path, counting, config):
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
+def test_a_finished_run_given_a_lower_limit_reports_what_it_did(tmp_path, counting):
+    count(tmp_path, replace(max_epochs=3), Scripted(1, 2, 3))
+    assert count(tmp_path, replace(max_epochs=2), Scripted()).finished == "3 epochs done (train.max_epochs)"
+    assert count(tmp_path / "one", replace(max_epochs=1), Scripted(1)).finished == "1 epoch done (train.max_epochs)"
+
+
 def test_a_run_resumed_with_a_higher_limit_equals_one_that_had_it(tmp_path, counting):
     count(tmp_path / "parts", replace(max_steps=9, validate_steps=3), Scripted(1, 2, 3))
     parts = count(tmp_path / "parts", replace(max_steps=14, validate_steps=3), Scripted(4, 5, 6))

@@ -50,6 +50,12 @@ def test_it_prints_that_it_compiles_before_the_first_update(shown):
         reporter.step(Progress(step=1), ENTRY)
 
 
+def test_of_a_finished_run_nothing_is_said_to_compile(shown):
+    with TrainingProgress(TrainConfig(), 10, shown.say, compiles=False):
+        pass
+    assert shown() == ""
+
+
 def test_log_entries_become_lines_only_where_there_is_no_bar(shown):
     with TrainingProgress(TrainConfig(max_epochs=2), 10, shown.say) as reporter:
         reporter.step(Progress(step=4, seconds=8.0), None)

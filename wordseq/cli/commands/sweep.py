@@ -15,6 +15,7 @@ from wordseq.cli.commands.compare import (
 from wordseq.cli.options import add_command, add_config, add_mirror, failed, note, positive
 from wordseq.config.load import load_config
 from wordseq.system.errors import UserError
+from wordseq.system.progress import counted
 
 if TYPE_CHECKING:
     from wordseq.comparison.sweep import SweepRun
@@ -98,7 +99,7 @@ def _sweep(options: argparse.Namespace) -> int:
         write_page(options.html, found)
     if lost:
         unwritten = f"; {options.record} was not written" if options.record else ""
-        return failed(f"{lost} of {len(runs)} runs failed; see above{unwritten}", 1)
+        return failed(f"{lost} of {counted(len(runs), 'run')} failed; see above{unwritten}", 1)
     return 0
 
 

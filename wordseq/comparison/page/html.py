@@ -24,6 +24,7 @@ from wordseq.config.load import to_toml
 from wordseq.evaluation.metrics import DEFAULT_SEED, bleu, bleu_tokenizer, by_length, with_whole_unk
 from wordseq.evaluation.tables import METRICS, NOTHING, number, one_line, signatures
 from wordseq.system.errors import UserError
+from wordseq.system.progress import counted
 from wordseq.text.tokenizers import JOINER
 
 SHOWN_SENTENCES = 20
@@ -81,6 +82,7 @@ def render_page(
         style=folder.joinpath("page.css").read_text(encoding="utf-8"),
         next_number=itertools.count(1).__next__,  # for the ids of charts and tables
         svg=plots.svg,
+        counted=counted,
         nothing=NOTHING,
         about_seeds=ABOUT_SEEDS,
         settings_title=SETTINGS_TITLE,
