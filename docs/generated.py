@@ -23,7 +23,7 @@ COLUMNS = "88"
 EXECUTED = Path(__file__).resolve().parent.parent / "build" / "notebooks"
 """Where `make notebooks` writes the executed copies."""
 
-_CODE = re.compile(r"(?<![\w-])--[a-z][a-z-]*|\b(?:data|model|train|decode)\.[a-z]\w*(?:=[\w,]+)?|<unk>")
+_CODE = re.compile(r"(?<![\w-])--[a-z][a-z-]*|\b(?:data|model|train|decode|eval)\.[a-z]\w*(?:=[\w,]+)?|<unk>")
 """What is code in a help text: options, settings, `<unk>`."""
 
 TYPES = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
@@ -114,7 +114,7 @@ def _notes(field: "dataclasses.Field[Any]") -> str:
     changes = field.metadata["changes"]
     notes = [
         (Changes.LIMIT in changes, "May be changed when a run resumes."),
-        (Changes.MACHINE in changes, "The machine decides the default; the run's `config.toml` has the value used."),
+        (Changes.MACHINE in changes, "Decided when a run begins; its `config.toml` has the value used."),
     ]
     return " ".join(text for holds, text in notes if holds)
 

@@ -17,7 +17,9 @@ from tests.laws.conftest import SOURCES, TARGETS, sharpen, tiny_pairs, write_tsv
 from wordseq.batches.prepare import prepare_corpus
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS
+from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
+from wordseq.evaluation.evaluate import evaluate_run
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.folder import BEST, LAST, PRETRAINED, RunFolder
@@ -31,9 +33,10 @@ TINY = (
     *("data.path=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
-    *("train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3"),
+    *("train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3", "eval.tokenize=13a"),
 )
 TRAINED = (*TINY, "decode.max_len_extra=1")
+CHINESE = {ord(letter): chr(ord("一") + k) for k, letter in enumerate("abcdefghijklmnopqrstuvwxyz")} | {ord(" "): None}
 TEXTS = ["one two three", "eight", "five five two six", "nine", "six one", "Zork four nine seven eight"]
 
 
@@ -63,6 +66,7 @@ def folder(tmp_path_factory):
     pairs = tiny_pairs()
     write_tsv(folder / "pairs.tsv", pairs)
     write_tsv(folder / "other.tsv", pairs[20:])
+    write_tsv(folder / "chinese.tsv", [(src, tgt.translate(CHINESE)) for src, tgt in pairs])
     write_tsv(folder / "bad.tsv", [*pairs, ("one", "a\tb\tc"), ("", "leer")])
     write_tsv(folder / "words.tsv", [(f"Don't {src}, x-ray", f"{tgt} B.C.") for src, tgt in pairs])
     for part, some in (("train", pairs[16:]), ("dev", pairs[:8]), ("test", pairs[8:16])):
@@ -275,7 +279,8 @@ DECODE = {
     "precision": Law("bfloat16", "scores", "batches"),
     "copy_unknown": Law("true", "texts", "scores, tokens, unknown, batches"),
 }
-LAWS = {"data": DATA, "model": MODEL, "train": TRAIN, "decode": DECODE}
+EVAL = {"tokenize": Law("none", "dev bleu, test bleu, signature, note", "texts, chrf")}
+LAWS = {"data": DATA, "model": MODEL, "train": TRAIN, "decode": DECODE, "eval": EVAL}
 
 
 @functools.cache
@@ -304,8 +309,28 @@ def decoded(*settings: str) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def scored(*settings: str) -> dict[str, Any]:
+    """What validation and evaluation make of outputs whose references differ from them at a full stop."""
+    run = outcome()["run"]
+    sharpen(run, BEST, 3)
+    run.write_config(load_config(None, [*TINY, *settings]))
+    translator = Translator.load(run.folder)
+    texts = [found[0].text for found in translator.translate(TEXTS)]
+    held_out = HeldOut(TEXTS, [[f"{text} x.y"] for text in texts])
+    found = evaluate_run(run, held_out, "given")
+    return {
+        "dev bleu": Validator(translator, held_out)().bleu,
+        "test bleu": found.bleu.score,
+        "signature": found.bleu.signature,
+        "note": found["notes"][0],
+        "chrf": found.chrf.score,
+        "texts": run.read_lines("eval/given.hyp"),
+    }
+
+
 OBSERVED: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "data": prepared, "model": outcome, "train": outcome, "decode": decoded
+    "data": prepared, "model": outcome, "train": outcome, "decode": decoded, "eval": scored
 }  # fmt: skip
 ALL = [(section, key) for section, laws in LAWS.items() for key in laws]
 
@@ -404,3 +429,19 @@ def test_the_saved_settings_are_those_that_were_given():
         for key, law in LAWS[section].items():
             given = (*law.given, f"{section}.{key}={law.value}")
             assert outcome(*given)["run"].config == load_config(None, [*TRAINED, *given])
+
+
+@pytest.mark.parametrize(("data", "tokenize"), [("pairs.tsv", "13a"), ("chinese.tsv", "zh")])
+def test_a_run_keeps_the_tokenizer_that_its_dev_references_chose(data, tokenize):
+    given = [*TRAINED, f"data.path={data}", "eval.tokenize=auto"]
+    run = outcome(*given[-2:])["run"]
+    assert run.config.eval.tokenize == tokenize
+    lines = []
+    train_run(load_config(None, given), run.folder, say=lines.append)
+    assert run.config.eval.tokenize == tokenize
+    about = [line for line in lines if "without spaces" in line]
+    # Of the tokenizer, and of the word level.
+    assert len(about) == (0 if tokenize == "13a" else 2)
+    assert evaluate_run(run).bleu.signature.split("|")[5] == f"tok:{tokenize}"
+    with pytest.raises(UserError, match=f"was started with eval.tokenize = '{tokenize}', now it is 'char'"):
+        train_run(load_config(None, [*given, "eval.tokenize=char"]), run.folder, say=lines.append)

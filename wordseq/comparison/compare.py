@@ -22,7 +22,7 @@ from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
     Score,
     bleu,
-    bleu_tokenizer,
+    interval_note,
     rectangular,
     score_corpus,
     with_whole_unk,
@@ -30,6 +30,7 @@ from wordseq.evaluation.metrics import (
 from wordseq.evaluation.records import level_name
 from wordseq.evaluation.significance import PAIRED_DRAWS, paired_tests
 from wordseq.evaluation.tables import METRICS
+from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_for, tokenizer_note
 from wordseq.runs.folder import MEMORY_FILE, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
@@ -48,17 +49,20 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         `seeds`: groups of runs that differ only in train.seed, with `averaged` scores and figures.
         `settings`: the settings that differ, by key.
         `warnings`: one line for each run that was scored with other settings of the search than the first.
+        `tokenize`: sacreBLEU's tokenizer for BLEU of all rows, see `shared_tokenizer`.
+        `notes`: lines on it if it is not 13a or not that of all runs, and on wide intervals.
         `test`: `sentences`, `references`, `sha256`.
         `paired_signatures`, `seed`, `commit`, `command`.
 
         A row has `run`, `name`, `level`, `cell`, `beam_size` and the figures of `run_cost`. `bleu`, `chrf` and `ter` have the
         keys of `metrics.Score` and `difference` to the first run, `p_bootstrap`, `p_randomisation`, which are None in the first
-        row. `different` is the number of sentences with another translation than in the first run. `seed_only` tells whether
-        the run differs from the first one only in train.seed. `bleu_whole_unk` is BLEU with <unk> as one token.
+        row. `tokenize` is the run's own tokenizer for BLEU, of its validations. `different` is the number of sentences with
+        another translation than in the first run. `seed_only` tells whether the run differs from the first one only in
+        train.seed. `bleu_whole_unk` is BLEU with <unk> as one token.
     """
     test = runs[0].test
     refs = rectangular(test.references)
-    tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
+    tokenize = shared_tokenizer(runs)
     paired = {
         kind: paired_tests(kind, [run.hyps for run in runs], refs, tokenize=tokenize, seed=seed) if runs[1:] else []
         for kind in PAIRED_DRAWS
@@ -74,9 +78,10 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             "p_randomisation": randomisation.p_value if randomisation else None,
         }
 
-    rows, names = [], run_names([run.folder for run in runs])
+    rows, notes, names = [], [tokenizer_note(tokenize, refs)], run_names([run.folder for run in runs])
     for k, (run, name) in enumerate(zip(runs, names, strict=True)):
         scores = score_corpus(run.hyps, refs, tokenize=tokenize, seed=seed)
+        notes.append(interval_note(scores["bleu"], len(run.hyps)) if k == 0 else None)
         rows.append(
             {
                 "run": str(run.folder),
@@ -84,6 +89,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
                 "level": level_name(config_to_dict(run.config)["data"]),
                 "cell": run.config.model.cell,
                 "beam_size": run.evaluation.get("beam_size"),
+                "tokenize": bleu_tokenizer(run.config, test.references),
                 **{key: metric(k, key, scores[key]) for key in METRICS},
                 "seed_only": run.config.train.seed != runs[0].config.train.seed
                 and run.without_chance == runs[0].without_chance,
@@ -92,6 +98,12 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
                 **run_cost(run),
             }
         )
+    notes += [
+        f"{row['name']} chose its best checkpoint by BLEU with tokenizer {row['tokenize']}; "
+        f"here all runs are scored with {tokenize}"
+        for row in rows
+        if row["tokenize"] != tokenize
+    ]
     settings_of_runs = [by_key(run.config) for run in runs]
     # Where the same training pairs are, makes no difference.
     same_data = len({run.train_sha256 for run in runs}) == 1
@@ -107,6 +119,8 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             "references": sum(map(len, test.references)),
             "sha256": split_digest(test),
         },
+        "tokenize": tokenize,
+        "notes": [note for note in notes if note],
         "paired_signatures": [found[0][key].signature for found in paired.values() if found for key in METRICS],
         "seed": seed,
         "commit": commit(),
@@ -139,6 +153,17 @@ def _option(key: str, value: Any) -> str:
     name = {"beam_size": "--beam"}.get(key, f"--{key.replace('_', '-')}")
     # A switch has no option that turns it off: it is off where the run's own setting is.
     return (f" {name}" if value else "") if isinstance(value, bool) else f" {name} {value}"
+
+
+def shared_tokenizer(runs: Sequence[ScoredRun]) -> str:
+    """SacreBLEU's tokenizer for a comparison: that of all runs, or if they differ the one for the script of the references.
+
+    Raises:
+        UserError: a run's tokenizer needs a package that is missing.
+    """
+    refs = runs[0].test.references
+    found = {bleu_tokenizer(run.config, refs) for run in runs}
+    return found.pop() if len(found) == 1 else tokenizer_for(refs)
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

@@ -182,6 +182,7 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
         f"Test set: {counted(test['sentences'], 'sentence')}, {counted(test['references'], 'reference')}, "
         f"sha256 {test['sha256'][:12]}."
     ]
+    lines += result["notes"]
     lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
     if rows[1:]:
         lines.append(

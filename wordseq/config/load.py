@@ -21,12 +21,13 @@ from wordseq.config.schema import (
     Config,
     DataConfig,
     DecodeConfig,
+    EvalConfig,
     ModelConfig,
     TrainConfig,
 )
 from wordseq.system.errors import UserError
 
-_Section = TypeVar("_Section", DataConfig, ModelConfig, TrainConfig, DecodeConfig)
+_Section = TypeVar("_Section", DataConfig, ModelConfig, TrainConfig, DecodeConfig, EvalConfig)
 
 _PAIR_SUFFIXES = (".tsv", ".txt", ".csv", ".gz", ".zip")
 """Of files that are data, not settings."""

@@ -20,6 +20,10 @@ WIDEST, DEEPEST = 2**16, 64
 
 NUMBER_FORMATS = ("float32", "bfloat16", "auto")
 
+# Not sacreBLEU's spm, flores101, flores200 and spBLEU-1K: they download a model when they are first used.
+BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh", "ja-mecab", "ko-mecab")
+"""sacreBLEU's tokenizers for BLEU; the last two need a package, see `evaluation/tokenizing.py`."""
+
 CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
 
 ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
@@ -61,7 +65,7 @@ class Changes(enum.Flag):
     CHANCE = enum.auto()
     """It may differ between repetitions of one experiment: it sets a random seed or the order of summation."""
     MACHINE = enum.auto()
-    """Its default is resolved on the machine that trains; the config.toml of a run has the resolved value."""
+    """Its default is resolved when a run begins, by the machine or the data; the config.toml of a run has the value."""
 
 
 def setting(
@@ -312,6 +316,18 @@ class DecodeConfig:
 
 
 @dataclass(frozen=True)
+class EvalConfig:
+    """Scores, of the dev split in training and of the test split."""
+
+    tokenize: str = setting(
+        "auto",
+        "sacreBLEU's tokenizer for BLEU; auto: by the script of the dev references, none for data.pretokenized",
+        choices=("auto", *BLEU_TOKENIZERS),
+        changes=Changes.MACHINE,
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a run, by section."""
 
@@ -319,6 +335,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     decode: DecodeConfig = DecodeConfig()
+    eval: EvalConfig = EvalConfig()
 
 
 SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())

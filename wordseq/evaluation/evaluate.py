@@ -17,8 +17,8 @@ from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.metrics import (
     DEFAULT_SEED,
-    bleu_tokenizer,
     by_length,
+    interval_note,
     length_ratio,
     matching_texts,
     rectangular,
@@ -27,6 +27,7 @@ from wordseq.evaluation.metrics import (
 )
 from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
+from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_note, usable_tokenizer
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit
@@ -103,6 +104,7 @@ def evaluate_texts(
         - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
           None if `measured` has no nats.
         - `worst` and `random`: examples.
+        - `notes`: lines on BLEU's tokenizer if it is not 13a, and on its interval if that is wide.
         - `seed`, `commit`, `run`, `command`.
     """
     sources, hyps, refs = matching_texts(sources, hyps, refs)
@@ -133,6 +135,7 @@ def evaluate_texts(
         **_likelihood(measured),
         "worst": examples(worst_sentences(bleus)),
         "random": examples(random_sentences(len(hyps), seed)),
+        "notes": [note for note in (tokenizer_note(tokenize, refs), interval_note(scores["bleu"], len(hyps))) if note],
         "seed": seed,
         "commit": commit(),
         "run": measured.run,
@@ -190,16 +193,18 @@ def evaluate_run(
         held_out: normalised sentences with references; None: the run's test split.
         name: name of the files in `eval/`.
         decode: settings of the search; None: the run's settings.
-        tokenize: sacreBLEU's tokenizer; empty: "none" for tokenized data, else "13a".
+        tokenize: sacreBLEU's tokenizer; empty: that of the run, see `bleu_tokenizer`.
         lowercase: whether case is ignored.
         command: command line, for the record.
         warn: is called with a line if the run folder may not be written.
 
     Raises:
-        UserError: the run is not trained, or a file is damaged.
+        UserError: the run is not trained, a file is damaged, or the tokenizer cannot be used.
     """
     held_out = held_out or run.held_out("test")
     decode = decode or run.config.decode
+    # Before minutes of translating.
+    tokenize = usable_tokenizer(tokenize, "tokenize") if tokenize else bleu_tokenizer(run.config, held_out.references)
     # Read before the model: if training replaces the checkpoint meanwhile, `compare` sees that the scores are of an older one.
     of_checkpoint = run.header(BEST).sha256
     translator = Translator.load(run.folder, precision=decode.precision)
@@ -225,7 +230,6 @@ def evaluate_run(
         command=command,
     )
     hyps = [hypothesis.text for hypothesis in found]
-    tokenize = tokenize or bleu_tokenizer(translator.config.data.pretokenized)
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )

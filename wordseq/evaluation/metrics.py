@@ -19,24 +19,23 @@ from typing import Any
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from wordseq.config.arguments import text_list, whole_number
+from wordseq.config.schema import BLEU_TOKENIZERS
 from wordseq.evaluation.edit_rate import translation_edits
 from wordseq.text.vocab import SPECIALS, UNK_ID
 
 DEFAULT_SEED = 12345  # sacreBLEU's own
 
-# sacreBLEU's tokenizers that need neither a download nor another package.
-BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
+WIDE_INTERVAL = 8.0
+"""Width of BLEU's 95 % interval, in points, from which a report states how wide it is."""
+
+FEW_SENTENCES = 30
+"""With fewer sentences the bootstrap makes intervals too narrow; with one sentence their width is 0."""
 
 # Equal steps where most sentences are. (0, 0) is for empty lines of given test files.
 LENGTH_BUCKETS = ((0, 0), (1, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, None))
 
 # The largest value of each metric. TER has none: a long hypothesis needs more edits than the reference has words.
 _HIGHEST = MappingProxyType({"bleu": 100.0, "chrf": 100.0, "ter": math.inf})
-
-
-def bleu_tokenizer(pretokenized: bool) -> str:
-    """SacreBLEU's tokenizer for a corpus: "none", which splits at spaces only, for tokenized text, else its default."""
-    return "none" if pretokenized else "13a"
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,23 @@ def score_corpus(
             interval = min(max(mean - half, 0.0), score), max(min(mean + half, _HIGHEST[key]), score)
             scores[key] = Score(result.name, score, interval, str(metric.get_signature()), mean, half)
     return scores
+
+
+def interval_note(score: Score, sentences: int) -> str | None:
+    """A line that states how wide a 95 % interval is, and what would narrow it; None if there is no need for it."""
+    low, high = score.ci95
+    wide, few = high - low >= WIDE_INTERVAL, sentences < FEW_SENTENCES
+    if not (wide or few):
+        return None
+    found = f"{score.name}'s 95 % interval is {high - low:.1f} points wide ({low:.1f} to {high:.1f}), of {_counted(sentences)}"
+    more = "set data.test_size for a new run, or score more sentences with --src and --ref"
+    if few:
+        return f"note: {found}, too few for a sure interval. Score {FEW_SENTENCES} or more: {more}"
+    return f"note: {found}. Four times as many would halve it: {more}"
+
+
+def _counted(sentences: int) -> str:
+    return f"{sentences:,} sentence{'' if sentences == 1 else 's'}"
 
 
 def bleu(

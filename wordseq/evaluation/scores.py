@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wordseq.evaluation.metrics import Score
-from wordseq.evaluation.tables import METRICS, markdown_table, score_rows, signatures, terminal_table
+from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, score_rows, signatures, terminal_table
 from wordseq.system.progress import counted
 
 
@@ -72,4 +72,5 @@ class Scores(Figures):
         table = markdown_table(("Metric", "Score", "95 % interval"), score_rows(self._result))
         below = "; ".join(f"{name} `{signature}`" for name, signature in signatures(self._result))
         sentences, run = (self._result[key] for key in ("sentences", "run"))
-        return f"{table}\n\n{counted(sentences, 'sentence')}{f', run `{run}`' if run else ''}. {below}\n"
+        notes = "".join(f"{note}\n\n" for note in map(escape_markdown, self._result["notes"]))
+        return f"{table}\n\n{notes}{counted(sentences, 'sentence')}{f', run `{run}`' if run else ''}. {below}\n"

@@ -38,6 +38,7 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         figures.insert(0, ("beam size", str(result["beam_size"])))
     parts = [
         text_table(("metric", "score", "95 % interval"), score_rows(result)),
+        *(["\n".join(map(one_line, result["notes"]))] if result["notes"] else []),
         text_table(("source words", "sentences", "BLEU"), lengths),
         text_table((), [(label, one_line(text)) for label, text in figures]),
         "\n".join(f"{name}: {signature}" for name, signature in signatures(result)),

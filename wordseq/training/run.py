@@ -20,6 +20,7 @@ from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
+from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_note
 from wordseq.models.build import make_model
 from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
@@ -32,6 +33,7 @@ from wordseq.system.files import write_atomically
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say, counted
+from wordseq.text.scripts import word_level_warning
 from wordseq.text.vocab import TextCodec
 from wordseq.training.distributed import ALONE, Follower, Team
 from wordseq.training.loop import Progress, Reporter, over, train_model
@@ -155,7 +157,8 @@ def _train(
     tell = _silent if finished else say
     cache = run.folder.parent / PREPARED_FOLDER
     corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
-    for line in describe(corpus.split):
+    config = _with_tokenizer(config, run, corpus, team)
+    for line in (*describe(corpus.split), *_text_notes(config, corpus)):
         tell(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
@@ -229,6 +232,29 @@ def _resolved(config: Config, team: Team) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
 
 
+def _with_tokenizer(config: Config, run: RunFolder, corpus: Prepared, team: Team) -> Config:
+    """The settings with a tokenizer for BLEU in place of "auto": the run's, or for a new run the one for its dev references.
+
+    A run keeps it, so that validations before and after a resume agree, on any machine.
+    """
+    (tokenize,) = team.from_chief(
+        [bleu_tokenizer(run.config if run.begun else config, corpus.dev.references) if team.chief else ""]
+    )
+    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, tokenize=tokenize))
+
+
+def _text_notes(config: Config, corpus: Prepared) -> list[str]:
+    """Lines on what the script of the dev texts means for BLEU and for the word level."""
+    dev, data = corpus.dev, config.data
+    sides = {"src": dev.sources, "tgt": [text for choices in dev.references for text in choices]}
+    warnings = [
+        word_level_warning(texts, side)
+        for side, texts in sides.items()
+        if data.level_of(side) == "word" and not data.pretokenized
+    ]
+    return [line for line in (tokenizer_note(config.eval.tokenize, dev.references), *warnings) if line]
+
+
 def _check_caller() -> None:
     """Check what the calling program has opened in TensorFlow, which would fail later and deep inside.
 
@@ -297,7 +323,11 @@ def _check_place(run: RunFolder) -> None:
 
 def _check_same(run: RunFolder, config: Config) -> None:
     before, limits, places = by_key(run.config), keys_that_change(Changes.LIMIT), keys_that_change(Changes.PLACE)
+    # What a default was resolved to is in the run's config.toml only.
+    usual, resolved = by_key(Config()), keys_that_change(Changes.MACHINE)
     for key, value in by_key(config).items():
+        if key in resolved and value == usual[key]:
+            continue
         if before[key] != value and key not in limits + places:
             raise UserError(
                 f"{run.folder}: was started with {key} = {before[key]!r}, now it is {value!r}; "

@@ -5,7 +5,8 @@ import dataclasses
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.evaluate import reference_nats
-from wordseq.evaluation.metrics import bleu, bleu_tokenizer
+from wordseq.evaluation.metrics import bleu
+from wordseq.evaluation.tokenizing import bleu_tokenizer
 from wordseq.training.loop import Validation
 
 SHOWN_SAMPLES = 2
@@ -19,6 +20,7 @@ class Validator:
         self.translator, self.dev = translator, dev
         # Greedy and without copies whatever the decode settings: fast, and the same measure for every checkpoint.
         self.greedy = dataclasses.replace(translator.config.decode, beam_size=1, copy_unknown=False)
+        self.tokenize = bleu_tokenizer(translator.config, dev.references)
 
     def __call__(self) -> Validation:
         """See `loop.Validation`."""
@@ -26,5 +28,4 @@ class Validator:
         nats, tokens = reference_nats(self.translator, self.dev)
         shown = [i * len(hyps) // SHOWN_SAMPLES for i in range(min(SHOWN_SAMPLES, len(hyps)))]
         samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]
-        tokenize = bleu_tokenizer(self.translator.config.data.pretokenized)
-        return Validation(bleu(hyps, self.dev.references, tokenize=tokenize), nats / tokens, samples)
+        return Validation(bleu(hyps, self.dev.references, tokenize=self.tokenize), nats / tokens, samples)

@@ -99,6 +99,29 @@ def test_scores_and_intervals_are_those_of_sacrebleus_command_line(folders, resu
     assert uncut["ci95"] == pytest.approx([uncut["mean"] - uncut["half_width"], uncut["mean"] + uncut["half_width"]])
 
 
+@pytest.mark.parametrize(
+    ("settings", "tokenize", "noted"),
+    [
+        (("eval.tokenize=auto", "eval.tokenize=13a"), "13a", []),
+        (("eval.tokenize=char", "eval.tokenize=char"), "char", []),
+        (("eval.tokenize=13a", "eval.tokenize=char"), "13a", ["two"]),
+        (("eval.tokenize=char", "data.pretokenized=true"), "13a", ["one", "two"]),
+    ],
+)
+def test_all_runs_are_scored_with_one_tokenizer(settings, tokenize, noted, held_out, tmp_path):
+    """That of all of them; where they differ, the one for the references, and a note names each run with another."""
+    folders = [
+        fake_run(tmp_path / name, held_out, with_errors(held_out, 0.2), setting)
+        for name, setting in zip(("one", "two"), settings, strict=True)
+    ]
+    with few_draws():
+        result = compare_runs([read_run(folder) for folder in folders])
+    signatures = [*(row["bleu"]["signature"] for row in result["rows"]), result["paired_signatures"][0]]
+    assert all(f"|tok:{tokenize}|" in signature for signature in signatures)
+    notes = [note for note in comparison_notes(result) if "chose its best checkpoint" in note]
+    assert [note.split()[0] for note in notes] == noted
+
+
 def test_there_are_as_many_draws_as_in_sacrebleus_command_line(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sacrebleu", "ref"])
     options = parse_args()

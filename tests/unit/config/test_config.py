@@ -83,6 +83,7 @@ def test_every_default():
         | {"save_minutes": 10, "log_steps": 100},
         "decode": {"beam_size": 1, "length_penalty": 1, "max_len_ratio": 2, "max_len_extra": 20, "batch_size": 128}
         | {"precision": "float32"},
+        "eval": {"tokenize": "auto"},
     }
     expected = {f"{section}.{name}": value for section, table in tables.items() for name, value in table.items()}
     # All others are empty, 0 or false.
@@ -630,7 +631,7 @@ def test_each_setting_declares_when_it_may_change():
     split = [f"data.{part}_{side}" for part in ("train", "dev", "test") for side in ("src", "tgt")]
     assert set(keys_that_change(Changes.PLACE)) == {"data.path", *split}
     assert set(keys_that_change(Changes.CHANCE)) == {"train.seed", "train.shards"}
-    assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards"}
+    assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards", "eval.tokenize"}
 
 
 def test_without_chance_two_samples_of_the_same_are_equal():

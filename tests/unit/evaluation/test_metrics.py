@@ -13,8 +13,12 @@ from sacrebleu.significance import PairedTest
 
 from wordseq.evaluation.evaluate import Measured, evaluate_texts, random_sentences, worst_sentences
 from wordseq.evaluation.metrics import (
+    FEW_SENTENCES,
+    WIDE_INTERVAL,
+    Score,
     bleu,
     by_length,
+    interval_note,
     length_ratio,
     rectangular,
     reference_columns,
@@ -283,6 +287,39 @@ def test_a_much_better_system_differs_significantly(test, field):
     assert result["ter"].difference < 0
     assert all(score.p_value < 0.01 for score in result.values())
     assert f"{field}|seed:5|" in result["bleu"].signature
+
+
+def score_with(width):
+    return Score("BLEU", 50.0, (50 - width / 2, 50 + width / 2), "nrefs:1", 50.0, width / 2)
+
+
+def test_a_wide_interval_is_put_into_words():
+    assert interval_note(score_with(WIDE_INTERVAL - 0.1), FEW_SENTENCES) is None
+    note = interval_note(score_with(18.4), 100)
+    assert "18.4 points wide (40.8 to 59.2), of 100 sentences" in note
+    assert "Four times as many would halve it" in note
+    assert "data.test_size" in note
+
+
+@pytest.mark.parametrize(
+    ("sentences", "counted"), [(1, "1 sentence, too few"), (FEW_SENTENCES - 1, "sentences, too few")]
+)
+def test_an_interval_of_few_sentences_is_doubted_even_if_it_is_narrow(sentences, counted):
+    note = interval_note(score_with(0.0), sentences)
+    assert "0.0 points wide" in note
+    assert counted in note
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10])
+@pytest.mark.parametrize("right", [True, False])
+def test_the_smallest_test_sets_are_scored_and_compared(size, right):
+    refs = [[f"wort {k}"] for k in range(size)]
+    hyps = [choices[0] if right else "x" for choices in refs]
+    result = evaluate_texts(hyps, hyps, refs, MEASURED, bootstrap=20)
+    assert len(result["notes"]) == 1
+    for test in ("bs", "ar"):
+        (found,) = paired_tests(test, [hyps, [""] * size], refs, draws=20)
+        assert all(0 < score.p_value <= 1 for score in found.values())
 
 
 def test_randomisation_counts_larger_differences_only_as_sacrebleu_does():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings, note
+from wordseq.config.schema import BLEU_TOKENIZERS
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_json
 from wordseq.system.tensorflow import import_tensorflow
@@ -42,8 +43,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--tokenize",
         default="",
-        choices=("13a", "char", "intl", "none", "zh"),
-        help="sacreBLEU's tokenizer for BLEU (default: none if data.pretokenized, else 13a)",
+        choices=BLEU_TOKENIZERS,
+        help="sacreBLEU's tokenizer for BLEU (default: the run's eval.tokenize)",
     )
     parser.add_argument("--lowercase", action="store_true", help="ignore case in BLEU and chrF (default: off)")
     add_json(parser)

@@ -21,7 +21,7 @@ from wordseq.comparison.page.plots import Chart
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.comparison.tables import ABOUT_SEEDS, SETTINGS_TITLE, Table, comparison_notes, comparison_tables
 from wordseq.config.load import to_toml
-from wordseq.evaluation.metrics import DEFAULT_SEED, bleu, bleu_tokenizer, by_length, with_whole_unk
+from wordseq.evaluation.metrics import DEFAULT_SEED, bleu, by_length, with_whole_unk
 from wordseq.evaluation.tables import METRICS, NOTHING, number, one_line, signatures
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
@@ -69,7 +69,7 @@ def render_page(
 
     folder, rows = importlib.resources.files(__package__), result["rows"]
     names = [row["name"] for row in rows]
-    tokenize = bleu_tokenizer(all(run.config.data.pretokenized for run in runs))
+    tokenize = result["tokenize"]
     environment = jinja2.Environment(
         autoescape=True,
         # `one_line` makes control characters visible, before Jinja2 escapes the text. Markup is left as it is.
