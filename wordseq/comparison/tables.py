@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from wordseq.evaluation.metrics import FEW_SENTENCES
 from wordseq.evaluation.significance import PAIRED_DRAWS
 from wordseq.evaluation.tables import (
     METRICS,
@@ -192,6 +193,10 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
             f"{1 / (PAIRED_DRAWS['bs'] + 1):.4f} and {1 / (PAIRED_DRAWS['ar'] + 1):.4f}. "
             "p is not corrected for the number of comparisons. Differences are computed before rounding."
         )
+        if test["sentences"] < FEW_SENTENCES:
+            lines.append(
+                f"p of fewer than {FEW_SENTENCES} sentences is too small: the same few are drawn again and again."
+            )
         lines.append(f"{ABOUT_SEEDS} To measure that, train with several seeds (--seeds).")
     lines += [
         f"{row['name']} differs from {rows[0]['name']} only in its seed: the difference shows what a seed can do."

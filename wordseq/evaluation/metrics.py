@@ -110,15 +110,14 @@ def interval_note(score: Score, sentences: int) -> str | None:
     wide, few = high - low >= WIDE_INTERVAL, sentences < FEW_SENTENCES
     if not (wide or few):
         return None
-    found = f"{score.name}'s 95 % interval is {high - low:.1f} points wide ({low:.1f} to {high:.1f}), of {_counted(sentences)}"
+    number = f"{sentences:,} sentence{'' if sentences == 1 else 's'}"
+    found = (
+        f"note: the 95 % interval of {score.name} is {high - low:.1f} points wide ({low:.1f} to {high:.1f}, {number})"
+    )
     more = "set data.test_size for a new run, or score more sentences with --src and --ref"
     if few:
-        return f"note: {found}, too few for a sure interval. Score {FEW_SENTENCES} or more: {more}"
-    return f"note: {found}. Four times as many would halve it: {more}"
-
-
-def _counted(sentences: int) -> str:
-    return f"{sentences:,} sentence{'' if sentences == 1 else 's'}"
+        return f"{found}; so few make it too narrow. Score {FEW_SENTENCES} or more: {more}"
+    return f"{found}. Four times as many would halve it: {more}"
 
 
 def bleu(

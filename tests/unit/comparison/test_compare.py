@@ -122,6 +122,15 @@ def test_all_runs_are_scored_with_one_tokenizer(settings, tokenize, noted, held_
     assert [note.split()[0] for note in notes] == noted
 
 
+def test_p_of_few_sentences_is_doubted(result, tmp_path):
+    few = some_test(5)
+    folders = [fake_run(tmp_path / name, few, with_errors(few, share)) for name, share in (("one", 0.1), ("two", 0.9))]
+    with few_draws():
+        found = compare_runs([read_run(folder) for folder in folders])
+    assert [note for note in comparison_notes(found) if "p of fewer than 30 sentences" in note]
+    assert not [note for note in comparison_notes(result) if "p of fewer than" in note]
+
+
 def test_there_are_as_many_draws_as_in_sacrebleus_command_line(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sacrebleu", "ref"])
     options = parse_args()

@@ -296,18 +296,17 @@ def score_with(width):
 def test_a_wide_interval_is_put_into_words():
     assert interval_note(score_with(WIDE_INTERVAL - 0.1), FEW_SENTENCES) is None
     note = interval_note(score_with(18.4), 100)
-    assert "18.4 points wide (40.8 to 59.2), of 100 sentences" in note
+    assert "18.4 points wide (40.8 to 59.2, 100 sentences)" in note
     assert "Four times as many would halve it" in note
     assert "data.test_size" in note
 
 
-@pytest.mark.parametrize(
-    ("sentences", "counted"), [(1, "1 sentence, too few"), (FEW_SENTENCES - 1, "sentences, too few")]
-)
+@pytest.mark.parametrize(("sentences", "counted"), [(1, "1 sentence);"), (FEW_SENTENCES - 1, "sentences);")])
 def test_an_interval_of_few_sentences_is_doubted_even_if_it_is_narrow(sentences, counted):
     note = interval_note(score_with(0.0), sentences)
     assert "0.0 points wide" in note
     assert counted in note
+    assert "too narrow" in note
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
