@@ -48,9 +48,10 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         `rows`: one per run, see below.
         `seeds`: groups of runs that differ only in train.seed, with `averaged` scores and figures.
         `settings`: the settings that differ, by key.
-        `warnings`: one line for each run that was scored with other settings of the search than the first.
+        `warnings`: one line for each run that was scored with other settings of the search than the first, or whose best
+            checkpoint was chosen with another tokenizer for BLEU.
         `tokenize`: sacreBLEU's tokenizer for BLEU of all rows, see `shared_tokenizer`.
-        `notes`: lines on it if it is not 13a or not that of all runs, and on wide intervals.
+        `notes`: lines on it if it is not 13a, and on the interval of BLEU if that is wide.
         `test`: `sentences`, `references`, `sha256`.
         `paired_signatures`, `seed`, `commit`, `command`.
 
@@ -98,12 +99,6 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
                 **run_cost(run),
             }
         )
-    notes += [
-        f"{row['name']} chose its best checkpoint by BLEU with tokenizer {row['tokenize']}; "
-        f"here all runs are scored with {tokenize}"
-        for row in rows
-        if row["tokenize"] != tokenize
-    ]
     settings_of_runs = [by_key(run.config) for run in runs]
     # Where the same training pairs are, makes no difference.
     same_data = len({run.train_sha256 for run in runs}) == 1
@@ -113,7 +108,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         "rows": rows,
         "seeds": _seed_groups(runs, rows),
         "settings": {key: row for key, row in settings.items() if any(value != row[0] for value in row)},
-        "warnings": search_warnings(runs, names),
+        "warnings": [*search_warnings(runs, names), *tokenizer_warnings(rows, tokenize)],
         "test": {
             "sentences": len(test.sources),
             "references": sum(map(len, test.references)),
@@ -164,6 +159,16 @@ def shared_tokenizer(runs: Sequence[ScoredRun]) -> str:
     refs = runs[0].test.references
     found = {bleu_tokenizer(run.config, refs) for run in runs}
     return found.pop() if len(found) == 1 else tokenizer_for(refs)
+
+
+def tokenizer_warnings(rows: Sequence[Mapping[str, Any]], tokenize: str) -> list[str]:
+    """Warnings about runs whose own tokenizer for BLEU is not the one that all rows are scored with."""
+    return [
+        f"{row['name']} chose its best checkpoint by BLEU with the tokenizer {row['tokenize']} (eval.tokenize); here all runs "
+        f"are scored with {tokenize}"
+        for row in rows
+        if row["tokenize"] != tokenize
+    ]
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

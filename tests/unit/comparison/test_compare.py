@@ -109,7 +109,7 @@ def test_scores_and_intervals_are_those_of_sacrebleus_command_line(folders, resu
     ],
 )
 def test_all_runs_are_scored_with_one_tokenizer(settings, tokenize, noted, held_out, tmp_path):
-    """That of all of them; where they differ, the one for the references, and a note names each run with another."""
+    """That of all of them; where they differ, the one for the references, and a warning names each run with another."""
     folders = [
         fake_run(tmp_path / name, held_out, with_errors(held_out, 0.2), setting)
         for name, setting in zip(("one", "two"), settings, strict=True)
@@ -118,8 +118,7 @@ def test_all_runs_are_scored_with_one_tokenizer(settings, tokenize, noted, held_
         result = compare_runs([read_run(folder) for folder in folders])
     signatures = [*(row["bleu"]["signature"] for row in result["rows"]), result["paired_signatures"][0]]
     assert all(f"|tok:{tokenize}|" in signature for signature in signatures)
-    notes = [note for note in comparison_notes(result) if "chose its best checkpoint" in note]
-    assert [note.split()[0] for note in notes] == noted
+    assert [warning.split()[0] for warning in result["warnings"]] == noted
 
 
 def test_p_of_few_sentences_is_doubted(result, tmp_path):
