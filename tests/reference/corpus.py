@@ -14,7 +14,7 @@ from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import Origin, find_origin
 from wordseq.data.splits import HeldOut, draw_digest, group_key, held_out_parts, key_digest, pair_digest, sizes
 from wordseq.text.tokenizers import SentencePieceTokenizer, train_tokenizer
-from wordseq.text.vocab import TextCodec, Vocab, vocab_of_counts, vocab_of_model
+from wordseq.text.vocab import TWINS_OF_SIDE, TextCodec, Vocab, vocab_of_counts, vocab_of_model
 
 
 @dataclass(frozen=True)
@@ -112,5 +112,6 @@ def train_codec(sentences: Sequence[str], data: DataConfig, side: str) -> TextCo
         data.level_of(side), sentences, subword_size=data.subword_size, pretokenized=data.pretokenized
     )
     if isinstance(tokenizer, SentencePieceTokenizer):
-        return TextCodec(tokenizer, vocab_of_model(tokenizer))
-    return TextCodec(tokenizer, build_vocab(map(tokenizer.tokenize, sentences), data.min_freq, data.max_size))
+        return TextCodec(tokenizer, vocab_of_model(tokenizer), TWINS_OF_SIDE[side])
+    vocab = build_vocab(map(tokenizer.tokenize, sentences), data.min_freq, data.max_size)
+    return TextCodec(tokenizer, vocab, TWINS_OF_SIDE[side])

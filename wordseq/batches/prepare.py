@@ -44,7 +44,7 @@ SAY_EVERY = 1_000_000
 ABANDONED_CACHE_SECONDS = 60
 """An unlocked temporary folder of this age was left by a killed process. A younger one may not have its lock yet."""
 
-_VERSION = 2
+_VERSION = 3
 """Raise it when the same text and settings give other ids, or the files change: old cache entries are then ignored."""
 
 _FIGURES_FILE, _LOCK_FILE = "prepared.json", "lock"
@@ -260,7 +260,7 @@ def _write(
     for k, side in enumerate(SIDES):
         codec = codecs[k] if codecs else table.train_codec(side)
         codec.save(folder, side)
-        known = coverage(codec.vocab, map(codec.tokenizer.tokenize, dev_texts[k]))
+        known = coverage(codec.vocab, map(codec.tokenize, dev_texts[k]))
         cover[side] = {
             "train": table.write_ids(codec, side, folder),
             "dev": {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share},

@@ -4,6 +4,7 @@ Pairs, sources and groups are compared by 64-bit hashes, in files. Two pairs wit
 million pairs) count as one; two groups with one hash go to the same split, which leaks nothing.
 """
 
+import dataclasses
 import itertools
 import os
 from collections import Counter
@@ -21,10 +22,14 @@ from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
 from wordseq.system.files import ArrayFile
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
-from wordseq.text.vocab import UNK_ID, TextCodec, vocab_of_counts, vocab_of_model
+from wordseq.text.twins import Twins
+from wordseq.text.vocab import TWINS_OF_SIDE, UNK_ID, TextCodec, vocab_of_counts, vocab_of_model
 
 BUCKET = 250_000
 """Hashes compared at a time, which bounds the memory of sorting: 2 MB of hashes."""
+
+TWIN_EXAMPLES = 3
+"""Words that are read as others, to print."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -139,31 +144,56 @@ class PairTable:
             data.level_of(side), texts, subword_size=data.subword_size, pretokenized=data.pretokenized
         )
         if isinstance(tokenizer, SentencePieceTokenizer):
-            return TextCodec(tokenizer, vocab_of_model(tokenizer))
-        return TextCodec(tokenizer, vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size))
+            vocab = vocab_of_model(tokenizer)
+        else:
+            vocab = vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size)
+        return TextCodec(tokenizer, vocab, TWINS_OF_SIDE[side])
 
     def write_ids(self, codec: TextCodec, side: str, folder: Path) -> dict[str, Any]:
-        """Write the files of an `IdStore`, see `store_paths`; returns "tokens", "unknown", and the "share" of known tokens."""
+        """Write the files of an `IdStore`, see `store_paths`.
+
+        In targets, rare signs are read as their twins too: the model learns to write them instead of <unk>. Their case stays.
+
+        Returns:
+            "tokens", "unknown", the "share" of known tokens, "twins" (number of words that are read as others), and a few
+            of these words in "twin_examples".
+        """
+        if side == "tgt":
+            codec = dataclasses.replace(codec, twins=Twins.SIGNS)
         # The shards already hold the tokens of this very tokenizer: only the distinct words need a look-up.
         by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(self._data.pretokenized)
         flat_path, offsets_path = store_paths(folder, side)
-        tokens = unknown = 0
+        tokens = unknown = twins = 0
+        examples: dict[str, str] = {}
         with ArrayFile(flat_path, np.int32) as flat, ArrayFile(offsets_path, np.int64) as offsets:
             offsets.append(np.zeros(1))  # The start of the first sequence; all other offsets are ends.
             for shard, place in self._slices():
                 if by_word:
                     with shard.arrays() as arrays:
                         numbers, lengths = _chosen(arrays[f"{side}.ids"], arrays[f"{side}.ends"], self._use[place])
-                    ids = np.array(codec.vocab.to_ids(shard.words(side)), np.int32)[numbers]
+                    words = shard.words(side)
+                    read = [codec.read_word(word) for word in words]
+                    ids, lengths = _spliced(IdStore.of(list(map(codec.vocab.to_ids, read))), numbers, lengths)
+                    counts = np.bincount(numbers, minlength=len(words)).tolist()
+                    join = codec.tokenizer.detokenize
+                    changed = [
+                        (join([word]), join(new), count)
+                        for word, new, count in zip(words, read, counts, strict=True)
+                        if count and new != [word]
+                    ]
                 else:
-                    texts = itertools.compress(shard.texts(side), self._use[place].tolist())
+                    texts = list(itertools.compress(shard.texts(side), self._use[place].tolist()))
                     store = IdStore.of([codec.to_ids(text) for text in texts])
                     ids, lengths = store.flat, store.lengths
+                    changed = [(word, new, 1) for word, new in codec.replaced(texts)]
+                twins += sum(count for *_, count in changed)
+                examples |= {word: new for word, new, _ in changed[: TWIN_EXAMPLES - len(examples)]}
                 flat.append(ids)
                 offsets.append(tokens + np.cumsum(lengths))
                 tokens += len(ids)
                 unknown += int(np.count_nonzero(ids == UNK_ID))
-        return {"tokens": tokens, "unknown": unknown, "share": 1 - unknown / tokens if tokens else 1.0}
+        share = 1 - unknown / tokens if tokens else 1.0
+        return {"tokens": tokens, "unknown": unknown, "share": share, "twins": twins, "twin_examples": examples}
 
     def _slices(self) -> Iterator[tuple[Shard, slice]]:
         """The shards with their rows in the table."""
@@ -259,3 +289,16 @@ def _chosen(ids: npt.NDArray[Any], ends: npt.NDArray[np.int64], use: Mask) -> tu
     """The ids of the sentences in `use`, and the lengths of these sentences."""
     lengths = np.diff(ends, prepend=0)
     return ids[np.repeat(use, lengths)], lengths[use]
+
+
+def _spliced(
+    read: IdStore, numbers: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Sentences of words as ids, and their lengths, where `read` has the ids of each word: one in most cases."""
+    if len(read.flat) == len(read):
+        return read.flat[numbers], lengths
+    counts = read.lengths[numbers]
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    # Within a word its ids are adjacent: the place in `read.flat` is the word's start plus the place within the word.
+    ids = read.flat[np.repeat(read.offsets[numbers] - ends[:-1], counts) + np.arange(ends[-1])]
+    return ids, np.diff(ends[np.concatenate([[0], np.cumsum(lengths)])])

@@ -53,6 +53,6 @@ def attention_of(translator: "Translator", pairs: Sequence[tuple[str, str]]) -> 
         IdStore.of([src.to_ids(source) for source, _ in pairs]), IdStore.of([tgt.to_ids(hyp) for _, hyp in pairs])
     )
     return [
-        Alignment([*src.tokenizer.tokenize(source), END], [*tgt.tokenizer.tokenize(hyp), END], weights_ts.tolist())
+        Alignment([*src.tokenize(source), END], [*tgt.tokenize(hyp), END], weights_ts.tolist())
         for (source, hyp), weights_ts in zip(pairs, found, strict=True)
     ]

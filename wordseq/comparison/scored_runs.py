@@ -68,12 +68,12 @@ class ScoredRun:
     @cached_property
     def src_tokens(self) -> list[list[str]]:
         """The tokens of each source of the test split."""
-        return [self.codecs[0].tokenizer.tokenize(source) for source in self.test.sources]
+        return [self.codecs[0].tokenize(source) for source in self.test.sources]
 
     @cached_property
     def tgt_tokens(self) -> list[list[str]]:
         """The tokens of the first reference of each source."""
-        return [self.codecs[1].tokenizer.tokenize(references[0]) for references in self.test.references]
+        return [self.codecs[1].tokenize(references[0]) for references in self.test.references]
 
 
 def is_scored(folder: Path) -> bool:

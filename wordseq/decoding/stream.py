@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.config.schema import DecodeConfig
+from wordseq.decoding.notes import InputNotes
 from wordseq.decoding.pipes import Input, input_lines
 from wordseq.decoding.translator import Hypothesis, Translator
 from wordseq.system.errors import UserError
@@ -34,9 +35,6 @@ MAX_CHUNK_BYTES = 2**22
 
 MAX_SENTENCE_BYTES = 2**20
 """Longest line that is accepted."""
-
-SHOWN_WORDS = 10
-"""Unknown words of a file to print, at most."""
 
 SAY_SECONDS = 30.0
 """Seconds between progress lines where there is no terminal for a bar."""
@@ -243,10 +241,10 @@ def _texts(
     Raises:
         UserError: a line cannot be used; the lines before it were yielded.
     """
-    unknown = _UnknownWords(translator, typed)
+    notes = InputNotes(translator, typed)
     for start, lines in chunks:
         texts, fault = _usable(translator, start, lines)
-        unknown.tell(texts)
+        notes.tell(texts)
         yield start, texts
         progress.advance(start + len(texts))
         if fault:
@@ -267,31 +265,6 @@ def _usable(translator: Translator, start: int, lines: list[bytes]) -> tuple[lis
     if found := translator.unusable(texts):
         return texts[: found[0]], f"line {start + found[0] + 1}: {found[1]}"
     return texts, fault
-
-
-class _UnknownWords:
-    """Prints unknown source words on standard error: the first few of a file, or all if the input is typed.
-
-    Args:
-        translator: finds the unknown words.
-        typed: the input comes from a terminal.
-    """
-
-    def __init__(self, translator: Translator, typed: bool) -> None:
-        self.translator, self.typed, self.told = translator, typed, set[str]()
-
-    def tell(self, lines: Sequence[str]) -> None:
-        """Print the unknown words of these lines."""
-        if len(self.told) >= SHOWN_WORDS and not self.typed:
-            return
-        unknown = [word for word in self.translator.unknown(lines) if word not in self.told]
-        if not unknown:
-            return
-        shown = unknown[: SHOWN_WORDS - len(self.told)]
-        text = ", ".join(word if len(word) <= 40 else f"{word[:40]}..." for word in shown)
-        print(f"wordseq: note: unknown to the model: {text}{' ...' * (shown != unknown)}", file=sys.stderr)
-        if not self.typed:
-            self.told.update(shown)
 
 
 class Output:

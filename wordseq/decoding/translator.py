@@ -181,7 +181,7 @@ class Translator:
 
         for rows, hypotheses in zip(batches, side_by_side(search, len(batches)), strict=True):
             batch = [sources[i] for i in rows]
-            names = [self.src.tokenizer.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+            names = [self.src.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
                 found[row] = best
         return found
@@ -269,8 +269,16 @@ class Translator:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
         prepared = (prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
-        tokens = map(self.src.tokenizer.tokenize, prepared)
+        tokens = map(self.src.tokenize, prepared)
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
+
+    def replaced(self, texts: Iterable[str]) -> list[tuple[str, str]]:
+        """The words of the texts that the model reads as others, each with what it is read as; see `text.twins`.
+
+        Raises:
+            TypeError: `texts` is a single text, or has an element that is not a text.
+        """
+        return self.src.replaced(prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
         """The most output tokens for a source of `src_tokens` tokens, both with EOS."""

@@ -213,7 +213,7 @@ def evaluate_run(
     found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
     seconds = time.perf_counter() - start
     nats, tokens = reference_nats(translator, held_out)
-    known = coverage(translator.src.vocab, map(translator.src.tokenizer.tokenize, held_out.sources))
+    known = coverage(translator.src.vocab, map(translator.src.tokenize, held_out.sources))
     measured = Measured(
         seconds=seconds,
         src_tokens=known.tokens,
@@ -224,7 +224,7 @@ def evaluate_run(
         tgt_tokens=tokens,
         tgt_chars=sum(len(references[0]) for references in held_out.references),
         spelling_bits=translator.tgt.spelling_bits(
-            translator.tgt.tokenizer.tokenize(references[0]) for references in held_out.references
+            translator.tgt.tokenize(references[0]) for references in held_out.references
         ),
         run=str(run.folder),
         command=command,

@@ -7,7 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from wordseq.system.errors import UserError
@@ -16,8 +18,10 @@ from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
+    WordTokenizer,
     load_tokenizer,
 )
+from wordseq.text.twins import CharacterReader, Reader, Twins, WordReader, replaced_words
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 
@@ -28,6 +32,10 @@ SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 _SILENT_IDS = frozenset({PAD_ID, BOS_ID, EOS_ID})
+
+
+TWINS_OF_SIDE: Mapping[str, Twins] = MappingProxyType({"src": Twins.ALL, "tgt": Twins.NONE})
+"""Twins in sources, and in targets. A reference is scored as it is: its likelihood is not that of another text."""
 
 
 class Vocab:
@@ -53,6 +61,11 @@ class Vocab:
 
     def __contains__(self, token: object) -> bool:
         return token in self._ids
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """The id of each token; those of `vocab_of_counts` ascend as the tokens become rarer."""
+        return MappingProxyType(self._ids)
 
     def to_ids(self, tokens: Iterable[str]) -> list[int]:
         """One id for each token; UNK_ID for tokens not in the vocabulary. Never PAD_ID, BOS_ID or EOS_ID."""
@@ -156,14 +169,44 @@ def coverage(vocab: Vocab, sentences: Iterable[Sequence[str]]) -> Coverage:
 
 @dataclass(frozen=True)
 class TextCodec:
-    """Text <-> ids for source or target: a tokenizer and its vocabulary."""
+    """Text <-> ids for source or target: a tokenizer and its vocabulary.
+
+    Attributes:
+        tokenizer: text <-> tokens.
+        vocab: tokens <-> ids.
+        twins: what is read as its twin where the vocabulary does not know it.
+    """
 
     tokenizer: Tokenizer
     vocab: Vocab
+    twins: Twins = Twins.NONE
+
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of one line of normalised text as the model reads them: with twins of unknown ones."""
+        return self._reader.tokenize(text) if self._reader else self.tokenizer.tokenize(text)
 
     def to_ids(self, text: str) -> list[int]:
-        """The ids of one line of normalised text, without BOS_ID and EOS_ID."""
-        return self.vocab.to_ids(self.tokenizer.tokenize(text))
+        """The ids of `tokenize(text)`, without BOS_ID and EOS_ID."""
+        return self.vocab.to_ids(self.tokenize(text))
+
+    def read_word(self, token: str) -> list[str]:
+        """Word level: the tokens as which one token of the tokenizer is read, one of them in most cases."""
+        return self._reader.read_token(token) if isinstance(self._reader, WordReader) else [token]
+
+    def replaced(self, texts: Iterable[str]) -> list[tuple[str, str]]:
+        """The words of normalised texts that are read as others, each with what it is read as, with repetitions."""
+        return list(replaced_words(texts, self._reader)) if self._reader else []
+
+    @cached_property
+    def _reader(self) -> Reader | None:
+        case = self.twins is Twins.ALL
+        if self.twins is Twins.NONE:
+            return None
+        if isinstance(self.tokenizer, WordTokenizer):
+            return WordReader(self.tokenizer, self.vocab.ids, case=case)
+        if isinstance(self.tokenizer, SentencePieceTokenizer):
+            return CharacterReader(self.tokenizer, case=case)
+        raise TypeError(f"no reader of twins for a {type(self.tokenizer).__name__}")
 
     def to_text(self, ids: Iterable[int]) -> str:
         """The text of the ids; UNK_ID becomes "<unk>".
@@ -184,7 +227,7 @@ class TextCodec:
     @property
     def sha256(self) -> str:
         """A digest in hex; codecs with equal digests give the same ids."""
-        digest = hashlib.sha256(json.dumps([self.tokenizer.level, self.vocab.tokens]).encode())
+        digest = hashlib.sha256(json.dumps([self.tokenizer.level, self.vocab.tokens, self.twins]).encode())
         digest.update(self.tokenizer.fingerprint)
         return digest.hexdigest()
 
@@ -203,7 +246,7 @@ class TextCodec:
         tokenizer, vocab = load_tokenizer(folder, side), Vocab.load(folder, side)
         if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_model(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
-        return cls(tokenizer, vocab)
+        return cls(tokenizer, vocab, TWINS_OF_SIDE[side])
 
 
 def _path(folder: Path, side: str) -> Path:

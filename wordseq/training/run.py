@@ -374,7 +374,10 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
         for side, codec in zip(("src", "tgt"), codecs, strict=True):
             shares = {part: found["coverage"][side][part]["share"] for part in ("train", "dev")}
             covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
-            lines.append(f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}")
+            train = found["coverage"][side]["train"]
+            examples = ", ".join(f"{word} -> {read}" for word, read in train.get("twin_examples", {}).items())
+            twins = f"; {train['twins']:,} training words are read as known ones: {examples}" if examples else ""
+            lines.append(f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}{twins}")
         for side, figures in found.get("pretrained", {}).items():
             skipped = f"; {counted(figures['skipped_lines'], 'bad line')} left out" if figures["skipped_lines"] else ""
             lines.append(

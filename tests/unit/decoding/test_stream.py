@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runs import environment
-from wordseq.decoding import pipes, stream
+from wordseq.decoding import notes, pipes, stream
 from wordseq.system.errors import UserError
 
 
@@ -26,6 +26,9 @@ class Mirror:
         return next(((k, "a shout") for k, text in enumerate(texts) if "!" in text), None)
 
     def unknown(self, texts):
+        return []
+
+    def replaced(self, texts):
         return []
 
     def __call__(self, texts):
@@ -155,7 +158,7 @@ def test_progress_is_printed_every_half_minute(tmp_path, monkeypatch, capsys):
 
 
 def test_the_first_unknown_words_of_a_file_are_printed_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(stream, "SHOWN_WORDS", 3)
+    monkeypatch.setattr(notes, "SHOWN_WORDS", 3)
     mirror = Mirror()
     mirror.unknown = lambda texts: list(dict.fromkeys(word for text in texts for word in text.split() if word > "m"))
     run(tmp_path, b"a\nb x\nc\nd x\n" + b"e\n" * 4 + b"y\nx\nz\nu\n" + b"v\n" * 4, mirror=mirror)

@@ -39,7 +39,7 @@ COUNTED = [["b", "a", "c"], ["b", "a"], ["d", "a"], ["c", "Z"]]
 
 @pytest.fixture(scope="module")
 def codecs():
-    return {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "src") for level in LEVELS}
+    return {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "tgt") for level in LEVELS}
 
 
 # Ids
@@ -147,8 +147,9 @@ def test_ids_are_those_of_sentencepiece_and_text_round_trips(codecs, level, text
 
 def test_ids_equal_those_of_the_saved_model_file(tmp_path, codecs):
     for level in PIECE_LEVELS:
-        codecs[level].save(tmp_path, level)
-        model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{level}.spm.model"))
+        (tmp_path / level).mkdir()
+        codecs[level].save(tmp_path / level, "tgt")
+        model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / level / "tgt.spm.model"))
         assert len(model) == len(codecs[level].vocab)
         assert [model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id()] == [PAD_ID, UNK_ID, BOS_ID, EOS_ID]
         for text in [*SENTENCES, "ünseen 日本"]:
@@ -220,11 +221,12 @@ def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(cod
 def test_another_process_gives_the_same_ids(tmp_path, codecs):
     text = "The goose hums, 日本 <unk> \u2581 ünseen"
     for level in LEVELS:
-        codecs[level].save(tmp_path, level)
+        (tmp_path / level).mkdir()
+        codecs[level].save(tmp_path / level, "tgt")
     program = (
         "import json, sys; from pathlib import Path; from wordseq.text.vocab import TextCodec\n"
         "folder, text, *levels = sys.argv[1:]\n"
-        "print(json.dumps({level: TextCodec.load(Path(folder), level).to_ids(text) for level in levels}))"
+        "print(json.dumps({level: TextCodec.load(Path(folder, level), 'tgt').to_ids(text) for level in levels}))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(vocab_module.__file__).parents[1]), "PYTHONUTF8": "1"}
     command = [sys.executable, "-c", program, str(tmp_path), text, *LEVELS]

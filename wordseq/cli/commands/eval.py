@@ -64,8 +64,11 @@ def _eval(options: argparse.Namespace) -> None:
     from wordseq.evaluation.evaluate import evaluate_run, read_files
     from wordseq.evaluation.records import record_of
     from wordseq.evaluation.tables import examples
+    from wordseq.text.twins import twins_note
 
-    held_out = read_files(run, options.src, options.ref) if options.src else None
+    held_out = read_files(run, options.src, options.ref) if options.src else run.held_out("test")
+    if read_otherwise := twins_note(run.codecs[0].replaced(held_out.sources)):
+        note(f"wordseq: note: {read_otherwise}")
     scores = evaluate_run(
         run,
         held_out,
