@@ -1,19 +1,29 @@
-"""One process of a team; tests/system/test_several.py has several."""
+"""One process of a team, and replicas as threads; tests/system/test_several.py has several processes."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.closeness import close
+from tests.eager import eagerly
 from tests.runs import settings, write_pairs
+from wordseq.batches.batching import make_batch
+from wordseq.batches.id_store import IdStore
 from wordseq.config.load import load_config
+from wordseq.config.schema import ModelConfig, TrainConfig
+from wordseq.models.seq2seq import Seq2Seq
 from wordseq.system.errors import UserError
 from wordseq.training import run as training_run
 from wordseq.training.cluster import Cluster
 from wordseq.training.distributed import ALONE, Follower, Team, join
 from wordseq.training.loop import Progress
 from wordseq.training.run import train_run
+from wordseq.training.step import TeamTrainer, Trainer
 
 CLUSTER = Cluster((("worker", 0), ("worker", 1), ("worker", 2)), ("a:1", "b:2", "c:3"), 0)
 
@@ -105,3 +115,62 @@ def test_a_follower_needs_no_file_of_the_run(tmp_path, monkeypatch):
     train_run(config, tmp_path / "run", say=lambda line: None, team=member)
     assert isinstance(seen[0], Follower)
     assert not (tmp_path / "run").exists()
+
+
+class Replica:
+    """TensorFlow's context of one replica; its `all_reduce` waits for the others, which run in threads of this process."""
+
+    def __init__(self, rank, replicas):
+        self.replica_id_in_sync_group = rank
+        self._shared = replicas
+        self._real = tf.distribute.get_replica_context()
+
+    def all_reduce(self, _, values):
+        shared = self._shared
+        shared.given[self.replica_id_in_sync_group] = values
+        shared.barrier.wait(60)
+        sums = [tf.add_n(parts) for parts in zip(*shared.given, strict=True)]
+        shared.barrier.wait(60)
+        return sums
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+def test_replicas_make_the_update_of_one_process_dropout_and_predicted_inputs_included(monkeypatch):
+    train = TrainConfig(shards=4, optimizer="sgd", learning_rate=0.5, clip_norm=0.5)
+    small = {"embed_dim": 4, "hidden_size": 4, "bidirectional": False, "attention": "none"}
+    model = ModelConfig(cell="rnn", dropout=0.3, recurrent_dropout=0.2, **small)
+    texts = IdStore.of([[4, 5], [6], [7, 8], [8], [5, 4]])
+    batch = make_batch(texts, texts, np.arange(5))
+
+    def updated(trainer):
+        seed = np.array([1, 2], np.int32)
+        figures = trainer.update_fed(batch.src_ids_bs, batch.tgt_ids_bt, np.float32(0.5), seed)
+        return [float(figure) for figure in figures], trainer.arrays()
+
+    contexts, real = threading.local(), tf.distribute.get_replica_context
+    monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: getattr(contexts, "own", None) or real())
+    shared = SimpleNamespace(given=[None, None], barrier=threading.Barrier(2))
+    strategy = SimpleNamespace(
+        run=lambda work, arguments=(): work(*arguments), experimental_local_results=lambda value: (value,)
+    )
+    team = SimpleNamespace(strategy=strategy, replicas=2, processes=2, scope=nullcontext)
+
+    def of_replica(rank):
+        contexts.own = Replica(rank, shared)
+        return updated(trainers[rank])
+
+    with eagerly():
+        figures, arrays = updated(Trainer(Seq2Seq(model, 9, 9), train))
+        trainers = [TeamTrainer(Seq2Seq(model, 9, 9), train, team) for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(of_replica, range(2)))
+    for their_figures, theirs in found:
+        assert their_figures == pytest.approx(figures, rel=1e-5)
+        assert theirs.keys() == arrays.keys()
+        for name, values in arrays.items():
+            if name.startswith("seeds/"):
+                np.testing.assert_array_equal(theirs[name], values, name)
+            else:
+                close(theirs[name], values, 1e-5)
