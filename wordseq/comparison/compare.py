@@ -200,6 +200,7 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
     running = sum(map(len, run.tgt_tokens))
     chars = sum(len(references[0]) for references in run.test.references)
     seconds = max((entry.get("seconds", 0.0) for entry in run.log), default=None)
+    # Training writes the file at its end: a run that was stopped has none.
     took = RunFolder(run.folder).read_json(MEMORY_FILE) if (run.folder / MEMORY_FILE).is_file() else {}
     machine = None
     if isinstance(place := took.get("machine"), dict):

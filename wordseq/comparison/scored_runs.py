@@ -199,6 +199,7 @@ def scored_runs(folders: Sequence[Path], score: Callable[[Path], None]) -> list[
         UserError: a run cannot be used, or their test sets differ.
     """
     check_same_test(folders)
+    # A run may be listed twice; it is scored once.
     for folder in dict.fromkeys(folders):
         if not is_scored(folder):
             score(folder)

@@ -38,6 +38,7 @@ from wordseq.text.vocab import coverage
 EXAMPLES = 10
 """Number of sentences in each of the two lists of examples."""
 
+# A run in a folder of someone else can be scored too: its scores are printed, and only not saved.
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # math.exp of more than this overflows: it is the natural logarithm of the largest float, rounded down.
