@@ -48,8 +48,8 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         `rows`: one per run, see below.
         `seeds`: groups of runs that differ only in train.seed, with `averaged` scores and figures.
         `settings`: the settings that differ, by key.
-        `warnings`: one line for each run that was scored with other settings of the search than the first, and for each run
-            whose best checkpoint was chosen with another tokenizer.
+        `warnings`: one line for each run that was scored with other settings of the search than the first. Another for each
+            run whose best checkpoint was chosen with another tokenizer.
         `tokenize`: sacreBLEU's tokenizer for BLEU of all rows, see `shared_tokenizer`.
         `notes`: lines on it if it is not 13a, and on the interval of BLEU if that is wide.
         `test`: `sentences`, `references`, `sha256`.

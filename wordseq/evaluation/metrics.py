@@ -21,6 +21,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from wordseq.config.arguments import text_list, whole_number
 from wordseq.config.schema import BLEU_TOKENIZERS
 from wordseq.evaluation.edit_rate import translation_edits
+from wordseq.system.progress import counted
 from wordseq.text.vocab import SPECIALS, UNK_ID
 
 DEFAULT_SEED = 12345  # sacreBLEU's own
@@ -110,9 +111,9 @@ def interval_note(score: Score, sentences: int) -> str | None:
     wide, few = high - low >= WIDE_INTERVAL, sentences < FEW_SENTENCES
     if not (wide or few):
         return None
-    number = f"{sentences:,} sentence{'' if sentences == 1 else 's'}"
     found = (
-        f"note: the 95 % interval of {score.name} is {high - low:.1f} points wide ({low:.1f} to {high:.1f}, {number})"
+        f"note: the 95 % interval of {score.name} is {high - low:.1f} points wide ({low:.1f} to {high:.1f}, "
+        f"{counted(sentences, 'sentence')})"
     )
     more = "set data.test_size for a new run, or score more sentences with --src and --ref"
     if few:
