@@ -36,6 +36,8 @@ class Cell(keras.layers.Layer):
     """Whether a step multiplies the last output with a recurrent kernel."""
     additive = False
     """Whether that product is only added to the input projection, so that both have the same gradient."""
+    kept = 0
+    """Tensors that a cell's own `activate` keeps; 0 if it has none: the base class keeps the projection and the product."""
     first_bias: tuple[float, ...] = ()
     """Initial bias of each gate; empty: all 0."""
 
@@ -118,7 +120,7 @@ class Cell(keras.layers.Layer):
     def activate(
         self, projected_bg: tf.Tensor, product_bg: tf.Tensor | None, state: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[State, tuple[tf.Tensor, ...]]:
-        """`advance`, and the tensors that `activate_gradient` needs again."""
+        """`advance`, and the `kept` tensors that `activate_gradient` needs again."""
         kept = (projected_bg,) if product_bg is None else (projected_bg, product_bg)
         return self.advance(projected_bg, product_bg, state, weights), kept
 
@@ -159,7 +161,7 @@ class LSTM(Cell):
     State `(h, c)`; gates in the order i, f, g, o of `keras.layers.LSTM`.
     """
 
-    gates, state_parts, additive = 4, 2, True
+    gates, state_parts, additive, kept = 4, 2, True, 5
     # Jozefowicz et al. 2015: a forget gate that starts open lets gradients through from the first update on.
     first_bias = (0.0, 1.0, 0.0, 0.0)
 
@@ -204,7 +206,7 @@ class GRU(Cell):
     State `(h,)`; gates in the order z, r, n and biases `[2, 3 h]` of `keras.layers.GRU(reset_after=True)`.
     """
 
-    gates, state_parts = 3, 1
+    gates, state_parts, kept = 3, 1, 4
 
     def _build_bias(self, width: int) -> None:
         # Two biases: r scales n', so the candidate's second bias cannot be merged into the first.
@@ -214,8 +216,9 @@ class GRU(Cell):
         self, projected_bg: tf.Tensor, product_bg: tf.Tensor, state: State, weights: tuple[tf.Tensor, ...]
     ) -> tuple[State, tuple[tf.Tensor, ...]]:
         """See `Cell.activate`."""
-        x_z, x_r, x_n = tf.split(projected_bg + weights[0][0], 3, axis=-1)
-        h_z, h_r, h_n = tf.split(product_bg + weights[0][1], 3, axis=-1)
+        bias_x, bias_h = tf.unstack(weights[0])
+        x_z, x_r, x_n = tf.split(projected_bg + bias_x, 3, axis=-1)
+        h_z, h_r, h_n = tf.split(product_bg + bias_h, 3, axis=-1)
         z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
         n = tf.tanh(x_n + r * h_n)
         return (z * state[0] + (1 - z) * n,), (z, r, n, h_n)

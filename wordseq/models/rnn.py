@@ -206,23 +206,19 @@ class Scan:
         advance = self._functions(fused)[0]
         steps = tf.shape(projected_tbg)[0]
 
-        def step(t: tf.Tensor, state: State, fed_bh: tf.Tensor) -> tuple[State, tf.Tensor, tuple[tf.Tensor, ...]]:
-            product_bg = None if given.kernel is None else tf.matmul(fed_bh, given.kernel)
-            return advance(projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
-
         def body(
             t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: _Arrays, fed: _Arrays, kept: _Arrays
         ) -> tuple[Any, ...]:
             fed = tuple(array.write(t, fed_bh) for array in fed)
-            state, fed_bh, keeps = step(t, state, fed_bh)
+            product_bg = None if given.kernel is None else tf.matmul(fed_bh, given.kernel)
+            now = (projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
+            state, fed_bh, keeps = advance(*now)
             return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
 
         first_fed_bh = self.between.feed(first[0], given.keep_bh)
-        # Only to learn how many tensors `activate` keeps. In a graph the unused step is pruned.
-        keeps = step(tf.constant(0), first, first_fed_bh)[2]
         states = tuple(_array(steps + 1).write(0, part) for part in first)
         fed = (_array(steps, self.kind),) if self.cell.recurrent else ()
-        kept = tuple(_array(steps) for _ in keeps)
+        kept = tuple(_array(steps) for _ in range(self.cell.kept or 1 + self.cell.recurrent))
         start = (tf.constant(0), first, first_fed_bh, states, fed, kept)
         return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
 
