@@ -17,6 +17,7 @@ from wordseq.system.errors import UserError
 from wordseq.text import vocab as vocab_module
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer
+from wordseq.text.twins import Twins
 from wordseq.text.vocab import (
     BOS_ID,
     EOS_ID,
@@ -194,11 +195,11 @@ def test_settings_reach_the_vocabulary():
 
 
 def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(codecs):
-    again = {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "src") for level in LEVELS}
+    again = {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "tgt") for level in LEVELS}
     assert {level: codec.sha256 for level, codec in again.items()} == {
         level: codec.sha256 for level, codec in codecs.items()
     }
-    word, bpe = codecs["word"], train_codec(SENTENCES, DataConfig(level="bpe", subword_size=320), "src")
+    word, bpe = codecs["word"], train_codec(SENTENCES, DataConfig(level="bpe", subword_size=320), "tgt")
     # The same tokens by other rules: another order of merges, spaces in place of joiners.
     merges = sentencepiece_model_pb2.ModelProto.FromString(bpe.tokenizer._model)
     for piece in merges.pieces[len(SPECIALS) + 256 :]:
@@ -208,6 +209,7 @@ def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(cod
         TextCodec(SentencePieceTokenizer("bpe", merges.SerializeToString()), bpe.vocab),
         TextCodec(word.tokenizer, Vocab(word.vocab.tokens[::-1])),
         TextCodec(word.tokenizer, Vocab(word.vocab.tokens[:-1])),
+        *(TextCodec(word.tokenizer, word.vocab, twins) for twins in Twins if twins is not Twins.NONE),
     ]
     assert others[1].tokenizer.tokens == bpe.tokenizer.tokens
     assert others[1].to_ids("hurns") != bpe.to_ids("hurns")  # "hu" is merged before "ur", or after it.
