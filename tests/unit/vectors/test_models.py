@@ -527,4 +527,4 @@ def test_learns_a_lagged_sine(kind):
     model = kind(input_dim=1, hidden_dim=32, output_length=4, output_dim=1)
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.01))
     model.fit(x_bsi[:1000], y_bto[:1000], batch_size=50, epochs=8 if kind is SimpleSeq2Seq else 24, verbose=0)
-    assert model.evaluate(x_bsi[1000:], y_bto[1000:], verbose=0) < 1e-3
+    assert np.mean((_run(model, x_bsi[1000:]) - y_bto[1000:]) ** 2) < 1e-3
