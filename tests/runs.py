@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 TINY = (
     *("data.dev_size=20", "data.test_size=20", "data.min_freq=1", "data.subword_size=400"),
     *("model.embed_dim=8", "model.hidden_size=16", "model.dropout=0.2"),
-    *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32"),
+    *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("decode.max_len_ratio=0", "decode.max_len_extra=12"),
 )
 FAST_CELLS = ("gru", "lstm", "sru")

@@ -24,6 +24,7 @@ from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.folder import BEST, LAST, PRETRAINED, RunFolder
 from wordseq.system.errors import UserError
+from wordseq.system.platform import parts
 from wordseq.training.loop import Validation
 from wordseq.training.run import train_run
 from wordseq.training.step import Trainer
@@ -124,12 +125,12 @@ def outcome(*settings: str) -> dict[str, Any]:
 @functools.cache
 def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
     folder = Path(f"run{next(NUMBERS)}")
-    parts, saves, order, fed, fed_by = [], [], [], [], []
+    rows, saves, order, fed, fed_by = [], [], [], [], []
     encode, save, update_fed = Seq2Seq.encode, RunFolder.save, Trainer.update_fed
 
     def watched_encode(model, src_ids_bs, training=False):
         if training:
-            parts.append(int(src_ids_bs.shape[0]))
+            rows.append(int(src_ids_bs.shape[0]))
             order.append(src_ids_bs.numpy().tolist())
         return encode(model, src_ids_bs, training)
 
@@ -169,7 +170,7 @@ def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
         "looks": [entry["step"] for entry in log if entry["kind"] == "dev"],
         "updates": progress.step,
         "reason": progress.finished,
-        "parts": parts,
+        "parts": rows,
         "order": order,
         "fed": fed,
         "fed by": fed_by,
@@ -393,6 +394,11 @@ def test_each_epoch_has_all_pairs_in_its_own_order():
     rows = [sorted(tuple(i for i in row if i) for row in epoch) for epoch in (first, second, third)]
     assert rows[0] == rows[1] == rows[2]
     assert first != second != third
+
+
+def test_without_a_number_of_shards_a_run_has_and_keeps_that_of_the_machine():
+    found = outcome("train.shards=0")
+    assert found["run"].config.train.shards == len(found["parts"]) == parts()
 
 
 def test_scheduled_sampling_depends_on_the_seed():
