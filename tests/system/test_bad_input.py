@@ -1,6 +1,7 @@
 """Mistakes of users: one clear line, exit code 2, no partial file, and good files stay as they were."""
 
 import errno
+import importlib
 import io
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from tests.runs import files_of, settings, train_arguments, without_notes, wordseq
 from wordseq.cli.main import main
+from wordseq.evaluation import tokenizing
 from wordseq.runs.folder import RunFolder
 from wordseq.training import run as training_run
 
@@ -259,6 +261,21 @@ def test_standard_input_that_is_not_utf8_is_named(place, complaint, monkeypatch)
 def test_a_record_that_cannot_be_written_is_named(place, complaint):
     err = complaint("eval", "run", "--record", "no/record.json")
     assert_one_line(err, "no/record.json: No such file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["eval", "run", "--tokenize", "ja-mecab"], "--tokenize = 'ja-mecab'"),
+        (["train", "--run", "new", "--set", "eval.tokenize=ja-mecab"], "eval.tokenize = 'ja-mecab'"),
+    ],
+)
+def test_a_tokenizer_whose_package_is_missing_is_refused_at_once(place, complaint, monkeypatch, arguments, where):
+    monkeypatch.setattr(tokenizing, "missing_modules", lambda name: ["MeCab"] * (name == "ja-mecab"))
+    for command in ("eval", "train"):
+        module = importlib.import_module(f"wordseq.cli.commands.{command}")
+        monkeypatch.setattr(module, "import_tensorflow", lambda **_: pytest.fail("TensorFlow was asked for first"))
+    assert_one_line(complaint(*arguments), where, "pip install 'sacrebleu[ja]'")
 
 
 def test_the_scores_of_a_run_that_may_not_be_written_are_printed_all_the_same(place, capsys, monkeypatch):

@@ -56,10 +56,13 @@ def add(commands: Any) -> None:
 def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref must be given together")
+    from wordseq.evaluation.tokenizing import usable_tokenizer
     from wordseq.runs.folder import RunFolder
 
-    # Before TensorFlow: a wrong folder is reported at once.
+    # Before TensorFlow: a wrong folder and a missing package are reported at once.
     run = RunFolder.open(options.run)
+    if options.tokenize:
+        usable_tokenizer(options.tokenize, "--tokenize")
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run, read_files
     from wordseq.evaluation.records import record_of

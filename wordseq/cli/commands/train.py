@@ -60,6 +60,10 @@ def _train(options: argparse.Namespace) -> int | None:
     # A run resumes with its own settings; --set on top of them is checked against `Changes` later.
     saved = options.run / "config.toml"
     config = load_config(options.config or (saved if saved.is_file() else None), options.set)
+    if config.eval.tokenize != "auto":
+        from wordseq.evaluation.tokenizing import usable_tokenizer
+
+        usable_tokenizer(config.eval.tokenize, "eval.tokenize")  # Before TensorFlow, which takes seconds.
     cluster = read_cluster(os.environ.get(VARIABLE))
     # In a cluster `join` starts the runtime: its settings must come before the start.
     import_tensorflow(start=cluster is None)
