@@ -15,7 +15,7 @@ from tests.reference.corpus import load_corpus
 from tests.runs import entries, files_of, settings
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
-from wordseq.decoding.stream import translate_lines
+from wordseq.decoding.lines import translate_lines
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation import evaluate
 from wordseq.evaluation.evaluate import evaluate_run, read_files, reference_nats

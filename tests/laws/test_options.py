@@ -155,6 +155,30 @@ def test_lines_come_from_input_or_standard_input_and_go_to_output_or_standard_ou
     assert call("translate", "alpha").split("\n")[:-1] == printed[:2]
 
 
+@law("translate text")
+def test_texts_of_the_command_line_are_translated_like_lines(call, translate, tmp_path):
+    assert call("translate", "alpha", *TEXTS).split("\n")[:-1] == translate()
+    assert call("translate", "alpha", *TEXTS, "--output", tmp_path / "out") == ""
+    assert (tmp_path / "out").read_text().split("\n")[:-1] == translate()
+    call("translate", "alpha", "a text", "--input", "in.txt", code=2)
+
+
+@law("translate --no-split")
+def test_sentences_are_split_for_texts_but_not_in_files_unless_asked(call, translate):
+    one, two = "alpha two three.", "Zork four nine seven."
+    Path("two.txt").write_text(f"{one} {two}\n{one}\n")
+    whole, first, second = call("translate", "alpha", f"{one} {two}", one, two, "--no-split").split("\n")[:-1]
+    assert whole != f"{first} {second}"
+    assert call("translate", "alpha", f"{one} {two}") == f"{first} {second}\n"
+    lines = ("translate", "alpha", "--input", "two.txt")
+    assert call(*lines) == call(*lines, "--no-split") == f"{whole}\n{first}\n"
+    assert call(*lines, "--split") == f"{first} {second}\n{first}\n"
+    call(*lines, "--split", "--nbest", "2", code=2)
+    groups = call("translate", "alpha", f"{one} {two}", "--nbest", "2").split("\n\n")
+    assert [group.split("\n")[0] for group in groups[:-1]] == [one, two]
+    assert all(re.search(r"\n1 +-[\d.]+  .*\n2 ", group) for group in groups[:-1])
+
+
 @law("translate --resume")
 def test_resume_keeps_the_lines_that_are_there(call, translate):
     printed = translate()

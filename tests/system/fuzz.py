@@ -34,7 +34,7 @@ from wordseq.batches.prepare import prepare_corpus
 from wordseq.config.load import load_config
 from wordseq.config.schema import DataConfig, DecodeConfig
 from wordseq.decoding import stream
-from wordseq.decoding.stream import translate_lines
+from wordseq.decoding.lines import translate_lines
 from wordseq.decoding.translator import Translator
 from wordseq.runs.describe import describe_run
 from wordseq.runs.folder import BEST, LAST, RunFolder

@@ -255,7 +255,7 @@ def test_on_a_terminal_it_prompts_and_answers_each_line_at_once(trained):
         words, env=environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         os.close(theirs)
-        assert process.stderr.readline() == b"type one sentence per line; Ctrl-D ends\n"
+        assert process.stderr.readline() == b"type a text, then Enter; Ctrl-D ends\n"
         os.write(ours, f"{TEXTS[0]}\n".encode())
         assert process.stdout.readline().strip()
         os.write(ours, b"\x04")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from wordseq.api.data import Data, data_settings, pairs_of
+from wordseq.config.arguments import text_list
 from wordseq.config.load import check_setting, guess_names, load_config
 from wordseq.config.schema import SECTIONS, SOURCES, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
@@ -242,7 +243,13 @@ class Run:
 
     @overload
     def translate(
-        self, texts: Iterable[str], *, nbest: None = None, sampling: "Sampling | None" = None, **decode: Any
+        self,
+        texts: Iterable[str],
+        *,
+        split: bool = False,
+        nbest: None = None,
+        sampling: "Sampling | None" = None,
+        **decode: Any,
     ) -> list[str]: ...
 
     @overload
@@ -254,6 +261,7 @@ class Run:
         self,
         texts: Iterable[str],
         *,
+        split: bool = False,
         nbest: int | None = None,
         sampling: "Sampling | None" = None,
         **decode: Any,
@@ -262,7 +270,8 @@ class Run:
 
         Args:
             texts: one sentence each, as written.
-            nbest: return this number of hypotheses for each text; the beam is made as large.
+            split: the texts may have several sentences, which are translated one by one and joined.
+            nbest: without `split`: return this number of hypotheses for each text; the beam is made as large.
             sampling: draw at random instead of searching.
             decode: settings of the search in place of the run's: `beam`, `length_penalty`, `max_len_ratio`, `max_len_extra`,
                 `batch_size`, `copy_unknown`.
@@ -276,6 +285,13 @@ class Run:
             UserError: an argument cannot be, or a text is too long.
         """
         search = self._search(decode)
+        if split:
+            if nbest is not None:
+                raise UserError("split and nbest exclude each other: an n-best list belongs to one sentence")
+            translator = self.translator
+            from wordseq.decoding.lines import translate_sentences
+
+            return list(translate_sentences(translator, text_list("texts", texts), search, sampling=sampling))
         if nbest is None:
             return [found[0].text for found in self.translator.translate(texts, search, sampling=sampling)]
         if isinstance(nbest, int) and sampling is None and nbest > search.beam_size:

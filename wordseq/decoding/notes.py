@@ -1,13 +1,18 @@
-"""Notes on standard error about the texts that are translated: unknown words, and words that are read as others."""
+"""Notes on standard error about the texts that are translated: unknown words, words that are read as others, long texts."""
 
 import sys
 from collections.abc import Sequence
 
+from wordseq.decoding.lines import source_language
 from wordseq.decoding.translator import Translator
+from wordseq.text.sentences import split_sentences
 from wordseq.text.twins import twins_note
 
 SHOWN_WORDS = 10
 """Unknown words of a file to print, at most."""
+
+FAR_LONGER = 2
+"""A text of more than this many times the tokens of usual training sources is far longer than they are."""
 
 
 class InputNotes:
@@ -16,17 +21,19 @@ class InputNotes:
     Args:
         translator: knows the vocabulary.
         typed: the texts come from a terminal or from the command line.
+        split: their sentences are translated one by one.
     """
 
-    def __init__(self, translator: Translator, typed: bool) -> None:
-        self._translator, self._typed = translator, typed
+    def __init__(self, translator: Translator, *, typed: bool, split: bool) -> None:
+        self._translator, self._typed, self._split = translator, typed, split
         self._told = set[str]()
-        self._told_twins = False
+        self._told_twins = self._told_long = False
 
-    def tell(self, texts: Sequence[str]) -> None:
-        """Print the notes on these texts."""
+    def tell(self, start: int, texts: Sequence[str]) -> None:
+        """Print the notes on these texts, which `start` others came before."""
         self._tell_unknown(texts)
         self._tell_twins(texts)
+        self._tell_long(start, texts)
 
     def _tell_unknown(self, texts: Sequence[str]) -> None:
         if len(self._told) >= SHOWN_WORDS and not self._typed:
@@ -47,6 +54,26 @@ class InputNotes:
         if line:
             _print(line)
             self._told_twins = True
+
+    def _tell_long(self, start: int, texts: Sequence[str]) -> None:
+        """Print the first text that is far longer than the sources of training."""
+        lengths = self._translator.src_lengths
+        if lengths is None or (self._told_long and not self._typed):
+            return
+        language = source_language(self._translator.config.data)
+        for number, text in enumerate(texts, start + 1):
+            sentences = split_sentences(text, language) if self._split else [text]
+            tokens = max(map(self._translator.tokens_of, sentences))
+            if tokens > FAR_LONGER * lengths.usual:
+                place = "" if self._typed else f"line {number}: "
+                what = "a sentence of " if self._split else ""
+                hint = "" if self._split else "; --split translates its sentences one by one"
+                _print(
+                    f"{place}{what}{tokens:,} tokens, but 99 % of the training sources have at most {lengths.usual:,} "
+                    f"(the longest {lengths.longest:,}): words may be lost or repeated{hint}"
+                )
+                self._told_long = True
+                return
 
 
 def _print(line: str) -> None:

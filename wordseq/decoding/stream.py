@@ -13,15 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.config.schema import DecodeConfig
 from wordseq.decoding.notes import InputNotes
 from wordseq.decoding.pipes import Input, input_lines
-from wordseq.decoding.translator import Hypothesis, Translator
+from wordseq.decoding.terminal import typed_lines
+from wordseq.decoding.translator import Translator
 from wordseq.system.errors import UserError
 from wordseq.system.files import ArrayFile, naming
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar, counted
@@ -40,19 +40,6 @@ SAY_SECONDS = 30.0
 """Seconds between progress lines where there is no terminal for a bar."""
 
 
-def translate_lines(
-    translator: Translator, lines: Sequence[str], decode: DecodeConfig, nbest: int, **options: Any
-) -> Iterator[str]:
-    """One output line for each input line; with nbest > 1, nbest lines, each as score TAB text."""
-    for hypotheses in translator.translate(lines, decode, nbest=nbest, **options):
-        if nbest == 1:
-            yield hypotheses[0].text
-            continue
-        # Always `nbest` lines: readers and --resume count on that.
-        padded = hypotheses + [Hypothesis("", float("-inf"), 0, 0)] * (nbest - len(hypotheses))
-        yield from (f"{hypothesis.score:.4f}\t{hypothesis.text}" for hypothesis in padded)
-
-
 def translate_file(
     translator: Translator,
     translate: Callable[[Sequence[str]], Iterable[str]],
@@ -61,16 +48,18 @@ def translate_file(
     *,
     nbest: int = 1,
     resume: bool = False,
+    split: bool = False,
 ) -> None:
     """Translate a file or standard input to a file or standard output.
 
     Args:
         translator: checks the texts first.
         translate: returns `nbest` lines for each text, in order.
-        source: the input; None: standard input. On a terminal each line is translated at once.
+        source: the input; None: standard input. On a terminal each line is translated at once, see `typed_lines`.
         target: the output; None: standard output.
         nbest: output lines for each input line.
         resume: keep the complete translations in `target` and continue after them.
+        split: `translate` splits texts into sentences; for the notes.
 
     Raises:
         UserError: a line of the input cannot be used; the translations before it were written. Or `target` cannot be resumed.
@@ -83,14 +72,12 @@ def translate_file(
         file = stack.enter_context(source.open("rb")) if source else input_stream()
         typed = source is None and file.isatty()
         if typed:
-            print("type one sentence per line; Ctrl-D ends", file=sys.stderr)
+            print("type a text, then Enter; Ctrl-D ends", file=sys.stderr)
         done, kept = _written(target, nbest) if resume and target else (0, 0)
+        answered = not (source or target)
+        lines = typed_lines(file) if typed else input_lines(file, MAX_SENTENCE_BYTES, answered=answered, say=_say)
         chunks = _after(
-            _chunks(
-                input_lines(file, MAX_SENTENCE_BYTES, answered=not (source or target)),
-                name,
-                1 if typed else CHUNK_LINES,
-            ),
+            _chunks(lines, name, 1 if typed else CHUNK_LINES),
             done,
             str(target),
             name,
@@ -99,9 +86,31 @@ def translate_file(
             print(f"wordseq: note: {target}: resuming after {counted(done, 'line')}", file=sys.stderr)
         output = stack.enter_context(Output(target, source, kept if resume else None))
         progress = stack.enter_context(TranslationProgress(file, target is None, done, quiet=typed))
-        for start, texts in _texts(translator, chunks, name, progress, typed):
+        notes = InputNotes(translator, typed=typed, split=split)
+        for start, texts in _texts(translator, chunks, name, progress, notes):
             # The first chunk is translated completely even if its head is done: batches and samples depend on all its lines.
             output.write(list(translate(texts))[max(0, done - start) * nbest :])
+
+
+def translate_texts(
+    translator: Translator,
+    translate: Callable[[Sequence[str]], Iterable[str]],
+    texts: Sequence[str],
+    target: Path | None,
+    *,
+    split: bool = False,
+) -> None:
+    """Translate texts of the command line to a file or standard output; arguments as `translate_file`.
+
+    Raises:
+        UserError: a text cannot be translated; nothing was written.
+        OSError: the file cannot be written.
+    """
+    if fault := translator.unusable(texts):
+        raise UserError(f"text {fault[0] + 1}: {fault[1]}")
+    InputNotes(translator, typed=True, split=split).tell(0, texts)
+    with Output(target, None, None) as output:
+        output.write(list(translate(texts)))
 
 
 def embed_file(
@@ -136,9 +145,12 @@ def embed_file(
                 output.write([" ".join(f"{x:.9g}" for x in row) for row in vectors_nh.tolist()])
 
         typed = source is None and file.isatty()
-        lines = input_lines(file, MAX_SENTENCE_BYTES, answered=not (source or target))
+        answered = not (source or target)
+        lines = typed_lines(file) if typed else input_lines(file, MAX_SENTENCE_BYTES, answered=answered, say=_say)
         progress = stack.enter_context(TranslationProgress(file, target is None, 0, quiet=typed))
-        for _, texts in _texts(translator, _chunks(lines, name, CHUNK_LINES), name, progress, typed):
+        notes = InputNotes(translator, typed=typed, split=False)
+        chunks = _chunks(lines, name, 1 if typed else CHUNK_LINES)
+        for _, texts in _texts(translator, chunks, name, progress, notes):
             write(embed(texts))
 
 
@@ -158,6 +170,10 @@ def _vector_file(path: Path, source: Path | None, size: int) -> Iterator[Callabl
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _say(line: str) -> None:
+    print(f"wordseq: note: {line}", file=sys.stderr)
 
 
 # The number of lines before the chunk, and its lines as bytes, without line ends.
@@ -234,17 +250,16 @@ def _written(path: Path, nbest: int) -> tuple[int, int]:
 
 
 def _texts(
-    translator: Translator, chunks: Iterable[_Chunk], name: str, progress: "TranslationProgress", typed: bool
+    translator: Translator, chunks: Iterable[_Chunk], name: str, progress: "TranslationProgress", notes: InputNotes
 ) -> Iterator[tuple[int, list[str]]]:
     """The texts of each chunk, with the number of lines before it. When the next chunk is asked for, this one is done.
 
     Raises:
         UserError: a line cannot be used; the lines before it were yielded.
     """
-    notes = InputNotes(translator, typed)
     for start, lines in chunks:
         texts, fault = _usable(translator, start, lines)
-        notes.tell(texts)
+        notes.tell(start, texts)
         yield start, texts
         progress.advance(start + len(texts))
         if fault:

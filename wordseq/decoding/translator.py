@@ -22,7 +22,7 @@ from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
 from wordseq.decoding.threads import side_by_side
 from wordseq.models.matmul import cast_once, resolve_precision
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
-from wordseq.runs.folder import BEST, RunFolder
+from wordseq.runs.folder import BEST, RunFolder, SrcLengths
 from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
@@ -94,14 +94,23 @@ class Translator:
         tgt: target tokenizer and vocabulary.
         config: settings of the run.
         tgt_per_src: target tokens per source token in the training data, ends of sentence included.
+        src_lengths: lengths of the training sources, if they are known.
 
     Attributes:
         origin: the run folder's checkpoint that `load` read; None for a translator that was made otherwise.
     """
 
-    def __init__(self, model: Seq2Seq, src: TextCodec, tgt: TextCodec, config: Config, tgt_per_src: float) -> None:
+    def __init__(
+        self,
+        model: Seq2Seq,
+        src: TextCodec,
+        tgt: TextCodec,
+        config: Config,
+        tgt_per_src: float,
+        src_lengths: SrcLengths | None = None,
+    ) -> None:
         self.model, self.src, self.tgt, self.config = model, src, tgt, config
-        self.tgt_per_src = tgt_per_src
+        self.tgt_per_src, self.src_lengths = tgt_per_src, src_lengths
         self.scorer = Scorer(model)
         self._searches: dict[Any, Any] = {}
         self.origin: LoadedFrom | None = None
@@ -122,7 +131,7 @@ class Translator:
         opened = RunFolder.open(Path(run))
         precision = resolve_precision(precision or opened.config.decode.precision)
         ((model, _),) = side_by_side(lambda _: load_model(opened, checkpoint, precision), 1)
-        translator = cls(model, *opened.codecs, opened.config, opened.tgt_per_src)
+        translator = cls(model, *opened.codecs, opened.config, opened.tgt_per_src, opened.src_lengths)
         translator.origin = LoadedFrom(
             str(opened.folder.resolve()), checkpoint, precision, opened.header(checkpoint).sha256
         )
@@ -257,10 +266,14 @@ class Translator:
                 return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
             # Tokenizing is slow, and a character has at most four tokens, its bytes: only long texts are counted.
             if 4 * len(text) > MAX_SRC_TOKENS:
-                tokens = len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
+                tokens = self.tokens_of(text)
                 if tokens > MAX_SRC_TOKENS:
                     return place, f"{tokens:,} tokens, more than the {MAX_SRC_TOKENS:,} that are translated at once"
         return None
+
+    def tokens_of(self, text: str) -> int:
+        """Number of source tokens of a text."""
+        return len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
 
     def unknown(self, texts: Iterable[str]) -> list[str]:
         """The distinct tokens of the texts that are not in the source vocabulary, in order.

@@ -261,13 +261,19 @@ def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out
         run.write_lines(f"eval/{name}.ref{k}", column)
 
 
-def read_files(run: RunFolder, src: Path, refs: Sequence[Path]) -> HeldOut:
+def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[str], None] = warnings.warn) -> HeldOut:
     """Sentences from a file with references from other files, prepared like the run's data.
+
+    Args:
+        run: the run.
+        src: file of the sources.
+        refs: files of the references, line by line.
+        say: called with a line if CR alone ends the lines of a file.
 
     Raises:
         UserError: a file cannot be used, or the files differ in length.
     """
-    sources, columns = read_sentences(src), [read_sentences(path) for path in refs]
+    sources, *columns = (_sentences(path, say) for path in (src, *refs))
     for path, column in zip(refs, columns, strict=True):
         if len(column) != len(sources):
             raise UserError(f"{path} has {counted(len(column), 'line')}, but {src} has {len(sources):,}")
@@ -280,6 +286,15 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path]) -> HeldOut:
         if not any(texts):
             raise UserError(f"{path}: all lines are empty")
     return found
+
+
+def _sentences(path: Path, say: Callable[[str], None]) -> list[str]:
+    """The lines of a file; CR alone ends them if nothing else does, as in old Mac files."""
+    lines = read_sentences(path)
+    if len(lines) != 1 or "\r" not in lines[0].rstrip("\r"):
+        return lines
+    say(f"{path}: the lines end in CR alone, as in old Mac files; each is read as a line")
+    return lines[0].removesuffix("\r").split("\r")
 
 
 def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterable[str | Sequence[str]]) -> HeldOut:

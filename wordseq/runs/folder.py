@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wordseq.config.load import config_from_dict, read_toml, to_toml
 from wordseq.config.schema import SECTIONS, Config
@@ -42,6 +42,14 @@ ABANDONED_SECONDS = 600
 
 MOST_TGT_PER_SRC = 1e4
 """A larger ratio in data.json is damage: data.max_chars limits the ratio of undamaged data."""
+
+
+class SrcLengths(NamedTuple):
+    """Lengths of the training sources, in tokens."""
+
+    usual: int
+    """99 % of the sources have at most this many."""
+    longest: int
 
 
 class RunFolder:
@@ -106,6 +114,22 @@ class RunFolder:
         if not isinstance(ratio, float) or not 0 < ratio < MOST_TGT_PER_SRC:
             raise UserError(f"{self.folder / DATA_FILE}: damaged: tgt_per_src = {ratio!r}, expected a number above 0")
         return ratio
+
+    @property
+    def src_lengths(self) -> SrcLengths | None:
+        """Lengths of the training sources; None if data.json does not have them.
+
+        Raises:
+            UserError: data.json is missing or damaged.
+        """
+        found = self.read_json(DATA_FILE).get("src_tokens")
+        if found is None:
+            return None
+        numbers = [found.get(name) for name in SrcLengths._fields] if isinstance(found, dict) else []
+        counts = [number for number in numbers if isinstance(number, int) and number >= 0]
+        if not counts or counts != numbers:
+            raise UserError(f"{self.folder / DATA_FILE}: damaged: src_tokens = {found!r}, expected two numbers")
+        return SrcLengths(*counts)
 
     @property
     def codecs(self) -> tuple[TextCodec, TextCodec]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.debug.lib import check_numerics_callback
 
 from wordseq.batches.batching import padding_share, plan_epoch
+from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
 from wordseq.config.schema import Changes, Config, ModelConfig, by_key, keys_that_change
 from wordseq.data.cleaning import describe
@@ -26,7 +27,17 @@ from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
-from wordseq.runs.folder import BEST, DATA_FILE, LAST, MEMORY_FILE, PAIRS_FILE, PRETRAINED, SPLIT_FILE, RunFolder
+from wordseq.runs.folder import (
+    BEST,
+    DATA_FILE,
+    LAST,
+    MEMORY_FILE,
+    PAIRS_FILE,
+    PRETRAINED,
+    SPLIT_FILE,
+    RunFolder,
+    SrcLengths,
+)
 from wordseq.system.environment import check_fork
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
@@ -180,7 +191,7 @@ def _train(
         f"model: {config.model.cell}, {counted(model.count_params(), 'parameter')}, {config.train.precision} products; "
         f"{counted(len(plan), 'batch')} per epoch, {padding_share(*stores, plan):.1%} padding"
     )
-    translator = Translator(model, src, tgt, config, run.tgt_per_src)
+    translator = Translator(model, src, tgt, config, run.tgt_per_src, run.src_lengths)
     with TrainingProgress(config.train, len(plan), say, shown=bar, compiles=not finished) as reporter:
         if tensorboard:
             say(how_to_look(run.folder))
@@ -353,9 +364,19 @@ def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:
     # Tokens with one EOS per sentence.
     src, tgt = (len(store.flat) + len(store) for store in corpus.stores)
     vectors, figures = _read_vectors(config, corpus)
-    data = {"tgt_per_src": tgt / src, "coverage": corpus.coverage} | ({"pretrained": figures} if figures else {})
+    data = {
+        "tgt_per_src": tgt / src,
+        "src_tokens": _lengths(corpus.stores[0])._asdict(),
+        "coverage": corpus.coverage,
+        **({"pretrained": figures} if figures else {}),
+    }
     held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
     run.begin(config, *corpus.codecs, {SPLIT_FILE: corpus.split, DATA_FILE: data, HELD_OUT_FILE: held_out}, vectors)
+
+
+def _lengths(src: IdStore) -> SrcLengths:
+    lengths = src.lengths
+    return SrcLengths(int(np.quantile(lengths, 0.99, method="higher")), int(lengths.max()))
 
 
 @contextlib.contextmanager

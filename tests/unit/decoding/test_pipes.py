@@ -93,3 +93,51 @@ def test_where_nobody_waits_nothing_pauses(pipe):
     os.write(write, b"one")
     assert next(lines) == b"one\n"
     os.close(write)
+
+
+OLD_MAC = b"one\r\rtwo words\rlast"
+
+
+def test_cr_alone_ends_lines_where_a_file_has_nothing_else(tmp_path):
+    said = []
+    for ending in (b"", b"\r"):
+        (tmp_path / "in").write_bytes(OLD_MAC + ending)
+        with (tmp_path / "in").open("rb") as file:
+            lines = list(input_lines(file, 100, answered=False, say=said.append))
+        assert [line.rstrip(b"\r\n") for line in lines] == OLD_MAC.split(b"\r")
+    assert len(said) == 2
+    (tmp_path / "in").write_bytes(OLD_MAC + b"\n")
+    with (tmp_path / "in").open("rb") as file:
+        assert list(input_lines(file, 100, answered=False, say=said.append)) == [OLD_MAC + b"\n"]
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 100])
+def test_cr_lines_do_not_depend_on_how_they_arrive(tmp_path, monkeypatch, step):
+    """CR, LF and CR LF each end one line of a text that began with CR; a line that is too long is cut."""
+    text = b"first\rone\r\ntwo\n\rthree\r" + b"x" * 50
+
+    class Slow:
+        def __init__(self):
+            self.left = text
+
+        def read1(self, _):
+            block, self.left = self.left[:step], self.left[step:]
+            return block
+
+    lines = [line.rstrip(b"\r\n") for line in pipes._cr_lines(Slow(), 30)]
+    assert lines[:5] == [b"first", b"one", b"two", b"", b"three"]
+    assert len(lines) == 6
+    assert 30 < len(lines[5]) <= 50
+
+
+def test_cr_lines_of_a_pipe_are_answered(pipe):
+    file, write = pipe
+    said = []
+    lines = input_lines(file, 100, answered=True, say=said.append)
+    os.write(write, b"one\rtwo\rthr")
+    assert [next(lines) for _ in range(3)] == [b"one\n", b"two\n", None]
+    assert next(_after_writing(lines, write, b"ee\rfour")) == b"three\n"
+    os.close(write)
+    assert [line for line in lines if line is not None] == [b"four"]
+    assert len(said) == 1

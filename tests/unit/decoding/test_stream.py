@@ -25,6 +25,8 @@ class Mirror:
     def unusable(self, texts):
         return next(((k, "a shout") for k, text in enumerate(texts) if "!" in text), None)
 
+    src_lengths = None
+
     def unknown(self, texts):
         return []
 
@@ -144,7 +146,8 @@ def test_a_bad_line_is_named_after_the_lines_before_it_are_written(tmp_path, mon
 def test_byte_order_mark_and_line_ends_are_not_text(tmp_path):
     mirror = Mirror()
     run(tmp_path, b"\xef\xbb\xbfa\r\n\xef\xbb\xbfb\nc\rd\n\n", mirror=mirror)
-    assert mirror.seen == [["a", "\ufeffb", "c\rd", ""]]
+    run(tmp_path, b"\xef\xbb\xbfa\rb\r", mirror=mirror)
+    assert mirror.seen == [["a", "\ufeffb", "c\rd", ""], ["a", "b"]]
 
 
 def test_progress_is_printed_every_half_minute(tmp_path, monkeypatch, capsys):

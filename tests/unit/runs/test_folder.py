@@ -296,3 +296,15 @@ def test_temporary_files_of_killed_processes_are_removed_and_old_ones_in_eval(ru
     os.utime(run.folder / "eval" / ".test.json.abcdefgh", (1e9, 1e9))
     run.remove_leftovers()
     assert {path.name for path in (run.folder / "eval").iterdir()} == {"test.json", ".test.json.12345678", ".mine"}
+
+
+def test_lengths_of_the_training_sources(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_json("data.json", {})
+    assert run.src_lengths is None
+    run.write_json("data.json", {"src_tokens": {"usual": 3, "longest": 9}})
+    assert run.src_lengths == (3, 9)
+    for wrong in ([3, 9], {"usual": 3}, {"usual": "3", "longest": 9}, {"usual": -1, "longest": 9}):
+        run.write_json("data.json", {"src_tokens": wrong})
+        with pytest.raises(UserError, match=r"data\.json: damaged: src_tokens"):
+            _ = run.src_lengths

@@ -69,9 +69,12 @@ def _eval(options: argparse.Namespace) -> None:
     from wordseq.evaluation.tables import examples
     from wordseq.text.twins import twins_note
 
-    held_out = read_files(run, options.src, options.ref) if options.src else run.held_out("test")
+    def warn(line: str) -> None:
+        note(f"wordseq: note: {line}")
+
+    held_out = read_files(run, options.src, options.ref, say=warn) if options.src else run.held_out("test")
     if read_otherwise := twins_note(run.codecs[0].replaced(held_out.sources)):
-        note(f"wordseq: note: {read_otherwise}")
+        warn(read_otherwise)
     scores = evaluate_run(
         run,
         held_out,
@@ -80,7 +83,7 @@ def _eval(options: argparse.Namespace) -> None:
         tokenize=options.tokenize,
         lowercase=options.lowercase,
         command=options.command_line,
-        warn=lambda line: note(f"wordseq: note: {line}"),
+        warn=warn,
     )
     if options.record:
         write_json(options.record, record_of(run, scores))

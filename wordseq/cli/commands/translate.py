@@ -1,14 +1,27 @@
 """`wordseq translate`: translate lines of text."""
 
 import argparse
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_decode, add_input, add_run, decode_settings, number_between, positive
+from wordseq.cli.options import (
+    add_command,
+    add_decode,
+    add_input,
+    add_run,
+    decode_settings,
+    note,
+    number_between,
+    positive,
+)
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
+
+LONGEST_NAME = 200
+"""A text of more characters is not looked up as the name of a file."""
 
 
 def add(commands: Any) -> None:
@@ -17,14 +30,24 @@ def add(commands: Any) -> None:
         commands,
         "translate",
         _translate,
-        "translate lines of text from a file, a pipe or the keyboard",
+        "translate texts of the command line, of a file, a pipe or the keyboard",
         (
+            "wordseq translate runs/phrasebook 'I am cold. Where is the station?'",
             "echo 'I am cold.' | wordseq translate runs/phrasebook --beam 5 --nbest 3",
             "wordseq translate runs/phrasebook --input sentences.txt --output translations.txt",
         ),
     )
     add_run(parser)
+    parser.add_argument(
+        "text", nargs="*", metavar="TEXT", help="texts to translate, instead of --input (default: none)"
+    )
     add_input(parser)
+    parser.add_argument(
+        "--split",
+        action=argparse.BooleanOptionalAction,
+        help="translate the sentences of a line one by one and join them; each input line still gives one output line "
+        "(default: on for TEXT and at a terminal, off for files and pipes)",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -42,7 +65,8 @@ def add(commands: Any) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="print the N best translations of each input line, as score TAB text; raises --beam to N (default: 1, text only)",
+        help="print the N best translations of each input line, as score TAB text, or numbered, of each sentence, for TEXT and "
+        "at a terminal; raises --beam to N (default: 1, text only)",
     )
     parser.add_argument(
         "--sample", action="store_true", help="sample a translation instead of searching (default: off)"
@@ -77,15 +101,40 @@ def add(commands: Any) -> None:
     )
 
 
-def _translate(options: argparse.Namespace) -> None:
+def _forms(options: argparse.Namespace) -> tuple[bool, bool]:
+    """Whether n-best lists are numbered, and whether texts are split into sentences.
+
+    Raises:
+        UserError: options exclude each other.
+    """
     if options.nbest > 1 and options.sample:
         raise UserError("--nbest and --sample exclude each other")
+    if options.text and options.input:
+        raise UserError("TEXT and --input exclude each other")
+    if options.text and options.resume:
+        raise UserError("--resume continues a file: it needs --input instead of TEXT")
+    at_terminal = not (options.text or options.input) and sys.stdin is not None and sys.stdin.isatty()
+    # For people to read: what a file or another program gets keeps its form.
+    shown = bool(options.text) or (at_terminal and sys.stdout is not None and sys.stdout.isatty())
+    numbered = options.nbest > 1 and shown and not options.output
+    if options.split and options.nbest > 1 and not numbered:
+        raise UserError("--split and --nbest exclude each other in a file or a pipe: a list belongs to one sentence")
+    usual = (at_terminal or bool(options.text)) and (options.nbest == 1 or numbered)
+    return numbered, usual if options.split is None else options.split
+
+
+def _translate(options: argparse.Namespace) -> None:
+    numbered, split = _forms(options)
     from wordseq.runs.folder import RunFolder
 
     # Before TensorFlow: a wrong folder is reported at once.
     decode = decode_settings(RunFolder.open(options.run).config.decode, options)
+    for text in options.text:
+        if len(text) < LONGEST_NAME and Path(text).is_file():
+            note(f"wordseq: note: {text!r} is translated as a text; --input {text} reads the file")
     import_tensorflow()
-    from wordseq.decoding.stream import translate_file, translate_lines
+    from wordseq.decoding.lines import translate_groups, translate_lines, translate_sentences
+    from wordseq.decoding.stream import translate_file, translate_texts
     from wordseq.decoding.translator import Sampling, Translator
 
     # A beam of k has k translations.
@@ -93,5 +142,21 @@ def _translate(options: argparse.Namespace) -> None:
         decode = replace(decode, beam_size=options.nbest)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed) if options.sample else None
     translator = Translator.load(options.run, precision=decode.precision)
-    translate = partial(translate_lines, translator, decode=decode, nbest=options.nbest, sampling=sampling)
-    translate_file(translator, translate, options.input, options.output, nbest=options.nbest, resume=options.resume)
+    if numbered:
+        translate = partial(translate_groups, translator, decode=decode, nbest=options.nbest, split=split)
+    elif split:
+        translate = partial(translate_sentences, translator, decode=decode, sampling=sampling)
+    else:
+        translate = partial(translate_lines, translator, decode=decode, nbest=options.nbest, sampling=sampling)
+    if options.text:
+        translate_texts(translator, translate, options.text, options.output, split=split)
+    else:
+        translate_file(
+            translator,
+            translate,
+            options.input,
+            options.output,
+            nbest=options.nbest,
+            resume=options.resume,
+            split=split,
+        )

@@ -1,0 +1,34 @@
+"""Lines of output from a fake translator."""
+
+from types import SimpleNamespace
+
+from wordseq.config.schema import Config
+from wordseq.decoding.lines import translate_groups, translate_sentences
+
+
+class Louder:
+    """Translates by upper case; of n hypotheses the k-th has k marks."""
+
+    config = Config()
+
+    def translate(self, texts, decode=None, *, nbest=1):
+        return [[SimpleNamespace(text=text.upper() + "!" * k, score=-k) for k in range(nbest)] for text in texts]
+
+
+def test_each_text_gives_one_line_of_its_sentences():
+    assert list(translate_sentences(Louder(), ["One. Two.", "", "Three"])) == ["ONE. TWO.", "", "THREE"]
+
+
+def test_groups_are_numbered_and_end_with_an_empty_line():
+    assert list(translate_groups(Louder(), ["One."], None, 2, split=True)) == [
+        "1    0.0000  ONE.",
+        "2   -1.0000  ONE.!",
+        "",
+    ]
+    several = list(translate_groups(Louder(), ["One. Two.", " "], None, 10, split=True))
+    assert several[0] == "One."
+    assert several[1].startswith(" 1  ")
+    assert several[10].startswith("10  ")
+    assert several[11:13] == ["", "Two."]
+    assert len(several) == 24
+    assert list(translate_groups(Louder(), ["One. Two."], None, 1, split=False)) == ["1    0.0000  ONE. TWO.", ""]

@@ -1,0 +1,55 @@
+import pytest
+
+from wordseq.config.schema import Config
+from wordseq.decoding.notes import InputNotes
+from wordseq.runs.folder import SrcLengths
+
+
+class Known:
+    """Knows every word; a source of training has 3 words at most, rarely 9."""
+
+    config = Config()
+    src_lengths = SrcLengths(3, 9)
+
+    def unknown(self, texts):
+        return []
+
+    def replaced(self, texts):
+        return [(word, word.lower()) for text in texts for word in text.split() if word.isupper()]
+
+    def tokens_of(self, text):
+        return len(text.split())
+
+
+@pytest.fixture
+def said(capsys):
+    def run(*calls, typed=False, split=False):
+        notes = InputNotes(Known(), typed=typed, split=split)
+        for start, texts in calls:
+            notes.tell(start, texts)
+        return capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def test_the_first_line_that_is_far_longer_than_training_is_named(said):
+    assert said((0, ["a b c d e f", "a"])) == []
+    (line,) = said((4, ["a", "a b c d e f g"]), (6, ["a " * 50]))
+    assert line == (
+        "wordseq: note: line 6: 7 tokens, but 99 % of the training sources have at most 3 (the longest 9): "
+        "words may be lost or repeated; --split translates its sentences one by one"
+    )
+    assert len(said((0, ["a " * 50]), (1, ["a " * 50]), typed=True)) == 2
+
+
+def test_with_split_the_sentences_count(said):
+    assert said((0, ["One two three. " * 5]), split=True) == []
+    (line,) = said((0, ["Yes. " + "so " * 50]), split=True, typed=True)
+    assert line.startswith("wordseq: note: a sentence of 50 tokens, but 99 %")
+    assert "--split" not in line
+
+
+def test_replaced_words_are_printed_once_of_a_file_and_each_time_when_typed(said):
+    calls = ((0, ["A b"]), (1, ["C"]))
+    assert said(*calls) == ["wordseq: note: read as the model knows it: A -> a"]
+    assert len(said(*calls, typed=True)) == 2
