@@ -160,7 +160,11 @@ def test_texts_of_the_command_line_are_translated_like_lines(call, translate, tm
     assert call("translate", "alpha", *TEXTS).split("\n")[:-1] == translate()
     assert call("translate", "alpha", *TEXTS, "--output", tmp_path / "out") == ""
     assert (tmp_path / "out").read_text().split("\n")[:-1] == translate()
+    first, *others = TEXTS
+    assert call("translate", "alpha", "--beam", "1", first, "--no-split", *others).split("\n")[:-1] == translate()
     call("translate", "alpha", "a text", "--input", "in.txt", code=2)
+    with pytest.raises(SystemExit):
+        call("translate", "alpha", "a text", "--unknown")
 
 
 @law("translate --no-split")

@@ -136,6 +136,7 @@ def path_like(name):
 def test_what_text_names_exists(path):
     """Settings, commands, options, targets and variables in the text."""
     options = {option.split()[-1] for option in OPTIONS} | {"--help", "--version"}
+    options |= {option.replace("--no-", "--") for option in options}
     names = {option.rsplit(" ", 1)[0] for option in OPTIONS}
     for span in spans(read(path)):
         for key in re.findall(r"(?<![\w./])(?:data|model|train|decode)\.[a-z_]+(?![\w(])", span):

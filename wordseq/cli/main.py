@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from wordseq.cli.commands import bench, compare, data, describe, embed, eval, report, sweep, train, translate
-from wordseq.cli.options import HelpFormatter, examples_text, failed
+from wordseq.cli.options import CommandParser, HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
 from wordseq.system.platform import installed_version
 from wordseq.system.signals import END_SIGNALS, handled
@@ -83,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         version=f"wordseq {installed_version('wordseq') or '(not installed)'}",
         help="print the version and exit",
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)
     for command in COMMANDS:
         command.add(commands)
     return parser

@@ -35,6 +35,21 @@ class HelpFormatter(argparse.HelpFormatter):
         return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command, whose `TEXT ...` may stand before, between and after options.
+
+    argparse ends such an argument at the first option after the words before it (python/cpython#58399).
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As in argparse; words that are left over are texts, if the command takes texts."""
+        found, rest = super().parse_known_args(args, namespace)
+        if hasattr(found, "text"):
+            found.text = [*found.text, *(word for word in rest if not word.startswith("-"))]
+            rest = [word for word in rest if word.startswith("-")]
+        return found, rest
+
+
 _EXAMPLES = "examples:\n"
 
 
