@@ -113,8 +113,6 @@ _SAME_IN_ANOTHER_FORM = frozenset(
 _WIDE = MappingProxyType({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
 """From ASCII to the full-width forms."""
 
-_WORD_CHARACTER = regex.compile(r"[\p{L}\p{M}\p{N}]")
-
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 
 _BYTE_OR_UNKNOWN = re.compile(r"<(?:0x[0-9A-F]{2}|unk)>")
@@ -194,10 +192,8 @@ class WordReader:
             return [token]
         left, _, right = token.partition(core)
         for text in (core, *_variants(core, opening=not left)):
-            # A symbol that became a word would be one word with its neighbours.
-            if (left or right) and _WORD_CHARACTER.search(text):
-                continue
             parts = self._tokenizer.tokenize(text)
+            # A symbol that became a word keeps its joiners, and such a token is never known.
             parts[:1] = [left + part for part in parts[:1]]
             parts[-1:] = [part + right for part in parts[-1:]]
             known = [self._known(part) for part in parts]

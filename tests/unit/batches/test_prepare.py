@@ -360,3 +360,13 @@ def test_a_process_makes_a_shard_of_what_was_read(tmp_path):
     assert error.value.filename == str(tmp_path / "4.src.raw")
     assert Shard(tmp_path, 3).texts("src") == ["a b c."]
     assert Pair(*(Shard(tmp_path, 3).texts(side)[0] for side in ("src", "tgt"))) == Pair("a b c.", "d")
+
+
+def test_a_word_that_is_read_as_several_tokens_takes_their_place():
+    words = [[7], [4, 5, 6], [8, 9]]
+    sentences = [[0, 1], [], [2, 2, 0], [1]]
+    numbers = np.array([number for sentence in sentences for number in sentence])
+    ids, lengths = table._spliced(IdStore.of(words), numbers, np.array(list(map(len, sentences))))
+    expected = [[i for number in sentence for i in words[number]] for sentence in sentences]
+    assert ids.tolist() == [i for sentence in expected for i in sentence]
+    assert lengths.tolist() == list(map(len, expected))

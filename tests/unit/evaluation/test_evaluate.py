@@ -1,0 +1,22 @@
+from types import SimpleNamespace
+
+import pytest
+
+from wordseq.config.schema import Config
+from wordseq.evaluation.evaluate import read_files
+from wordseq.system.errors import UserError
+
+RUN = SimpleNamespace(config=Config())
+
+
+def test_cr_alone_ends_lines_where_a_file_has_nothing_else(tmp_path):
+    said = []
+    (tmp_path / "src").write_bytes(b"one\rtwo\r\rfour\r")
+    (tmp_path / "ref").write_bytes(b"1\n2\n\n4 \r four\n")
+    found = read_files(RUN, tmp_path / "src", [tmp_path / "ref"], said.append)
+    assert found.sources == ["one", "two", "", "four"]
+    assert found.references == [["1"], ["2"], [""], ["4 four"]]
+    assert said == [f"{tmp_path / 'src'}: the lines end in CR alone, as in old Mac files; each is read as a line"]
+    (tmp_path / "ref").write_bytes(b"1\r2\r3")
+    with pytest.raises(UserError, match=r"ref has 3 lines, but .*src has 4"):
+        read_files(RUN, tmp_path / "src", [tmp_path / "ref"], said.append)
