@@ -65,7 +65,7 @@ def anonymous_mb(process: int) -> float:
 
 def measure(path: Path, folder: Path) -> dict[str, float]:
     """Train on a file; returns the peaks of memory."""
-    sets = [word for text in (f"data.path={path}", *QUICK) for word in ("--set", text)]
+    sets = [word for text in (f"data.train={path}", *QUICK) for word in ("--set", text)]
     words = [sys.executable, "-m", "wordseq", "train", "--run", str(folder / "run"), *sets]
     peaks = {"preparing": 0.0, "all": 0.0}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

@@ -43,7 +43,7 @@ def some_pairs() -> tuple[Pair, ...]:
 
 
 def write_pairs(path: Path, number: int = 200) -> Path:
-    """A file of pairs for `data.path`."""
+    """A file of pairs for `data.train`."""
     lines = [f"{pair.src}\t{pair.tgt}\n" for pair in some_pairs()[:number]]
     path.write_text("".join(lines), encoding="utf-8")
     return path
@@ -51,7 +51,7 @@ def write_pairs(path: Path, number: int = 200) -> Path:
 
 def settings(pairs: Path, *more: str) -> list[str]:
     """`key=value` of a tiny run on a file of pairs."""
-    return [f"data.path={pairs}", *TINY, *more]
+    return [f"data.train={pairs}", *TINY, *more]
 
 
 def train_arguments(folder: Path, sets: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from wordseq.api.run import section_settings
 from wordseq.cli.main import main
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, by_key
+from wordseq.runs.data import pairs_written
 from wordseq.runs.describe import describe_run
 from wordseq.runs.folder import PAIRS_FILE, RunFolder
 from wordseq.system.errors import UserError
@@ -269,7 +270,7 @@ def test_every_setting_has_a_keyword():
 def test_settings_from_python_are_checked_as_those_of_the_command_line():
     given = {"model.dropout": np.float32(0.5), "model.hidden_size": np.int64(6), "data.path": Path("a.tsv")}
     config = load_config(None, (), given)
-    assert (config.model.dropout, config.model.hidden_size, config.data.path) == (0.5, 6, "a.tsv")
+    assert (config.model.dropout, config.model.hidden_size, config.data.train) == (0.5, 6, "a.tsv")
     assert load_config(None, (), {"model.kind": "same_length"}) == load_config(None, ["model.kind=same_length"])
     for value in ("2", None, True, float("nan"), [1]):
         with pytest.raises(UserError, match=r"model\.dropout"):
@@ -280,10 +281,10 @@ def test_data_is_a_corpus_a_file_or_in_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pairs.tsv").write_text("a\tb\n", encoding="utf-8")
     assert data_settings("phrasebook") == {"data.corpus": "phrasebook"}
-    assert data_settings("pairs.tsv") == {"data.path": "pairs.tsv"}
-    assert data_settings(Path("phrasebook")) == {"data.path": "phrasebook"}
+    assert data_settings("pairs.tsv") == {"data.train": "pairs.tsv"}
+    assert data_settings(Path("phrasebook")) == {"data.train": "phrasebook"}
     assert data_settings([("a", "b")]) is None
-    with pytest.raises(UserError, match="data 'phrasebok': neither a file nor a corpus; the corpora are phrasebook"):
+    with pytest.raises(UserError, match="data 'phrasebok': neither a file nor a corpus; did you mean 'phrasebook'"):
         data_settings("phrasebok")
 
 
@@ -291,7 +292,9 @@ def test_pairs_of_a_corpus_or_a_file_are_read_as_they_stand(tmp_path, capsys):
     (tmp_path / "own.tsv").write_text("a\tb\tnote\nc  d\te\na\tb\n", encoding="utf-8")
     assert wordseq.read_pairs(tmp_path / "own.tsv") == [("a", "b"), ("c  d", "e"), ("a", "b")]
     assert list(pd.DataFrame(wordseq.read_pairs("phrasebook")).columns) == ["src", "tgt"]
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out.startswith(
+        f"{tmp_path / 'own.tsv'}: TSV; source: column 1, target: column 2, not used:"
+    )
     with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
         archive.writestr("fra.txt", "Go.\tVa !\tlicence\n")
     (tmp_path / "tatoeba").mkdir()
@@ -302,7 +305,7 @@ def test_pairs_of_a_corpus_or_a_file_are_read_as_they_stand(tmp_path, capsys):
         wordseq.read_pairs("tatoeba-fra-eng", mirror=tmp_path, say=None)
         assert capsys.readouterr().out == ""
     (tmp_path / "bad.tsv").write_text("a\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"bad\.tsv:1: "):
+    with pytest.raises(UserError, match=r"bad\.tsv: TSV with one column"):
         wordseq.read_pairs(tmp_path / "bad.tsv")
     with pytest.raises(UserError, match="expected a path or the name of a corpus, got list"):
         wordseq.read_pairs([("a", "b")])
@@ -353,7 +356,7 @@ def test_what_is_no_pair_is_named(data, complaint):
 def test_tabs_and_line_breaks_of_texts_are_spaces(tmp_path):
     run = RunFolder(tmp_path)
     pairs = pairs_of([("a\tb", "c\r\nd"), ("e", "f")])
-    with training_run._pairs_written(run, pairs):
+    with pairs_written(run, pairs):
         assert (tmp_path / PAIRS_FILE).read_bytes() == b"a b\tc  d\ne\tf\n"
     assert not (tmp_path / PAIRS_FILE).exists()
 

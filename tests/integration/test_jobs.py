@@ -136,7 +136,8 @@ def test_the_same_command_on_a_finished_run_changes_nothing(copied, pairs):
     assert progress.step == 5
     assert after == before
     reason = "5 updates done (train.max_steps). To train further, set train.max_steps higher: --set train.max_steps=N"
-    assert said == [f"{copied.folder} is finished: {reason}, or max_steps=N in Python"]
+    assert said[0].endswith("pairs.tsv: TSV; source: column 1, target: column 2")
+    assert said[1:] == [f"{copied.folder} is finished: {reason}, or max_steps=N in Python"]
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +189,9 @@ def test_a_run_started_with_other_data_is_refused(trained, copied, tmp_path):
     before = files_of(copied.folder)
     path = tmp_path / "pairs.tsv"
     config = trained[0].config
-    text = Path(config.data.path).read_text(encoding="utf-8")
+    text = Path(config.data.train).read_text(encoding="utf-8")
     path.write_text(text + "One more sentence.\tEncore une phrase.\n", encoding="utf-8")
-    copied.write_config(dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(path))))
+    copied.write_config(dataclasses.replace(config, data=dataclasses.replace(config.data, train=str(path))))
     before = files_of(copied.folder)
     with pytest.raises(UserError, match="data are not those that the run was started with"):
         quiet_train(copied.folder, path)
@@ -330,7 +331,7 @@ def test_any_failed_write_of_a_report_is_named_and_every_file_is_complete(traine
 def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     translator = Translator.load(trained[0].folder)
     test = trained[0].held_out("test")
-    tokens = [token for text in test.sources for token in translator.src.tokenizer.tokenize(text)]
+    tokens = [token for text in test.sources for token in translator.src.tokenize(text)]
     unknown = translator.src.vocab.unknown(tokens)
     assert evaluated["oov_rate"] == pytest.approx(len(unknown) / len(tokens))
     nats, count = reference_nats(translator, test)

@@ -32,7 +32,7 @@ def tiny_pairs(number: int = 40) -> list[tuple[str, str]]:
 
 
 def write_tsv(path: Path, pairs: list[tuple[str, str]]) -> Path:
-    """A file for `data.path`."""
+    """A file for `data.train`."""
     path.write_text("".join(f"{src}\t{tgt}\n" for src, tgt in pairs), encoding="utf-8")
     return path
 

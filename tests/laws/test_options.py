@@ -31,7 +31,7 @@ from wordseq.config.schema import SECTIONS
 from wordseq.runs.folder import BEST, LAST, RunFolder
 
 SETTINGS = (
-    *("data.path=pairs.tsv", "data.dev_size=4", "data.test_size=6", "data.min_freq=1"),
+    *("data.train=pairs.tsv", "data.dev_size=4", "data.test_size=6", "data.min_freq=1"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("decode.max_len_ratio=0", "decode.max_len_extra=6"),
@@ -422,6 +422,24 @@ def mirror():
     return "mirror"
 
 
+@law("data show config", "data show --set", "data show --json", "data show --mirror")
+def test_what_would_be_read_is_shown(call, mirror, tmp_path, monkeypatch):
+    plain = call("data", "show", "pairs.tsv", *sets("data.dev_size=4"))
+    assert "pairs.tsv: TSV; source: column 1, target: column 2" in plain
+    assert "dev 4 sources" in plain
+    found = json.loads(call("data", "show", "pairs.tsv", "--json"))
+    first = [line.split("\t") for line in Path("pairs.tsv").read_text().splitlines()[:5]]
+    assert (found["format"], found["pairs"], found["first"]) == ("TSV", len(tiny_pairs()), first)
+    assert found["columns"] == {"source": "column 1", "target": "column 2", "unused": [], "header": False}
+    assert found["warnings"] == []
+    swapped = json.loads(call("data", "show", "pairs.tsv", "--json", *sets("data.src_column=2", "data.tgt_column=1")))
+    assert swapped["first"] == [pair[::-1] for pair in first]
+    mirror = Path(mirror).absolute()
+    monkeypatch.chdir(tmp_path)
+    assert "licence" in call("data", "show", "tatoeba-qqq-eng", "--mirror", mirror)
+    call("data", "show", "none.tsv", code=2)
+
+
 @law("data get name", "data get --mirror", "train --mirror")
 def test_public_corpora_come_from_the_mirror(call, mirror, tmp_path, monkeypatch):
     mirror = Path(mirror).absolute()
@@ -430,7 +448,7 @@ def test_public_corpora_come_from_the_mirror(call, mirror, tmp_path, monkeypatch
     assert "data/tatoeba-qqq-eng/qqq.txt" in call("data", "get", "tatoeba-qqq-eng", "--mirror", mirror)
     assert "nothing to download" in call("data", "get", "phrasebook")
     shutil.rmtree("data")
-    without_path = [text for text in SETTINGS if not text.startswith("data.path=")]
+    without_path = [text for text in SETTINGS if not text.startswith("data.train=")]
     words = ("train", "--run", "run", *sets(*without_path, "data.corpus=tatoeba-qqq-eng"))
     call(*words, "--mirror", tmp_path, code=2)
     call(*words, "--mirror", mirror)
@@ -448,7 +466,6 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
     found = RunFolder(Path("new")).config
     assert (found.model.embed_dim, found.model.hidden_size, found.train.seed) == (5, 6, 9)
     assert RunFolder(Path("new")).load(BEST)[0]["seq2seq/output/kernel"].shape[0] == 6
-    call("train", code=2)
     listed = call("train", "--list-settings", "all")
     for section, kind in SECTIONS.items():
         for field in dataclasses.fields(kind):

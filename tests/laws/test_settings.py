@@ -6,6 +6,7 @@ A setting without a law fails `test_every_setting_has_a_law` by name.
 import dataclasses
 import functools
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from wordseq.training.step import Trainer
 from wordseq.training.validation import Validator
 
 TINY = (
-    *("data.path=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
+    *("data.train=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3", "eval.tokenize=13a"),
@@ -70,6 +71,14 @@ def folder(tmp_path_factory):
     write_tsv(folder / "chinese.tsv", [(src, tgt.translate(CHINESE)) for src, tgt in pairs])
     write_tsv(folder / "bad.tsv", [*pairs, ("one", "a\tb\tc"), ("", "leer")])
     write_tsv(folder / "words.tsv", [(f"Don't {src}, x-ray", f"{tgt} B.C.") for src, tgt in pairs])
+    write_tsv(folder / "quoted.tsv", [(f'"{src}"', f'"{tgt}"') for src, tgt in pairs])
+    (folder / "latin.tsv").write_text("".join(f"é {src}\t{tgt}\n" for src, tgt in pairs), encoding="cp1252")
+    # The third has the words of both others, so that the tokens of one side change, and no pair is lost.
+    thirds = [(src, tgt, f"{tgt} {src}") for src, tgt in pairs]
+    rows = [("first", "second", "third"), *thirds]
+    (folder / "table.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    nested = [{"translation": dict(zip(("en", "fr", "de"), row, strict=True))} for row in thirds]
+    (folder / "nested.jsonl").write_text("".join(json.dumps(row) + "\n" for row in nested))
     for part, some in (("train", pairs[16:]), ("dev", pairs[:8]), ("test", pairs[8:16])):
         for side, k in (("src", 0), ("tgt", 1)):
             lines = [f"{pair[k]}\n" for pair in some]
@@ -89,8 +98,8 @@ NUMBERS = itertools.count(1)
 def prepared(*settings: str) -> dict[str, Any]:
     """What `train` makes of the data."""
     # Another source of data takes the place of the path.
-    other = any(text.startswith(("data.corpus=", "data.train_src=")) for text in settings)
-    base = [text for text in TINY if not (other and text.startswith("data.path="))]
+    other = any(text.startswith("data.corpus=") for text in settings)
+    base = [text for text in TINY if not (other and text.startswith("data.train="))]
     config = load_config(None, [*base, *settings])
     try:
         found = prepare_corpus(config.data, Path("prepared"), say=lambda line: None)
@@ -99,7 +108,7 @@ def prepared(*settings: str) -> dict[str, Any]:
     stores, codecs = found.stores, found.codecs
     return {
         "error": "",
-        "counts": found.split["counts"]["parts"],
+        "counts": [part | {"reading": None} for part in found.split["counts"]["parts"].values()],
         "unused": found.split["counts"]["unused_pairs"],
         "pairs": len(stores[0]),
         "dev": found.dev,
@@ -185,18 +194,30 @@ FROZEN = ("train.optimizer=sgd", "train.learning_rate=1e-20", "train.max_steps=3
 FALLING = ("train.teacher_forcing=0.1", "train.teacher_forcing_schedule=linear", "train.teacher_forcing_decay=2")
 LONG = ("train.max_steps=2", "train.validate_steps=99")
 EVERYTHING = "weights, steps, looks, rates, tokens, first loss, norms"
-SPLIT = tuple(f"data.{part}_{side}={part}.{side}" for part in ("train", "dev", "test") for side in ("src", "tgt"))
+SPLIT = tuple(f"data.{part}={part}.src,{part}.tgt" for part in ("train", "dev", "test"))
 
 
-def given_split(part: str, side: str) -> Law:
-    """Another file with the lines the other way round."""
-    return Law(f"{part}2.{side}", part, ", ".join({"train", "dev", "test"} - {part}), SPLIT)
+def given_split(part: str) -> Law:
+    """Another file of sources, with the lines the other way round."""
+    return Law(f"{part}2.src,{part}.tgt", part, ", ".join({"train", "dev", "test"} - {part}), SPLIT)
+
+
+TABLE = ("data.train=table.tsv", "data.src_column=first", "data.tgt_column=second")
+NESTED = ("data.train=nested.jsonl", "data.src_lang=en", "data.tgt_lang=fr")
 
 
 DATA = {
     "corpus": Law("copy", "train, src tokens"),
-    "path": Law("other.tsv", "train, pairs"),
-    **{f"{part}_{side}": given_split(part, side) for part in ("train", "dev", "test") for side in ("src", "tgt")},
+    "train": Law("other.tsv", "train, pairs"),
+    "dev": given_split("dev"),
+    "test": given_split("test"),
+    "format": Law("tsv", "train, src text", "pairs", ("data.train=quoted.tsv",)),
+    "encoding": Law("cp1252", "error", given=("data.train=latin.tsv",), to={"error": ""}),
+    "src_column": Law("third", "train, src tokens", "counts", TABLE),
+    "tgt_column": Law("third", "train, tgt tokens", "src tokens, counts", TABLE),
+    "header": Law("yes", "counts"),
+    "src_lang": Law("de", "train, src tokens", "counts", NESTED),
+    "tgt_lang": Law("de", "train, tgt tokens", "src tokens, counts", NESTED),
     "swap": Law("true", "train, src tokens, tgt tokens"),
     "level": Law("char", "src tokens, tgt tokens", "train, dev, test"),
     "src_level": Law("char", "src tokens", "tgt tokens, train, dev, test"),
@@ -204,12 +225,12 @@ DATA = {
     "min_freq": Law("30", "src tokens, tgt tokens", "train, dev, test, pairs"),
     "max_size": Law("5", "src size, tgt size", "train, dev, test", to={"src size": 4 + 5, "tgt size": 4 + 5}),
     "subword_size": Law(
-        "310", "src size, tgt size", "train, dev, test", given=("data.level=bpe", "data.path=words.tsv")
+        "310", "src size, tgt size", "train, dev, test", given=("data.level=bpe", "data.train=words.tsv")
     ),
-    "pretokenized": Law("true", "src tokens, tgt tokens", "train, dev, test", given=("data.path=words.tsv",)),
-    "lowercase": Law("true", "src tokens, tgt tokens, train", "counts", ("data.path=words.tsv",)),
+    "pretokenized": Law("true", "src tokens, tgt tokens", "train, dev, test", given=("data.train=words.tsv",)),
+    "lowercase": Law("true", "src tokens, tgt tokens, train", "counts", ("data.train=words.tsv",)),
     "max_chars": Law("18", "train, pairs, counts"),
-    "on_bad_line": Law("skip", "error", given=("data.path=bad.tsv",), to={"error": ""}),
+    "on_bad_line": Law("skip", "error", given=("data.train=bad.tsv",), to={"error": ""}),
     "dev_size": Law("5", "dev, pairs", "test, counts"),
     "test_size": Law("5", "test, pairs", "counts"),
     "max_pairs": Law("9", "train, pairs, unused", "dev, test", to={"pairs": 9}),
@@ -439,7 +460,7 @@ def test_the_saved_settings_are_those_that_were_given():
 
 @pytest.mark.parametrize(("data", "tokenize"), [("pairs.tsv", "13a"), ("chinese.tsv", "zh")])
 def test_a_run_keeps_the_tokenizer_that_its_dev_references_chose(data, tokenize):
-    given = [*TRAINED, f"data.path={data}", "eval.tokenize=auto"]
+    given = [*TRAINED, f"data.train={data}", "eval.tokenize=auto"]
     run, lines = RunFolder(Path(f"keeps-{tokenize}")), []
     train_run(load_config(None, given), run.folder, say=lines.append)
     assert run.config.eval.tokenize == tokenize

@@ -9,9 +9,10 @@ from typing import Any
 from wordseq.config.schema import DataConfig
 from wordseq.data import splits
 from wordseq.data.cleaning import Counts, clean, finish, read_given
+from wordseq.data.guards import MANY_TARGETS
 from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines
-from wordseq.data.sources import Origin, find_origin
+from wordseq.data.sources import Origin, Reading, find_origin
 from wordseq.data.splits import HeldOut, draw_digest, group_key, held_out_parts, key_digest, pair_digest, sizes
 from wordseq.text.tokenizers import SentencePieceTokenizer, train_tokenizer
 from wordseq.text.vocab import TWINS_OF_SIDE, TextCodec, Vocab, vocab_of_counts, vocab_of_model
@@ -36,14 +37,19 @@ class Corpus(Split):
 def load_corpus(data: DataConfig, mirror: Path | None = None, say: Callable[[str], None] = print) -> Corpus:
     """The corpus that `data` names, with its training pairs in memory."""
     origin = find_origin(data, mirror, say)
-    counts, bad = Counts(), BadLines(data.on_bad_line)
-    pairs = list(clean(origin.rows(bad), data, counts, None if origin.is_split else set()))
-    finish(counts, bad, len(pairs), str(origin.files["train_src"]) if origin.is_split else origin.name)
-    if not origin.is_split:
-        split = split_by_source(pairs, data.dev_size, data.test_size, data.seed)
-        return _corpus(data, split, origin, {"pairs": counts})
-    held_out, held_out_counts = read_given(data, origin)
-    return _corpus(data, Split(pairs, **held_out), origin, {"train": counts, **held_out_counts})
+    counts, bad, reading = Counts(), BadLines(data.on_bad_line), Reading()
+    given = {part: read_given(data, origin, part, Reading()) for part in ("dev", "test") if part in origin.parts}
+    pairs = list(clean(origin.rows(data, bad, "train", reading), data, counts, set() if origin.missing else None))
+    finish(counts, bad, len(pairs), origin.name)
+    counts.reading = reading.to_dict()
+    given_parts = {part: found for part, (found, _) in given.items()}
+    train, drawn = pairs, {}
+    if origin.missing:
+        wanted = {part: getattr(data, f"{part}_size") for part in origin.missing}
+        train, drawn = hold_out(pairs, wanted.get("dev"), wanted.get("test"), data.seed)
+    split = Split(train, **drawn, **given_parts)
+    parts = {"train" if given else "pairs": counts} | {part: found for part, (_, found) in given.items()}
+    return _corpus(data, split, origin, parts)
 
 
 def _corpus(data: DataConfig, split: Split, origin: Origin, counts: Mapping[str, Counts]) -> Corpus:
@@ -59,6 +65,14 @@ def _corpus(data: DataConfig, split: Split, origin: Origin, counts: Mapping[str,
 
 
 def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, seed: int) -> Split:
+    """The three parts; see `hold_out`."""
+    train, parts = hold_out(pairs, dev_size, test_size, seed)
+    return Split(train, **parts)
+
+
+def hold_out(
+    pairs: Sequence[Pair], dev_size: float | None, test_size: float | None, seed: int
+) -> tuple[list[Pair], dict[str, HeldOut]]:
     """Splits by groups of sources in the order of sha256(seed, key): first test, then dev, the rest is training.
 
     The order of `pairs` decides nothing but the order of `train`, and more pairs move few groups. A group may hold
@@ -67,7 +81,7 @@ def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, se
     Args:
         pairs: distinct, with normalised source and target.
         dev_size: number of groups, or their share when below 1.
-        test_size: the same.
+        test_size: the same. None: the part is given.
         seed: the setting data.seed.
 
     Raises:
@@ -78,7 +92,7 @@ def split_by_source(pairs: Sequence[Pair], dev_size: float, test_size: float, se
     test, dev = sizes(len(order), test_size, dev_size)
     rank = {key: place for place, key in enumerate(order[: test + dev])}
     ranks = {source: rank[key] for source, key in keys.items() if key in rank}
-    return Split([pair for pair in pairs if pair.src not in ranks], **held_out_parts(pairs, ranks, test))
+    return [pair for pair in pairs if pair.src not in ranks], held_out_parts(pairs, ranks, test)
 
 
 def draw(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]:
@@ -95,6 +109,7 @@ def audit(split: Split) -> dict[str, Any]:
         "pairs": len(split.train),
         "sources": len({pair.src for pair in split.train}),
         "groups": len(train_keys),
+        "many_targets": sum(number >= MANY_TARGETS for number in Counter(pair.src for pair in split.train).values()),
         "sha256": f"{sum(int.from_bytes(pair_digest(pair)) for pair in split.train) % 2**256:064x}",
     }
     held_out = {"dev": split.dev, "test": split.test}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.runs import files_of, settings, train_arguments, without_notes, wordseq
+from wordseq.batches.prepare import PREPARED_FOLDER
 from wordseq.cli.main import main
 from wordseq.evaluation import tokenizing
 from wordseq.runs.folder import RunFolder
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("uncompiled")
 def place(tiny_run, tmp_path, monkeypatch):
     """A new folder with a copy of a good run and of its data, and some texts."""
     monkeypatch.chdir(tmp_path)
-    for path in (tiny_run.folder, tiny_run.folder.with_name(training_run.PREPARED_FOLDER)):
+    for path in (tiny_run.folder, tiny_run.folder.with_name(PREPARED_FOLDER)):
         shutil.copytree(path, tmp_path / path.name, ignore=shutil.ignore_patterns("eval"))
     shutil.copy2(tiny_run.pairs, tmp_path)
     config = tmp_path / "run" / "config.toml"
@@ -70,18 +71,29 @@ def assert_one_line(err, *parts):
 
 DATA = {
     "no such file": (None, (), ["data.tsv: no such file"]),
-    "not UTF-8": (b"caf\xe9\tcoffee\n", (), ["data.tsv:1: not UTF-8", "1 bad line"]),
-    "UTF-16": ("a\tb\n".encode("utf-16"), (), ["data.tsv", "UTF-16"]),
-    "one column": (b"a\tb\nonly one\n", (), ["data.tsv:2: 1 column, expected 2 or 3"]),
+    "not UTF-8": (b"caf\xe9\tcoffee\n", (), ["data.tsv:1: not UTF-8", "1 of 1 line", "probably cp1250"]),
+    "not UTF-16": ("a\tb\n".encode("utf-16")[:-1], (), ["data.tsv: not utf-16-le near byte 8"]),
+    "one column": (b"a\tb\na\tb\nonly one\n", (), ["data.tsv:3: 1 column, expected 2"]),
+    "sentences": (b"One.\nTwo.\n", (), ["data.tsv: TSV with one column, e.g. 'One.'", "SRC,TGT"]),
+    "no such column": (
+        b"a\tb\n",
+        ("data.src_column=3", "data.tgt_column=1"),
+        ["data.src_column = '3': no such column"],
+    ),
+    "a workbook": (b"PK\3\4 [Content_Types].xml", (), ["data.tsv: an Office document; save the table as CSV"]),
     "empty file": (b"", (), ["data.tsv: the file is empty"]),
     "blank lines only": (b"\n \n\t\n", (), ["data.tsv: all 3 lines were dropped"]),
-    "empty test split": (b"a\tb\nc\td\ne\tf\ng\th\n", ("data.dev_size=1", "data.test_size=0"), ["data.test_size = 0"]),
+    "empty test split": (
+        b"a\tb\nc\td\ne\tf\ng\th\n",
+        ("data.dev_size=1", "data.test_size=0.1"),
+        ["data.test_size = 0.1"],
+    ),
     "larger splits than data": (b"a\tb\nc\td\ne\tf\n", (), ["data.test_size = 20", "3 distinct sources"]),
-    "one pair": (b"a\tb\n", (), ["1 distinct sources"]),
-    "all sentences the same": (b"a b\tc d\n" * 100, (), ["1 distinct sources"]),
-    "a folder": ("folder", (), ["data.tsv: a folder, expected a file"]),
+    "one pair": (b"a\tb\n", (), ["1 distinct source;"]),
+    "all sentences the same": (b"a b\tc d\n" * 100, (), ["1 distinct source;"]),
+    "a folder": ("folder", (), ["data.tsv: no pair of files is recognised in it"]),
     "all pairs too long": (b"a a a\tb\nc c c\td\n", ("data.max_chars=2",), ["all 2 lines were dropped", "max_chars"]),
-    "not a .gz": (b"a\tb\n", ("data.path=data.gz",), ["data.gz", "damaged, or not a .gz file"]),
+    "not a .gz": (b"a\tb\n", ("data.train=data.gz",), ["data.gz", "damaged, or not a .gz file"]),
 }
 
 
@@ -115,7 +127,7 @@ SETS = {
     "no section": ("cell=gru", ["--set 'cell=gru'", "section.key=value"]),
     "odd hidden size": ("model.hidden_size=15", ["model.hidden_size = 15 must be even"]),
     "no way for the source": ("model.bridge=zero", ["model.attention", "model.bridge"]),
-    "two sources of data": ("data.train_src=x", ["data.path and data.train_src exclude each other"]),
+    "two sources of data": ("data.corpus=copy", ["data.corpus and data.train exclude each other"]),
     "unknown corpus": ("data.corpus=phrasebok", ["phrasebok", "'phrasebook'"]),
     "tied sizes": ("model.tie_embeddings=true", ["model.embed_dim = model.hidden_size", "8 and 16"]),
     "words for pretokenized": ("data.pretokenized=true", ["data.pretokenized", "data.level"]),
@@ -127,7 +139,7 @@ SETS = {
 def test_invalid_settings(place, complaint, name):
     text, parts = SETS[name]
     more = {"no way for the source": ["model.attention=none"], "words for pretokenized": ["data.level=bpe"]}
-    more["unknown corpus"] = ["data.path="]
+    more["unknown corpus"] = ["data.train="]
     before = files_of(place)
     assert_one_line(complaint(*train(*more.get(name, []), text)), *parts)
     assert files_of(place) == before
@@ -141,7 +153,7 @@ def test_invalid_settings(place, complaint, name):
         (b"[model]\ncell = gru\n", ["mine.toml: not valid TOML", "line 2"]),
         (b"\xff\xfe", ["mine.toml", "UTF-8"]),
         (b"[model]\nlayers = 3\n", ["mine.toml: unknown key model.layers"]),
-        (b"[model]\ncell = 3\n", ["mine.toml: model.cell must be text, got 3"]),
+        (b"[model]\ncell = 3\n", ["mine.toml: model.cell = '3'; choose from"]),
         (b"model = 3\n", ["mine.toml: model must be a table"]),
     ],
 )
@@ -156,7 +168,9 @@ def test_invalid_settings_files(place, complaint, content, parts):
 def test_an_unknown_preset_is_named_with_all_presets(place, complaint, words):
     err = complaint(*words)
     assert_one_line(
-        err, "unknown preset 'phrasebok'; did you mean 'phrasebook'?", "addition, multi30k-de-en, phrasebook"
+        err,
+        "data 'phrasebok': neither a file nor a corpus; did you mean 'phrasebook'?",
+        "the corpora are phrasebook, copy",
     )
     assert not (place / "new").exists()
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.documents import DOCS, PAGES, README, anchors, blocks, id_of, links, 
 from tests.laws.test_options import OPTIONS
 from tests.runs import ROOT
 from wordseq.cli.main import make_parser
+from wordseq.cli.options import named_data
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, Config, by_key
 
@@ -50,7 +52,9 @@ def parsed(arguments):
         options = PARSER.parse_args(arguments)
     except SystemExit as end:
         return end.code
-    if hasattr(options, "set"):
+    # Documents name files that a reader has.
+    if hasattr(options, "set") and Path(options.config or "").suffix not in (".tsv", ".csv"):
+        named_data(options)
         load_config(options.config, options.set)
     for pair in getattr(options, "vary", []):
         assert (pair if isinstance(pair, str) else pair[0]).partition("=")[0] in KEYS
@@ -178,7 +182,7 @@ def test_generated_pages_have_every_option_and_setting():
         command, _, name = option.rpartition(" ")
         section = page[page.index(f"## wordseq {command}\n") :].partition("\n## ")[0]
         # Arguments are shown by their metavar.
-        shown = name if name.startswith("--") else {"config": "PRESET"}.get(name, name.upper())
+        shown = name if name.startswith("--") else {"config": "DATA"}.get(name, name.upper())
         assert re.search(rf":::{{option}} (.*, )?{re.escape(shown)}\b", section), option
     page = generated.settings()
     for key, default in KEYS.items():

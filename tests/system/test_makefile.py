@@ -76,10 +76,10 @@ def test_train_alone_is_the_phrasebook(make):
         ("DATA=copy", "--run runs/copy --set data.corpus=copy"),
         ("DATA=copy TRAIN=--tensorboard", "--run runs/copy --set data.corpus=copy --tensorboard"),
         ("DATA=opus-fr-br", "--run runs/opus-fr-br --set data.corpus=opus-fr-br"),
-        ("DATA=texts/pairs.tsv", "--run runs/pairs --set data.path=texts/pairs.tsv"),
+        ("DATA=texts/pairs.tsv", "--run runs/pairs --set data.train=texts/pairs.tsv"),
         (
             "DATA=texts/pairs.tsv LEVEL=char CELL=rnn RUN=/tmp/x",
-            "--run /tmp/x --set data.path=texts/pairs.tsv --set data.level=char --set model.cell=rnn",
+            "--run /tmp/x --set data.train=texts/pairs.tsv --set data.level=char --set model.cell=rnn",
         ),
     ],
 )
@@ -113,7 +113,7 @@ def test_names_reach_the_command_as_they_are(project, make, name):
     (project / path).write_text("a\tb\n")
     for variables in ({}, {"DATA": path}):
         words = [] if variables else [f"DATA={path}"]
-        assert make("train", *words, **variables) == train("--run", f"runs/{name}", "--set", f"data.path={path}")
+        assert make("train", *words, **variables) == train("--run", f"runs/{name}", "--set", f"data.train={path}")
         ((_, *sweep),) = make("compare", *words, **variables)
         assert sweep[:3] == ["sweep", "--name", name]
     found = make("train", f"RUN=my runs/{name}", "SET=data.path=$x train.seed=2")

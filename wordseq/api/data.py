@@ -1,5 +1,6 @@
 """Training data as Python has them: pairs, a DataFrame, a path, a corpus name; as settings or as rows."""
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +11,7 @@ from wordseq.config.load import load_config
 from wordseq.data.pairs import Pair
 from wordseq.data.public import DATASETS, find_dataset
 from wordseq.data.readers.lines import BadLines
-from wordseq.data.sources import find_origin
+from wordseq.data.sources import Reading, find_origin
 from wordseq.data.synthetic import SYNTHETIC
 from wordseq.system.errors import UserError
 from wordseq.system.progress import Say
@@ -27,16 +28,22 @@ _FORMS = "pairs of (source, target), a DataFrame, a path or the name of a corpus
 
 
 def read_pairs(
-    data: str | os.PathLike[str], *, mirror: str | os.PathLike[str] | None = None, say: Say | None = print
+    data: str | os.PathLike[str],
+    *,
+    mirror: str | os.PathLike[str] | None = None,
+    say: Say | None = print,
+    **settings: Any,
 ) -> list[Pair]:
     """The pairs of a corpus or of a file, unchanged: to inspect them, or to train on some of them.
 
     `pandas.DataFrame(wordseq.read_pairs("phrasebook"))` has the columns src and tgt.
 
     Args:
-        data: the name of a corpus, or the path of a file of pairs. Of a corpus that comes split: its training pairs.
+        data: the name of a corpus, a file of pairs in any format, a folder or an archive. Of data that come split: the training
+            pairs.
         mirror: a folder to take public corpora from instead of the network.
-        say: called with the licence of a public corpus and what is fetched; None: nothing is printed.
+        say: called with what is recognised, the licence of a public corpus and what is fetched; None: nothing is printed.
+        settings: settings of [data] by name, such as `src_column="english"`.
 
     Raises:
         UserError: neither a corpus nor a file, the corpus cannot be fetched, or a line is no pair.
@@ -44,13 +51,15 @@ def read_pairs(
     named = data_settings(data)
     if named is None:
         raise UserError(f"data: expected a path or the name of a corpus, got {_shown(data)}")
-    config = load_config(None, (), named).data
-    origin = find_origin(config, Path(mirror) if mirror is not None else None, say or (lambda line: None))
-    return [Pair(row.src, row.tgt) for row in origin.rows(BadLines(config.on_bad_line))]
+    config = load_config(None, (), {f"data.{name}": value for name, value in settings.items()} | named).data
+    say = say or (lambda line: None)
+    origin = find_origin(config, Path(mirror) if mirror is not None else None, say)
+    rows = origin.rows(config, BadLines(config.on_bad_line), reading=Reading(say))
+    return [Pair(row.tgt, row.src) if config.swap else Pair(row.src, row.tgt) for row in rows]
 
 
 def data_settings(data: Data) -> dict[str, str] | None:
-    """The settings that name the data: `data.path` or `data.corpus`; None for data that are in memory.
+    """The settings that name the data: `data.train` or `data.corpus`; None for data that are in memory.
 
     A text that is the name of a corpus means the corpus: write "./phrasebook" for a file of that name.
 
@@ -58,7 +67,7 @@ def data_settings(data: Data) -> dict[str, str] | None:
         UserError: a text that is neither a corpus nor a file, or bytes.
     """
     if isinstance(data, os.PathLike):
-        return {"data.path": os.fspath(data)}
+        return {"data.train": os.fspath(data)}
     if isinstance(data, bytes):
         raise UserError(f"data: got bytes, expected {_FORMS}")
     if not isinstance(data, str):
@@ -67,8 +76,10 @@ def data_settings(data: Data) -> dict[str, str] | None:
         return {"data.corpus": data}
     # A member of an archive has the archive for a parent.
     if any(path.exists() for path in (Path(data), *Path(data).parents) if path.name):
-        return {"data.path": data}
-    raise UserError(f"data {data!r}: neither a file nor a corpus; the corpora are {', '.join((*SYNTHETIC, *DATASETS))}")
+        return {"data.train": data}
+    names = (*SYNTHETIC, *DATASETS)
+    guess = "".join(f"did you mean {name!r}? " for name in difflib.get_close_matches(data, names, n=1))
+    raise UserError(f"data {data!r}: neither a file nor a corpus; {guess}the corpora are {', '.join(names)}")
 
 
 def pairs_of(data: Data) -> Iterator[Pair]:

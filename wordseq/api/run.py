@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, overload
 from wordseq.api.data import Data, data_settings, pairs_of
 from wordseq.config.arguments import text_list
 from wordseq.config.load import check_setting, guess_names, load_config
-from wordseq.config.schema import SECTIONS, SOURCES, Config, DecodeConfig
+from wordseq.config.schema import OTHER_NAMES, SECTIONS, SOURCES, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.scores import Scores
+from wordseq.runs.data import prepare_run, with_own_pairs
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
@@ -78,24 +79,30 @@ def train(
     start = os.fspath(preset) if preset is not None else (saved if saved.is_file() else None)
     pairs = pairs_of(data) if named is None else None
     # The path of data in memory is that of the run's own file: see `train_run`.
-    config = load_config(start, (), {**given, **({"data.path": "pairs"} if named is None else named)})
+    config = load_config(start, (), {**given, **({"data.train": "pairs"} if named is None else named)})
     if os.environ.get("TF_CONFIG"):
         raise UserError("TF_CONFIG is set: several machines train together by the command line, `wordseq train`")
+    say = _print if verbose else _silent
+    mirrored = Path(mirror) if mirror is not None else None
+    # Before TensorFlow is imported, which takes seconds: mistakes in the data are reported at once.
+    files = RunFolder(folder)
+    corpus = (
+        None if pairs is not None else prepare_run(with_own_pairs(config, files, given=False), files, mirrored, say)
+    )
     import_tensorflow()
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped
     from wordseq.training.run import train_run
 
-    say = _print if verbose else _silent
     try:
         progress = train_run(
             config,
             folder,
-            Path(mirror) if mirror is not None else None,
+            mirrored,
             say,
             join(None, say),
             tensorboard=tensorboard,
-            pairs=pairs,
+            data=corpus if pairs is None else pairs,
             bar=verbose,
         )
         say(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
@@ -115,6 +122,8 @@ def section_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         for field in dataclasses.fields(kind):
             places.setdefault(field.name, []).append(section)
             places[f"{section}__{field.name}"] = [section]
+    for section, _, name in (key.partition(".") for key in OTHER_NAMES):
+        places[name] = places[f"{section}__{name}"] = [section]
     found = {}
     for name, value in settings.items():
         if name not in places:

@@ -24,10 +24,12 @@ from typing import Any, Self
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, make_shards
 from wordseq.batches.table import PairTable, store_paths
-from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.config.schema import DATA_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
-from wordseq.data.readers.lines import BadLines, digest_of, is_stream
-from wordseq.data.sources import Origin, find_origin
+from wordseq.data.guards import SAMPLE_PAIRS, scripts_of, warnings_about
+from wordseq.data.readers.lines import BadLines
+from wordseq.data.readers.streams import archive_of, digest_of, is_stream
+from wordseq.data.sources import Origin, Reading, find_origin
 from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
@@ -37,6 +39,9 @@ from wordseq.text.vocab import TextCodec, coverage
 
 PREPARED_FOLDER = ".prepared"
 """Name of the cache folder, which is beside the run folders and shared by all runs on the same data."""
+
+SHOWN_PAIRS = 5
+"""Pairs of a corpus that `wordseq data show` prints."""
 
 SAY_EVERY = 1_000_000
 """Lines of text between two lines of progress."""
@@ -59,8 +64,9 @@ class Prepared:
         codecs: source and target codec.
         dev: split for validation.
         test: split for the final scores.
-        split: content of split.json: "method", "seed", "dev_size" and "test_size" of the split, the result of `splits.audit`,
-            and in "counts" what was read, dropped and normalised.
+        split: content of split.json: "method", "seed", "dev_size" and "test_size" of the split, and the result of
+            `splits.audit`. "counts": what was read, dropped and normalised; "first": the first pairs; "scripts": those of a
+            sample; "warnings": what looks wrong.
         coverage: for "src" and "tgt", and in them for "train" and "dev": "tokens", "unknown", and "share" of known tokens.
     """
 
@@ -114,13 +120,16 @@ def prepare_corpus(
     """
     origin = find_origin(data, mirror=mirror, say=say)
     # A pipe can be read only once, so its text cannot be hashed first. It gets a random name in the cache.
-    once = any(map(is_stream, origin.files.values()))
+    once = any(map(is_stream, origin.paths))
     content = secrets.token_hex() if once else _content(origin)
     # With the codecs of a run, the entry without given codecs comes first: it fits if training gave the same codecs.
     names = [_name(content, data, ()), *([_name(content, data, codecs)] if codecs else [])]
     for name in names:
         found = _cached(cache / name, origin.name)
         if found and (codecs is None or [codec.sha256 for codec in found.codecs] == [codec.sha256 for codec in codecs]):
+            for part in found.split["counts"]["parts"].values():
+                for line in part["reading"].get("lines", ()):
+                    say(line)
             return found
     target = cache / names[-1]
     with _naming(cache), _temporary(cache) as folder:
@@ -135,8 +144,15 @@ def prepare_corpus(
 
 def _content(origin: Origin) -> list[str]:
     """Hashes that identify the text of a corpus."""
-    if origin.files:
-        return [f"{path.name} {digest_of(path)}" for path in origin.files.values()]
+    if origin.parts:
+        # Each archive once, although it has many members.
+        digests = {path: digest_of(path) for path in {archive_of(path) or path for path in origin.paths}}
+        return [
+            f"{part} {path.name} {digests[archive_of(path) or path]}"
+            for part, listed in origin.parts.items()
+            for files in listed
+            for path in files
+        ]
     return [hashlib.sha256("".join(f"{pair.src}\t{pair.tgt}\n" for pair in origin.pairs).encode()).hexdigest()]
 
 
@@ -144,7 +160,7 @@ def _name(content: Any, data: DataConfig, codecs: Iterable[TextCodec]) -> str:
     """The name of a prepared corpus: a hash of everything that shapes it."""
     settings = dataclasses.asdict(data)
     # Paths do not shape it; the content of the files does, and is in `content`.
-    for key in ("path", *SPLIT_FILES):
+    for key in DATA_FILES:
         del settings[key]
     # NFC, the word tokenizer and the subword trainer change with these versions.
     versions = [_VERSION, unicodedata.unidata_version, *map(importlib.metadata.version, ("regex", "sentencepiece"))]
@@ -230,23 +246,24 @@ def _write(
     """Write all files of a prepared corpus."""
     scratch = folder / "scratch"
     scratch.mkdir()
-    counts, bad = Counts(), BadLines(data.on_bad_line)
+    counts, bad, reading = Counts(), BadLines(data.on_bad_line), Reading(say)
+    given = {part: read_given(data, origin, part, Reading(say)) for part in ("dev", "test") if part in origin.parts}
     shards = []
-    # Given training files keep their duplicates, see `clean`.
-    for shard, found in make_shards(origin.rows(bad), data, not origin.is_split, scratch):
+    # Training files beside a given split keep their duplicates, see `clean`.
+    for shard, found in make_shards(origin.rows(data, bad, "train", reading), data, bool(origin.missing), scratch):
         if (counts.lines + found.lines) // SAY_EVERY > counts.lines // SAY_EVERY:
             say(f"preparing: {counts.lines + found.lines:,} lines read")
         counts.add(found)
         shards.append((shard, found.kept))
     table = PairTable(scratch, shards, data)
-    if origin.is_split:
-        finish(counts, bad, counts.kept, str(origin.files["train_src"]))
-        held_out, given = read_given(data, origin)
-        parts = {"train": counts, **given}
-    else:
+    if origin.missing:
         counts.duplicates += table.drop_duplicates()
-        finish(counts, bad, table.used, origin.name)
-        held_out, parts = table.hold_out(), {"pairs": counts}
+    finish(counts, bad, table.used, origin.name)
+    counts.reading = reading.to_dict()
+    held_out = {part: split for part, (split, _) in given.items()}
+    if origin.missing:
+        held_out |= table.hold_out(origin.missing)
+    parts = {"train" if given else "pairs": counts} | {part: found for part, (_, found) in given.items()}
     # After holding out: the dev and test splits do not depend on data.max_pairs.
     unused = table.draw()
     split = {
@@ -256,15 +273,24 @@ def _write(
     }
     dev = held_out["dev"]
     dev_texts = (dev.sources, [references[0] for references in dev.references])
+    made = codecs or (table.train_codec("src"), table.train_codec("tgt"))
     cover = {}
     for k, side in enumerate(SIDES):
-        codec = codecs[k] if codecs else table.train_codec(side)
-        codec.save(folder, side)
-        known = coverage(codec.vocab, map(codec.tokenize, dev_texts[k]))
+        made[k].save(folder, side)
+        known, swapped = (coverage(codec.vocab, map(codec.tokenize, dev_texts[k])) for codec in (made[k], made[1 - k]))
         cover[side] = {
-            "train": table.write_ids(codec, side, folder),
-            "dev": {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share},
+            "train": table.write_ids(made[k], side, folder),
+            "dev": {
+                "tokens": known.tokens,
+                "unknown": known.unknown_tokens,
+                "share": known.share,
+                "swapped_share": swapped.share,
+            },
         }
+    sample = table.sample(SAMPLE_PAIRS)
+    split["first"] = table.first(SHOWN_PAIRS)
+    split["scripts"] = {side: dict(scripts_of([getattr(pair, side) for pair in sample])) for side in SIDES}
+    split["warnings"] = [*reading.warnings, *warnings_about(sample, counts.to_dict(), split["train"], cover)]
     write_json(folder / HELD_OUT_FILE, {part: dataclasses.asdict(found) for part, found in held_out.items()})
     write_json(folder / _FIGURES_FILE, {"split": split, "coverage": cover})
     shutil.rmtree(scratch)

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Shard
 from wordseq.config.schema import DataConfig
+from wordseq.data.guards import MANY_TARGETS
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
 from wordseq.system.files import ArrayFile
@@ -61,8 +62,10 @@ class PairTable:
             self._use = _first_of_each(self._column("pair"))
         return len(self._use) - self.used
 
-    def hold_out(self) -> dict[str, HeldOut]:
+    def hold_out(self, parts: Container[str] = ("test", "dev")) -> dict[str, HeldOut]:
         """Move source groups to the splits "test" and "dev", in the order of `key_digest`: first test, then dev.
+
+        `parts` are the splits to make; the other is given.
 
         The order depends on the sources and data.seed only. So more data, or a larger dev split, does not change which of two
         sources comes first.
@@ -73,7 +76,11 @@ class PairTable:
         # Two copies: one in the order of the rows, one to sort in place.
         keys, ordered = self._column("key"), self._column("key")
         ordered.sort()
-        test, dev = sizes(_distinct(ordered), self._data.test_size, self._data.dev_size)
+        test, dev = sizes(
+            _distinct(ordered),
+            self._data.test_size if "test" in parts else None,
+            self._data.dev_size if "dev" in parts else None,
+        )
         # The sorted keys have repetitions, so the first `test + dev` distinct ones may reach beyond that many rows.
         end = test + dev
         while _distinct(ordered[:end]) < test + dev:
@@ -126,9 +133,23 @@ class PairTable:
             "pairs": len(keys),
             "sources": _distinct(sources),
             "groups": _distinct(keys),
+            "many_targets": _frequent(sources, MANY_TARGETS),
             "sha256": f"{total % 2**256:064x}",
         }
         return audit(train, held_out, shared, targets)
+
+    def sample(self, number: int) -> list[Pair]:
+        """About `number` training pairs in use, spread evenly over the corpus; fewer if there are fewer."""
+        rows = np.flatnonzero(self._use)
+        chosen = np.zeros(len(self._use), np.bool_)
+        chosen[rows[:: max(1, len(rows) // number)]] = True
+        return list(map(Pair, *(self._texts(chosen, side) for side in SIDES)))
+
+    def first(self, number: int) -> list[Pair]:
+        """The first pairs of the corpus, whichever split they are in."""
+        chosen = np.zeros(len(self._use), np.bool_)
+        chosen[:number] = True
+        return list(map(Pair, *(self._texts(chosen, side) for side in SIDES)))
 
     def train_codec(self, side: str) -> TextCodec:
         """Train tokenizer and vocabulary of `side`, "src" or "tgt".
@@ -270,6 +291,12 @@ def _first_of_each(hashes: Hashes) -> Mask:
         rows = np.flatnonzero((hashes >= np.uint64(low)) & (hashes <= np.uint64(high)))
         first[rows[np.unique(hashes[rows], return_index=True)[1]]] = True
     return first
+
+
+def _frequent(ordered: Hashes, least: int) -> int:
+    """Number of distinct values that a sorted array has at least `least` times."""
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    return int(np.count_nonzero(np.diff(ends, prepend=-1) >= least)) if len(ordered) else 0
 
 
 def _distinct(ordered: Hashes) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import math
 import sys
 import textwrap
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.config.load import presets
-from wordseq.config.schema import MOST, NUMBER_FORMATS, DecodeConfig
+from wordseq.config.schema import MOST, NUMBER_FORMATS, OTHER_NAMES, SOURCES, DecodeConfig
+from wordseq.system.errors import UserError
 
 
 def note(line: str) -> None:
@@ -100,18 +102,24 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_config(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add `PRESET`, the settings to start from, and `--set`.
+    """Add `DATA`, a file of pairs or the settings to start from, and `--set`; `named_data` tells the two apart.
 
     Args:
         parser: parser of the command.
-        default: the settings without `PRESET`, in words.
+        default: the settings without `DATA`, in words.
     """
     parser.add_argument(
         "config",
         nargs="?",
-        metavar="PRESET",
-        help=f"settings to start from: a .toml file or a preset: {', '.join(presets())} (default: {default})",
+        metavar="DATA",
+        help="what to train on: a file of pairs, a folder or archive, two parallel files as SRC,TGT, or the name of a corpus; "
+        f"or settings to start from: a .toml file or a preset: {', '.join(presets())} (default: {default})",
     )
+    add_set(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`."""
     parser.add_argument(
         "--set",
         action="append",
@@ -119,6 +127,30 @@ def add_config(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="KEY=VALUE",
         help="change one setting, e.g. model.cell=lstm; repeatable (default: none)",
     )
+
+
+def named_data(options: argparse.Namespace, *, presets_too: bool = True) -> None:
+    """Turn the argument `DATA` into a setting in `options.set` if it names data, not settings.
+
+    Args:
+        options: the parsed options.
+        presets_too: a name may be that of a preset or a .toml file.
+
+    Raises:
+        UserError: it names nothing that is known, or --set names data too.
+    """
+    if options.config is None or (
+        presets_too and (options.config in presets() or Path(options.config).suffix == ".toml")
+    ):
+        return
+    from wordseq.api.data import data_settings
+
+    ((key, value),) = (data_settings(options.config) or {}).items()
+    names = [f"data.{name}" for name in SOURCES] + [other for other, name in OTHER_NAMES.items() if name == key]
+    if twice := [text for text in options.set if text.partition("=")[0].strip() in names]:
+        raise UserError(f"{options.config} names the data, and --set {twice[0]} too; give one")
+    # In quotes: a file may be called 2024 or true.
+    options.config, options.set = None, [f"{key}={json.dumps(value, ensure_ascii=False)}", *options.set]
 
 
 def add_mirror(parser: argparse.ArgumentParser) -> None:

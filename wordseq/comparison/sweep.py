@@ -4,7 +4,6 @@ Each run trains in its own process: it frees all memory at its end, and a crash 
 recognised by their settings and not trained again. An interrupted run resumes.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import re
@@ -15,8 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wordseq.config.load import load_config
-from wordseq.config.schema import Changes, Config, DataConfig, by_key, keys_that_change
-from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
+from wordseq.config.schema import Config
+from wordseq.runs.find import folder_for, is_finished
+from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 
 POLL_SECONDS = 1.0
@@ -104,7 +104,7 @@ def plan_sweep(
             option = next((name for key, (name, values) in listed.items() if values and key in complaint), "--vary")
             raise UserError(complaint.replace("--set:", f"{option}:", 1)) from None
         place = folder / "-".join((name, *(_NOT_IN_NAMES.sub("_", value) for value in point)))
-        found.append(SweepRun(_folder_for(place, wanted), chosen, wanted))
+        found.append(SweepRun(folder_for(place, wanted), chosen, wanted))
     if min(len({run.folder for run in found}), len({run.config for run in found})) < len(found):
         raise UserError(
             "two runs of the sweep have the same settings: a level, a cell or a value of --vary is given twice"
@@ -121,44 +121,6 @@ def _varied(text: str) -> tuple[str, list[str]]:
     if key == "train.seed":
         raise UserError(f"--vary {text!r}: use --seeds N to vary the seed")
     return key, values
-
-
-def data_name(data: DataConfig) -> str:
-    """A short name of the data, for folders: the name of the corpus, or of the file without its extension."""
-    return data.corpus or Path(data.path or data.train_src).name.partition(".")[0]
-
-
-def _folder_for(folder: Path, wanted: Config) -> Path:
-    """The run with these settings, with this name or finished under another; else the next free name."""
-    chosen = folder
-    for number in itertools.count(2):
-        if not RunFolder(chosen).begun:
-            break
-        if _same(chosen, wanted):
-            return chosen
-        chosen = folder.with_name(f"{folder.name}-{number}")
-    for path in sorted(folder.parent.glob(f"*/{CONFIG_FILE}")):
-        with contextlib.suppress(UserError):  # Not a run.
-            if _same(path.parent, wanted) and is_finished(path.parent):
-                return path.parent
-    return chosen
-
-
-def _same(folder: Path, wanted: Config) -> bool:
-    """Whether the run in a folder was started with these settings."""
-    found, asked, usual = map(by_key, (RunFolder(folder).config, wanted, Config()))
-    # A run stores what "auto" or 0 resolved to on its machine, so such a setting would never be equal.
-    resolved = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}
-    return all(found[key] == value for key, value in asked.items() if key not in resolved)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the training of a run is complete. With a damaged last checkpoint it is not: training repairs that."""
-    run = RunFolder(folder)
-    try:
-        return run.has(BEST) and bool(run.header(LAST).state.get("finished"))
-    except UserError:
-        return False
 
 
 def sweep(

@@ -1,5 +1,6 @@
 """Reads settings from one TOML file and `--set key=value`, checks them once, and writes them as TOML."""
 
+import codecs
 import dataclasses
 import difflib
 import json
@@ -12,12 +13,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from wordseq.config.schema import (
+    DATA_FILES,
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
     MOST,
+    OTHER_NAMES,
     SECTIONS,
     SOURCES,
-    SPLIT_FILES,
     Config,
     DataConfig,
     DecodeConfig,
@@ -28,9 +30,6 @@ from wordseq.config.schema import (
 from wordseq.system.errors import UserError
 
 _Section = TypeVar("_Section", DataConfig, ModelConfig, TrainConfig, DecodeConfig, EvalConfig)
-
-_PAIR_SUFFIXES = (".tsv", ".txt", ".csv", ".gz", ".zip")
-"""Of files that are data, not settings."""
 
 PRESETS = Path(__file__).parent / "presets"
 """Folder of the presets, recommended settings for one corpus each, as NAME.toml."""
@@ -83,11 +82,11 @@ def _settings_file(settings: str) -> Path:
         close = difflib.get_close_matches(settings, names, n=1)
         guess = f"did you mean {close[0]!r}? " if close else ""
         raise UserError(
-            f"unknown preset {settings!r}; {guess}choose from {', '.join(names)}, or give a .toml file; "
-            "a corpus without a preset is --set data.corpus=NAME"
+            f"unknown preset {settings!r}; {guess}choose from {', '.join(names)}, or give a .toml file, a file of pairs "
+            "or the name of a corpus"
         )
-    if path.suffix in _PAIR_SUFFIXES and path.is_file():
-        raise UserError(f"{path}: not a settings file; for a file of pairs: --set data.path={path}")
+    if path.suffix != ".toml" and path.is_file():
+        raise UserError(f"{path}: not a settings file, whose name ends in .toml; to train on it, set data.train={path}")
     return path
 
 
@@ -99,6 +98,7 @@ def _override(text: str) -> tuple[str, str, Any]:
         places = [f"{name}.{section}={value}" for name, kind in SECTIONS.items() if hasattr(kind, section)]
         guess = f"; did you mean {' or '.join(places)}?" if equals and places else ", e.g. model.cell=lstm"
         raise UserError(f"--set {text!r}: expected section.key=value{guess}")
+    section, _, name = OTHER_NAMES.get(f"{section}.{name}", f"{section}.{name}").partition(".")
     value = value.strip()
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
@@ -110,7 +110,7 @@ def _override(text: str) -> tuple[str, str, Any]:
 
 def _given(key: str, value: Any) -> tuple[str, str, Any]:
     """Section, name and checked value of a setting from Python; paths and NumPy numbers are converted."""
-    section, _, name = key.partition(".")
+    section, _, name = OTHER_NAMES.get(key, key).partition(".")
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     elif hasattr(value, "item"):
@@ -122,9 +122,8 @@ def _replaced_by(name: str, value: Any) -> Iterable[str]:
     """The keys of a file that an override removes: settings that the kind does not have, other sources of data."""
     if name == "kind":
         return KIND_SETTINGS.get(value, {})
-    if name in SOURCES:
-        return SOURCES if name in SPLIT_FILES else {*SOURCES, *SPLIT_FILES}
-    return ()
+    # A corpus has its own dev and test data; other training data may go with those of the file.
+    return {"corpus": (*SOURCES, *DATA_FILES), "train": SOURCES}.get(name, ()) if value else ()
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -208,9 +207,17 @@ def _toml_value(value: bool | int | float | str) -> str:
 
 
 def _table(section: str, table: Any, where: str) -> Mapping[str, Any]:
+    """The settings of a section, each under its one name."""
     if not isinstance(table, Mapping):
         raise UserError(f"{where}: {section} must be a table of settings, got {table!r}")
-    return table
+    found: dict[str, Any] = {}
+    for given, value in table.items():
+        name = OTHER_NAMES.get(f"{section}.{given}", f"{section}.{given}").partition(".")[2]
+        if name in found:
+            other = next(other for other, key in OTHER_NAMES.items() if key == f"{section}.{name}")
+            raise UserError(f"{where}: {section}.{name} and {other} are the same setting; give one")
+        found[name] = value
+    return found
 
 
 def guess_names(name: str, names: Iterable[str], before: str = "") -> str:
@@ -253,6 +260,9 @@ def _typed(key: str, value: Any, kind: Any, where: str) -> Any:
         raise UserError(f"{where}: {key} has {value.bit_length():,} bits; the largest whole number is {MOST:,}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    # A column or a file may be called by a number, which needs no quotes then.
+    if kind is str and type(value) is int:
+        return str(value)
     # Not isinstance: in Python True is an int.
     if type(value) is not kind:
         raise UserError(f"{where}: {key} must be {_TYPE_NAMES[kind]}, got {value!r}")
@@ -276,10 +286,18 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
     named = [key for key in SOURCES if getattr(data, key)]
     if len(named) > 1:
         yield f"data.{' and data.'.join(named)} exclude each other; set one of them"
-    given = [f"data.{key}" for key in SPLIT_FILES if getattr(data, key)]
-    missing = [f"data.{key}" for key in SPLIT_FILES if not getattr(data, key)]
-    if given and missing:
-        yield f"{given[0]} is set, so {', '.join(missing)} must be set too"
+    for key in DATA_FILES[1:]:
+        if getattr(data, key) and not data.train:
+            yield f"data.{key} is set, so data.train must be set too"
+    if data.encoding:
+        try:
+            codecs.lookup(data.encoding)
+            "".encode(data.encoding)
+        except (LookupError, UnicodeError):
+            yield f"data.encoding = {data.encoding!r}: unknown; for example utf-8, utf-16, cp1252, latin-1, shift_jis, gb18030"
+    if bool(data.src_lang) != bool(data.tgt_lang):
+        missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
+        yield f"{missing} must be set too: source and target have a language each"
     if data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
         yield "data.pretokenized = true splits at spaces, so data.level must be 'word' for source and target"
 

@@ -9,7 +9,17 @@ from typing import Any, get_type_hints
 
 LEVELS = ("char", "word", "bpe", "unigram")
 
-SOURCES = ("corpus", "path", "train_src")
+SOURCES = ("corpus", "train")
+"""The settings of [data] that name the training data; they exclude each other."""
+
+DATA_FILES = ("train", "dev", "test")
+"""The settings of [data] that name files."""
+
+OTHER_NAMES: Mapping[str, str] = MappingProxyType({"data.path": "data.train"})
+"""Further names of settings: `data.path` for the user of one file, which has no dev and test files beside it."""
+
+FORMAT_NAMES = ("tsv", "quoted_tsv", "csv", "json_lines", "json", "tmx", "po", "mo", "parquet")
+"""Formats of one file of pairs, in `wordseq.data.sources`."""
 
 MOST = 2**31 - 1
 """The largest whole number of a setting: TensorFlow's counters and shapes have 32 bits."""
@@ -51,8 +61,6 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """For each `model.kind` the settings of [model] that it has no use for, with the value that each must have."""
 
-SPLIT_FILES = ("train_src", "train_tgt", "dev_src", "dev_tgt", "test_src", "test_tgt")
-
 
 class Changes(enum.Flag):
     """When a setting may differ from the saved setting of a run."""
@@ -61,7 +69,7 @@ class Changes(enum.Flag):
     LIMIT = enum.auto()
     """It may differ when a run resumes: it decides when to stop or save, not what is computed."""
     PLACE = enum.auto()
-    """It may differ when a run resumes: it is the path of data, whose content is compared with that of the run."""
+    """It may differ when a run resumes: it tells where the data are and how their files are read. Their content is compared."""
     CHANCE = enum.auto()
     """It may differ between repetitions of one experiment: it sets a random seed or the order of summation."""
     MACHINE = enum.auto()
@@ -96,23 +104,40 @@ class DataConfig:
     """Source, splits, cleaning and tokenization of the sentence pairs."""
 
     corpus: str = setting("", "name of a synthetic or public corpus; `wordseq data list` prints the names")
-    path: str = setting(
-        "", "one file of tab-separated pairs: .tsv, .txt, .gz, .zip or ARCHIVE.zip/MEMBER", changes=Changes.PLACE
-    )
-    train_src: str = setting(
+    train: str = setting(
         "",
-        "file of training sources, one sentence per line, plain or .gz; the other five files must be given too",
+        "training data: a file of pairs in any format, a folder, an archive, or two parallel files as SRC,TGT",
         changes=Changes.PLACE,
     )
-    train_tgt: str = setting(
-        "", "file of training targets; line N translates line N of data.train_src", changes=Changes.PLACE
+    dev: str = setting("", "dev data, as data.train; empty: split off from the training data", changes=Changes.PLACE)
+    test: str = setting("", "test data, as data.train; empty: split off from the training data", changes=Changes.PLACE)
+    format: str = setting(
+        "",
+        "format of the files; empty: recognised by name and first bytes",
+        choices=("", *FORMAT_NAMES),
+        changes=Changes.PLACE,
     )
-    dev_src: str = setting("", "file of dev sources, one sentence per line", changes=Changes.PLACE)
-    dev_tgt: str = setting("", "file of dev targets; line N translates line N of data.dev_src", changes=Changes.PLACE)
-    test_src: str = setting("", "file of test sources, one sentence per line", changes=Changes.PLACE)
-    test_tgt: str = setting(
-        "", "file of test targets; line N translates line N of data.test_src", changes=Changes.PLACE
+    encoding: str = setting(
+        "", "text encoding of the files, e.g. cp1252; empty: UTF-8, or UTF-16 by its mark", changes=Changes.PLACE
     )
+    src_column: str = setting(
+        "",
+        "column of the source: its number, from 1, or its name; empty: found by names and content",
+        changes=Changes.PLACE,
+    )
+    tgt_column: str = setting("", "column of the target, as data.src_column", changes=Changes.PLACE)
+    header: str = setting(
+        "auto",
+        "whether the first record has the names of the columns",
+        choices=("auto", "yes", "no"),
+        changes=Changes.PLACE,
+    )
+    src_lang: str = setting(
+        "",
+        "language code of the source, e.g. en: chooses from files that have several languages",
+        changes=Changes.PLACE,
+    )
+    tgt_lang: str = setting("", "language code of the target, e.g. fr", changes=Changes.PLACE)
     swap: bool = setting(False, "exchange source and target")
     level: str = setting("word", "token level of source and target", choices=LEVELS)
     src_level: str = setting("", "token level of the source; empty: data.level", choices=("", *LEVELS))
@@ -134,11 +159,12 @@ class DataConfig:
         choices=("stop", "skip"),
     )
     dev_size: float = setting(
-        1000,
-        "size of the dev split: number of sources or share below 1; sources that differ only in case or punctuation count once",
+        0,
+        "size of the dev split: number of sources, or share below 1; 0: 1,000, but at most a tenth of all; "
+        "sources that differ only in case or punctuation count once",
         minimum=0,
     )
-    test_size: float = setting(1000, "size of the test split, in the unit of data.dev_size", minimum=0)
+    test_size: float = setting(0, "size of the test split, as data.dev_size", minimum=0)
     max_pairs: int = setting(0, "largest number of training pairs, drawn by data.seed; 0: all", minimum=0)
     seed: int = setting(1, "random seed that decides which sources are held out", minimum=0)
 
@@ -342,12 +368,12 @@ SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
 
 
 USUAL = (
-    *("data.corpus", "data.path", "data.swap", "data.level", "data.min_freq", "data.subword_size", "data.lowercase"),
+    *("data.corpus", "data.train", "data.src_column", "data.tgt_column", "data.swap"),
+    *("data.level", "data.min_freq", "data.subword_size"),
     *("data.dev_size", "data.test_size"),
     *("model.cell", "model.embed_dim", "model.hidden_size", "model.encoder_layers", "model.decoder_layers"),
     *("model.bidirectional", "model.attention", "model.dropout"),
     *(
-        "train.seed",
         "train.max_epochs",
         "train.max_minutes",
         "train.batch_size",

@@ -9,9 +9,8 @@ from typing import Any
 from wordseq.config.schema import DataConfig
 from wordseq.data.pairs import Pair, Row
 from wordseq.data.readers.lines import BadLines
-from wordseq.data.readers.parallel import read_parallel
-from wordseq.data.sources import Origin
-from wordseq.data.splits import HeldOut
+from wordseq.data.sources import Origin, Reading, read_pair_files
+from wordseq.data.splits import MOST_SOURCES, HeldOut
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import describe_counts, normalise, prepare
 
@@ -24,6 +23,9 @@ _DROPPED = MappingProxyType(
     }
 )
 
+
+WARNING = "warning: "
+"""Begins a line on something that is probably not as it was meant."""
 
 MOST_HELD_OUT = 1 / 3
 """A larger share of the sources outside training is worth a warning."""
@@ -40,6 +42,8 @@ class Counts:
     duplicates: int = 0
     kept: int = 0
     normalised: Counter[str] = field(default_factory=Counter)
+    reading: dict[str, Any] = field(default_factory=dict)
+    """The result of `Reading.to_dict`: the recognised formats, and what their readers left out."""
 
     def add(self, other: "Counts") -> None:
         """Add the counts of further lines."""
@@ -63,6 +67,8 @@ def describe(split: Mapping[str, Any]) -> list[str]:
     lines = [f"data: {counts['corpus']}"]
     for name, part in counts["parts"].items():
         dropped = ", ".join(f"{part[key]:,} {text}" for key, text in _DROPPED.items() if part[key]) or "nothing"
+        if left_out := part["reading"].get("left_out"):
+            lines.append(f"{name}: not read: {', '.join(f'{number:,} {what}' for what, number in left_out.items())}")
         lines.append(f"{name}: {part['lines']:,} lines; dropped: {dropped}; kept {part['kept']:,} pairs")
         lines.append(f"{name}: normalised: {describe_counts(part['normalised'])}")
     train, shared = split["train"], split["shared_sources"]
@@ -74,21 +80,27 @@ def describe(split: Mapping[str, Any]) -> list[str]:
     lines.append(f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}")
     if counts["unused_pairs"]:
         lines.append(f"data.max_pairs: {counts['unused_pairs']:,} training pairs are not used")
-    held_out, sources = sum(split[part]["sources"] for part in ("dev", "test")), train["sources"]
-    if split["dev_size"] is not None and held_out > MOST_HELD_OUT * (held_out + sources):
+    drawn = [part for part in ("dev", "test") if split[f"{part}_size"] is not None]
+    held_out, sources = sum(split[part]["sources"] for part in drawn), train["sources"]
+    lines += [
+        f"data.{part}_size: {split[part]['groups']:,} sources, a tenth of all"
+        for part in drawn
+        if split[f"{part}_size"] == 0 and split[part]["groups"] < MOST_SOURCES
+    ]
+    if held_out > MOST_HELD_OUT * (held_out + sources):
         lines.append(
-            f"warning: dev and test take {held_out:,} of {held_out + sources:,} sources; for small data set "
+            f"{WARNING}dev and test take {held_out:,} of {held_out + sources:,} sources; for small data set "
             "data.dev_size=0.1 and data.test_size=0.1"
         )
     # Only given files can overlap; the splits that wordseq makes share no source.
     for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
         if number := shared[f"{first}_{second}"]:
             total = split[second]["sources"]
-            lines.append(f"warning: {number:,} of {total:,} {second} sources also occur in {where}")
+            lines.append(f"{WARNING}{number:,} of {total:,} {second} sources also occur in {where}")
     for name in ("dev", "test"):
         seen, total = split["references_seen"][name], split[name]["references"]
         lines.append(f"{name} references that are also a training target: {seen:,} of {total:,} ({seen / total:.1%})")
-    return lines
+    return lines + [f"{WARNING}{text}" for text in split["warnings"]]
 
 
 def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:
@@ -117,36 +129,33 @@ def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair]
             yield pair
 
 
-def read_given(data: DataConfig, origin: Origin) -> tuple[dict[str, HeldOut], dict[str, Counts]]:
-    """Dev and test splits from given files, with their counts.
+def read_given(data: DataConfig, origin: Origin, part: str, reading: Reading) -> tuple[HeldOut, Counts]:
+    """A given dev or test split with its counts.
 
-    Each line is a source with one reference. Nothing is merged or dropped, so that scores can be compared with published ones.
+    Each pair is a source with one reference. Nothing is merged or dropped, so that scores can be compared with published ones.
 
     Raises:
-        UserError: see `read_parallel`; or a line is empty and data.on_bad_line is "stop".
+        UserError: see `Origin.rows`; or a line is empty and data.on_bad_line is "stop".
     """
-    held_out: dict[str, HeldOut] = {}
-    counts = {part: Counts() for part in ("dev", "test")}
-    for part, found in counts.items():
-        src_path, tgt_path = (origin.files[f"{part}_{side}"] for side in ("src", "tgt"))
-        # Two collectors, because split.json counts bad and empty lines separately.
-        bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
-        pairs = []
-        for row in read_parallel(src_path, tgt_path, bad):
+    found = Counts()
+    # Two collectors, because split.json counts bad and empty lines separately.
+    bad, empty = BadLines(data.on_bad_line), BadLines(data.on_bad_line)
+    pairs = []
+    for files in origin.parts[part]:
+        for row in read_pair_files(files, origin.settings(data), bad, reading):
             found.lines += 1
             pair = _prepared(row, data, found)
             if pair.src and pair.tgt:
                 pairs.append(pair)
             else:
                 # By row, not by pair: data.swap exchanges the texts of a pair, but not the files.
-                empty.add(
-                    tgt_path if normalise(row.src) else src_path, row.number, "an empty sentence in held-out data"
-                )
-        empty.check()
-        found.empty = empty.number
-        finish(found, bad, len(pairs), str(src_path))
-        held_out[part] = HeldOut([pair.src for pair in pairs], [[pair.tgt] for pair in pairs])
-    return held_out, counts
+                empty.add(files[-1 if normalise(row.src) else 0], row.number, "an empty sentence in held-out data")
+    bad.check(found.lines)
+    empty.check(len(pairs))
+    found.empty = empty.number
+    finish(found, bad, len(pairs), str(origin.parts[part][0][0]))
+    found.reading = reading.to_dict()
+    return HeldOut([pair.src for pair in pairs], [[pair.tgt] for pair in pairs]), found
 
 
 def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
+from wordseq.config.schema import DATA_FILES
 from wordseq.data.download import DEFAULT_LIMITS, Limits, fetch
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
@@ -51,7 +52,7 @@ class RemoteFile:
     """One file to download.
 
     Attributes:
-        key: setting of section [data] that names the file, e.g. "path" or "train_src".
+        part: "train", "dev" or "test"; of two files of one part the source comes first.
         name: local file name; in a .zip also the member's name.
         url: address.
         mirror: path in a mirror folder.
@@ -59,7 +60,7 @@ class RemoteFile:
         extras: further members of the .zip to keep, if it has them.
     """
 
-    key: str
+    part: str
     name: str
     url: str
     mirror: str
@@ -81,7 +82,7 @@ class Dataset:
 
 def _tatoeba(code: str, language: str = "") -> Dataset:
     archive = f"{code}-eng.zip"
-    text = RemoteFile("path", f"{code}.txt", TATOEBA_URL + archive, f"tatoeba/{archive}", extras=("_about.txt",))
+    text = RemoteFile("train", f"{code}.txt", TATOEBA_URL + archive, f"tatoeba/{archive}", extras=("_about.txt",))
     return Dataset(
         name=f"tatoeba-{code}-eng",
         description=f"English to {language or code}: short everyday sentences, often with several translations",
@@ -104,19 +105,15 @@ def _multi30k(form: str, src: str, tgt: str) -> Dataset:
         '"Findings of the Second Shared Task on Multimodal Machine Translation and Multilingual Image Description", '
         "WMT 2017",
         homepage="https://github.com/multi30k/dataset",
-        files=tuple(
-            _multi30k_file(form, here, side, language)
-            for here in ("train", "dev", "test")
-            for side, language in (("src", src), ("tgt", tgt))
-        ),
+        files=tuple(_multi30k_file(form, part, language) for part in DATA_FILES for language in (src, tgt)),
     )
 
 
-def _multi30k_file(form: str, part: str, side: str, language: str) -> RemoteFile:
+def _multi30k_file(form: str, part: str, language: str) -> RemoteFile:
     upstream = {"train": "train", "dev": "val", "test": "test_2016_flickr"}[part]
     plain = f"{form}/{upstream}{'.lc.norm.tok' if form == 'tok' else ''}.{language}"
     return RemoteFile(
-        key=f"{part}_{side}",
+        part=part,
         name=f"{upstream}.{language}",
         # Upstream compresses the raw files only; a mirror has both compressed.
         url=f"{MULTI30K_URL}{MULTI30K_COMMIT[form]}/data/task1/{plain}{'' if form == 'tok' else '.gz'}",
@@ -157,7 +154,7 @@ def get(
     mirror: Path | None = None,
     say: Say = print,
     limits: Limits = DEFAULT_LIMITS,
-) -> dict[str, Path]:
+) -> dict[str, list[tuple[Path, ...]]]:
     """Store the complete corpus in `folder/NAME/`, unless it is there, and print its licence.
 
     Args:
@@ -168,7 +165,7 @@ def get(
         limits: limits of a download.
 
     Returns:
-        For each setting of section [data] its file, e.g. `{"path": ...}` or `{"train_src": ..., ...}`.
+        For each part of "train", "dev" and "test" that the corpus has its file of pairs, or two parallel files.
 
     Raises:
         UserError: a file is missing in the mirror, cannot be downloaded, or differs from what was published.
@@ -181,7 +178,8 @@ def get(
         mirror = Path(given)
     if not _is_complete(dataset, home):
         _fill(dataset, home, mirror, say, limits)
-    return {file.key: home / file.name for file in dataset.files}
+    parts = {part: tuple(home / file.name for file in dataset.files if file.part == part) for part in DATA_FILES}
+    return {part: [files] for part, files in parts.items() if files}
 
 
 def _fill(dataset: Dataset, home: Path, mirror: Path | None, say: Say, limits: Limits) -> None:

@@ -68,7 +68,7 @@ def group_key(source: str) -> str:
 
 
 def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -> dict[str, HeldOut]:
-    """Dev and test splits of pairs, each source once with all its references; the order of `pairs` has no effect.
+    """Dev or test split of pairs, or both: each source once with all its references. The order of `pairs` has no effect.
 
     Args:
         pairs: pairs of the sources in `ranks`, and any others, which are ignored.
@@ -83,7 +83,8 @@ def held_out_parts(pairs: Iterable[Pair], ranks: Mapping[str, int], test: int) -
             references[pair.src].append(pair.tgt)
     found = [sorted(texts) for texts in references.values()]
     first = sum(rank < test for rank in ranks.values())
-    return {"dev": HeldOut(sources[first:], found[first:]), "test": HeldOut(sources[:first], found[:first])}
+    parts = {"dev": HeldOut(sources[first:], found[first:]), "test": HeldOut(sources[:first], found[:first])}
+    return {part: split for part, split in parts.items() if split.sources}
 
 
 def key_digest(key: str, seed: int) -> bytes:
@@ -143,19 +144,31 @@ def audit(
     }
 
 
-def sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
+MOST_SOURCES, MOST_SHARE = 1000, 10
+"""A split has this number of source groups by default, but at most one group in `MOST_SHARE` of all."""
+
+
+def sizes(groups: int, test_size: float | None, dev_size: float | None) -> tuple[int, int]:
     """Number of source groups in the test split and in the dev split, of `groups` in all.
+
+    Args:
+        groups: number of groups.
+        test_size: the setting data.test_size; None: the split is given, and 0 are taken.
+        dev_size: the setting data.dev_size, likewise.
 
     Raises:
         UserError: a split would be empty.
     """
-    if groups < 3:
-        raise UserError(f"the corpus has {groups} distinct sources; train, dev and test need at least one each")
-    test = _size("data.test_size", test_size, groups)
-    dev = _size("data.dev_size", dev_size, groups)
+    wanted = {"data.test_size": test_size, "data.dev_size": dev_size}
+    needed = 1 + sum(size is not None for size in wanted.values())
+    if groups < needed:
+        sources = "source" if groups == 1 else "sources"
+        raise UserError(f"the corpus has {groups} distinct {sources}; train, dev and test need at least one each")
+    test, dev = (0 if size is None else _size(name, size, groups) for name, size in wanted.items())
     if test + dev >= groups:
+        set_to = " and ".join(f"{name} = {size:g}" for name, size in wanted.items() if size is not None)
         raise UserError(
-            f"data.test_size = {test_size:g} and data.dev_size = {dev_size:g} leave nothing to train on: the corpus "
+            f"{set_to} leave nothing to train on: the corpus "
             f"has {groups:,} distinct sources, so both together may be at most {groups - 1:,}; "
             "a number below 1 is a share, e.g. 0.1"
         )
@@ -165,6 +178,8 @@ def sizes(groups: int, test_size: float, dev_size: float) -> tuple[int, int]:
 def _size(name: str, size: float, groups: int) -> int:
     if size >= 1 and size != int(size):
         raise UserError(f"{name} = {size:g}: expected a whole number of sources, or a share below 1")
+    if not size:
+        return max(1, min(MOST_SOURCES, groups // MOST_SHARE))
     number = int(size) if size >= 1 else round(size * groups)
     if number < 1:
         raise UserError(

@@ -268,12 +268,12 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
         run: the run.
         src: file of the sources.
         refs: files of the references, line by line.
-        say: called with a line if CR alone ends the lines of a file.
+        say: called with a line on the encoding or the line ends of a file, if they are not the usual ones.
 
     Raises:
         UserError: a file cannot be used, or the files differ in length.
     """
-    sources, *columns = (_sentences(path, say) for path in (src, *refs))
+    sources, *columns = (read_sentences(path, say) for path in (src, *refs))
     for path, column in zip(refs, columns, strict=True):
         if len(column) != len(sources):
             raise UserError(f"{path} has {counted(len(column), 'line')}, but {src} has {len(sources):,}")
@@ -286,15 +286,6 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
         if not any(texts):
             raise UserError(f"{path}: all lines are empty")
     return found
-
-
-def _sentences(path: Path, say: Callable[[str], None]) -> list[str]:
-    """The lines of a file; CR alone ends them if nothing else does, as in old Mac files."""
-    lines = read_sentences(path)
-    if len(lines) != 1 or "\r" not in lines[0].rstrip("\r"):
-        return lines
-    say(f"{path}: the lines end in CR alone, as in old Mac files; each is read as a line")
-    return lines[0].removesuffix("\r").split("\r")
 
 
 def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterable[str | Sequence[str]]) -> HeldOut:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
-from wordseq.data.readers.lines import BadLines, is_stream, read_lines
+from wordseq.data.readers.lines import BadLines, read_lines
+from wordseq.data.readers.streams import is_stream
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
 from wordseq.text.vocab import SPECIALS, TextCodec
@@ -97,6 +98,7 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
     bad = BadLines(on_bad_line)
     lines: dict[str, int] = {}
     best: dict[int, tuple[int, npt.NDArray[np.float32]]] = {}
+    number = 0
     for number, line in _entries(path, embed_dim, bad):
         word = line.partition(" ")[0]
         if word not in wanted:
@@ -110,7 +112,7 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
             for place, rank in wanted[word]:
                 if rank < best.get(place, (LOWER + 1,))[0]:
                     best[place] = rank, vector_e
-    bad.check()
+    bad.check(number - bad.number)
     if not best:
         raise UserError(f"{path}: no vector for any of the {len(codec.vocab.tokens):,} tokens of the vocabulary")
     ids = sorted(best)

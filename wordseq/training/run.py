@@ -2,9 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
-import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ from tensorflow.python.debug.lib import check_numerics_callback
 
 from wordseq.batches.batching import padding_share, plan_epoch
 from wordseq.batches.id_store import IdStore
-from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
-from wordseq.config.schema import Changes, Config, ModelConfig, by_key, keys_that_change
+from wordseq.batches.prepare import Prepared
+from wordseq.config.schema import Config, ModelConfig, by_key
 from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
@@ -27,12 +24,12 @@ from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
+from wordseq.runs.data import check_folder, check_place, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import (
     BEST,
     DATA_FILE,
     LAST,
     MEMORY_FILE,
-    PAIRS_FILE,
     PRETRAINED,
     SPLIT_FILE,
     RunFolder,
@@ -40,7 +37,6 @@ from wordseq.runs.folder import (
 )
 from wordseq.system.environment import check_fork
 from wordseq.system.errors import UserError
-from wordseq.system.files import write_atomically
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say, counted
@@ -52,8 +48,6 @@ from wordseq.training.progress import TrainingProgress
 from wordseq.training.tensorboard import Board, how_to_look
 from wordseq.training.validation import Validator
 
-_CELL_ENDS = re.compile(r"[\t\n\r]")
-
 
 def train_run(
     config: Config,
@@ -63,7 +57,7 @@ def train_run(
     team: Team = ALONE,
     *,
     tensorboard: bool = False,
-    pairs: Iterable[Pair] | None = None,
+    data: Prepared | Iterable[Pair] | None = None,
     bar: bool = True,
 ) -> Progress:
     """Train a run in `folder`; resume if the folder holds the same run.
@@ -78,7 +72,8 @@ def train_run(
         say: is called with each line of progress.
         team: the processes that train together.
         tensorboard: also write event files for TensorBoard.
-        pairs: training data in memory, written to the run's `PAIRS_FILE`, which takes the place of `data.path`.
+        data: the data as `prepare_run` prepared them; or pairs in memory, which are written to the run's `PAIRS_FILE`, which
+            takes the place of `data.train`. None: they are prepared now.
         bar: show a progress bar on a terminal or in a notebook.
 
     Returns:
@@ -93,69 +88,33 @@ def train_run(
     _check_caller()
     config = _resolved(config, team)
     run = RunFolder(folder) if team.chief else Follower(folder)
-    config = _with_own_pairs(config, run, pairs is not None)
+    corpus, pairs = (data, None) if isinstance(data, Prepared) else (None, data)
+    config = with_own_pairs(config, run, pairs is not None)
     if team.chief:
-        _check_folder(run, config)
-    _check_place(run)
+        check_folder(run, config)
+    check_place(run)
     if not run.begun:
         for path in _vector_files(config).values():
             check_vectors(path, config.model.embed_dim)
     if not team.chief:
-        return _train(run, config, mirror, say, team)
+        return _train(run, config, prepare_run(config, run, mirror, say), say, team)
     with locked(folder):
-        _check_folder(run, config)  # Again: before the lock, another process may have started the run.
-        with _pairs_written(run, pairs):
-            return _train(run, config, mirror, say, team, tensorboard, bar)
+        check_folder(run, config)  # Again: before the lock, another process may have started the run.
+        with pairs_written(run, pairs):
+            if corpus is None or (run.begun and not _has_codecs(corpus, run)):
+                corpus = prepare_run(config, run, mirror, say)
+            return _train(run, config, corpus, say, team, tensorboard, bar)
 
 
-def _with_own_pairs(config: Config, run: RunFolder, given: bool) -> Config:
-    """The settings with the path of the run's own pairs, if pairs are given or the run was moved."""
-    path, own = Path(config.data.path), run.folder / PAIRS_FILE
-    moved = path.name == PAIRS_FILE and not path.exists() and own.is_file()
-    return (
-        dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(own))) if given or moved else config
-    )
-
-
-@contextlib.contextmanager
-def _pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[None]:
-    """Write pairs into the run's folder; if the run cannot be started, the file is removed.
-
-    Raises:
-        UserError: there are no pairs, or the folder holds a run on other data.
-    """
-    if pairs is None:
-        yield
-        return
-    path = run.folder / PAIRS_FILE
-    content = "".join(f"{_one_cell(pair.src)}\t{_one_cell(pair.tgt)}\n" for pair in pairs).encode()
-    if not content:
-        raise UserError("data: no pairs in it")
-    if run.begun and path.is_file() and path.read_bytes() != content:
-        raise UserError(f"{run.folder}: the pairs are not those that the run was started with; choose another folder")
-    # A run that was started on other data must stay as it was when these turn out to differ.
-    added = run.begun and not path.is_file()
-    write_atomically(path, content)
-    try:
-        yield
-    except UserError:
-        if added:
-            path.unlink(missing_ok=True)
-        raise
-    finally:
-        if not run.begun:
-            path.unlink(missing_ok=True)
-
-
-def _one_cell(text: str) -> str:
-    """A text without tabs and line breaks, which would end its cell in the file. Normalising would make them spaces too."""
-    return text if text.isprintable() else _CELL_ENDS.sub(" ", text)
+def _has_codecs(corpus: Prepared, run: RunFolder) -> bool:
+    """Whether the data have the vocabularies of the run, which another process may have started after they were prepared."""
+    return [codec.sha256 for codec in corpus.codecs] == [codec.sha256 for codec in run.codecs]
 
 
 def _train(
     run: RunFolder,
     config: Config,
-    mirror: Path | None,
+    corpus: Prepared,
     say: Say,
     team: Team,
     tensorboard: bool = False,
@@ -166,8 +125,6 @@ def _train(
         say(finished)
     # What follows is still done for a finished run, as it checks the data; only its lines are left out.
     tell = _silent if finished else say
-    cache = run.folder.parent / PREPARED_FOLDER
-    corpus = prepare_corpus(config.data, cache, run.codecs if run.begun else None, mirror, say)
     config = _with_tokenizer(config, run, corpus, team)
     for line in (*describe(corpus.split), *_text_notes(config, corpus)):
         tell(line)
@@ -284,20 +241,6 @@ def _check_caller() -> None:
         )
 
 
-def _check_folder(run: RunFolder, config: Config) -> None:
-    """Check that a run may use its folder.
-
-    Raises:
-        UserError: the folder is a file, holds another run, or holds files that are not of a run.
-    """
-    if run.begun:
-        _check_same(run, config)
-    elif run.folder.exists() and not run.folder.is_dir():
-        raise UserError(f"{run.folder}: is a file; choose another run folder")
-    elif run.folder.exists() and not run.unfinished and any(run.folder.iterdir()):
-        raise UserError(f"{run.folder}: holds other files and is not a run folder; choose another run folder")
-
-
 def _check_lengths(config: Config, corpus: Prepared) -> None:
     """Check that no target is longer than its source, for a model with one output for each input.
 
@@ -316,34 +259,6 @@ def _check_lengths(config: Config, corpus: Prepared) -> None:
             f"model.kind = 'same_length' has one output token for each source token, but {len(longer):,} of {len(src):,} "
             f"training targets have more tokens than their sources, e.g. {target!r} for {source!r}"
         )
-
-
-def _check_place(run: RunFolder) -> None:
-    """Make the folder above the run's, which also holds the prepared data.
-
-    Raises:
-        OSError: it cannot be made; the error names the run's folder.
-    """
-    try:
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(run.folder)) from None
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(run.folder)) from None
-
-
-def _check_same(run: RunFolder, config: Config) -> None:
-    before, limits, places = by_key(run.config), keys_that_change(Changes.LIMIT), keys_that_change(Changes.PLACE)
-    # What a default was resolved to is in the run's config.toml only.
-    usual, resolved = by_key(Config()), keys_that_change(Changes.MACHINE)
-    for key, value in by_key(config).items():
-        if key in resolved and value == usual[key]:
-            continue
-        if before[key] != value and key not in limits + places:
-            raise UserError(
-                f"{run.folder}: was started with {key} = {before[key]!r}, now it is {value!r}; "
-                f"choose another run folder, or keep the setting (only {', '.join(limits)} may change)"
-            )
 
 
 def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:

@@ -22,8 +22,8 @@ from wordseq.batches import prepare, shards, table
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.batches.shards import WORD_PARTS, Shard, number_words
-from wordseq.config.schema import SPLIT_FILES, DataConfig
-from wordseq.data.cleaning import describe
+from wordseq.config.schema import DataConfig
+from wordseq.data.guards import SAMPLE_PAIRS, scripts_of, warnings_about
 from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
@@ -72,8 +72,13 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     """The heart of it."""
     old = load_corpus(data, say=mute, **options)
     new = prepare_corpus(data, cache, say=mute, **options)
-    assert describe(new.split) == describe(old.report)
-    assert new.split == old.report
+    found = {key: new.split[key] for key in ("first", "scripts", "warnings")}
+    assert new.split == old.report | found
+    if len(old.train) <= SAMPLE_PAIRS:
+        texts = {side: [getattr(pair, side) for pair in old.train] for side in ("src", "tgt")}
+        assert found["scripts"] == {side: dict(scripts_of(those)) for side, those in texts.items()}
+        (counts,) = list(old.report["counts"]["parts"].values())[:1]
+        assert found["warnings"] == warnings_about(old.train, counts, old.report["train"], new.coverage)
     assert list(new.split["counts"]["parts"]) == list(old.report["counts"]["parts"])
     assert (new.dev, new.test) == (old.dev, old.test)
     dev = (old.dev.sources, [references[0] for references in old.dev.references])
@@ -111,14 +116,14 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     ids=str,
 )
 def test_a_file_prepared_in_shards_is_the_corpus_in_memory(file, tmp_path, small_shards, changed):
-    found = assert_same(dataclasses.replace(SMALL, path=str(file), **changed), tmp_path / "cache")
+    found = assert_same(dataclasses.replace(SMALL, train=str(file), **changed), tmp_path / "cache")
     assert found.split["counts"]["parts"]["pairs"]["duplicates"] > 0
 
 
 def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "processors", lambda: 3)
-    assert_same(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
+    assert_same(dataclasses.replace(SMALL, train=str(file)), tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -130,10 +135,14 @@ def test_a_corpus_that_wordseq_makes(tmp_path, name):
 
 def test_given_splits_keep_duplicates_and_order(tmp_path, small_shards):
     pairs = [*some_pairs()[:200], *some_pairs()[:100]]
-    for key in SPLIT_FILES:
-        lines = [getattr(pair, key[-3:]) for pair in (pairs if "train" in key else pairs[40:60])]
-        (tmp_path / key).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    data = DataConfig(**{key: str(tmp_path / key) for key in SPLIT_FILES})
+    parts = {}
+    for part in ("train", "dev", "test"):
+        paths = [tmp_path / f"{part}.{side}" for side in ("src", "tgt")]
+        for path, side in zip(paths, ("src", "tgt"), strict=True):
+            lines = [getattr(pair, side) for pair in (pairs if part == "train" else pairs[40:60])]
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        parts[part] = ",".join(map(str, paths))
+    data = DataConfig(**parts)
     found = assert_same(data, tmp_path / "cache")
     assert len(found.stores[0]) == 300
     assert found.split["shared_sources"]["train_test"] == 20
@@ -146,10 +155,10 @@ def test_given_splits_keep_duplicates_and_order(tmp_path, small_shards):
 )
 def test_what_given_parts_share_is_counted_whatever_the_settings(tmp_path, changed):
     parts = {"train": range(40), "dev": range(35, 50), "test": range(20, 44)}
-    for key in SPLIT_FILES:
-        lines = (f"{'cow' if key.endswith('src') else 'vache'} {i}\n" for i in parts[key.partition("_")[0]])
-        (tmp_path / key).write_text("".join(lines), encoding="utf-8")
-    files = {key: str(tmp_path / key) for key in SPLIT_FILES}
+    files = {}
+    for part, numbers in parts.items():
+        files[part] = str(tmp_path / f"{part}.tsv")
+        Path(files[part]).write_text("".join(f"cow {i}\tvache {i}\n" for i in numbers), encoding="utf-8")
     found = prepare_corpus(DataConfig(**files, min_freq=1, **changed), tmp_path / "cache", say=mute)
     assert found.split["shared_sources"] == {"train_dev": 5, "train_test": 20, "dev_test": 9}
     assert found.split["references_seen"] == {"dev": 5, "test": 20}
@@ -170,7 +179,7 @@ def test_any_text_gives_the_same(tmp_path_factory, pairs, size):
         patched.setattr(shards, "SHARD_PAIRS", size)
         patched.setattr(shards, "MAX_WORKERS", 1)
         few_parts(patched)
-        data = DataConfig(path=str(folder / "pairs.tsv"), dev_size=1, test_size=1, min_freq=1)
+        data = DataConfig(train=str(folder / "pairs.tsv"), dev_size=1, test_size=1, min_freq=1)
         assert_same(data, folder / "cache")
 
 
@@ -224,7 +233,7 @@ def test_mistakes_give_the_same_errors_and_leave_no_files(tmp_path, small_shards
     path = tmp_path / "pairs.tsv"
     if content is not None:
         path.write_bytes(content)
-    data = dataclasses.replace(SMALL, path=str(path), **changed)
+    data = dataclasses.replace(SMALL, train=str(path), **changed)
     with pytest.raises(UserError) as expected:
         load_corpus(data, say=mute)
     with pytest.raises(UserError) as error:
@@ -237,7 +246,7 @@ def test_mistakes_give_the_same_errors_and_leave_no_files(tmp_path, small_shards
 
 
 def test_the_second_time_files_are_only_compared(file, tmp_path, monkeypatch):
-    data = dataclasses.replace(SMALL, path=str(file))
+    data = dataclasses.replace(SMALL, train=str(file))
     first = prepare_corpus(data, tmp_path / "cache")
     with monkeypatch.context() as patched:
         patched.setattr(prepare, "_write", None)
@@ -245,15 +254,15 @@ def test_the_second_time_files_are_only_compared(file, tmp_path, monkeypatch):
         moved = tmp_path / "elsewhere" / file.name
         moved.parent.mkdir()
         file.rename(moved)
-        elsewhere = prepare_corpus(dataclasses.replace(data, path=str(moved)), tmp_path / "cache")
+        elsewhere = prepare_corpus(dataclasses.replace(data, train=str(moved)), tmp_path / "cache")
     assert again.split == first.split
     named = first.split["counts"] | {"corpus": str(moved)}
     assert elsewhere.split == first.split | {"counts": named}
     # Text or settings that differ are another corpus.
     moved.write_bytes(moved.read_bytes() + b"One more.\tEncore une.\n")
-    other = prepare_corpus(dataclasses.replace(data, path=str(moved)), tmp_path / "cache")
+    other = prepare_corpus(dataclasses.replace(data, train=str(moved)), tmp_path / "cache")
     assert other.split["train"]["sha256"] != first.split["train"]["sha256"]
-    prepare_corpus(dataclasses.replace(data, path=str(moved), max_size=9), tmp_path / "cache")
+    prepare_corpus(dataclasses.replace(data, train=str(moved), max_size=9), tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 3
 
 
@@ -263,7 +272,7 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, monkeypatch, name, content):
     few_parts(monkeypatch)
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"{pair.src}\t{pair.tgt}\n" for pair in some_pairs()[:60]), encoding="utf-8")
-    data = dataclasses.replace(SMALL, path=str(file), dev_size=2, test_size=3, min_freq=1)
+    data = dataclasses.replace(SMALL, train=str(file), dev_size=2, test_size=3, min_freq=1)
     first = prepare_corpus(data, tmp_path / "cache")
     (damaged,) = (tmp_path / "cache").rglob(name)
     ids = first.stores[0].flat.copy()
@@ -277,7 +286,7 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, monkeypatch, name, content):
 
 
 def test_ids_follow_the_vocabulary_of_a_started_run(file, tmp_path, small_shards):
-    data = dataclasses.replace(SMALL, path=str(file))
+    data = dataclasses.replace(SMALL, train=str(file))
     usual = prepare_corpus(data, tmp_path / "cache")
     assert prepare_corpus(data, tmp_path / "cache", usual.codecs).stores[0].flat is not None
     assert len(list((tmp_path / "cache").iterdir())) == 1
@@ -292,7 +301,7 @@ def test_two_processes_at_once_agree(file, tmp_path):
     script = (
         "import sys; from pathlib import Path; from wordseq.config.schema import DataConfig; "
         "from wordseq.batches.prepare import prepare_corpus; "
-        "data = DataConfig(path=sys.argv[1], dev_size=20, test_size=30); "
+        "data = DataConfig(train=sys.argv[1], dev_size=20, test_size=30); "
         "print(prepare_corpus(data, Path(sys.argv[2])).split['train']['sha256'])"
     )
     words = [sys.executable, "-c", script, str(file), str(tmp_path / "cache")]
@@ -308,13 +317,13 @@ def test_a_kill_leaves_only_files_that_are_removed_later(file, tmp_path, monkeyp
         "import os, signal, sys; from pathlib import Path; from wordseq.batches import prepare; "
         "from wordseq.config.schema import DataConfig; "
         "prepare.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
-        "prepare.prepare_corpus(DataConfig(path=sys.argv[1], dev_size=20, test_size=30), Path(sys.argv[2]))"
+        "prepare.prepare_corpus(DataConfig(train=sys.argv[1], dev_size=20, test_size=30), Path(sys.argv[2]))"
     )
     cache = tmp_path / "cache"
     subprocess.run([sys.executable, "-c", script, str(file), str(cache)], env=environment(), timeout=300, check=False)
     (left,) = cache.iterdir()
     assert left.name.startswith(".tmp-")
-    data = dataclasses.replace(SMALL, path=str(file))
+    data = dataclasses.replace(SMALL, train=str(file))
     prepare_corpus(data, cache)
     assert left.exists()  # young: somebody may be about to lock it
     monkeypatch.setattr(prepare, "ABANDONED_CACHE_SECONDS", -1)
@@ -329,8 +338,8 @@ def test_a_pipe_is_read_once_and_leaves_nothing_behind(file, tmp_path):
     pipe = tmp_path / "pipe.tsv"
     os.mkfifo(pipe)
     with subprocess.Popen(["cp", str(file), str(pipe)]):
-        found = prepare_corpus(dataclasses.replace(SMALL, path=str(pipe)), tmp_path / "cache")
-    usual = prepare_corpus(dataclasses.replace(SMALL, path=str(file)), tmp_path / "other")
+        found = prepare_corpus(dataclasses.replace(SMALL, train=str(pipe)), tmp_path / "cache")
+    usual = prepare_corpus(dataclasses.replace(SMALL, train=str(file)), tmp_path / "other")
     assert found.split | {"counts": None} == usual.split | {"counts": None}
     assert list(found.stores[0][0])
     assert not list((tmp_path / "cache").iterdir())
@@ -341,14 +350,14 @@ def test_a_lost_helper_is_an_error_of_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "processors", lambda: 2)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UserError, match=r"a process that prepares the data stopped \(exit code 1\)"):
-        prepare_corpus(dataclasses.replace(SMALL, path=str(file)), tmp_path / "cache")
+        prepare_corpus(dataclasses.replace(SMALL, train=str(file)), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_packed_file_is_prepared_too(file, tmp_path):
     packed = tmp_path / "pairs.tsv.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
-    assert_same(dataclasses.replace(SMALL, path=str(packed)), tmp_path / "cache")
+    assert_same(dataclasses.replace(SMALL, train=str(packed)), tmp_path / "cache")
 
 
 def test_a_process_makes_a_shard_of_what_was_read(tmp_path):

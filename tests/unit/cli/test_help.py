@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wordseq.cli.main import make_parser
-from wordseq.cli.options import examples_text
+from wordseq.cli.options import examples_text, named_data
 from wordseq.config.load import load_config
 
 END = re.compile(r"[^()]+ \((?:required|default: [^()]+|required, except with --[a-z-]+)\)")
@@ -49,7 +49,10 @@ def test_an_options_help_ends_with_its_default_or_is_marked_as_required(action):
 
 
 @pytest.mark.parametrize("parser", PARSERS.values(), ids=list(PARSERS))
-def test_help_ends_with_two_examples_of_the_command(parser):
+def test_help_ends_with_two_examples_of_the_command(parser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pairs.tsv", "pairs.csv", "export.tsv"):
+        Path(name).write_text("a\tb\n")
     examples = examples_of(parser)
     assert len(examples) == 2
     assert parser.format_help().endswith(examples_text(examples) + "\n"), "an example is broken over lines"
@@ -59,6 +62,7 @@ def test_help_ends_with_two_examples_of_the_command(parser):
         options = make_parser().parse_args(shlex.split(part)[1:])
         assert callable(options.run_command)
         if hasattr(options, "set"):
+            named_data(options)
             load_config(options.config, options.set)
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from tests.fake_runs import fake_run, some_test, write_checkpoint
 from wordseq.comparison import sweep as module
-from wordseq.comparison.sweep import Interrupted, Watch, data_name, is_finished, plan_sweep, sweep
+from wordseq.comparison.sweep import Interrupted, Watch, plan_sweep, sweep
 from wordseq.config.load import load_config, to_toml
+from wordseq.runs.find import data_name, is_finished
 from wordseq.system.errors import UserError
 
 GRID = {"levels": ["char", "word"], "cells": ["gru"], "seeds": 2, "settings": ["data.min_freq=1", "model.dropout=0.1"]}

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from wordseq.config.load import PRESETS, config_from_dict, config_to_dict, load_config, presets, to_toml
 from wordseq.config.schema import (
+    DATA_FILES,
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
     LEVELS,
     SECTIONS,
-    SPLIT_FILES,
     Changes,
     Config,
     DataConfig,
@@ -73,7 +73,7 @@ def test_every_default():
             "max_chars": 1000,
             "seed": 1,
         }
-        | {"on_bad_line": "stop", "dev_size": 1000, "test_size": 1000},
+        | {"on_bad_line": "stop", "header": "auto"},
         "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
         | {"dropout": 0.3},
@@ -143,8 +143,9 @@ def test_unknown_names(values, parts):
         ({"model": {"dropout": "0.1"}}, "model.dropout must be a number, got '0.1'"),
         ({"model": {"bidirectional": 1}}, "model.bidirectional must be true or false, got 1"),
         ({"model": {"bidirectional": "yes"}}, "model.bidirectional must be true or false, got 'yes'"),
-        ({"data": {"path": 3}}, "data.path must be text, got 3"),
-        ({"data": {"path": ["a"]}}, "data.path must be text, got ['a']"),
+        ({"data": {"train": True}}, "data.train must be text, got True"),
+        ({"data": {"path": ["a"]}}, "data.train must be text, got ['a']"),
+        ({"data": {"path": "a", "train": "b"}}, "data.train and data.path are the same setting; give one"),
     ],
 )
 def test_wrong_types(values, message):
@@ -190,47 +191,30 @@ def test_every_bound_is_kept(section, field):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"corpus": "copy", "path": "a.tsv"}, "data.corpus and data.path exclude each other; set one of them"),
-        ({"path": "a.tsv", "train_src": "a"}, "data.path and data.train_src exclude each other"),
-        ({"corpus": "copy", "train_src": "a"}, "data.corpus and data.train_src exclude each other"),
-        (
-            {"train_src": "a", "train_tgt": "b", "test_src": "c"},
-            "data.train_src is set, so data.dev_src, data.dev_tgt, data.test_tgt must be set too",
-        ),
+        ({"corpus": "copy", "path": "a.tsv"}, "data.corpus and data.train exclude each other; set one of them"),
+        ({"corpus": "copy", "train": "a"}, "data.corpus and data.train exclude each other"),
+        ({"corpus": "copy", "dev": "x"}, "data.dev is set, so data.train must be set too"),
+        ({"test": "x"}, "data.test is set, so data.train must be set too"),
+        ({"train": "x", "encoding": "cp12521"}, "data.encoding = 'cp12521': unknown; for example utf-8"),
+        ({"train": "x", "encoding": "rot13"}, "data.encoding = 'rot13': unknown"),
+        ({"train": "x", "src_lang": "en"}, "data.tgt_lang must be set too"),
     ],
 )
 def test_sources_of_data(data, message):
     assert_refused({"data": data}, message)
 
 
-def test_split_files_make_a_source():
-    config = config_from_dict({"data": {key: f"{key}.txt" for key in SPLIT_FILES}}, "here")
-    assert config.data.corpus == ""
-    assert config.data.train_src == "train_src.txt"
-
-
-def test_split_files_of_a_file_of_settings_go_with_it_when_another_source_is_chosen(tmp_path):
+def test_files_of_settings_go_with_them_when_a_corpus_is_chosen(tmp_path):
     path = tmp_path / "some.toml"
-    path.write_text("[data]\n" + "".join(f'{key} = "x"\n' for key in SPLIT_FILES))
+    path.write_text("[data]\n" + "".join(f'{key} = "x"\n' for key in DATA_FILES))
     data = load_config(path, ["data.corpus=copy"]).data
-    assert (data.corpus, data.train_src, data.dev_src, data.test_tgt) == ("copy", "", "", "")
-    assert load_config(path, ["data.train_src=y"]).data.dev_src == "x"
-
-
-def test_a_split_file_beside_another_source_is_refused():
-    assert_refused(
-        {"data": {"corpus": "copy", "dev_src": "x"}},
-        "data.dev_src is set, so data.train_src, data.train_tgt, data.dev_tgt",
-    )
+    assert (data.corpus, data.train, data.dev, data.test) == ("copy", "", "", "")
+    data = load_config(path, ["data.train=y"]).data
+    assert (data.train, data.dev, data.test) == ("y", "x", "x")
 
 
 def test_names_that_are_equally_close_are_all_named():
     assert_refused({"model": {"layers": 4}}, "did you mean 'model.encoder_layers' or 'model.decoder_layers'?")
-
-
-@pytest.mark.parametrize("key", [key for key in SPLIT_FILES if key != "train_src"])
-def test_every_split_file_is_asked_for(key):
-    assert_refused({"data": {other: "x" for other in SPLIT_FILES if other != key}}, f"so data.{key} must be set too")
 
 
 @pytest.mark.parametrize(
@@ -374,11 +358,13 @@ def test_a_folder_is_no_file(tmp_path):
         ("train.learning_rate=1e-4", "train", "learning_rate", 1e-4),
         ("train.learning_rate=1", "train", "learning_rate", 1.0),
         ("data.src_level=", "data", "src_level", ""),
-        ("data.path=a=b.tsv", "data", "path", "a=b.tsv"),
-        ("data.path=/x/y z/é.tsv", "data", "path", "/x/y z/é.tsv"),
-        ('data.path="a=b.tsv"', "data", "path", "a=b.tsv"),
-        ("data.path=C:\\pairs.tsv", "data", "path", "C:\\pairs.tsv"),
-        ("data.path=#1.tsv", "data", "path", "#1.tsv"),
+        ("data.path=a=b.tsv", "data", "train", "a=b.tsv"),
+        ("data.path=/x/y z/é.tsv", "data", "train", "/x/y z/é.tsv"),
+        ('data.path="a=b.tsv"', "data", "train", "a=b.tsv"),
+        ("data.path=C:\\pairs.tsv", "data", "train", "C:\\pairs.tsv"),
+        ("data.path=#1.tsv", "data", "train", "#1.tsv"),
+        ("data.train=2024", "data", "train", "2024"),
+        ("data.src_column=3", "data", "src_column", "3"),
     ],
 )
 def test_set(text, section, name, value):
@@ -424,34 +410,32 @@ def test_set_over_a_section_that_is_no_table(tmp_path, table):
     [
         ('corpus = "copy"', "data.path=x", ("", "x", "")),
         ('path = "y"', "data.corpus=reverse", ("reverse", "", "")),
-        ('path = "y"', "data.path=x", ("", "x", "")),
-        ("\n".join(f'{key} = "f"' for key in SPLIT_FILES), "data.corpus=copy", ("copy", "", "")),
-        ("\n".join(f'{key} = "f"' for key in SPLIT_FILES), "data.train_src=g", ("", "", "g")),
+        ('path = "y"', "data.train=x", ("", "x", "")),
+        ("\n".join(f'{key} = "f"' for key in DATA_FILES), "data.corpus=copy", ("copy", "", "")),
+        ("\n".join(f'{key} = "f"' for key in DATA_FILES), "data.train=g", ("", "g", "f")),
     ],
 )
 def test_set_of_another_source_takes_the_place_of_the_files(tmp_path, table, text, expected):
     data = load_config(_write(tmp_path, f"[data]\n{table}\nmin_freq = 5\n"), [text]).data
-    assert (data.corpus, data.path, data.train_src) == expected
+    assert (data.corpus, data.train, data.dev) == expected
     assert data.min_freq == 5
 
 
 def test_two_sources_that_are_set_exclude_each_other(tmp_path):
-    with pytest.raises(UserError, match=r"data\.corpus and data\.path exclude each other"):
+    with pytest.raises(UserError, match=r"data\.corpus and data\.train exclude each other"):
         load_config(None, ["data.path=x", "data.corpus=copy"])
     file = tmp_path / "settings.toml"
     file.write_text('[data]\npath = "x"\n', encoding="utf-8")
     data = load_config(file, ["data.corpus=copy"]).data
-    assert (data.corpus, data.path) == ("copy", "")
+    assert (data.corpus, data.train) == ("copy", "")
 
 
 def test_what_is_no_settings_file_is_told_where_it_belongs(tmp_path):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("a\tb\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"pairs\.tsv: not a settings file; for a file of pairs: --set data\.path="):
+    with pytest.raises(UserError, match=r"pairs\.tsv: not a settings file.* set data\.train="):
         load_config(pairs)
-    with pytest.raises(
-        UserError, match=r"unknown preset 'copy'; .* a corpus without a preset is --set data\.corpus=NAME"
-    ):
+    with pytest.raises(UserError, match=r"unknown preset 'copy'; .* or the name of a corpus"):
         load_config("copy")
     with pytest.raises(UserError, match=r"--set 'cell=lstm': .*; did you mean model\.cell=lstm\?"):
         load_config(None, ["cell=lstm"])
@@ -487,9 +471,11 @@ def _configs(draw) -> Config:
         for section, kind in SECTIONS.items()
     }
     data, model = tables["data"], tables["model"]
-    source = draw(st.sampled_from(["corpus", "path", "files"]))
-    files = {key: draw(TEXT.filter(bool)) if source == "files" else "" for key in SPLIT_FILES}
-    data.update(files, **{key: draw(TEXT.filter(bool)) if source == key else "" for key in ("corpus", "path")})
+    source = draw(st.sampled_from(["corpus", "train", "files"]))
+    files = {key: draw(TEXT.filter(bool)) if source in (key, "files") else "" for key in DATA_FILES}
+    data.update(files, corpus=draw(TEXT.filter(bool)) if source == "corpus" else "", encoding="")
+    if not (data["src_lang"] and data["tgt_lang"]):
+        data.update(src_lang="", tgt_lang="")
     data["pretokenized"] &= {data["src_level"] or data["level"], data["tgt_level"] or data["level"]} == {"word"}
     model["hidden_size"] += model["hidden_size"] % 2
     if model["cell"] in ELEMENTWISE_CELLS:
@@ -524,8 +510,8 @@ def test_settings_written_and_read_are_the_same(tmp_path_factory, config):
 @settings(max_examples=60)
 @given(TEXT)
 def test_any_text_survives_the_file(text):
-    config = Config(data=DataConfig(path=text))
-    assert tomllib.loads(to_toml(config))["data"]["path"] == text
+    config = Config(data=DataConfig(train=text))
+    assert tomllib.loads(to_toml(config))["data"]["train"] == text
 
 
 def test_every_setting_is_written_with_its_description():
@@ -606,9 +592,9 @@ def test_every_preset_loads_by_its_name_from_any_folder(name, tmp_path, monkeypa
 
 def test_a_file_may_have_any_name_but_a_presets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("mine", "phrasebook", "other.toml"):
+    for name in ("phrasebook", "phrasebook.toml", "other.toml"):
         (tmp_path / name).write_text("[model]\nembed_dim = 3\n")
-    for name in ("mine", "./phrasebook", "other.toml"):
+    for name in ("phrasebook.toml", "./other.toml"):
         assert load_config(name).model.embed_dim == 3
     assert load_config("phrasebook").model.embed_dim == load_config(PRESETS / "phrasebook.toml").model.embed_dim
 
@@ -628,8 +614,8 @@ def test_each_setting_declares_when_it_may_change():
     assert set(keys_that_change(Changes.LIMIT)) == {
         *("train.max_epochs", "train.max_steps", "train.max_minutes", "train.patience", "train.save_minutes"),
     }
-    split = [f"data.{part}_{side}" for part in ("train", "dev", "test") for side in ("src", "tgt")]
-    assert set(keys_that_change(Changes.PLACE)) == {"data.path", *split}
+    reading = ("format", "encoding", "header", "src_column", "tgt_column", "src_lang", "tgt_lang")
+    assert set(keys_that_change(Changes.PLACE)) == {f"data.{key}" for key in (*DATA_FILES, *reading)}
     assert set(keys_that_change(Changes.CHANCE)) == {"train.seed", "train.shards"}
     assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards", "eval.tokenize"}
 

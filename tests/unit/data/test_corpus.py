@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wordseq.batches.prepare import Prepared, prepare_corpus
-from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.config.schema import DataConfig
 from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
 from wordseq.data.sources import check_source
@@ -49,9 +49,14 @@ def train_of(corpus: Prepared) -> list[Pair]:
     return list(map(Pair, *texts))
 
 
+PARTS = ("train", "dev", "test")
+
+
 def given_splits(folder: Path, **changed: list[str]) -> DataConfig:
-    lines = {key: [f"{key[-3:]} {key[:4]} {i}" for i in range(5)] for key in SPLIT_FILES} | changed
-    return DataConfig(**{key: written(folder, lines[key], key) for key in SPLIT_FILES}, min_freq=1)
+    names = [f"{part}_{side}" for part in PARTS for side in ("src", "tgt")]
+    lines = {name: [f"{name[-3:]} {name[:4]} {i}" for i in range(5)] for name in names} | changed
+    paths = {name: written(folder, lines[name], name) for name in names}
+    return DataConfig(**{part: f"{paths[f'{part}_src']},{paths[f'{part}_tgt']}" for part in PARTS}, min_freq=1)
 
 
 def all_pairs(corpus: Prepared) -> set[Pair]:
@@ -69,9 +74,9 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
     lines = [*cows(10), "Cow number 3.\tVache numéro 3\u00a0!", "", "\u200b\tx", "y\t", "z" * 41 + "\tz", "one column"]
     path = written(tmp_path, lines)
     with pytest.raises(UserError, match=r"pairs\.tsv:16: 1 column"):
-        load(SMALL, path=path, max_chars=40)
+        load(SMALL, train=path, max_chars=40)
 
-    corpus = load(SMALL, path=path, max_chars=40, on_bad_line="skip")
+    corpus = load(SMALL, train=path, max_chars=40, on_bad_line="skip")
     assert corpus.split["counts"]["parts"]["pairs"] == {
         "lines": 16,
         "bad_lines": 1,
@@ -80,6 +85,12 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
         "duplicates": 1,
         "kept": 10,
         "normalised": {"no-break spaces": 1, "zero-width characters": 1},
+        "reading": {
+            "lines": [f"{path}: TSV; source: column 1, target: column 2"],
+            "left_out": {},
+            "formats": {"TSV": 1},
+            "columns": {"source": "column 1", "target": "column 2", "unused": [], "header": False},
+        },
     }
     assert all_pairs(corpus) == {Pair(*line.split("\t")) for line in cows(10)}
     said = describe(corpus.split)
@@ -95,25 +106,25 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
     )
     assert said[4].startswith("warning: dev and test take 5 of 10 sources; for small data set data.dev_size=0.1 and")
     assert not any(
-        "take" in line for line in describe(load(SMALL, path=path, on_bad_line="skip", dev_size=1, test_size=1).split)
+        "take" in line for line in describe(load(SMALL, train=path, on_bad_line="skip", dev_size=1, test_size=1).split)
     )
 
 
 def test_swap_and_lower_case(tmp_path: Path) -> None:
     path = written(tmp_path, cows(10))
-    corpus = load(SMALL, path=path, swap=True, lowercase=True)
+    corpus = load(SMALL, train=path, swap=True, lowercase=True)
     assert all_pairs(corpus) == {Pair(f"vache numéro {i} !", f"cow number {i}.") for i in range(10)}
 
 
 def test_lower_case_finds_more_duplicates(tmp_path: Path) -> None:
     path = written(tmp_path, [*cows(10), "COW number 3.\tVache numéro 3 !"])
-    assert load(SMALL, path=path).split["counts"]["parts"]["pairs"]["duplicates"] == 0
-    assert load(SMALL, path=path, lowercase=True).split["counts"]["parts"]["pairs"]["duplicates"] == 1
+    assert load(SMALL, train=path).split["counts"]["parts"]["pairs"]["duplicates"] == 0
+    assert load(SMALL, train=path, lowercase=True).split["counts"]["parts"]["pairs"]["duplicates"] == 1
 
 
 def test_fewer_training_pairs_leave_dev_and_test_alone(tmp_path: Path) -> None:
     path = written(tmp_path, cows(50))
-    full, part = load(SMALL, path=path), load(SMALL, path=path, max_pairs=7)
+    full, part = load(SMALL, train=path), load(SMALL, train=path, max_pairs=7)
     assert (part.dev, part.test) == (full.dev, full.test)
     assert len(train_of(part)) == 7
     assert set(train_of(part)) < set(train_of(full))
@@ -122,13 +133,15 @@ def test_fewer_training_pairs_leave_dev_and_test_alone(tmp_path: Path) -> None:
 
 
 def test_the_report_is_json_and_names_the_way_of_splitting(tmp_path: Path) -> None:
-    report = load(SMALL, path=written(tmp_path, cows(10))).split
+    report = load(SMALL, train=written(tmp_path, cows(10))).split
     assert json.loads(json.dumps(report)) == report
     assert (report["seed"], report["dev_size"], report["test_size"]) == (1, 2, 3)
     assert report["method"] == "grouped by source, drawn by hash"
     assert report["shared_sources"] == {"train_dev": 0, "train_test": 0, "dev_test": 0}
     assert len(report["test"]["source_hashes"]) == 3
     assert list(report["counts"]) == ["corpus", "parts", "unused_pairs"]
+    assert report["first"] == [line.split("\t") for line in cows(5)]
+    assert report["scripts"] == {"src": {"Latin": 5}, "tgt": {"Latin": 5}}
 
 
 def test_given_splits_keep_every_line_in_order(tmp_path: Path) -> None:
@@ -184,13 +197,13 @@ def test_no_pairs_left(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"all 2 lines were dropped: 0 bad lines, 1 with an empty source or target, 1 lon"
     ):
-        load(SMALL, path=written(tmp_path, ["\tx", "long enough\ty"]), max_chars=5)
+        load(SMALL, train=written(tmp_path, ["\tx", "long enough\ty"]), max_chars=5)
 
 
 @pytest.mark.parametrize("pair", ["long enough\tx", "x\tlong enough"])
 def test_a_pair_is_dropped_if_source_or_target_is_too_long(tmp_path, pair):
     lines = [f"s{k}\tt{k}" for k in range(60)]
-    corpus = load(SMALL, path=written(tmp_path, [*lines, pair]), max_chars=10)
+    corpus = load(SMALL, train=written(tmp_path, [*lines, pair]), max_chars=10)
     assert "1 longer than data.max_chars" in "\n".join(describe(corpus.split))
 
 
@@ -205,7 +218,7 @@ def test_every_synthetic_corpus_can_be_split_by_the_defaults(name: str) -> None:
 def test_an_unknown_name_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"did you mean 'tatoeba-fra-eng'\? choose from .*phrasebook.*any three-letter"):
         load(DataConfig(corpus="tatoeba-fr-eng"))
-    with pytest.raises(UserError, match=r"is a file; set data\.path"):
+    with pytest.raises(UserError, match=r"is a file; set data\.train"):
         load(DataConfig(corpus=written(tmp_path, cows(3))))
 
 
@@ -218,15 +231,38 @@ def test_a_packed_file_is_the_same_corpus(tmp_path: Path) -> None:
     path = Path(written(tmp_path, cows(10)))
     packed = tmp_path / "pairs.tsv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert load(SMALL, path=str(packed)).split["test"] == load(SMALL, path=str(path)).split["test"]
+    assert load(SMALL, train=str(packed)).split["test"] == load(SMALL, train=str(path)).split["test"]
 
 
 def test_missing_files_are_errors_before_anything_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, cows(10))
-    for found in (path, f"{path}/member.txt"):  # A file that something lies in can only be an archive.
-        check_source(DataConfig(path=found))
-    with pytest.raises(UserError, match="no such file"):
-        check_source(DataConfig(path=str(tmp_path / "none.zip" / "member.txt")))
+    check_source(DataConfig(train=path))
+    for missing in (f"{path}/member.txt", str(tmp_path / "none.zip" / "member.txt"), f"{path},{path}.fr"):
+        with pytest.raises(UserError, match="no such file"):
+            check_source(DataConfig(train=missing))
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_what_is_not_given_is_split_off(tmp_path: Path, part: str) -> None:
+    """The given part is as in its file; the other has the sources that it has when both are split off."""
+    path, given = written(tmp_path, [*cows(40), *cows(3)]), written(tmp_path, ["x\ty", "x\tz"], "given.tsv")
+    both = load(SMALL, train=path, dev_size=5, test_size=5)
+    found = load(SMALL, train=path, dev_size=5, test_size=5, **{part: given})
+    assert getattr(found, part).sources == ["x", "x"]
+    assert getattr(found, part).references == [["y"], ["z"]]
+    other = "test" if part == "dev" else "dev"
+    assert len(getattr(found, other).sources) == 5
+    assert part == "test" or found.test == both.test
+    assert len(found.stores[0]) == 35
+    assert found.split["counts"]["parts"]["train"]["duplicates"] == 3
+    assert found.split["method"] == f"{part} as given, the rest grouped by source, drawn by hash"
+    assert (found.split["dev_size"], found.split["test_size"]) == ((None, 5) if part == "dev" else (5, None))
+
+
+def test_the_default_sizes_are_said_where_the_corpus_is_small(tmp_path: Path) -> None:
+    corpus = load(DataConfig(min_freq=1), train=written(tmp_path, cows(100)))
+    assert (len(corpus.dev.sources), len(corpus.test.sources)) == (10, 10)
+    assert "data.dev_size: 10 sources, a tenth of all" in describe(corpus.split)
 
 
 @needs_mirror

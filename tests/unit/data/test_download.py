@@ -172,7 +172,7 @@ def test_progress_is_shown_on_a_terminal_only(
 def test_no_partial_file_is_left_of_a_corpus(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
-    file = RemoteFile("path", "text.txt", server.url, "text.txt")
+    file = RemoteFile("train", "text.txt", server.url, "text.txt")
     dataset = Dataset("made-up", "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
     server.acts = [whole()]
 
@@ -185,11 +185,11 @@ def test_no_partial_file_is_left_of_a_corpus(
             get(dataset, tmp_path, None, lambda _: None, QUICK)
     assert not list((tmp_path / "made-up").iterdir())
     server.acts = [whole()]
-    assert get(dataset, tmp_path, None, lambda _: None, QUICK)["path"].read_bytes() == BODY
+    assert get(dataset, tmp_path, None, lambda _: None, QUICK)["train"][0][0].read_bytes() == BODY
 
 
 def test_a_downloaded_corpus_is_complete_or_absent(server: FaultyServer, tmp_path: Path) -> None:
-    file = RemoteFile("path", "text.txt", server.url, "text.txt")
+    file = RemoteFile("train", "text.txt", server.url, "text.txt")
     dataset = Dataset("made-up", "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
     server.acts = [cut(BODY[:100], len(BODY))]
     with pytest.raises(UserError, match="cut off"):
@@ -198,4 +198,4 @@ def test_a_downloaded_corpus_is_complete_or_absent(server: FaultyServer, tmp_pat
 
     server.acts = [whole()]
     files = get(dataset, tmp_path, None, lambda _: None, QUICK)
-    assert files["path"].read_bytes() == BODY
+    assert files["train"][0][0].read_bytes() == BODY

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wordseq.config.schema import SPLIT_FILES, DataConfig
+from wordseq.config.schema import DATA_FILES
 from wordseq.data import public
 from wordseq.data.download import Limits
 from wordseq.data.public import DATASETS, LICENCE_FILE, Dataset, RemoteFile, find_dataset, get
@@ -46,13 +46,12 @@ def mirror_with(folder: Path, content: bytes, name: str = "tatoeba/fra-eng.zip")
 
 
 def test_every_corpus_has_licence_attribution_and_addresses_that_fit_its_settings() -> None:
-    keys = set(DataConfig.__dataclass_fields__)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
         assert dataset.licence
         assert dataset.attribution
         assert dataset.description
-        assert {file.key for file in dataset.files} <= keys
+        assert {file.part for file in dataset.files} <= set(DATA_FILES)
         assert all(file.url.startswith("https://") for file in dataset.files)
 
 
@@ -61,7 +60,7 @@ def test_multi30k_has_six_pinned_files_in_every_direction() -> None:
     assert len(names) == 12
     for name in names:
         files = DATASETS[name].files
-        assert tuple(file.key for file in files) == SPLIT_FILES
+        assert [file.part for file in files] == ["train", "train", "dev", "dev", "test", "test"]
         assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in files)
         assert len({file.sha256 for file in files}) == 6
     assert DATASETS["multi30k-de-en"].files[0].url.endswith("/raw/train.de.gz")
@@ -82,8 +81,8 @@ def test_a_corpus_from_the_mirror_is_stored_with_its_licence_and_not_fetched_aga
     said: list[str] = []
     files = get(tatoeba(), tmp_path / "data", mirror, said.append)
     home = tmp_path / "data" / "tatoeba-fra-eng"
-    assert files == {"path": home / "fra.txt"}
-    assert files["path"].read_bytes() == PAIRS
+    assert files == {"train": [(home / "fra.txt",)]}
+    assert files["train"][0][0].read_bytes() == PAIRS
     assert sorted(found.name for found in home.iterdir()) == sorted(
         ["fra.txt", "_about.txt", LICENCE_FILE, public.SUMS_FILE]
     )
@@ -99,23 +98,23 @@ def test_a_corpus_from_the_mirror_is_stored_with_its_licence_and_not_fetched_aga
 @pytest.mark.parametrize("harm", ["changed", "deleted", "sums deleted"])
 def test_an_incomplete_corpus_is_fetched_again(tmp_path: Path, harm: str) -> None:
     mirror = mirror_with(tmp_path / "mirror", zipped(**{"fra.txt": PAIRS}))
-    path = get(tatoeba(), tmp_path, mirror, mute)["path"]
+    path = get(tatoeba(), tmp_path, mirror, mute)["train"][0][0]
     if harm == "changed":
         path.write_bytes(PAIRS[:5])
     else:
         (path if harm == "deleted" else path.with_name(public.SUMS_FILE)).unlink()
-    assert get(tatoeba(), tmp_path, mirror, mute)["path"].read_bytes() == PAIRS
+    assert get(tatoeba(), tmp_path, mirror, mute)["train"][0][0].read_bytes() == PAIRS
 
 
 def test_the_mirror_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORDSEQ_MIRROR", str(mirror_with(tmp_path / "mirror", zipped(**{"fra.txt": PAIRS}))))
-    assert get(tatoeba(), tmp_path, None, mute)["path"].read_bytes() == PAIRS
+    assert get(tatoeba(), tmp_path, None, mute)["train"][0][0].read_bytes() == PAIRS
 
 
 def test_a_given_mirror_goes_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORDSEQ_MIRROR", str(mirror_with(tmp_path / "other", zipped(**{"fra.txt": b"A\tB\n"}))))
     given = mirror_with(tmp_path / "mirror", zipped(**{"fra.txt": PAIRS}))
-    assert get(tatoeba(), tmp_path, given, mute)["path"].read_bytes() == PAIRS
+    assert get(tatoeba(), tmp_path, given, mute)["train"][0][0].read_bytes() == PAIRS
 
 
 def test_a_missing_file_in_the_mirror_is_named(tmp_path: Path) -> None:
@@ -151,7 +150,7 @@ def test_a_member_of_a_damaged_archive_fails_its_checksum(tmp_path: Path) -> Non
 
 
 def pinned(text: bytes) -> Dataset:
-    file = RemoteFile("path", "text", "https://example.org/text.gz", "x/text.gz", hashlib.sha256(text).hexdigest())
+    file = RemoteFile("train", "text", "https://example.org/text.gz", "x/text.gz", hashlib.sha256(text).hexdigest())
     return Dataset("made-up", "made-up sentences", "CC0", "nobody", "https://example.org", (file,))
 
 
@@ -159,7 +158,7 @@ def pinned(text: bytes) -> Dataset:
 def test_a_pinned_text_may_come_packed_or_plain(tmp_path: Path, packed: bool) -> None:
     content, name = (gzip.compress(PAIRS), "x/text.gz") if packed else (PAIRS, "x/text")
     files = get(pinned(PAIRS), tmp_path / "data", mirror_with(tmp_path, content, name), mute)
-    assert files["path"].read_bytes() == PAIRS
+    assert files["train"][0][0].read_bytes() == PAIRS
 
 
 def test_another_text_than_the_published_one_is_refused(tmp_path: Path) -> None:
@@ -178,7 +177,7 @@ def test_without_a_mirror_the_address_is_asked(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.delenv("WORDSEQ_MIRROR", raising=False)
     monkeypatch.setattr(public, "fetch", fake)
-    assert get(pinned(PAIRS), tmp_path, None, mute)["path"].read_bytes() == PAIRS
+    assert get(pinned(PAIRS), tmp_path, None, mute)["train"][0][0].read_bytes() == PAIRS
     assert asked == ["https://example.org/text.gz"]
 
 
@@ -186,4 +185,11 @@ def test_without_a_mirror_the_address_is_asked(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("name", ["multi30k-de-en", "multi30k-fr-en", "multi30k-tok-de-fr", "multi30k-tok-en-de"])
 def test_the_real_files_have_the_published_checksums(tmp_path: Path, name: str) -> None:
     files = get(DATASETS[name], tmp_path, MIRROR, mute)
-    assert [files[key].read_bytes().count(b"\n") for key in SPLIT_FILES] == [29000, 29000, 1014, 1014, 1000, 1000]
+    assert [path.read_bytes().count(b"\n") for part in files.values() for path in part[0]] == [
+        29000,
+        29000,
+        1014,
+        1014,
+        1000,
+        1000,
+    ]

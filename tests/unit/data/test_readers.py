@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from wordseq.config.schema import DataConfig
 from wordseq.data.pairs import Row
 from wordseq.data.readers.lines import BadLines, read_sentences
 from wordseq.data.readers.parallel import read_parallel
-from wordseq.data.readers.tsv import read_tsv
+from wordseq.data.sources import Origin
 from wordseq.system.errors import UserError
 
 TEXT = "A cow sings.\tUne vache chante.\nA cat.\tUn chat à moi.\n"
@@ -32,7 +33,11 @@ def archive(folder: Path, *members: str) -> Path:
 
 
 def pairs(path: Path, on_bad_line: str = "stop") -> list[Row]:
-    return list(read_tsv(path, BadLines(on_bad_line)))
+    return rows_of(BadLines(on_bad_line), path)
+
+
+def rows_of(bad: BadLines, *files: Path) -> list[Row]:
+    return list(Origin("test", {"train": [files]}).rows(DataConfig(), bad))
 
 
 @pytest.mark.parametrize(
@@ -82,8 +87,8 @@ def test_blank_lines_and_empty_columns_are_empty_sentences(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"one column", "3: 1 column, expected 2 or 3"),
-        (b"a\tb\tc\td", "3: 4 columns, expected 2 or 3"),
+        (b"one column", "3: 1 column, expected 2"),
+        (b"a\tb\tc\td", "3: 4 columns, expected 2"),
         (b"caf\xe9\tx", r"3: not UTF-8 at byte 4 of the line \(0xe9\)"),
     ],
 )
@@ -92,12 +97,12 @@ def test_a_bad_line_is_named_or_left_out(tmp_path: Path, line: bytes, said: str)
     with pytest.raises(UserError, match=rf"pairs\.tsv:{said}.*1 bad line in all"):
         pairs(path)
     bad = BadLines("skip")
-    assert [row.number for row in read_tsv(path, bad)] == [1, 2, 4]
+    assert [row.number for row in rows_of(bad, path)] == [1, 2, 4]
     assert bad.number == 1
 
 
 def test_many_bad_lines_are_counted_and_three_are_shown(tmp_path: Path) -> None:
-    path = file(tmp_path, "a\tb\n" + "bad\n" * 1200)
+    path = file(tmp_path, "a\tb\n" + "bad\n" * 400 + "a\tb\n" * 1500 + "bad\n" * 800)
     with pytest.raises(UserError) as error:
         pairs(path)
     text = str(error.value)
@@ -117,7 +122,7 @@ def test_many_bad_lines_are_counted_and_three_are_shown(tmp_path: Path) -> None:
         ("x.tsv.gz", gzip.compress(os.urandom(100_000).hex().encode())[:-2000], "damaged"),
         ("x.tsv.gz", TEXT.encode(), r"damaged, or not a \.gz file"),
         ("x.zip", TEXT.encode(), r"damaged, or not a \.zip file"),
-        ("x.tsv", TEXT.encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("x.tsv", TEXT.encode("utf-16-le"), "UTF-16 without its mark; .*data.encoding=utf-16-le"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -149,10 +154,10 @@ def test_parallel_files_of_unequal_length(tmp_path: Path, left: int, right: int)
 def test_a_bad_line_of_parallel_files_is_left_out_of_both(tmp_path: Path) -> None:
     src, tgt = file(tmp_path, b"a\n\xff\nc\nd\n", "x.en"), file(tmp_path, b"1\n\xff\n\xff\n4\n", "x.fr")
     bad = BadLines("skip")
-    assert list(read_parallel(src, tgt, bad)) == [Row(1, "a", "1"), Row(4, "d", "4")]
+    assert rows_of(bad, src, tgt) == [Row(1, "a", "1"), Row(4, "d", "4")]
     assert bad.number == 2
     with pytest.raises(UserError, match=r"x\.en:2: not UTF-8.*x\.fr:2.*x\.fr:3.*2 bad lines in all"):
-        list(read_parallel(src, tgt, BadLines("stop")))
+        rows_of(BadLines("stop"), src, tgt)
 
 
 def test_sentences_are_unchanged_lines(tmp_path: Path) -> None:

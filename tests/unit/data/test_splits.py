@@ -119,8 +119,7 @@ def test_dev_does_not_depend_on_its_own_size_and_test_on_neither() -> None:
 @pytest.mark.parametrize(
     ("dev", "test", "said"),
     [
-        (10, 0, r"data\.test_size = 0 holds out none of 20 distinct sources; set it to a number from 1 to 18"),
-        (0, 10, r"data\.dev_size = 0 holds out none"),
+        (10, 0.01, r"data\.test_size = 0\.01 holds out none of 20 distinct sources; set it to a number from 1 to 18"),
         (0.01, 10, r"data\.dev_size = 0\.01 holds out none .* a share of at least 0\.05"),
         (10, 10, r"data\.test_size = 10 and data\.dev_size = 10 leave nothing to train on.* at most 19"),
         (0.5, 0.5, "leave nothing to train on"),
@@ -131,6 +130,13 @@ def test_dev_does_not_depend_on_its_own_size_and_test_on_neither() -> None:
 def test_sizes_that_leave_a_part_empty(dev: float, test: float, said: str) -> None:
     with pytest.raises(UserError, match=said):
         split_by_source(made_up(40), dev, test, 1)
+
+
+@pytest.mark.parametrize(("groups", "expected"), [(20_000, 1000), (10_000, 1000), (9_999, 999), (100, 10), (5, 1)])
+def test_by_default_a_split_has_a_thousand_sources_but_at_most_a_tenth(groups: int, expected: int) -> None:
+    assert sizes(groups, 0, 0) == (expected, expected)
+    assert sizes(groups, None, 0) == (0, expected)
+    assert sizes(groups, 0, None) == (expected, 0)
 
 
 def test_too_small_a_corpus() -> None:

@@ -1,17 +1,36 @@
-"""`wordseq data`: list the corpora or download one."""
+"""`wordseq data`: show what is read from a file, list the corpora or download one."""
 
 import argparse
+import json
 from typing import Any
 
-from wordseq.cli.options import add_command, add_mirror
+from wordseq.cli.options import add_command, add_json, add_mirror, add_set, named_data, note
+from wordseq.config.load import load_config
 from wordseq.system.errors import UserError
 
 
 def add(commands: Any) -> None:
     """Add `data` to the commands."""
-    listing, getting = "wordseq data list", "wordseq data get tatoeba-fra-eng"
-    parser = add_command(commands, "data", _list, "list the corpora or download one", (listing, getting))
+    listing, getting, showing = "wordseq data list", "wordseq data get tatoeba-fra-eng", "wordseq data show pairs.csv"
+    parser = add_command(
+        commands, "data", _list, "show what is read from a file, list the corpora or download one", (showing, listing)
+    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = add_command(
+        actions,
+        "show",
+        _show,
+        "show what would be read: format, columns, first pairs, counts, lengths, scripts, what looks wrong",
+        (showing, "wordseq data show export.tsv --set data.src_column=2 --set data.tgt_column=4"),
+    )
+    show.add_argument(
+        "config",
+        metavar="DATA",
+        help="a file of pairs, a folder or archive, two parallel files as SRC,TGT, or the name of a corpus (required)",
+    )
+    add_set(show)
+    add_json(show)
+    add_mirror(show)
     add_command(
         actions, "list", _list, "list the corpora that data.corpus may name", (listing, f"{listing} | grep multi30k")
     )
@@ -24,6 +43,15 @@ def add(commands: Any) -> None:
     )
     get.add_argument("name", metavar="NAME", help="name of the corpus; `wordseq data list` prints the names (required)")
     add_mirror(get)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from wordseq.batches.preview import preview
+
+    named_data(options, presets_too=False)
+    data = load_config(None, options.set).data
+    found = preview(data, options.mirror, note if options.json else print)
+    print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2) if options.json else str(found))
 
 
 def _list(_: argparse.Namespace) -> None:
@@ -48,5 +76,6 @@ def _get(options: argparse.Namespace) -> None:
     dataset = find_dataset(options.name)
     if dataset is None:
         raise UserError(f"unknown corpus {options.name!r}; `wordseq data list` prints the names")
-    for path in get(dataset, DEFAULT_FOLDER, options.mirror).values():
-        print(path)
+    for parts in get(dataset, DEFAULT_FOLDER, options.mirror).values():
+        for path in parts[0]:
+            print(path)

@@ -12,7 +12,7 @@ from wordseq.cli.commands.compare import (
     print_comparison,
     write_page,
 )
-from wordseq.cli.options import add_command, add_config, add_mirror, failed, note, positive
+from wordseq.cli.options import add_command, add_config, add_mirror, failed, named_data, note, positive
 from wordseq.config.load import load_config
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
@@ -109,13 +109,15 @@ def planned(options: argparse.Namespace) -> list["SweepRun"]:
     Raises:
         UserError: a setting or a name is invalid, or the data are missing.
     """
-    from wordseq.comparison.sweep import data_name, plan_sweep
+    from wordseq.comparison.sweep import plan_sweep
     from wordseq.data.sources import check_source
+    from wordseq.runs.find import data_name
 
     if any(sign in options.name for sign in ("/", os.sep)):
         raise UserError(f"--name {options.name!r}: expected a name, not a path; set the parent folder with --folder")
     if options.folder.exists() and not options.folder.is_dir():
         raise UserError(f"--folder {options.folder}: a file, expected a folder")
+    named_data(options)
     data = load_config(options.config, options.set).data
     check_source(data)
     return plan_sweep(

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_config, add_mirror
+from wordseq.cli.options import add_command, add_config, add_mirror, named_data
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, USUAL
 from wordseq.system.errors import UserError
@@ -25,16 +25,15 @@ def add(commands: Any) -> None:
         "train or resume a run, then score its held-out test split",
         (
             "wordseq train phrasebook --run runs/phrasebook",
-            "wordseq train --run runs/mine --set data.path=pairs.tsv --set model.cell=lstm",
+            "wordseq train pairs.tsv --run runs/mine --set model.cell=lstm",
         ),
     )
     add_config(parser, "the settings of the run if it exists, else the defaults of --list-settings all")
-    # Not `required=True`: --list-settings needs no run.
     parser.add_argument(
         "--run",
         type=Path,
         metavar="DIR",
-        help="folder of the run; an existing run is resumed (required, except with --list-settings)",
+        help="folder of the run; an existing run is resumed (default: runs/NAME, by the name of the data or settings)",
     )
     parser.add_argument(
         "--tensorboard",
@@ -55,8 +54,19 @@ def _train(options: argparse.Namespace) -> int | None:
     if options.list_settings:
         print(_settings(complete=options.list_settings == "all"))
         return 0
+    from wordseq.runs.data import prepare_run, with_own_pairs
+    from wordseq.runs.find import data_name, folder_for
+    from wordseq.runs.folder import RunFolder
+
+    cluster = read_cluster(os.environ.get(VARIABLE))
+    if options.run is None and cluster is not None:
+        raise UserError("train needs --run DIR where several processes train together")
+    preset = Path(options.config).stem if options.config else ""
+    named_data(options)
     if options.run is None:
-        raise UserError("train needs --run DIR, the folder to train into")
+        config = load_config(options.config, options.set)
+        options.run = folder_for(Path("runs") / (preset or data_name(config.data)), config)
+        print(f"run folder: {options.run}; --run DIR chooses another", flush=True)
     # A run resumes with its own settings; --set on top of them is checked against `Changes` later.
     saved = options.run / "config.toml"
     config = load_config(options.config or (saved if saved.is_file() else None), options.set)
@@ -64,11 +74,14 @@ def _train(options: argparse.Namespace) -> int | None:
         from wordseq.evaluation.tokenizing import usable_tokenizer
 
         usable_tokenizer(config.eval.tokenize, "eval.tokenize")  # Before TensorFlow, which takes seconds.
-    cluster = read_cluster(os.environ.get(VARIABLE))
+    run = RunFolder(options.run)
+    # Before TensorFlow is imported, which takes seconds: mistakes in the data are reported at once.
+    corpus = (
+        prepare_run(with_own_pairs(config, run, given=False), run, options.mirror, _say) if cluster is None else None
+    )
     # In a cluster `join` starts the runtime: its settings must come before the start.
     import_tensorflow(start=cluster is None)
     from wordseq.evaluation.evaluate import evaluate_run
-    from wordseq.runs.folder import RunFolder
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped
     from wordseq.training.run import train_run
@@ -77,7 +90,9 @@ def _train(options: argparse.Namespace) -> int | None:
     chief = "" if team.chief else f" by {team.name(0)}"
     try:
         with team.watched():
-            progress = train_run(config, options.run, options.mirror, _say, team, tensorboard=options.tensorboard)
+            progress = train_run(
+                config, options.run, options.mirror, _say, team, tensorboard=options.tensorboard, data=corpus
+            )
     except Stopped:
         same = "the same command resumes it" if team.processes == 1 else "the same commands resume it"
         print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)

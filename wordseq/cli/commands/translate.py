@@ -33,13 +33,12 @@ def add(commands: Any) -> None:
         "translate texts of the command line, of a file, a pipe or the keyboard",
         (
             "wordseq translate runs/phrasebook 'I am cold. Where is the station?'",
-            "echo 'I am cold.' | wordseq translate runs/phrasebook --beam 5 --nbest 3",
             "wordseq translate runs/phrasebook --input sentences.txt --output translations.txt",
         ),
     )
     add_run(parser)
     parser.add_argument(
-        "text", nargs="*", metavar="TEXT", help="texts to translate, instead of --input (default: none)"
+        "text", nargs="*", default=[], metavar="TEXT", help="texts to translate, instead of --input (default: none)"
     )
     add_input(parser)
     parser.add_argument(

@@ -1,0 +1,95 @@
+"""What would be read from data, without training: for `wordseq data show`."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wordseq.batches.prepare import prepare_corpus
+from wordseq.config.schema import DataConfig
+from wordseq.data.cleaning import WARNING, describe
+from wordseq.system.progress import Say
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is read from data.
+
+    Attributes:
+        format: the recognised formats, e.g. "CSV with semicolons".
+        columns: names of the columns: "source", "target", and a list of the "unused" ones; empty if the format has none.
+        first: the first pairs after cleaning.
+        counts: for each part, what was read, dropped and kept.
+        lengths: for source and target the tokens per sentence: "median", "99%" and "longest"; of the training pairs.
+        scripts: for source and target the number of sampled texts in each script.
+        warnings: what looks wrong, and what to type.
+        lines: counts, splits and overlaps in words.
+    """
+
+    format: str
+    columns: Mapping[str, Any]
+    first: list[tuple[str, str]]
+    counts: Mapping[str, Any]
+    lengths: Mapping[str, Mapping[str, int]]
+    scripts: Mapping[str, Mapping[str, int]]
+    warnings: list[str]
+    lines: list[str]
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs that are kept, in all parts."""
+        return sum(part["kept"] for part in self.counts.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The preview for JSON."""
+        found = {key: value for key, value in vars(self).items() if key != "lines"}
+        duplicates = sum(part["duplicates"] for part in self.counts.values())
+        return {"format": self.format, "pairs": self.pairs, "duplicates": duplicates, **found}
+
+    def __str__(self) -> str:
+        lines = ["first pairs:", *(f"  {src}  |  {tgt}" for src, tgt in self.first), *self.lines]
+        for side, name in (("src", "source"), ("tgt", "target")):
+            sizes, scripts = self.lengths[side], self.scripts[side]
+            total = sum(scripts.values()) or 1
+            shares = ", ".join(f"{script} {number / total:.1%}" for script, number in scripts.items()) or "none known"
+            lines.append(
+                f"{name}: {sizes['median']} tokens per text at the median, {sizes['99%']} at the 99th percentile, "
+                f"{sizes['longest']} in the longest; scripts: {shares}"
+            )
+        return "\n".join([*lines, *(f"{WARNING}{text}" for text in self.warnings or ())])
+
+
+def preview(data: DataConfig, mirror: Path | None, say: Say) -> Preview:
+    """What would be read with these settings. The data are prepared as for a training, in a temporary folder.
+
+    Raises:
+        UserError: the data cannot be used; see `prepare_corpus`.
+    """
+    with tempfile.TemporaryDirectory(prefix="wordseq-") as folder:
+        corpus = prepare_corpus(data, Path(folder), mirror=mirror, say=say)
+        lengths = {
+            side: {
+                "median": int(np.median(store.lengths)),
+                "99%": int(np.percentile(store.lengths, 99)),
+                "longest": int(store.lengths.max()),
+            }
+            for side, store in zip(("src", "tgt"), corpus.stores, strict=True)
+        }
+    split = corpus.split
+    counts = split["counts"]["parts"]
+    readings = [part["reading"] for part in counts.values() if part["reading"]]
+    formats = dict.fromkeys(form for reading in readings for form in reading["formats"])
+    described = describe(split)
+    return Preview(
+        ", ".join(formats) or "synthetic",
+        next((reading["columns"] for reading in readings if reading["columns"]), {}),
+        [tuple(pair) for pair in split["first"]],
+        counts,
+        lengths,
+        split["scripts"],
+        [line.removeprefix(WARNING) for line in described if line.startswith(WARNING)],
+        [line for line in described if not line.startswith(WARNING)],
+    )

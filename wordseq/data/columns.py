@@ -1,0 +1,293 @@
+"""Chooses the columns of a table that are source and target: by setting, by name, or by content. Every choice is printed."""
+
+import itertools
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wordseq.config.schema import DataConfig
+from wordseq.data.pairs import Row
+from wordseq.data.readers.lines import BadLines
+from wordseq.data.readers.table import FileTable, Record
+from wordseq.system.errors import UserError
+
+SAMPLE_RECORDS = 1000
+"""Records by which header and columns are recognised."""
+
+COMMON = 4
+"""More than one record in `COMMON` must have a cell in a column; otherwise it is no column but a fault."""
+
+NAMES = (
+    ("source", "target"),
+    ("src", "tgt"),
+    ("src", "trg"),
+    ("source_text", "target_text"),
+    ("source text", "target text"),
+    ("source_sentence", "target_sentence"),
+    ("sentence1", "sentence2"),
+    ("input", "output"),
+    ("input", "target"),
+    ("input_text", "target_text"),
+    ("original", "translation"),
+    ("source", "translation"),
+    ("text", "translation"),
+    ("sentence", "translation"),
+    ("word", "pronunciation"),
+    ("lemma", "form"),
+    ("question", "answer"),
+)
+"""Names of columns that are taken as source and target, in order of preference."""
+
+
+_NAMES = {
+    kind: frozenset(names)
+    for kind, names in tomllib.loads(Path(__file__).with_name("column_names.toml").read_text(encoding="utf-8")).items()
+}
+
+LANGUAGE_CODES = _NAMES["codes"]
+
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+
+_LABEL = re.compile(r"\w+(?:[ _-]\w+){0,2}")
+
+_CODE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z]{2,4})?")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The chosen columns of a table.
+
+    Attributes:
+        src: index of the source column, from 0.
+        tgt: index of the target column.
+        names: of all columns; without a header "column 1", "column 2", ...
+        header: whether the first record has the names.
+        reason: how they were chosen, for the line that is printed; empty for the first two of two.
+        examples: a cell of each column.
+        like_header: the first record, if it is taken as a pair but may be a header; else empty.
+    """
+
+    src: int
+    tgt: int
+    names: tuple[str, ...]
+    header: bool
+    reason: str
+    examples: tuple[str, ...]
+    like_header: str = ""
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Indices of the other columns."""
+        return tuple(k for k in range(len(self.names)) if k not in (self.src, self.tgt))
+
+    def name(self, index: int) -> str:
+        """A column as printed: its number, and its name where it has one."""
+        number = f"column {index + 1}"
+        return number if self.names[index] == number else f"{number} ({self.names[index]!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The choice for JSON: names of the columns, or their numbers as "column 1"."""
+        unused = [self.names[k] for k in self.unused]
+        return {"source": self.names[self.src], "target": self.names[self.tgt], "unused": unused, "header": self.header}
+
+    def describe(self) -> str:
+        """The choice as part of a line."""
+        parts = [f"source: {self.name(self.src)}", f"target: {self.name(self.tgt)}"]
+        if self.unused:
+            examples = [f"{self.name(k)}, e.g. {_short(self.examples[k])}" for k in self.unused[:3]]
+            more = f" and {len(self.unused) - 3} more" if len(self.unused) > 3 else ""
+            parts.append(f"not used: {'; '.join(examples)}{more}")
+        header = "header in line 1; " if self.header else ""
+        why = f" ({self.reason})" if self.reason and self.unused else ""
+        return f"{header}{', '.join(parts)}{why}"
+
+
+def rows_of(table: FileTable, path: Path, data: DataConfig, bad: BadLines) -> tuple[Columns, Iterator[Row]]:
+    """The chosen columns and the pairs of a table.
+
+    Args:
+        table: as its reader returns it; its first records are read now.
+        path: for messages.
+        data: settings `src_column`, `tgt_column`, `src_lang`, `tgt_lang` and `header`.
+        bad: records without a source or target, or with too many cells, are added to it.
+
+    Raises:
+        UserError: a column that a setting names is missing, or it is not clear which columns to take.
+    """
+    first = list(itertools.islice(table.records, SAMPLE_RECORDS))
+    if not first and bad.number:
+        bad.check(0)
+        raise UserError(f"{path}: {table.format} without a record that can be used")
+    columns = choose(table, first, path, data)
+    records = itertools.chain(first[1:] if columns.header else first, table.records)
+    return columns, _rows(records, columns, path, bad)
+
+
+def _rows(records: Iterator[Record], columns: Columns, path: Path, bad: BadLines) -> Iterator[Row]:
+    src, tgt, width = columns.src, columns.tgt, len(columns.names)
+    last = max(src, tgt)
+    for number, cells in records:
+        if last < len(cells) <= width:
+            source, target = cells[src], cells[tgt]
+            if source is None or target is None:
+                bad.add(path, number, f"no {columns.names[src if source is None else tgt]}")
+            else:
+                yield Row(number, source, target)
+        elif len(cells) == 1 and not (cells[0] or "").strip():
+            yield Row(number, "", "")
+        else:
+            expected = f"expected {width}" if width == last + 1 else f"expected {last + 1} to {width}"
+            bad.add(path, number, f"{len(cells)} column{'s' * (len(cells) > 1)}, {expected}")
+
+
+def choose(table: FileTable, first: Sequence[Record], path: Path, data: DataConfig) -> Columns:
+    """The columns to take, by the first records; see `rows_of`."""
+    full = [record for record in first if len(record.cells) > 1 or (record.cells and (record.cells[0] or "").strip())]
+    # The last columns may be missing in some records, such as a note; a cell too many in a few is a fault.
+    sizes = Counter(len(record.cells) for record in full)
+    width = max((size for size, number in sizes.items() if number * COMMON > len(full)), default=0)
+    width = max(len(table.columns), width or max(sizes, key=sizes.__getitem__, default=0))
+    header = not table.columns and _has_header(first, width, data)
+    given = table.columns or (tuple((cell or "").strip() for cell in first[0].cells) if header else ())
+    # Empty names happen: pandas writes its index without one.
+    names = tuple(given[k] if k < len(given) and given[k] else f"column {k + 1}" for k in range(width))
+    body = [record.cells for record in (full[1:] if header else full) if len(record.cells) == width]
+    columns = [[cells[k] for cells in body] for k in range(width)]
+    examples = tuple(next((cell for cell in column if cell), "") for column in columns)
+    chosen, reason = _chosen(table, names, columns, path, data)
+    like = ""
+    if not header and not table.columns and data.header == "auto" and first:
+        cells = [(cell or "").strip() for cell in first[0].cells]
+        # A word list may begin with a word that is also a usual name, but then its translation is no such name.
+        if any(is_column_name(cells[k]) for k in chosen if k < len(cells)) and all(map(_LABEL.fullmatch, cells)):
+            like = " and ".join(map(repr, cells[:4]))
+    return Columns(*chosen, names, header, reason, examples, like)
+
+
+def _chosen(
+    table: FileTable, names: Sequence[str], columns: Sequence[Sequence[str | None]], path: Path, data: DataConfig
+) -> tuple[tuple[int, int], str]:
+    """Indices of source and target, and how they were found."""
+    if data.src_column or data.tgt_column:
+        return _set(names, columns, path, data), ""
+    if table.pairs:
+        return (0, 1), ""
+    if len(names) < 2:
+        example = next((cell for column in columns for cell in column if cell), "")
+        raise UserError(
+            f"{path}: {table.format} with one column, e.g. {_short(example)}; expected a source and a target in each line, "
+            "e.g. separated by TAB; two parallel files are given as SRC,TGT"
+        )
+    if (found := _by_name([name.casefold() for name in names], data)) is not None:
+        return found
+    # Numbers, codes of languages and empty columns are no texts, unless there are only two columns.
+    texts = [k for k, column in enumerate(columns) if _is_text(column)] if len(names) > 2 else [0, 1]
+    if len(texts) == 2:
+        return (texts[0], texts[1]), "the only two with text" if len(names) > 2 else ""
+    # The first two of a table such as lemma, form, features. Of one with numbers between, no order is usual.
+    if texts[:2] == [0, 1]:
+        return (0, 1), "the first two; data.src_column and data.tgt_column choose others"
+    kind = "only one column holds text" if len(texts) == 1 else f"{len(names)} columns"
+    raise UserError(
+        f"{path}: {kind}; name the columns of the pairs with data.src_column and data.tgt_column; {_listed(names, columns)}"
+    )
+
+
+def _set(
+    names: Sequence[str], columns: Sequence[Sequence[str | None]], path: Path, data: DataConfig
+) -> tuple[int, int]:
+    """The columns that the settings name."""
+    if not (data.src_column and data.tgt_column):
+        missing = "data.tgt_column" if data.src_column else "data.src_column"
+        raise UserError(f"{path}: {missing} must be set too; {_listed(names, columns)}")
+    src = _index(data.src_column, names, columns, f"{path}: data.src_column")
+    tgt = _index(data.tgt_column, names, columns, f"{path}: data.tgt_column")
+    if src == tgt:
+        raise UserError(f"{path}: data.src_column and data.tgt_column are the same column; {_listed(names, columns)}")
+    return src, tgt
+
+
+def _by_name(folded: Sequence[str], data: DataConfig) -> tuple[tuple[int, int], str] | None:
+    """The columns called by the languages that are set, or by usual names; None if there are none."""
+    if data.src_lang and data.tgt_lang:
+        src, tgt = (_of_language(folded, code) for code in (data.src_lang, data.tgt_lang))
+        if src is not None and tgt is not None and src != tgt:
+            return (src, tgt), "by language"
+    for first, second in NAMES:
+        if first in folded and second in folded:
+            return (folded.index(first), folded.index(second)), "by name"
+    return None
+
+
+def _index(setting: str, names: Sequence[str], columns: Sequence[Sequence[str | None]], where: str) -> int:
+    """The column that a setting names. A name wins over a number: columns may be called by years."""
+    if setting in names:
+        return list(names).index(setting)
+    folded = [name.casefold() for name in names]
+    if folded.count(setting.casefold()) == 1:
+        return folded.index(setting.casefold())
+    if setting.isdecimal() and 1 <= int(setting) <= len(names):
+        return int(setting) - 1
+    raise UserError(f"{where} = {setting!r}: no such column; {_listed(names, columns)}")
+
+
+def _of_language(folded: Sequence[str], code: str) -> int | None:
+    """The column called by a language code, or the last part of whose name it is, as in `translation.en`."""
+    code = code.casefold()
+    found = [k for k, name in enumerate(folded) if code in (name, name.rpartition(".")[2])]
+    return found[0] if len(found) == 1 else None
+
+
+def _has_header(first: Sequence[Record], width: int, data: DataConfig) -> bool:
+    """Whether the first record has the names of the columns."""
+    if data.header != "auto" or not first:
+        return data.header == "yes" and bool(first)
+    cells = [(cell or "").strip() for cell in first[0].cells]
+    if len(cells) != width or len(set(cells)) != width:
+        return False
+    # A setting that is the name of a column shows that there are names.
+    if any(setting and not setting.isdecimal() and setting in cells for setting in (data.src_column, data.tgt_column)):
+        return True
+    known = [is_column_name(cell) for cell in cells]
+    return all(known) if width == 2 else sum(known) >= 2
+
+
+def is_column_name(cell: str) -> bool:
+    """Whether a cell is a usual name of a column: "source", "French", "fr", "id" and the like."""
+    folded = cell.casefold()
+    return (
+        any(folded in names for names in _NAMES.values())
+        or any(folded in pair for pair in NAMES)
+        or (bool(_CODE.fullmatch(cell)) and re.split("[-_]", folded)[0] in LANGUAGE_CODES)
+    )
+
+
+def _is_text(column: Sequence[str | None]) -> bool:
+    """Whether a column has texts, not numbers, codes of languages or nothing in nearly all of its cells."""
+    filled = [cell for cell in column if cell]
+    if not filled:
+        return False
+    other = sum(
+        bool(_NUMBER.fullmatch(cell) or (_CODE.fullmatch(cell) and cell.casefold() in LANGUAGE_CODES))
+        for cell in filled
+    )
+    return other < 0.9 * len(filled)
+
+
+def _listed(names: Sequence[str], columns: Sequence[Sequence[str | None]]) -> str:
+    """All columns with an example of each."""
+    listed = []
+    for k, (name, column) in enumerate(zip(names, columns, strict=True)):
+        example = next((cell for cell in column if cell), "")
+        label = f"{k + 1}" if name == f"column {k + 1}" else f"{k + 1} {name!r}"
+        listed.append(f"{label} (e.g. {_short(example)})")
+    return f"the columns are {', '.join(listed[:8])}{', ...' * (len(listed) > 8)}"
+
+
+def _short(text: str) -> str:
+    shown = text if len(text) <= 40 else f"{text[:37]}..."
+    return repr(shown)
