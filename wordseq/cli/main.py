@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from wordseq.cli.commands import bench, compare, data, describe, embed, eval, report, sweep, train, translate
+from wordseq.cli.commands import bench, compare, data, describe, embed, eval, sweep, train, translate
 from wordseq.cli.options import CommandParser, HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
 from wordseq.system.platform import installed_version
 from wordseq.system.signals import END_SIGNALS, handled
 from wordseq.system.streams import check_output, leave_terminal, prepare_streams
 
-COMMANDS = (data, train, eval, translate, embed, describe, compare, report, sweep, bench)
+COMMANDS = (data, train, eval, translate, embed, describe, compare, sweep, bench)
 
 BROKEN_PIPE = 141
 """Exit code if nobody reads the output: 128 + 13, as the shell reports a program that SIGPIPE ended."""

@@ -1,4 +1,4 @@
-"""`wordseq compare`: compare scores and cost of runs; and functions that `report` and `sweep` share with it."""
+"""`wordseq compare` and `wordseq report`: scores and cost of runs as a table or a page; `sweep` ends with the same."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Add `compare` to the commands."""
+    """Add `compare` and `report` to the commands."""
     parser = add_command(
         commands,
         "compare",
@@ -27,6 +27,15 @@ def add(commands: Any) -> None:
     )
     add_runs(parser)
     add_outputs(parser)
+    report = add_command(
+        commands,
+        "report",
+        _report,
+        "write one HTML page about runs: curves, scores, translations, attention",
+        ("wordseq report runs/phrasebook --html page.html", "wordseq report runs/gru runs/lstm --html page.html"),
+    )
+    add_runs(report)
+    add_html(report, required=True)
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +69,13 @@ def _compare(options: argparse.Namespace) -> None:
     print_comparison(options, found)
     if options.html:
         write_page(options.html, found)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from wordseq.comparison.page.html import check_page_file
+
+    check_page_file(options.html)
+    write_page(options.html, compared(options, options.run))
 
 
 def check_record(path: Path | None) -> None:
