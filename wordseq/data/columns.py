@@ -119,8 +119,10 @@ def rows_of(table: FileTable, path: Path, data: DataConfig, bad: BadLines) -> tu
         UserError: a column that a setting names is missing, or it is not clear which columns to take.
     """
     first = list(itertools.islice(table.records, SAMPLE_RECORDS))
+    # Of a file in another encoding only lines without accents are left, and these tell nothing about its columns.
+    if bad.number > len(first):
+        bad.check(len(first))
     if not first and bad.number:
-        bad.check(0)
         raise UserError(f"{path}: {table.format} without a record that can be used")
     columns = choose(table, first, path, data)
     records = itertools.chain(first[1:] if columns.header else first, table.records)

@@ -101,6 +101,12 @@ def test_a_bad_line_is_named_or_left_out(tmp_path: Path, line: bytes, said: str)
     assert bad.number == 1
 
 
+def test_a_header_without_accents_does_not_hide_that_the_rest_is_in_another_encoding(tmp_path: Path) -> None:
+    path = file(tmp_path, "id;en;fr\n1;Summer.;Été.\n2;School.;École.\n".encode("cp1252"), "pairs.csv")
+    with pytest.raises(UserError, match=r"pairs\.csv:2: not UTF-8 .* probably cp125\d: data\.encoding = "):
+        pairs(path)
+
+
 def test_many_bad_lines_are_counted_and_three_are_shown(tmp_path: Path) -> None:
     path = file(tmp_path, "a\tb\n" + "bad\n" * 400 + "a\tb\n" * 1500 + "bad\n" * 800)
     with pytest.raises(UserError) as error:
