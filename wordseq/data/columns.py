@@ -56,6 +56,9 @@ _LABEL = re.compile(r"\w+(?:[ _-]\w+){0,2}")
 
 _CODE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z]{2,4})?")
 
+# A name that ends in a language: sentence_en, translation.fr.
+_NAME_OF_LANGUAGE = re.compile(r"(.+)[._-]([a-z]{2,3})")
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -184,7 +187,7 @@ def _chosen(
             f"{path}: {table.format} with one column, e.g. {_short(example)}; expected a source and a target in each line, "
             "e.g. separated by TAB; two parallel files are given as SRC,TGT"
         )
-    if (found := _by_name([name.casefold() for name in names], data)) is not None:
+    if (found := _by_name([name.casefold() for name in names], columns, data)) is not None:
         return found
     # Numbers, codes of languages and empty columns are no texts, unless there are only two columns.
     texts = [k for k, column in enumerate(columns) if _is_text(column)] if len(names) > 2 else [0, 1]
@@ -213,7 +216,9 @@ def _set(
     return src, tgt
 
 
-def _by_name(folded: Sequence[str], data: DataConfig) -> tuple[tuple[int, int], str] | None:
+def _by_name(
+    folded: Sequence[str], columns: Sequence[Sequence[str | None]], data: DataConfig
+) -> tuple[tuple[int, int], str] | None:
     """The columns called by the languages that are set, or by usual names; None if there are none."""
     if data.src_lang and data.tgt_lang:
         src, tgt = (_of_language(folded, code) for code in (data.src_lang, data.tgt_lang))
@@ -222,7 +227,18 @@ def _by_name(folded: Sequence[str], data: DataConfig) -> tuple[tuple[int, int], 
     for first, second in NAMES:
         if first in folded and second in folded:
             return (folded.index(first), folded.index(second)), "by name"
+    # The only two that differ in the language alone. In sentence_id, "id" is no language unless there is text in it.
+    stems = [(k, _without_language(name)) for k, name in enumerate(folded)]
+    of_languages = [(k, stem) for k, stem in stems if stem and _is_text(columns[k])]
+    if len(of_languages) == 2 and of_languages[0][1] == of_languages[1][1]:
+        return (of_languages[0][0], of_languages[1][0]), "by language"
     return None
+
+
+def _without_language(name: str) -> str:
+    """A column's name without the language at its end: "sentence" of sentence_en; empty if it has none."""
+    match = _NAME_OF_LANGUAGE.fullmatch(name)
+    return match[1] if match and match[2] in LANGUAGE_CODES else ""
 
 
 def _index(setting: str, names: Sequence[str], columns: Sequence[Sequence[str | None]], where: str) -> int:
@@ -259,8 +275,9 @@ def _has_header(first: Sequence[Record], width: int, data: DataConfig) -> bool:
 
 
 def is_column_name(cell: str) -> bool:
-    """Whether a cell is a usual name of a column: "source", "French", "fr", "id" and the like."""
+    """Whether a cell is a usual name of a column: "source", "French", "fr", "id", "sentence_en" and the like."""
     folded = cell.casefold()
+    folded = _without_language(folded) or folded
     return (
         any(folded in names for names in _NAMES.values())
         or any(folded in pair for pair in NAMES)

@@ -14,8 +14,9 @@ from typing import Any
 import polib
 
 from wordseq.config.schema import DataConfig
+from wordseq.data.readers.encodings import likely_encoding
 from wordseq.data.readers.lines import BadLines
-from wordseq.data.readers.streams import Opened, likely_encoding
+from wordseq.data.readers.streams import Opened
 from wordseq.data.readers.table import FileTable, Record
 from wordseq.system.errors import UserError
 

@@ -7,7 +7,8 @@ import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wordseq.data.readers.streams import HEAD_BYTES, Opened, likely_encoding, open_file
+from wordseq.data.readers.encodings import likely_encoding
+from wordseq.data.readers.streams import HEAD_BYTES, Opened, open_file
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
 

@@ -30,12 +30,6 @@ BOMB_BYTES, BOMB_RATIO = 2**26, 250
 
 _BLOCK = 2**16
 
-# Of the hundred that Python has; a short text fits many.
-_COMMON_ENCODINGS = (
-    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"),
-    *("iso8859_15", "koi8_r", "mac_roman", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
-)
-
 _TEXT_SUFFIXES = (".txt", ".tsv")
 
 COMPRESSIONS: Mapping[str, tuple[bytes, Callable[[IO[bytes]], Any]]] = MappingProxyType(
@@ -165,15 +159,6 @@ def file_faults(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def likely_encoding(sample: bytes) -> str:
-    """The encoding that a text which is not UTF-8 is likely in, by its statistics; empty if nothing fits."""
-    # Only for a file that cannot be read: it takes a tenth of a second.
-    from charset_normalizer import from_bytes
-
-    found = from_bytes(sample, cp_isolation=list(_COMMON_ENCODINGS)).best()
-    return found.encoding if found is not None else ""
-
-
 def _unpacked(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     """The unpacked bytes of a file; reading a decompression bomb raises an error."""
     archive = archive_of(path)
@@ -220,9 +205,8 @@ def _refuse_other_files(path: Path, head: bytes) -> None:
             raise UserError(f"{path}: {what}")
     if head.startswith(b"PK"):
         # A workbook is an archive of XML files; one inside an archive is not unpacked a second time.
-        kind = (
-            "an Office document; save the table as CSV (UTF-8)" if b"Content_Types" in head else "an archive; unpack it"
-        )
+        office = b"Content_Types" in head or b"mimetypeapplication/vnd.oasis.opendocument" in head
+        kind = "an Office document; save the table as CSV (UTF-8)" if office else "an archive; unpack it"
         raise UserError(f"{path}: {kind}")
     if head[257:262] == b"ustar":
         raise UserError(f"{path}: a tar archive; unpack it, or pack the files as .zip")
