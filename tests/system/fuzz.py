@@ -1,17 +1,21 @@
 """Fuzzes every input: a result or a clear error, never another exception, a hang or all the memory.
 
-    python tests/system/fuzz.py [MINUTES] [SEED]
+    python tests/system/fuzz.py [MINUTES] [SEED] [TARGET]
 
 For some minutes it damages good files at random and generates bad ones. It gives them to everything that reads input:
-corpora (plain, .gz, .zip), settings, tokenizers, vocabularies, run folders, text to translate. It prints minutes and counts by
-target. Anything but a result or a UserError is printed with the number that repeats it, and the exit code is 1.
+corpora (plain, .gz, .zip), files of every format, settings, tokenizers, vocabularies, run folders, text to translate. TARGET
+restricts it to one of them. It prints minutes and counts by target. Anything but a result or a UserError is printed with the
+number that repeats it, and the exit code is 1.
 """
 
+import bz2
 import contextlib
 import dataclasses
+import functools
 import gzip
 import io
 import json
+import lzma
 import random
 import resource
 import shutil
@@ -22,17 +26,24 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import zstandard
+
 import tests.conftest  # noqa: F401 (TensorFlow, without its messages)
+from tests.formats import CASES
 from tests.runs import settings, some_pairs, write_pairs
 from tests.strategies import _HOSTILE
 from wordseq.batches.prepare import prepare_corpus
+from wordseq.batches.preview import preview
 from wordseq.config.load import load_config
 from wordseq.config.schema import DataConfig, DecodeConfig
+from wordseq.data.layout import files_of
+from wordseq.data.readers.lines import BadLines
+from wordseq.data.sources import FORMATS, Origin, Reading
 from wordseq.decoding import stream
 from wordseq.decoding.lines import translate_lines
 from wordseq.decoding.translator import Translator
@@ -135,6 +146,105 @@ def corpus(case: Case) -> None:
         outside = [found for found in case.folder.iterdir() if found.name not in (name, "cache")]
         if outside:
             raise AssertionError(f"written outside: {outside}")
+
+
+UNPACKED: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".bz2": bz2.decompress,
+    ".zst": zstandard.decompress,
+}
+PACKED: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.compress,
+}
+SLOW = 10
+"""Seconds of processor time that a small file may take."""
+RENAMED = ("", ".txt", ".tsv", ".csv", ".json", ".jsonl", ".tmx", ".po", ".mo", ".parquet", ".gz", ".zip", ".zst")
+
+
+@functools.cache
+def good_files(number: int) -> dict[str, bytes]:
+    """The files of a case of `tests.formats`."""
+    with tempfile.TemporaryDirectory() as name:
+        CASES[number].files(Path(name))
+        return {
+            str(path.relative_to(name)): path.read_bytes() for path in sorted(Path(name).rglob("*")) if path.is_file()
+        }
+
+
+def damaged_files(case: Case) -> DataConfig:
+    """Files of some format, one of them damaged, before or after it is compressed; its settings, or others."""
+    chance, number = case.chance, case.chance.randrange(len(CASES))
+    files = dict(good_files(number))
+    name = chance.choice(list(files))
+    suffix = Path(name).suffix
+    content = files[name]
+    if suffix in UNPACKED and chance.random() < 0.7:
+        content = PACKED[suffix](case.damaged(UNPACKED[suffix](content)))
+    elif suffix == ".zip" and chance.random() < 0.7:
+        content = repacked(case, content)
+    else:
+        content = case.damaged(content)
+    data = CASES[number].data(case.folder)
+    changed = {}
+    if chance.random() < 0.1 and len(files) == 1 and data.train.endswith(name):
+        # The name says another format, or nothing.
+        files = {}
+        name = f"x{chance.choice(RENAMED)}"
+        changed["train"] = str(case.folder / name)
+    files[name] = content
+    for key, choices in SETTINGS.items():
+        if chance.random() < 0.05:
+            changed[key] = chance.choice(choices)
+    for path, written in files.items():
+        (case.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        case.write(path, written)
+    return dataclasses.replace(data, on_bad_line=chance.choice(("stop", "skip")), **changed)
+
+
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "format": tuple(FORMATS),
+    "encoding": ("utf-16", "cp1252", "gb18030", "utf-32", "shift_jis", "utf-7", "iso2022_jp"),
+    "src_column": ("1", "2", "en", "99"),
+    "tgt_column": ("2", "1", "fr", "source"),
+    "src_lang": ("en", "fr", "ru"),
+    "tgt_lang": ("fr", "en", "zh-CN"),
+    "header": ("yes", "no"),
+}
+
+
+def repacked(case: Case, content: bytes) -> bytes:
+    """An archive with a damaged member."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        chosen = case.chance.choice(old.namelist())
+        for member in old.namelist():
+            new.writestr(member, case.damaged(old.read(member)) if member == chosen else old.read(member))
+    return buffer.getvalue()
+
+
+def formats(case: Case) -> None:
+    """All pairs of a damaged file, in less than `SLOW` seconds."""
+    data, start = damaged_files(case), time.process_time()
+    try:
+        origin = Origin(data.train, files_of(data))
+        for part in origin.parts:
+            for row in origin.rows(data, BadLines(data.on_bad_line), part, Reading()):
+                row.src.encode()
+                row.tgt.encode()
+    finally:
+        if time.process_time() - start > SLOW:
+            raise AssertionError(f"{time.process_time() - start:.1f} s")
+
+
+def show(case: Case) -> None:
+    """What `wordseq data show` prints of a damaged file."""
+    found = preview(damaged_files(case), None, lambda _: None)
+    str(found).encode()
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 TOKENIZERS = [
@@ -254,6 +364,8 @@ def translation(case: Case) -> None:
 
 TARGETS: dict[str, tuple[Callable[[Case], None], int]] = {
     "corpora": (corpus, 6),
+    "files of every format": (formats, 60),
+    "data show": (show, 1),
     "tokenizers": (tokens, 10),
     "settings": (configuration, 10),
     "tokenizer and vocabulary files": (texts, 6),
@@ -287,7 +399,7 @@ def main() -> int:
         for number_of_signal in (signal.SIGALRM, signal.SIGPROF):
             signal.signal(number_of_signal, hang)
         while time.monotonic() - start < minutes * 60:
-            names = list(TARGETS)
+            names = sys.argv[3:4] or list(TARGETS)
             target = random.Random(number).choices(names, [TARGETS[name][1] for name in names])[0]
             folder = Path(name) / "case"
             folder.mkdir()
