@@ -168,6 +168,11 @@ class DataConfig:
     max_pairs: int = setting(0, "largest number of training pairs, drawn by data.seed; 0: all", minimum=0)
     seed: int = setting(1, "random seed that decides which sources are held out", minimum=0)
 
+    def lang_of(self, side: str) -> str:
+        """The language code of what the model reads ("src") or writes ("tgt"); empty if it is not set."""
+        first, second = (self.tgt_lang, self.src_lang) if self.swap else (self.src_lang, self.tgt_lang)
+        return {"src": first, "tgt": second}[side]
+
     def level_of(self, side: str) -> str:
         """The token level of `side`, "src" or "tgt"."""
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level

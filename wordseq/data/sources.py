@@ -129,6 +129,7 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
     Raises:
         UserError: a file cannot be read, or see `rows_of`.
     """
+    bad.begin()
     if len(files) == 2:
         reading.note(f"{files[0]} and {files[1]}", "parallel files")
         yield from read_parallel(files[0], files[1], bad, data.encoding)

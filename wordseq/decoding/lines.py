@@ -4,14 +4,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wordseq.config.schema import DataConfig, DecodeConfig
+from wordseq.config.schema import DecodeConfig
 from wordseq.decoding.translator import Hypothesis, Translator
 from wordseq.text.sentences import join_sentences, split_sentences
-
-
-def source_language(data: DataConfig) -> str:
-    """The code of the source language; empty if it is not set."""
-    return str(getattr(data, "src_lang", ""))
 
 
 def translate_lines(
@@ -31,7 +26,7 @@ def translate_sentences(
     translator: Translator, texts: Sequence[str], decode: DecodeConfig | None = None, **options: Any
 ) -> Iterator[str]:
     """One line for each text: the translations of its sentences."""
-    language = source_language(translator.config.data)
+    language = translator.config.data.lang_of("src")
     split = [split_sentences(text, language) for text in texts]
     found = iter(translator.translate(list(itertools.chain.from_iterable(split)), decode, **options))
     for sentences in split:
@@ -45,7 +40,7 @@ def translate_groups(
 
     Each sentence has a list of its own: with several lists, each begins with its source.
     """
-    language = source_language(translator.config.data)
+    language = translator.config.data.lang_of("src")
     sources = [source for text in texts for source in (split_sentences(text, language) if split else [text])]
     sources = [source for source in sources if source.strip()]
     for source, hypotheses in zip(sources, translator.translate(sources, decode, nbest=nbest, **options), strict=True):

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-from wordseq.decoding.lines import source_language
 from wordseq.decoding.translator import Translator
 from wordseq.text.sentences import split_sentences
 from wordseq.text.twins import twins_note
@@ -60,7 +59,7 @@ class InputNotes:
         lengths = self._translator.src_lengths
         if lengths is None or (self._told_long and not self._typed):
             return
-        language = source_language(self._translator.config.data)
+        language = self._translator.config.data.lang_of("src")
         for number, text in enumerate(texts, start + 1):
             sentences = split_sentences(text, language) if self._split else [text]
             tokens = max(map(self._translator.tokens_of, sentences))

@@ -639,3 +639,10 @@ def test_settings_by_key():
     found = by_key(load_config(None, ["model.cell=lstm"]))
     assert found["model.cell"] == "lstm"
     assert list(found) == [f"{section}.{field.name}" for section, field in _fields()]
+
+
+def test_languages_follow_the_exchange_of_source_and_target():
+    data = DataConfig(src_lang="en", tgt_lang="fr")
+    assert (data.lang_of("src"), data.lang_of("tgt")) == ("en", "fr")
+    swapped = dataclasses.replace(data, swap=True)
+    assert (swapped.lang_of("src"), swapped.lang_of("tgt")) == ("fr", "en")

@@ -107,6 +107,13 @@ def test_a_header_without_accents_does_not_hide_that_the_rest_is_in_another_enco
         pairs(path)
 
 
+def test_bad_lines_of_several_files_are_all_counted(tmp_path: Path) -> None:
+    paths = [file(tmp_path, b"a\tb\n\xff\tc\nd\te\n", f"train-{k}.tsv") for k in range(3)]
+    bad = BadLines("skip")
+    rows = list(Origin("test", {"train": [(path,) for path in paths]}).rows(DataConfig(), bad))
+    assert (len(rows), bad.number) == (6, 3)
+
+
 def test_many_bad_lines_are_counted_and_three_are_shown(tmp_path: Path) -> None:
     path = file(tmp_path, "a\tb\n" + "bad\n" * 400 + "a\tb\n" * 1500 + "bad\n" * 800)
     with pytest.raises(UserError) as error:

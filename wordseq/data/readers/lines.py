@@ -33,6 +33,10 @@ class BadLines:
         self._first: list[str] = []
         self._undecoded = b""
 
+    def begin(self) -> None:
+        """Start another file, or pair of parallel files, whose lines are counted anew."""
+        self._last = 0
+
     def add(self, path: Path, line: int, reason: str) -> None:
         """Add `line` (from 1) of `path`; the lines of a file must be added in ascending order."""
         # Parallel files report a line that is bad in both of them twice, one after the other.
