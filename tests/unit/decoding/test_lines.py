@@ -2,7 +2,8 @@
 
 from types import SimpleNamespace
 
-from wordseq.config.schema import Config
+from wordseq.config.schema import Config, DataConfig
+from wordseq.decoding import lines
 from wordseq.decoding.lines import translate_groups, translate_sentences
 
 
@@ -32,3 +33,13 @@ def test_groups_are_numbered_and_end_with_an_empty_line():
     assert several[11:13] == ["", "Two."]
     assert len(several) == 24
     assert list(translate_groups(Louder(), ["One. Two."], None, 1, split=False)) == ["1    0.0000  ONE. TWO.", ""]
+
+
+def test_sentences_are_split_in_the_language_of_the_source(monkeypatch):
+    asked = []
+    monkeypatch.setattr(lines, "split_sentences", lambda text, language: asked.append(language) or [text])
+    for data in (DataConfig(src_lang="de", tgt_lang="en"), DataConfig(src_lang="en", tgt_lang="de", swap=True)):
+        translator = Louder()
+        translator.config = Config(data=data)
+        assert list(translate_sentences(translator, ["Eins."])) == ["EINS."]
+    assert asked == ["de", "de"]
