@@ -49,7 +49,7 @@ SAY_EVERY = 1_000_000
 ABANDONED_CACHE_SECONDS = 60
 """An unlocked temporary folder of this age was left by a killed process. A younger one may not have its lock yet."""
 
-_VERSION = 3
+_VERSION = 4
 """Raise it when the same text and settings give other ids, or the files change: old cache entries are then ignored."""
 
 _FIGURES_FILE, _LOCK_FILE = "prepared.json", "lock"
@@ -247,7 +247,8 @@ def _write(
     scratch = folder / "scratch"
     scratch.mkdir()
     counts, bad, reading = Counts(), BadLines(data.on_bad_line), Reading(say)
-    given = {part: read_given(data, origin, part, Reading(say)) for part in ("dev", "test") if part in origin.parts}
+    readings = {part: Reading(say) for part in ("dev", "test") if part in origin.parts}
+    given = {part: read_given(data, origin, part, found) for part, found in readings.items()}
     shards = []
     # Training files beside a given split keep their duplicates, see `clean`.
     for shard, found in make_shards(origin.rows(data, bad, "train", reading), data, bool(origin.missing), scratch):
@@ -277,20 +278,18 @@ def _write(
     cover = {}
     for k, side in enumerate(SIDES):
         made[k].save(folder, side)
-        known, swapped = (coverage(codec.vocab, map(codec.tokenize, dev_texts[k])) for codec in (made[k], made[1 - k]))
+        known = coverage(made[k].vocab, map(made[k].tokenize, dev_texts[k]))
         cover[side] = {
             "train": table.write_ids(made[k], side, folder),
-            "dev": {
-                "tokens": known.tokens,
-                "unknown": known.unknown_tokens,
-                "share": known.share,
-                "swapped_share": swapped.share,
-            },
+            "dev": {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share},
         }
     sample = table.sample(SAMPLE_PAIRS)
     split["first"] = table.first(SHOWN_PAIRS)
     split["scripts"] = {side: dict(scripts_of([getattr(pair, side) for pair in sample])) for side in SIDES}
-    split["warnings"] = [*reading.warnings, *warnings_about(sample, counts.to_dict(), split["train"], cover)]
+    split["warnings"] = [text for found in (reading, *readings.values()) for text in found.warnings]
+    # The pairs of a synthetic corpus are what they should be.
+    examined, compared = ([], {}) if origin.pairs else (sample, held_out)
+    split["warnings"] += warnings_about(examined, compared, data, counts.to_dict(), split["train"], cover)
     write_json(folder / HELD_OUT_FILE, {part: dataclasses.asdict(found) for part, found in held_out.items()})
     write_json(folder / _FIGURES_FILE, {"split": split, "coverage": cover})
     shutil.rmtree(scratch)

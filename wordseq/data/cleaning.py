@@ -12,6 +12,7 @@ from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import Origin, Reading, read_pair_files
 from wordseq.data.splits import MOST_SOURCES, HeldOut
 from wordseq.system.errors import UserError
+from wordseq.system.progress import counted
 from wordseq.text.normalise import describe_counts, normalise, prepare
 
 _DROPPED = MappingProxyType(
@@ -69,7 +70,8 @@ def describe(split: Mapping[str, Any]) -> list[str]:
         dropped = ", ".join(f"{part[key]:,} {text}" for key, text in _DROPPED.items() if part[key]) or "nothing"
         if left_out := part["reading"].get("left_out"):
             lines.append(f"{name}: not read: {', '.join(f'{number:,} {what}' for what, number in left_out.items())}")
-        lines.append(f"{name}: {part['lines']:,} lines; dropped: {dropped}; kept {part['kept']:,} pairs")
+        kept = counted(part["kept"], "pair")
+        lines.append(f"{name}: {counted(part['lines'], 'line')}; dropped: {dropped}; kept {kept}")
         lines.append(f"{name}: normalised: {describe_counts(part['normalised'])}")
     train, shared = split["train"], split["shared_sources"]
     parts = [f"train {train['pairs']:,} pairs ({train['sources']:,} sources)"]
@@ -177,4 +179,6 @@ def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:
     counts.kept = kept
     if not kept:
         dropped = ", ".join(f"{getattr(counts, key):,} {text}" for key, text in _DROPPED.items())
-        raise UserError(f"{name}: all {counts.lines:,} lines were dropped: {dropped}")
+        advice = "; split the lines into sentences, or set data.max_chars higher" if counts.too_long else ""
+        lost = "the only line was" if counts.lines == 1 else f"all {counts.lines:,} lines were"
+        raise UserError(f"{name}: {lost} dropped: {dropped}{advice}")

@@ -167,8 +167,9 @@ def choose(table: FileTable, first: Sequence[Record], path: Path, data: DataConf
     like = ""
     if not header and not table.columns and data.header == "auto" and first:
         cells = [(cell or "").strip() for cell in first[0].cells]
-        # A word list may begin with a word that is also a usual name, but then its translation is no such name.
-        if any(is_column_name(cells[k]) for k in chosen if k < len(cells)) and all(map(_LABEL.fullmatch, cells)):
+        # Many short words are codes of languages too, so that one code is not enough.
+        codes = all(map(_CODE.fullmatch, cells))
+        if any(is_column_name(cells[k], codes) for k in chosen if k < len(cells)) and all(map(_LABEL.fullmatch, cells)):
             like = " and ".join(map(repr, cells[:4]))
     return Columns(*chosen, names, header, reason, examples, like)
 
@@ -274,14 +275,15 @@ def _has_header(first: Sequence[Record], width: int, data: DataConfig) -> bool:
     return all(known) if width == 2 else sum(known) >= 2
 
 
-def is_column_name(cell: str) -> bool:
-    """Whether a cell is a usual name of a column: "source", "French", "fr", "id", "sentence_en" and the like."""
+def is_column_name(cell: str, codes: bool = True) -> bool:
+    """Whether a cell is a usual name of a column: "source", "French", "sentence_en"; with `codes` also "fr" and "fr-CA"."""
     folded = cell.casefold()
     folded = _without_language(folded) or folded
+    named = any(folded in names for kind, names in _NAMES.items() if kind != "codes")
     return (
-        any(folded in names for names in _NAMES.values())
+        named
         or any(folded in pair for pair in NAMES)
-        or (bool(_CODE.fullmatch(cell)) and re.split("[-_]", folded)[0] in LANGUAGE_CODES)
+        or (codes and bool(_CODE.fullmatch(cell)) and re.split("[-_]", folded)[0] in LANGUAGE_CODES)
     )
 
 

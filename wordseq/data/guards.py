@@ -2,12 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import regex
 
+from wordseq.config.schema import DataConfig
 from wordseq.data.pairs import Pair
+from wordseq.data.splits import HeldOut
+from wordseq.system.progress import counted
+from wordseq.text.scripts import word_level_warning
 
 SAMPLE_PAIRS = 5000
 """Pairs that are examined, spread over the corpus."""
@@ -23,6 +27,8 @@ SAME_TEXT = 0.8
 
 _NUMBERS = 0.95
 
+_SINGLE_WORDS = 0.8
+
 _MAJORITY = 0.9
 
 # Fewer lines in another script are names or quotations.
@@ -32,62 +38,47 @@ _FEWEST_FOREIGN = 3
 
 _NUMBER = re.compile(r"[\d\s.,:;/%+-]*\d[\d\s.,:;/%+-]*")
 
+_OTHER_SCRIPTS = (
+    *("Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Georgian"),
+    *("Armenian", "Ethiopic", "Khmer", "Lao", "Myanmar", "Sinhala", "Gujarati", "Gurmukhi", "Kannada", "Malayalam"),
+    "Tibetan",
+)
+
 # Japanese mixes three scripts, Chinese texts hold Bopomofo, and Korean ones Han.
 _SCRIPTS = {
     "CJK": regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}]"),
-    **{
-        name: regex.compile(rf"\p{{{name}}}")
-        for name in (
-            *(
-                "Latin",
-                "Cyrillic",
-                "Greek",
-                "Arabic",
-                "Hebrew",
-                "Devanagari",
-                "Bengali",
-                "Tamil",
-                "Telugu",
-                "Thai",
-                "Georgian",
-            ),
-            *(
-                "Armenian",
-                "Ethiopic",
-                "Khmer",
-                "Lao",
-                "Myanmar",
-                "Sinhala",
-                "Gujarati",
-                "Gurmukhi",
-                "Kannada",
-                "Malayalam",
-            ),
-        )
-    },
+    **{name: regex.compile(rf"\p{{{name}}}") for name in _OTHER_SCRIPTS},
 }
 
-_SIDES = ("source", "target")
+_SIDES = {"src": "source", "tgt": "target"}
 
 
 def warnings_about(
-    pairs: Sequence[Pair], counts: Mapping[str, Any], train: Mapping[str, Any], coverage: Mapping[str, Any]
+    pairs: Sequence[Pair],
+    held_out: Mapping[str, HeldOut],
+    data: DataConfig,
+    counts: Mapping[str, Any],
+    train: Mapping[str, Any],
+    coverage: Mapping[str, Any],
 ) -> list[str]:
     """What looks wrong with a corpus, one line each.
 
     Args:
         pairs: a sample of the training pairs.
+        held_out: "dev" and "test".
+        data: the settings.
         counts: of all lines, from `Counts`: "lines" and "too_long".
         train: figures of the training split: "many_targets", the number of sources with `MANY_TARGETS` targets or more.
-        coverage: for "src" and "tgt" the shares of known tokens in "dev", see `Prepared.coverage`; with "swapped_share", the
-            share that the vocabulary of the other side knows.
+        coverage: for "src" and "tgt" the shares of known tokens in "dev", see `Prepared.coverage`.
     """
+    swapped = list(_about_swapped(pairs, held_out))
     return [
         *_about_lengths(counts),
         *_about_texts(pairs),
         *_about_scripts(pairs),
         *_about_targets(train),
-        *_about_coverage(coverage),
+        # What is known of exchanged texts says nothing.
+        *(swapped or _about_words(pairs, data, coverage)),
     ]
 
 
@@ -107,29 +98,29 @@ def scripts_of(texts: Sequence[str]) -> Counter[str]:
 def _about_lengths(counts: Mapping[str, Any]) -> Iterator[str]:
     if counts["too_long"] * 2 > counts["lines"]:
         yield (
-            f"{counts['too_long']:,} of {counts['lines']:,} lines are longer than data.max_chars and dropped; split them into "
-            "sentences, or set data.max_chars higher"
+            f"{counts['too_long']:,} of {counted(counts['lines'], 'line')} are longer than data.max_chars and dropped; split "
+            "them into sentences, or set data.max_chars higher"
         )
 
 
 def _about_texts(pairs: Sequence[Pair]) -> Iterator[str]:
-    for k, side in enumerate(_SIDES):
+    for k, name in enumerate(_SIDES.values()):
         numbers = sum(bool(_NUMBER.fullmatch(pair[k])) for pair in pairs)
         if numbers > _NUMBERS * len(pairs):
             yield (
-                f"the {side} has numbers only, e.g. {pairs[0][k]!r}; if another column was meant, set data.src_column and "
+                f"the {name} has numbers only, e.g. {pairs[0][k]!r}; if another column was meant, set data.src_column and "
                 "data.tgt_column"
             )
     same = sum(pair.src == pair.tgt for pair in pairs)
     if same > SAME_TEXT * len(pairs):
         yield (
-            f"source and target are the same text in {same / len(pairs):.0%} of the pairs; were two files of one language "
-            "given, or one column twice?"
+            f"source and target are the same text in {same / len(pairs):.0%} of the pairs; if one language was read twice, "
+            "name another file or column"
         )
 
 
 def _about_scripts(pairs: Sequence[Pair]) -> Iterator[str]:
-    for k, side in enumerate(_SIDES):
+    for k, name in enumerate(_SIDES.values()):
         texts = [pair[k] for pair in pairs]
         scripts = scripts_of(texts)
         if len(scripts) < 2:
@@ -138,34 +129,71 @@ def _about_scripts(pairs: Sequence[Pair]) -> Iterator[str]:
         if number > _MAJORITY * scripts.total() and foreign >= max(_FEWEST_FOREIGN, _FOREIGN * scripts.total()):
             example = next(text for text in texts if script_of(text) == other)
             yield (
-                f"{foreign / len(texts):.1%} of the {side} texts are in {other} script, the others in {usual}, "
-                f"e.g. {_short(example)}; look for lines whose columns are exchanged"
+                f"{foreign / len(texts):.1%} of the {name} texts are in {other} script, nearly all others in {usual}, "
+                f"e.g. {_short(example)}; look for lines whose source and target are exchanged"
             )
 
 
 def _about_targets(train: Mapping[str, Any]) -> Iterator[str]:
     if train["many_targets"] >= MANY_SOURCES:
         yield (
-            f"{train['many_targets']:,} sources have {MANY_TARGETS} different targets or more; are source and target the "
-            "columns that were meant?"
+            f"{train['many_targets']:,} sources have {MANY_TARGETS} different targets or more; if the columns are "
+            "exchanged, set data.swap=true, if others were meant, data.src_column and data.tgt_column"
         )
 
 
-def _about_coverage(coverage: Mapping[str, Any]) -> Iterator[str]:
-    for side, name in zip(("src", "tgt"), _SIDES, strict=True):
-        share, swapped = coverage[side]["dev"]["share"], coverage[side]["dev"]["swapped_share"]
-        if share >= FEW_KNOWN:
-            continue
-        if swapped > max(2 * share, FEW_KNOWN):
-            yield (
-                f"the {name} texts of dev look like the other side of training ({swapped:.0%} of their tokens are known there, "
-                f"{share:.0%} here); exchange the columns or files of dev"
-            )
-        else:
-            yield (
-                f"the {name} vocabulary knows {share:.0%} of the dev tokens; for words that are spelled, set "
-                f"data.{side}_level=char, for few sentences data.level=unigram"
-            )
+def _about_swapped(pairs: Sequence[Pair], held_out: Mapping[str, HeldOut]) -> Iterator[str]:
+    words = [{word for pair in pairs for word in pair[k].split()} for k in range(len(_SIDES))]
+    for part, texts in held_out.items():
+        for k, (name, sentences) in enumerate(
+            zip(_SIDES.values(), (texts.sources, [choices[0] for choices in texts.references]), strict=True)
+        ):
+            own, other = _share(sentences, words[k]), _share(sentences, words[1 - k])
+            if other >= FEW_KNOWN and other > 2 * own:
+                yield (
+                    f"the {name} texts of {part} look like the other side of training: {other:.0%} of their words occur there, "
+                    f"{own:.0%} in the training {name}; exchange the columns or files of data.{part}"
+                )
+                break
+
+
+def _share(texts: Iterable[str], known: set[str]) -> float:
+    """Share of the words of texts that are known; 0 if there are none."""
+    words = [word for text in texts for word in text.split()]
+    return sum(word in known for word in words) / len(words) if words else 0.0
+
+
+def _about_words(pairs: Sequence[Pair], data: DataConfig, coverage: Mapping[str, Any]) -> Iterator[str]:
+    """Whether the word level fits the texts."""
+    found = {}
+    for k, side in enumerate(_SIDES):
+        texts = [pair[k] for pair in pairs]
+        spaceless = None
+        if data.level_of(side) == "word" and not data.pretokenized:
+            spaceless = word_level_warning(texts, side)
+        if spaceless:
+            yield spaceless
+        elif (share := coverage[side]["dev"]["share"]) < FEW_KNOWN:
+            found[side] = sum(len(text.split()) == 1 for text in texts) > _SINGLE_WORDS * len(texts), share
+    if len(found) == len(_SIDES) and len({single for single, _ in found.values()}) == 1:
+        (single, src), (_, tgt) = found.values()
+        yield _few_known("source and target", "data.level", single, f"{src:.0%} and {tgt:.0%}")
+        return
+    for side, (single, share) in found.items():
+        yield _few_known(_SIDES[side], f"data.{side}_level", single, f"{share:.0%}")
+
+
+def _few_known(sides: str, setting: str, single: bool, shares: str) -> str:
+    """The line for one side, or for both."""
+    if single:
+        return (
+            f"the {sides} texts are single words, and the vocabulary knows {shares} of those in dev; to read and write them "
+            f"letter by letter, set {setting}=char"
+        )
+    return (
+        f"the vocabulary knows {shares} of the {sides} tokens in dev; set {setting}=unigram or {setting}=char, which know the "
+        "parts of unknown words"
+    )
 
 
 def _short(text: str) -> str:

@@ -142,11 +142,13 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
         reading.read(table)
         if columns.like_header:
             reading.warnings.append(
-                f"{path}: line 1, {columns.like_header}, looks like a header; if it is one, set data.header=yes"
+                f"{path}: line 1, {columns.like_header}, looks like a header; set data.header=yes if it is one, "
+                "else data.header=no"
             )
-        if table.format == "TSV" and delimited.looks_quoted(opened.head):
+        if table.format == "TSV" and not data.format and delimited.looks_quoted(opened.head):
             reading.warnings.append(
-                f"{path}: texts begin and end with quotes, which are kept; if a program wrote them, set data.format=quoted_tsv"
+                f"{path}: some texts begin and end with quotes, which are kept; set data.format=quoted_tsv if a program added "
+                "them, else data.format=tsv"
             )
         yield from rows
 

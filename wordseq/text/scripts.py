@@ -78,9 +78,9 @@ def word_level_warning(texts: Iterable[str], side: str) -> str | None:
     if separated and len(words) > 1.5 * len(texts):
         return None
     return (
-        f"warning: the {'source' if side == 'src' else 'target'} is written without spaces ({script.share:.0%} "
-        f"{script.name}): the word level makes a complete sentence one word; set data.level=char or data.level=unigram "
-        f"(data.{side}_level for this side only)"
+        f"the {'source' if side == 'src' else 'target'} is written without spaces ({script.share:.0%} "
+        f"{script.name}): the word level makes one token of a complete sentence or entry; set data.level=char or "
+        f"data.level=unigram (data.{side}_level for this side only)"
     )
 
 

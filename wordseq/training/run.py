@@ -40,7 +40,6 @@ from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say, counted
-from wordseq.text.scripts import word_level_warning
 from wordseq.text.vocab import TextCodec
 from wordseq.training.distributed import ALONE, Follower, Team
 from wordseq.training.loop import Progress, Reporter, over, train_model
@@ -126,8 +125,9 @@ def _train(
     # What follows is still done for a finished run, as it checks the data; only its lines are left out.
     tell = _silent if finished else say
     config = _with_tokenizer(config, run, corpus, team)
-    for line in (*describe(corpus.split), *_text_notes(config, corpus)):
-        tell(line)
+    for line in (*describe(corpus.split), tokenizer_note(config.eval.tokenize, corpus.dev.references)):
+        if line:
+            tell(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
     digests = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
@@ -209,18 +209,6 @@ def _with_tokenizer(config: Config, run: RunFolder, corpus: Prepared, team: Team
         [bleu_tokenizer(run.config if run.begun else config, corpus.dev.references) if team.chief else ""]
     )
     return dataclasses.replace(config, eval=dataclasses.replace(config.eval, tokenize=tokenize))
-
-
-def _text_notes(config: Config, corpus: Prepared) -> list[str]:
-    """Lines on what the script of the dev texts means for BLEU and for the word level."""
-    dev, data = corpus.dev, config.data
-    sides = {"src": dev.sources, "tgt": [text for choices in dev.references for text in choices]}
-    warnings = [
-        word_level_warning(texts, side)
-        for side, texts in sides.items()
-        if data.level_of(side) == "word" and not data.pretokenized
-    ]
-    return [line for line in (tokenizer_note(config.eval.tokenize, dev.references), *warnings) if line]
 
 
 def _check_caller() -> None:

@@ -78,7 +78,10 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
         texts = {side: [getattr(pair, side) for pair in old.train] for side in ("src", "tgt")}
         assert found["scripts"] == {side: dict(scripts_of(those)) for side, those in texts.items()}
         (counts,) = list(old.report["counts"]["parts"].values())[:1]
-        assert found["warnings"] == warnings_about(old.train, counts, old.report["train"], new.coverage)
+        held_out = {"dev": old.dev, "test": old.test}
+        examined = (old.train, held_out) if data.train else ([], {})
+        expected = warnings_about(*examined, data, counts, old.report["train"], new.coverage)
+        assert found["warnings"] == expected
     assert list(new.split["counts"]["parts"]) == list(old.report["counts"]["parts"])
     assert (new.dev, new.test) == (old.dev, old.test)
     dev = (old.dev.sources, [references[0] for references in old.dev.references])

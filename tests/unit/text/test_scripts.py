@@ -69,7 +69,7 @@ def test_a_kana_or_two_do_not_make_a_chinese_corpus_japanese():
 @pytest.mark.parametrize(("side", "name"), [("src", "source"), ("tgt", "target")])
 def test_the_word_level_is_warned_about_where_nothing_separates_words(texts, side, name):
     text = word_level_warning(texts, side)
-    assert text.startswith(f"warning: the {name} is written without spaces")
+    assert text.startswith(f"the {name} is written without spaces")
     assert all(key in text for key in ("data.level=char", "data.level=unigram", f"data.{side}_level"))
 
 
