@@ -383,6 +383,29 @@ def test_a_description_is_of_the_best_weights_of_the_run(call):
     assert Path("model.svg").read_text().startswith("<svg ")
 
 
+# --- pack
+
+
+@law("pack run", "pack --output", "pack --with-test")
+def test_a_pack_translates_and_embeds_like_its_run_and_has_its_test_split_on_request(call, translate, tmp_path):
+    said = call("pack", "alpha")
+    assert re.match(r"packed alpha into alpha-packed: [\d.]+ of [\d.]+ MB\n", said)
+    call("pack", "alpha", "--output", tmp_path / "full", "--with-test")
+    call("pack", "alpha", "--output", tmp_path / "a.zip")
+    zipfile.ZipFile(tmp_path / "a.zip").extractall(tmp_path)
+    vectors = call("embed", "alpha", "--input", "in.txt")
+    for packed in ("alpha-packed", tmp_path / "full", tmp_path / "alpha-packed"):
+        assert translate("--nbest", "2", run=packed) == translate("--nbest", "2")
+        assert call("embed", packed, "--input", "in.txt") == vectors
+        assert call("describe", packed) == call("describe", "alpha")
+    call("pack", "alpha", code=2)
+    call("train", "--run", "alpha-packed", code=2)
+    call("eval", "alpha-packed", code=2)
+    assert "BLEU" in call("eval", "alpha-packed", "--src", "in.txt", "--ref", "in.txt")
+    ours, theirs = (json.loads(call("eval", run, "--json")) for run in (tmp_path / "full", "alpha"))
+    assert (ours["bleu"], ours["perplexity"]) == (theirs["bleu"], theirs["perplexity"])
+
+
 # --- compare, report
 
 

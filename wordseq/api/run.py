@@ -311,6 +311,38 @@ class Run:
         """The encoder's vector for each text, `[n, hidden]`: see `Translator.embed`."""
         return self.translator.embed(texts)
 
+    def pack(
+        self, output: str | os.PathLike[str] | None = None, *, with_test: bool = False, verbose: bool = True
+    ) -> Path:
+        """Write what translating needs, with a model card, as a folder or a .zip.
+
+        Args:
+            output: the new folder, or the new file if the name ends in `.zip`. None: beside the run, as RUN-packed.
+            with_test: include the sentences of the test split, which `evaluate()` and `compare` need. They are text of the
+                corpus: mind its licence.
+            verbose: print where it is, its size, and what is missing in it.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            UserError: the run is not trained, a file of it is damaged, or `output` exists.
+        """
+        from wordseq.evaluation.card import UNKNOWN_LICENCE, licence_known, model_card
+        from wordseq.runs.pack import CARD_FILE, Pack, bytes_of, pack_place, write_pack
+
+        say = _print if verbose else _silent
+        place = pack_place(self._files, None if output is None else Path(output))
+        pack = Pack.read(self._files, with_test)
+        write_pack(pack, model_card(pack), place)
+        packed, before = bytes_of(place) / 1e6, bytes_of(self.folder) / 1e6
+        say(f"packed {self.folder} into {place}: {packed:.1f} of {before:.1f} MB")
+        if not licence_known(pack):
+            say(f"{CARD_FILE}: the licence of the data is {UNKNOWN_LICENCE}")
+        if pack.evaluation is None:
+            say(f"{CARD_FILE}: no scores of this checkpoint: wordseq eval {self.folder}, then pack it again")
+        return place
+
     def _search(self, given: Mapping[str, Any]) -> DecodeConfig:
         """The run's settings of the search with others in their place."""
         names = [field.name for field in dataclasses.fields(DecodeConfig)]

@@ -1,23 +1,22 @@
-"""The command line: `wordseq data | train | eval | translate | embed | describe | compare | report | sweep | bench`."""
+"""The command line: `wordseq data | train | eval | translate | embed | describe | pack | compare | report | sweep | bench`."""
 
 import argparse
 import errno
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
-from wordseq.cli.commands import bench, compare, data, describe, embed, eval, sweep, train, translate
+from wordseq.cli.commands import bench, compare, data, describe, embed, eval, pack, sweep, train, translate
 from wordseq.cli.options import CommandParser, HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
+from wordseq.system.files import command_text
 from wordseq.system.platform import installed_version
 from wordseq.system.signals import END_SIGNALS, handled
 from wordseq.system.streams import check_output, leave_terminal, prepare_streams
 
-COMMANDS = (data, train, eval, translate, embed, describe, compare, sweep, bench)
+COMMANDS = (data, train, eval, translate, embed, describe, pack, compare, sweep, bench)
 
 BROKEN_PIPE = 141
 """Exit code if nobody reads the output: 128 + 13, as the shell reports a program that SIGPIPE ended."""
@@ -35,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     options = make_parser().parse_args(arguments)
     typed = sys.argv[1:] if arguments is None else arguments
-    # Records are published, so absolute paths are cut to their last part.
-    words = [Path(word).name if os.path.isabs(word) else word for word in typed]
-    options.command_line = shlex.join(["wordseq", *words])
+    options.command_line = command_text(["wordseq", *typed])
     try:
         if not getattr(options, "output", None):
             check_output()

@@ -83,19 +83,24 @@ def check_folder(run: RunFolder, config: Config) -> None:
     """Check that a run with these settings may use its folder.
 
     Raises:
-        UserError: the folder is a file, holds another run, or holds files that are not of a run.
+        UserError: the folder is a file, holds another run or a packed one, or holds files that are not of a run.
     """
+    check_usable(run)
     if run.begun:
         _check_same(run, config)
-    check_usable(run)
 
 
 def check_usable(run: RunFolder) -> None:
-    """Check that a folder holds a run or nothing.
+    """Check that a folder holds a run that can be trained, or nothing.
 
     Raises:
-        UserError: it is a file, or holds files that are not of a run.
+        UserError: it is a file, holds a packed run, or holds files that are not of a run.
     """
+    if run.packed:
+        raise UserError(
+            f"{run.folder}: a packed run, which cannot be trained further: it has no optimizer state; resume the run that "
+            "was packed, or choose another run folder"
+        )
     if run.begun:
         return
     if run.folder.exists() and not run.folder.is_dir():

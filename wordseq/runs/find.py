@@ -31,7 +31,9 @@ def folder_for(folder: Path, wanted: Config) -> Path:
 
 
 def _same(folder: Path, wanted: Config) -> bool:
-    """Whether the run in a folder was started with these settings."""
+    """Whether the run in a folder was started with these settings, and is not a packed one."""
+    if RunFolder(folder).packed:
+        return False
     found, asked, usual = map(by_key, (RunFolder(folder).config, wanted, Config()))
     # A run stores what "auto" or 0 resolved to on its machine, so such a setting would never be equal.
     resolved = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from wordseq.config.load import config_from_dict, read_toml, to_toml
 from wordseq.config.schema import SECTIONS, Config
-from wordseq.data.splits import HeldOut
+from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.runs.checkpoint import ENDING, Arrays, Header, checkpoint_bytes, read_checkpoint, read_header
 from wordseq.system.errors import UserError
 from wordseq.system.files import TEMPORARY, is_number, naming, read_json, sync_folder, write_atomically, write_json
@@ -28,6 +28,9 @@ BEGUN_FILE, EVAL_FOLDER = ".begun", "eval"
 BEST, LAST, PREVIOUS = "best", "last", "previous"
 
 PRETRAINED = "pretrained"
+
+PACK_FILE = "pack.json"
+"""Name of a packed run, and the versions that trained and packed it; see `wordseq.runs.pack`. Only packed runs have it."""
 
 PAIRS_FILE = "pairs.tsv"
 """The training data of a run that got them from Python, so that the run can be resumed from its folder."""
@@ -64,6 +67,7 @@ class RunFolder:
     - eval/: scores and translations.
     - pretrained.safetensors, with model.pretrained_src or pretrained_tgt: the word vectors of the vocabulary, so that their
       source file is not needed again.
+    - pack.json, in a packed run only: see `wordseq.runs.pack`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,7 +81,9 @@ class RunFolder:
             UserError: the folder is missing or is not a run folder.
         """
         if not folder.is_dir():
-            raise UserError(f"{folder}: {'a file, expected a run folder' if folder.exists() else 'no such run folder'}")
+            unpack = "; unpack it and give the folder in it" if folder.suffix.lower() == ".zip" else ""
+            a_file = f"a file, expected a run folder{unpack}"
+            raise UserError(f"{folder}: {a_file if folder.exists() else 'no such run folder'}")
         run = cls(folder)
         if not run.begun:
             raise UserError(f"{folder}: not a run folder: it has no {CONFIG_FILE}")
@@ -87,6 +93,11 @@ class RunFolder:
     def begun(self) -> bool:
         """Whether the folder holds a run."""
         return (self.folder / CONFIG_FILE).is_file()
+
+    @property
+    def packed(self) -> bool:
+        """Whether the run was packed, so that it can translate but not train."""
+        return (self.folder / PACK_FILE).is_file()
 
     @property
     def config(self) -> Config:
@@ -140,8 +151,15 @@ class RunFolder:
         """The split "dev" or "test".
 
         Raises:
-            UserError: held_out.json is missing or damaged.
+            UserError: held_out.json is missing or damaged, or the run was packed without the split.
         """
+        if self.packed and part != "test":
+            raise UserError(f"{self.folder}: a packed run has no {part} sentences; the run that was packed has them")
+        if self.packed and not (self.folder / HELD_OUT_FILE).exists():
+            raise UserError(
+                f"{self.folder}: packed without its test sentences, for the licence of the corpus; give sentences with their "
+                "references (--src FILE --ref FILE), or pack the run with --with-test"
+            )
         return HeldOut.load(self.folder, part)
 
     @property
@@ -225,6 +243,10 @@ class RunFolder:
         try:
             yield path
         except FileNotFoundError:
+            if self.packed and name != BEST:
+                raise UserError(
+                    f"{path}: a packed run has the best checkpoint only; the run that was packed has the others"
+                ) from None
             stopped = "the run was stopped before its first validation; `wordseq train` resumes it"
             why = stopped if self.has(LAST) else "has the run been trained?"
             raise UserError(f"{path}: no such checkpoint; {why}") from None

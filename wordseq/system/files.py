@@ -4,11 +4,13 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
+import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Self
 
 import numpy as np
@@ -158,6 +160,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def encoded(text: str) -> bytes:
     r"""Text in UTF-8; a byte of a file name that is not UTF-8 becomes an escape, \udce9, which JSON reads back."""
     return text.encode("utf-8", "backslashreplace")
+
+
+_ABSOLUTE = re.compile(r"""(?<![^=,'"\[])(?:/|[A-Za-z]:[\\/])[^=,'"\]]*""")
+
+
+def command_text(words: Iterable[str]) -> str:
+    """A command line whose absolute paths are cut to their last part, also after `=` and commas: records are published."""
+    return shlex.join(_ABSOLUTE.sub(lambda match: PureWindowsPath(match[0]).name or match[0], word) for word in words)
 
 
 def is_number(value: object) -> bool:
