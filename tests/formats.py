@@ -234,9 +234,9 @@ def _po() -> bytes:
     return bytes(store)
 
 
-def _catalogue(pairs: Sequence[Pair]) -> polib.POFile:
+def _catalogue(pairs: Sequence[Pair], language: str = "fr") -> polib.POFile:
     catalogue = polib.POFile()
-    catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Language": "fr"}
+    catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Language": language}
     catalogue.extend(polib.POEntry(msgid=pair.src, msgstr=pair.tgt) for pair in pairs)
     return catalogue
 
@@ -324,6 +324,8 @@ _CATALOGUES = _several(
     _raw("fr/a.mo", _catalogue(FRENCH[:20]).to_binary()),
     _raw("fr/LC_MESSAGES/b.mo", _catalogue(FRENCH[20:]).to_binary()),
 )
+_LANGUAGES = _several(_raw("all/fr.po", str(_catalogue(FRENCH))), _raw("all/ru.po", str(_catalogue(RUSSIAN, "ru"))))
+_DOWNLOADS = _several(_raw("downloads/fra.txt", _tsv()), _zipped("downloads/rus.zip", _raw("rus.txt", _tsv(RUSSIAN))))
 
 CASES = (
     _file("pairs.tsv", "TSV, UTF-8, LF", _tsv()),
@@ -395,6 +397,8 @@ CASES = (
     FormatCase("splits", "a folder with train, dev and test", _parts(_json_lines, "splits/{}.jsonl")),
     FormatCase("moses", "a folder with two files for each part", _MOSES),
     FormatCase("fr", "a folder of catalogues", _CATALOGUES, pairs=[*sorted(FRENCH[20:]), *sorted(FRENCH[:20])]),
+    FormatCase("all", "a folder of catalogues in two languages", _LANGUAGES, refused="a catalogue in ru, but"),
+    FormatCase("downloads", "a folder with a file and an archive", _DOWNLOADS, refused="name one: data.train="),
     _file("pairs.tsv.gz", "gzip", gzip.compress(_tsv().encode(), mtime=0)),
     _file("pairs.csv.xz", "xz", lzma.compress(_csv(FRENCH).encode())),
     _file("pairs.jsonl.bz2", "bzip2", bz2.compress(_json_lines(FRENCH).encode())),

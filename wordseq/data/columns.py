@@ -271,6 +271,9 @@ def _has_header(first: Sequence[Record], width: int, data: DataConfig) -> bool:
     # A setting that is the name of a column shows that there are names.
     if any(setting and not setting.isdecimal() and setting in cells for setting in (data.src_column, data.tgt_column)):
         return True
+    # A line that recurs is data: "de" and "da" are words of Slovene, and codes of languages.
+    if any(record.cells == first[0].cells for record in first[1:]):
+        return False
     known = [is_column_name(cell) for cell in cells]
     return all(known) if width == 2 else sum(known) >= 2
 

@@ -1,7 +1,6 @@
 """Which files are training, dev and test data: of a setting, of a folder, of an archive."""
 
 import re
-import zipfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,7 @@ from typing import TypeAlias
 
 from wordseq.config.schema import DATA_FILES, DataConfig
 from wordseq.data.columns import LANGUAGE_CODES
-from wordseq.data.readers.streams import COMPRESSIONS, archive_of, file_faults
+from wordseq.data.readers.streams import COMPRESSIONS, archive_of, open_archive
 from wordseq.system.errors import UserError
 
 Files: TypeAlias = tuple[Path, ...]
@@ -69,7 +68,7 @@ def _resolve(text: str, key: str, data: DataConfig) -> PartFiles:
         return _choose(path, names, key, data)
     archive = archive_of(path)
     if archive == path:
-        with file_faults(path), zipfile.ZipFile(path) as packed:
+        with open_archive(path) as packed:
             names = [PurePosixPath(name) for name in packed.namelist() if not name.endswith("/")]
         return _choose(path, names, key, data)
     # In ARCHIVE.zip/MEMBER the archive exists; whether the member does is seen when it is opened.
@@ -130,8 +129,15 @@ def _files(base: Path, names: Sequence[PurePosixPath], key: str, data: DataConfi
     if found is not None:
         return [(base / found[0], base / found[1])]
     texts = [name for name in names if suffix_of(name) == ".txt"]
-    if len(texts) == 1:
+    packed = [name for name in names if name.suffix.lower() == ".zip"]
+    if len(texts) == 1 and not packed:
         return [(base / texts[0],)]
+    if packed:
+        raise UserError(f"{base}: several files, {_shown([*texts, *packed])}; name one: {key}={base / packed[0]}")
+    if data.src_lang and data.tgt_lang and (folders := sorted({str(name.parent) for name in names} - {"."})):
+        raise UserError(
+            f"{base}: no file or several for {data.src_lang} and {data.tgt_lang}; name the folder: {key}={base / folders[0]}"
+        )
     languages = sorted({_language(name) for name in names} - {""})
     hint = (
         f"choose two of the languages {', '.join(languages)}: data.src_lang={languages[0]} data.tgt_lang={languages[1]}"

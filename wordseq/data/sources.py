@@ -81,6 +81,7 @@ class Reading:
         formats: number of files of each format.
         columns: those of the last file.
         warnings: what looks wrong with the recognised format.
+        language: of the catalogues so far.
     """
 
     say: Say = field(default=lambda line: None)
@@ -88,6 +89,7 @@ class Reading:
     formats: Counter[str] = field(default_factory=Counter)
     columns: Columns | None = None
     warnings: list[str] = field(default_factory=list)
+    language: str = ""
     _tables: list[FileTable] = field(default_factory=list)
 
     @property
@@ -108,9 +110,19 @@ class Reading:
                 line if self.formats[form] < SHOWN_FILES else f"{line}; further files of this format are not listed"
             )
 
-    def read(self, table: FileTable) -> None:
-        """Count what the reader of this table leaves out."""
+    def read(self, table: FileTable, path: Path) -> None:
+        """Count what the reader of this table leaves out.
+
+        Raises:
+            UserError: it is a catalogue of another language than those before it.
+        """
         self._tables.append(table)
+        if table.language and self.language not in ("", table.language):
+            raise UserError(
+                f"{path}: a catalogue in {table.language}, but those before it are in {self.language}; give the folder or "
+                "the archive of one language"
+            )
+        self.language = table.language or self.language
 
     def to_dict(self) -> dict[str, Any]:
         """What was found out, for JSON."""
@@ -139,7 +151,7 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
         table = FORMATS[recognise(opened, data)].reader(opened, data, bad)
         columns, rows = rows_of(table, path, data, bad)
         reading.note(str(path), table.format, opened, columns)
-        reading.read(table)
+        reading.read(table, path)
         if columns.like_header:
             reading.warnings.append(
                 f"{path}: line 1, {columns.like_header}, looks like a header; set data.header=yes if it is one, "
@@ -191,12 +203,12 @@ class Origin:
         Raises:
             UserError: after the last row: there are bad lines and data.on_bad_line is "stop".
         """
-        number = 0
+        number, reading = 0, reading or Reading()
         if self.pairs:
             yield from (Row(number, *pair) for number, pair in enumerate(self.pairs, 1))
             return
         for files in self.parts[part]:
-            for row in read_pair_files(files, self.settings(data), bad, reading or Reading()):
+            for row in read_pair_files(files, self.settings(data), bad, reading):
                 number += 1
                 yield row
         bad.check(number)

@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from wordseq.config.schema import DataConfig
-from wordseq.data.columns import choose, is_column_name
+from wordseq.data.columns import Columns, choose, is_column_name
 from wordseq.data.readers.table import FileTable, Record
 
 
-def chosen(*rows: tuple[str, ...]) -> tuple[bool, int, int]:
+def chosen(*rows: tuple[str, ...]) -> Columns:
     records = [Record(number, row) for number, row in enumerate(rows, 1)]
-    columns = choose(FileTable("CSV", iter(())), records, Path("x.csv"), DataConfig())
-    return columns.header, columns.src, columns.tgt
+    return choose(FileTable("CSV", iter(())), records, Path("x.csv"), DataConfig())
 
 
 @pytest.mark.parametrize(
@@ -22,11 +21,29 @@ def chosen(*rows: tuple[str, ...]) -> tuple[bool, int, int]:
         ([("id", "note", "text.de", "text.fr"), ("1", "n", "Eine Kuh.", "Une vache.")], (True, 2, 3)),
         # "id" is the code of Indonesian too.
         ([("sentence_id", "sentence_en", "translation"), ("1", "A cow.", "Une vache.")], (True, 1, 2)),
+        ([("en", "fr"), ("cow", "vache"), ("dog", "chien")], (True, 0, 1)),
+        # Slovene words, which are codes of languages too, in running text.
+        ([("de", "da"), ("bi", "bi"), ("de", "da")], (False, 0, 1)),
         ([("k1", "A cow.", "Une vache."), ("k2", "A dog.", "Un chien.")], (False, 0, 1)),
     ],
 )
 def test_columns_of_languages(rows: list[tuple[str, ...]], expected: tuple[bool, int, int]) -> None:
-    assert chosen(*rows) == expected
+    columns = chosen(*rows)
+    assert (columns.header, columns.src, columns.tgt) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "like"),
+    [
+        ([("English", "Klingon"), ("A cow.", "x y"), ("A dog.", "z y")], "'English' and 'Klingon'"),
+        # Icelandic words and their sounds.
+        ([("af", "aː v"), ("anna", "a nː a"), ("alls", "a l s")], ""),
+    ],
+)
+def test_a_first_line_that_may_be_a_header(rows: list[tuple[str, ...]], like: str) -> None:
+    columns = chosen(*rows)
+    assert not columns.header
+    assert columns.like_header == like
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
 """Lines and pairs from every form of file; every fault with file and line."""
 
+import bz2
 import gzip
+import lzma
 import os
 import zipfile
+from collections import deque
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from wordseq.config.schema import DataConfig
+from wordseq.data.layout import files_of
 from wordseq.data.pairs import Row
 from wordseq.data.readers.lines import BadLines, read_sentences
 from wordseq.data.readers.parallel import read_parallel
@@ -143,6 +148,64 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
     with pytest.raises(UserError, match=said) as error:
         pairs(path, "skip")
     assert str(path) in str(error.value)
+
+
+LINES = b"".join(b"%d\t%s\n" % (k % 7, b"a" * 4000) for k in range(17_000))
+"""Some 68 MB of pairs that shrink to less than a thousandth."""
+
+
+def packed_as(path: Path, content: bytes) -> None:
+    packers = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress, ".zst": zstandard.compress}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.tsv", content)
+    else:
+        path.write_bytes(packers[path.suffix](content))
+
+
+@pytest.mark.parametrize(
+    "name", ["x.tsv.zst", "x.zip", *(pytest.param(f"x.tsv.{k}", marks=pytest.mark.slow) for k in ("gz", "xz", "bz2"))]
+)
+def test_a_bomb_of_lines_is_refused_before_its_end(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    packed_as(path, LINES)
+    rows = Origin("test", {"train": [(path,)]}).rows(DataConfig(), BadLines("stop"))
+    with pytest.raises(UserError, match=r"unpacks to more than 250 times its size, which text does not") as error:
+        deque(rows, maxlen=0)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(gzip.compress(TEXT.encode())), "packed twice; unpack it once"),
+        (lzma.compress(zstandard.compress(TEXT.encode())), "packed twice; unpack it once"),
+        (gzip.compress(b"\0" * 2**21), "not text"),
+    ],
+)
+def test_a_file_that_is_packed_twice_or_has_zeros(tmp_path: Path, content: bytes, said: str) -> None:
+    for name in ("x.tsv.gz" if content.startswith(b"\x1f\x8b") else "x.tsv.xz", "x"):
+        with pytest.raises(UserError, match=said):
+            pairs(file(tmp_path, content, name))
+
+
+def test_an_archive_whose_names_are_damaged(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        packed.writestr("é.tsv", TEXT)
+    path = file(tmp_path, (tmp_path / "x.zip").read_bytes().replace("é".encode(), b"\x92x"), "x.zip")
+    with pytest.raises(UserError, match=r"damaged, .*a name in it is not UTF-8"):
+        files_of(DataConfig(train=str(path)))
+
+
+def test_an_archive_of_many_members(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for number in range(2001):
+            packed.writestr(f"{number}.txt", b"")
+    for data in (DataConfig(train=str(path)), DataConfig(train=str(path / "x.txt"))):
+        with pytest.raises(UserError, match="more than 2,000 files") as error:
+            list(Origin("x", files_of(data)).rows(data, BadLines("stop")))
+        assert len(str(error.value)) < 500
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:

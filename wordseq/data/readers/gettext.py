@@ -201,11 +201,13 @@ def _table(name: str, path: Path, catalogue: _Entries, data: DataConfig) -> File
     if not language:
         return FileTable(name, iter(catalogue), ("msgid", "msgstr"), catalogue.left_out, pairs=True)
     if _means(data.src_lang, language) and not _means(data.tgt_lang, language):
-        turned = (Record(number, (cells[1], cells[0])) for number, cells in catalogue)
-        return FileTable(f"{name} (from {language})", turned, ("msgstr", "msgid"), catalogue.left_out, pairs=True)
+        name, columns = f"{name} (from {language})", ("msgstr", "msgid")
+        records = (Record(number, (cells[1], cells[0])) for number, cells in catalogue)
+        return FileTable(name, records, columns, catalogue.left_out, pairs=True, language=language)
     if data.tgt_lang and not _means(data.tgt_lang, language):
         raise UserError(f"{path}: data.tgt_lang = {data.tgt_lang!r}, but the catalogue is in {language}")
-    return FileTable(f"{name} (to {language})", iter(catalogue), ("msgid", "msgstr"), catalogue.left_out, pairs=True)
+    name, columns = f"{name} (to {language})", ("msgid", "msgstr")
+    return FileTable(name, iter(catalogue), columns, catalogue.left_out, pairs=True, language=language)
 
 
 def _means(wanted: str, language: str) -> bool:

@@ -28,6 +28,9 @@ HEAD_BYTES = 2**16
 BOMB_BYTES, BOMB_RATIO = 2**26, 250
 """A file that unpacks to more than both is an error. Real text shrinks to a twentieth at most, a bomb to a thousandth."""
 
+MAX_MEMBERS = 2000
+"""An archive of more files is an error: its directory is read again for each of them."""
+
 _BLOCK = 2**16
 
 _TEXT_SUFFIXES = (".txt", ".tsv")
@@ -135,6 +138,23 @@ def archive_of(path: Path) -> Path | None:
 
 
 @contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a .zip file.
+
+    Raises:
+        UserError: it cannot be read, is damaged, or has more than `MAX_MEMBERS` members.
+    """
+    with file_faults(path), contextlib.ExitStack() as stack:
+        try:
+            packed = stack.enter_context(zipfile.ZipFile(path))
+        except UnicodeDecodeError as error:
+            raise zipfile.BadZipFile(f"a name in it is not UTF-8 ({error})") from None
+        if len(packed.filelist) > MAX_MEMBERS:
+            raise UserError(f"{path}: an archive of more than {MAX_MEMBERS:,} files; unpack it, and give the folder")
+        yield packed
+
+
+@contextlib.contextmanager
 def file_faults(path: Path) -> Iterator[None]:
     """Turn errors of files and archives into `UserError`."""
     try:
@@ -163,7 +183,7 @@ def _unpacked(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     """The unpacked bytes of a file; reading a decompression bomb raises an error."""
     archive = archive_of(path)
     if archive is not None:
-        packed = stack.enter_context(zipfile.ZipFile(archive))
+        packed = stack.enter_context(open_archive(archive))
         member = path.relative_to(archive).as_posix() if path != archive else _text_member(archive, packed)
         if member not in packed.namelist():
             raise UserError(f"{archive}: no member {member}; it has {', '.join(packed.namelist()[:10]) or 'none'}")
@@ -208,6 +228,8 @@ def _refuse_other_files(path: Path, head: bytes) -> None:
         office = b"Content_Types" in head or b"mimetypeapplication/vnd.oasis.opendocument" in head
         kind = "an Office document; save the table as CSV (UTF-8)" if office else "an archive; unpack it"
         raise UserError(f"{path}: {kind}")
+    if any(head.startswith(magic) for magic, _ in COMPRESSIONS.values()):
+        raise UserError(f"{path}: packed twice; unpack it once")
     if head[257:262] == b"ustar":
         raise UserError(f"{path}: a tar archive; unpack it, or pack the files as .zip")
 

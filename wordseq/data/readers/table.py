@@ -23,6 +23,7 @@ class FileTable:
         columns: names of the columns; empty if the format has none, or if they may be in the first record.
         left_out: what the reader leaves out of the text, by phrase, e.g. "inline tags"; counted while records are iterated.
         pairs: each record is already a source and a target, in this order.
+        language: of the translations in a catalogue; empty if it does not name it.
     """
 
     format: str
@@ -30,3 +31,4 @@ class FileTable:
     columns: tuple[str, ...] = ()
     left_out: Counter[str] = field(default_factory=Counter)
     pairs: bool = False
+    language: str = ""
