@@ -20,7 +20,7 @@ from wordseq.api.data import data_settings, pairs_of
 from wordseq.api.run import section_settings
 from wordseq.cli.main import main
 from wordseq.config.load import load_config
-from wordseq.config.schema import SECTIONS, by_key
+from wordseq.config.schema import SECTIONS, DataConfig, by_key
 from wordseq.runs.data import pairs_written
 from wordseq.runs.describe import describe_run
 from wordseq.runs.folder import PAIRS_FILE, RunFolder
@@ -333,6 +333,44 @@ def test_pairs_are_read_from_what_python_has(data):
     assert [tuple(map(str, pair)) for pair in pairs_of(data)] == FRENCH
 
 
+DICTS = FRAME.to_dict("records")
+
+
+@pytest.mark.parametrize(
+    ("data", "columns"),
+    [
+        (FRAME, ("english", "french")),
+        (FRAME, ("1", "2")),
+        (FRAME[["note", "french", "english"]], ("3", "French")),
+        (DICTS, ("english", "french")),
+        ([tuple(row.values()) for row in DICTS], ("1", "2")),
+        (FRENCH, ("1", "2")),
+        ([{"id": 1, "source": src, "target": tgt} for src, tgt in FRENCH], ("", "")),
+        ([{"fr": tgt, "en": src} for src, tgt in FRENCH], ("en", "fr")),
+    ],
+)
+def test_columns_are_chosen_as_in_files(data, columns):
+    settings = DataConfig(src_column=columns[0], tgt_column=columns[1])
+    assert list(pairs_of(data, settings)) == FRENCH
+    if columns[0]:
+        swapped = DataConfig(src_column=columns[1], tgt_column=columns[0])
+        assert list(pairs_of(data, swapped)) == [pair[::-1] for pair in FRENCH]
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        (("english", "frnch"), "data: data.tgt_column = 'frnch': no such column; the columns are 1 'english' "),
+        (("english", ""), "data: data.tgt_column must be set too"),
+        (("1", "english"), "the same column"),
+    ],
+)
+def test_columns_that_are_not_there(columns, complaint):
+    for data in (FRAME, DICTS):
+        with pytest.raises(UserError, match=complaint):
+            list(pairs_of(data, DataConfig(src_column=columns[0], tgt_column=columns[1])))
+
+
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
@@ -340,9 +378,11 @@ def test_pairs_are_read_from_what_python_has(data):
         ([("a", None)], "pair 1: the target must be a text, got NoneType None"),
         ([(1.5, "a")], "pair 1: the source must be a text, got float 1.5"),
         (["ab"], r"pair 1: expected \(source, target\), got str 'ab'"),
-        ([{"a": "b"}], r"pair 1: expected \(source, target\), got dict"),
+        ([{"a": "b"}], "the columns are 'a'; expected 2"),
+        ([{"a": "b", "c": "d"}, {"a": "b"}], "pair 2: no 'c'; the first pair has it"),
+        ([("a", "b", "c")], "pair 1: expected 2 texts, source and target, got 3"),
         ([("a", "\ud800")], r"pair 1: the target has half a character, U\+D800"),
-        (FRAME, "columns 'english', 'french', 'note'; expected 2"),
+        (FRAME, "the columns are 'english', 'french', 'note'; expected 2, or .*; name two .* src_column='english'"),
         (pd.DataFrame({"src": ["a", None], "tgt": ["b", "c"]}), "pair 2: the source must be a text"),
         ({"a": "b"}, "expected pairs of .*, got dict"),
         (7, "expected pairs of .*, got int 7"),

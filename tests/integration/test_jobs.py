@@ -18,7 +18,8 @@ from wordseq.data.splits import HeldOut
 from wordseq.decoding.lines import translate_lines
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation import evaluate
-from wordseq.evaluation.evaluate import evaluate_run, read_files, reference_nats
+from wordseq.evaluation.evaluate import evaluate_run, reference_nats
+from wordseq.evaluation.given import read_files
 from wordseq.evaluation.metrics import bleu
 from wordseq.evaluation.records import record_of
 from wordseq.runs.checkpoint import sha256_of

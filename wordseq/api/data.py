@@ -3,11 +3,13 @@
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from wordseq.config.load import load_config
+from wordseq.config.schema import DataConfig
+from wordseq.data.columns import columns_by_name, set_columns
 from wordseq.data.pairs import Pair
 from wordseq.data.public import DATASETS, find_dataset
 from wordseq.data.readers.lines import BadLines
@@ -18,9 +20,6 @@ from wordseq.system.progress import Say
 
 Data: TypeAlias = Iterable[tuple[str, str]] | str | os.PathLike[str] | Any
 """Pairs of source and target, a path of a file of pairs, the name of a corpus, or a DataFrame."""
-
-COLUMNS = (("source", "target"), ("src", "tgt"))
-"""Names of the columns that are taken from a DataFrame with more than two."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -82,18 +81,36 @@ def data_settings(data: Data) -> dict[str, str] | None:
     raise UserError(f"data {data!r}: neither a file nor a corpus; {guess}the corpora are {', '.join(names)}")
 
 
-def pairs_of(data: Data) -> Iterator[Pair]:
+def pairs_of(data: Data, settings: DataConfig | None = None) -> Iterator[Pair]:
     """The pairs of data that are in memory, one at a time.
 
+    Args:
+        data: a DataFrame of pandas or Polars, or an iterable of sequences or dicts.
+        settings: `src_column` and `tgt_column`, by name or number, are the columns of a DataFrame, keys of dicts or places in
+            longer sequences. Otherwise columns are taken by usual names, such as source and target, or the only two.
+
     Raises:
-        UserError: data or a row of another form; the message names the row, counted from 1.
+        UserError: data or a row of another form, or there is no such column; the message names the row, counted from 1.
     """
-    for number, row in enumerate(_rows(data), 1):
-        if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
+    settings = settings or DataConfig()
+    names, rows = _table(data)
+    chosen: Sequence[int] | None = None
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Mapping):
+            names = names or list(row)
+            if missing := next((name for name in names if name not in row), None):
+                raise UserError(f"data, pair {number}: no {missing!r}; the first pair has it")
+            texts = tuple(row[name] for name in names)
+        elif isinstance(row, str | bytes) or not isinstance(row, Iterable):
             raise UserError(f"data, pair {number}: expected (source, target), got {_shown(row)}")
-        texts = tuple(row)
-        if len(texts) != 2:
+        else:
+            texts = tuple(row)
+        if chosen is None:
+            chosen = _columns(names, texts, settings)
+        # Which cells of longer rows are meant must be known.
+        if max(chosen) >= len(texts) or (len(texts) > 2 and not (names or settings.src_column)):
             raise UserError(f"data, pair {number}: expected 2 texts, source and target, got {len(texts)}")
+        texts = tuple(texts[k] for k in chosen)
         for side, text in zip(("source", "target"), texts, strict=True):
             if not isinstance(text, str):
                 raise UserError(f"data, pair {number}: the {side} must be a text, got {_shown(text)}")
@@ -102,23 +119,30 @@ def pairs_of(data: Data) -> Iterator[Pair]:
         yield Pair(*texts)
 
 
-def _rows(data: Any) -> Iterable[Any]:
-    """The rows of a DataFrame of pandas or Polars, or of anything that is iterated."""
-    if not hasattr(data, "columns"):
-        if isinstance(data, Mapping) or not isinstance(data, Iterable):
-            raise UserError(f"data: expected {_FORMS}, got {_shown(data)}")
-        return data
-    names = [str(name) for name in data.columns]
-    named = next((chosen for chosen in COLUMNS if set(chosen) <= set(names)), None)
-    if named is None and len(names) != 2:
-        choices = " or ".join(" and ".join(map(repr, chosen)) for chosen in COLUMNS)
+def _table(data: Any) -> tuple[list[Any], Iterable[Any]]:
+    """Names of the columns, if there are any, and the rows."""
+    if hasattr(data, "columns"):
+        rows = data.itertuples(index=False, name=None) if hasattr(data, "itertuples") else data.iter_rows()
+        return list(data.columns), rows
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        raise UserError(f"data: expected {_FORMS}, got {_shown(data)}")
+    return [], data
+
+
+def _columns(names: Sequence[Any], first: Sequence[Any], settings: DataConfig) -> tuple[int, int]:
+    """Indices of source and target."""
+    given = [str(name) for name in names] or [f"column {k + 1}" for k in range(len(first))]
+    cells = [[str(cell)] for cell in first]
+    if settings.src_column or settings.tgt_column:
+        return set_columns(given, cells, "data", settings)
+    if found := columns_by_name([name.casefold() for name in given], cells, settings):
+        return found[0]
+    if names and len(names) != 2:
         raise UserError(
-            f"data: the DataFrame has the columns {', '.join(map(repr, names)) or 'none'}; expected 2, or {choices}; "
-            "choose two of them: df[['english', 'french']]"
+            f"data: the columns are {', '.join(map(repr, given))}; expected 2, or 'source' and 'target'; name two of them: "
+            "src_column='english', tgt_column='french'"
         )
-    chosen = [names.index(name) for name in named] if named else [0, 1]
-    rows = data.itertuples(index=False, name=None) if hasattr(data, "itertuples") else data.iter_rows()
-    return (tuple(row[k] for k in chosen) for row in rows)
+    return 0, 1
 
 
 def _shown(value: Any) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _SOURCE_KEYS = tuple(f"data.{name}" for name in SOURCES)
 
+_COLUMN_KEYS = ("data.src_column", "data.tgt_column", "data.src_lang", "data.tgt_lang")
+
 _DECODE_NAMES = {"beam": "beam_size"}
 """Short names of settings of the search, as the command line has them."""
 
@@ -50,9 +52,9 @@ def train(
     validation and for the test.
 
     Args:
-        data: pairs of (source, target), a DataFrame, the path of a file of pairs, or the name of a corpus. A DataFrame has two
-            columns, or columns named source and target, or src and tgt. None: the data that the preset, the settings or the
-            run name.
+        data: pairs of (source, target), dicts, a DataFrame, the path of a file of pairs, or the name of a corpus. Of more than
+            two columns, keys or cells, `src_column` and `tgt_column` choose two by name or number; without them columns named
+            source and target or the like are taken. None: the data that the preset, the settings or the run name.
         run: the folder of the run; it is made if it is missing.
         preset: settings to start from: the name of a preset or a TOML file. None: those of the run, if it exists, else the
             defaults.
@@ -77,9 +79,13 @@ def train(
         raise UserError(f"data is given, and {twice[0]} too; give one")
     saved = folder / CONFIG_FILE
     start = os.fspath(preset) if preset is not None else (saved if saved.is_file() else None)
-    pairs = pairs_of(data) if named is None else None
     # The path of data in memory is that of the run's own file: see `train_run`.
     config = load_config(start, (), {**given, **({"data.train": "pairs"} if named is None else named)})
+    # The columns of a saved run are those of its own file of pairs.
+    columns = {key: value for key, value in given.items() if key in _COLUMN_KEYS}
+    pairs = list(pairs_of(data, load_config(None, (), columns).data)) if named is None else None
+    if pairs == []:
+        raise UserError("data: no pairs in it")
     if os.environ.get("TF_CONFIG"):
         raise UserError("TF_CONFIG is set: several machines train together by the command line, `wordseq train`")
     say = _print if verbose else _silent
@@ -233,14 +239,16 @@ class Run:
         Raises:
             UserError: the run is not trained, an argument cannot be, or sources and references differ in number.
         """
-        import_tensorflow()
-        from wordseq.evaluation.evaluate import evaluate_run, prepare_held_out
+        from wordseq.evaluation.given import prepare_held_out
 
         if (sources is None) != (references is None):
             raise UserError("sources and references must be given together")
         held_out = None
         if sources is not None and references is not None:
             held_out = prepare_held_out(self._files, sources, references)
+        import_tensorflow()
+        from wordseq.evaluation.evaluate import evaluate_run
+
         return evaluate_run(
             self._files,
             held_out,

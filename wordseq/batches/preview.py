@@ -1,6 +1,7 @@
 """What would be read from data, without training: for `wordseq data show`."""
 
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ class Preview:
         columns: names of the columns: "source", "target", and a list of the "unused" ones; empty if the format has none.
         first: the first pairs after cleaning.
         counts: for each part, what was read, dropped and kept.
-        lengths: for source and target the tokens per sentence: "median", "99%" and "longest"; of the training pairs.
+        levels: for source and target the level of tokens.
+        lengths: for source and target the tokens per text: "median", "99%" and "longest"; of the training pairs.
         scripts: for source and target the number of sampled texts in each script.
         warnings: what looks wrong, and what to type.
         lines: counts, splits and overlaps in words.
@@ -33,6 +35,7 @@ class Preview:
     columns: Mapping[str, Any]
     first: list[tuple[str, str]]
     counts: Mapping[str, Any]
+    levels: Mapping[str, str]
     lengths: Mapping[str, Mapping[str, int]]
     scripts: Mapping[str, Mapping[str, int]]
     warnings: list[str]
@@ -50,16 +53,43 @@ class Preview:
         return {"format": self.format, "pairs": self.pairs, "duplicates": duplicates, **found}
 
     def __str__(self) -> str:
-        lines = ["first pairs:", *(f"  {src}  |  {tgt}" for src, tgt in self.first), *self.lines]
-        for side, name in (("src", "source"), ("tgt", "target")):
+        return self.show()
+
+    def show(self, width: int = 0) -> str:
+        """The preview as text.
+
+        Args:
+            width: of the terminal; longer lines are wrapped, and the texts of pairs are cut. 0: neither.
+        """
+        pairs = [
+            f"  {name}  {text if not width or len(text) <= width - 10 else f'{text[: width - 13]}...'}"
+            for pair in self.first
+            for name, text in zip(_SIDES.values(), pair, strict=True)
+        ]
+        table = [f"{'tokens per text':18}{'median':>8}{'99 %':>8}{'longest':>9}  scripts"]
+        for side, name in _SIDES.items():
             sizes, scripts = self.lengths[side], self.scripts[side]
             total = sum(scripts.values()) or 1
             shares = ", ".join(f"{script} {number / total:.1%}" for script, number in scripts.items()) or "none known"
-            lines.append(
-                f"{name}: {sizes['median']} tokens per text at the median, {sizes['99%']} at the 99th percentile, "
-                f"{sizes['longest']} in the longest; scripts: {shares}"
-            )
-        return "\n".join([*lines, *(f"{WARNING}{text}" for text in self.warnings or ())])
+            label = f"{name} ({self.levels[side]})"
+            table.append(f"{label:18}{sizes['median']:8,}{sizes['99%']:8,}{sizes['longest']:9,}  {shares}")
+        warnings = [f"{WARNING}{text}" for text in self.warnings] or ["nothing looks wrong"]
+        parts = [
+            ["first pairs", *pairs],
+            [_wrapped(line, width) for line in self.lines],
+            table,
+            [_wrapped(line, width) for line in warnings],
+        ]
+        return "\n\n".join("\n".join(part) for part in parts)
+
+
+_SIDES = {"src": "source", "tgt": "target"}
+
+
+def _wrapped(line: str, width: int) -> str:
+    if not width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def preview(data: DataConfig, mirror: Path | None, say: Say) -> Preview:
@@ -76,7 +106,7 @@ def preview(data: DataConfig, mirror: Path | None, say: Say) -> Preview:
                 "99%": int(np.percentile(store.lengths, 99)),
                 "longest": int(store.lengths.max()),
             }
-            for side, store in zip(("src", "tgt"), corpus.stores, strict=True)
+            for side, store in zip(_SIDES, corpus.stores, strict=True)
         }
     split = corpus.split
     counts = split["counts"]["parts"]
@@ -88,6 +118,7 @@ def preview(data: DataConfig, mirror: Path | None, say: Say) -> Preview:
         next((reading["columns"] for reading in readings if reading["columns"]), {}),
         [tuple(pair) for pair in split["first"]],
         counts,
+        {side: data.level_of(side) for side in _SIDES},
         lengths,
         split["scripts"],
         [line.removeprefix(WARNING) for line in described if line.startswith(WARNING)],

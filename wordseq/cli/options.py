@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import stat
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -127,6 +128,17 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one setting, e.g. model.cell=lstm; repeatable (default: none)",
     )
+
+
+def check_input(path: Path | None) -> None:
+    """Check that an input file can be opened, before TensorFlow is imported, which takes seconds.
+
+    Raises:
+        OSError: it cannot; the error names it.
+    """
+    # A pipe can be opened once only.
+    if path is not None and not stat.S_ISFIFO(path.stat().st_mode):
+        path.open("rb").close()
 
 
 def named_data(options: argparse.Namespace, *, presets_too: bool = True) -> None:

@@ -17,12 +17,22 @@ from wordseq.text.normalise import describe_counts, normalise, prepare
 
 _DROPPED = MappingProxyType(
     {
-        "bad_lines": "bad lines",
-        "empty": "with an empty source or target",
-        "too_long": "longer than data.max_chars",
-        "duplicates": "duplicates",
+        "bad_lines": "{} bad lines",
+        "empty": "{} with an empty source or target",
+        "too_long": "{} longer than data.max_chars",
+        "duplicates": "{} duplicates",
     }
 )
+
+
+def _dropped(counts: Mapping[str, Any], *, zeros: bool) -> str:
+    """The numbers of dropped lines by reason, e.g. "1 bad line, 2 duplicates"; empty if there are none."""
+    found: list[str] = []
+    for key, text in _DROPPED.items():
+        phrase = text.removesuffix("s") if counts[key] == 1 and key in ("bad_lines", "duplicates") else text
+        if counts[key] or zeros:
+            found.append(phrase.format(f"{counts[key]:,}"))
+    return ", ".join(found)
 
 
 WARNING = "warning: "
@@ -67,32 +77,35 @@ def describe(split: Mapping[str, Any]) -> list[str]:
     counts = split["counts"]
     lines = [f"data: {counts['corpus']}"]
     for name, part in counts["parts"].items():
-        dropped = ", ".join(f"{part[key]:,} {text}" for key, text in _DROPPED.items() if part[key]) or "nothing"
+        dropped = _dropped(part, zeros=False) or "nothing"
         if left_out := part["reading"].get("left_out"):
             lines.append(f"{name}: not read: {', '.join(f'{number:,} {what}' for what, number in left_out.items())}")
         kept = counted(part["kept"], "pair")
         lines.append(f"{name}: {counted(part['lines'], 'line')}; dropped: {dropped}; kept {kept}")
         lines.append(f"{name}: normalised: {describe_counts(part['normalised'])}")
     train, shared = split["train"], split["shared_sources"]
-    parts = [f"train {train['pairs']:,} pairs ({train['sources']:,} sources)"]
+    parts = [f"train {counted(train['pairs'], 'pair')} ({counted(train['sources'], 'source')})"]
     for name in ("dev", "test"):
         part = split[name]
-        groups = f" in {part['groups']:,} groups" if part["groups"] != part["sources"] else ""
-        parts.append(f"{name} {part['sources']:,} sources{groups} ({part['references']:,} references)")
+        groups = f" in {counted(part['groups'], 'group')}" if part["groups"] != part["sources"] else ""
+        parts.append(
+            f"{name} {counted(part['sources'], 'source')}{groups} ({counted(part['references'], 'reference')})"
+        )
     lines.append(f"split {split['method']}: {', '.join(parts)}; sources shared between parts: {sum(shared.values()):,}")
     if counts["unused_pairs"]:
-        lines.append(f"data.max_pairs: {counts['unused_pairs']:,} training pairs are not used")
+        lines.append(f"data.max_pairs: not used: {counted(counts['unused_pairs'], 'training pair')}")
     drawn = [part for part in ("dev", "test") if split[f"{part}_size"] is not None]
+    usual = [part for part in drawn if split[f"{part}_size"] == 0]
+    if usual and (size := split[usual[0]]["groups"]) < MOST_SOURCES:
+        keys = " and ".join(f"data.{part}_size" for part in usual)
+        share = "a tenth of all" if size > 1 else "the fewest possible"
+        lines.append(f"{keys}: {counted(size, 'source')}{' each' * (len(usual) > 1)}, {share}")
     held_out, sources = sum(split[part]["sources"] for part in drawn), train["sources"]
-    lines += [
-        f"data.{part}_size: {split[part]['groups']:,} sources, a tenth of all"
-        for part in drawn
-        if split[f"{part}_size"] == 0 and split[part]["groups"] < MOST_SOURCES
-    ]
-    if held_out > MOST_HELD_OUT * (held_out + sources):
+    # The usual sizes are small enough, or cannot be smaller.
+    if len(usual) < len(drawn) and held_out > MOST_HELD_OUT * (held_out + sources):
+        keys = " and ".join(f"data.{part}_size=0.1" for part in drawn if part not in usual)
         lines.append(
-            f"{WARNING}dev and test take {held_out:,} of {held_out + sources:,} sources; for small data set "
-            "data.dev_size=0.1 and data.test_size=0.1"
+            f"{WARNING}{' and '.join(drawn)} take {held_out:,} of {held_out + sources:,} sources; for small data set {keys}"
         )
     # Only given files can overlap; the splits that wordseq makes share no source.
     for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
@@ -178,7 +191,7 @@ def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:
     counts.lines += bad.number
     counts.kept = kept
     if not kept:
-        dropped = ", ".join(f"{getattr(counts, key):,} {text}" for key, text in _DROPPED.items())
+        dropped = _dropped(vars(counts), zeros=True)
         advice = "; split the lines into sentences, or set data.max_chars higher" if counts.too_long else ""
         lost = "the only line was" if counts.lines == 1 else f"all {counts.lines:,} lines were"
         raise UserError(f"{name}: {lost} dropped: {dropped}{advice}")

@@ -179,7 +179,7 @@ def _chosen(
 ) -> tuple[tuple[int, int], str]:
     """Indices of source and target, and how they were found."""
     if data.src_column or data.tgt_column:
-        return _set(names, columns, path, data), ""
+        return set_columns(names, columns, str(path), data), ""
     if table.pairs:
         return (0, 1), ""
     if len(names) < 2:
@@ -188,7 +188,7 @@ def _chosen(
             f"{path}: {table.format} with one column, e.g. {_short(example)}; expected a source and a target in each line, "
             "e.g. separated by TAB; two parallel files are given as SRC,TGT"
         )
-    if (found := _by_name([name.casefold() for name in names], columns, data)) is not None:
+    if (found := columns_by_name([name.casefold() for name in names], columns, data)) is not None:
         return found
     # Numbers, codes of languages and empty columns are no texts, unless there are only two columns.
     texts = [k for k, column in enumerate(columns) if _is_text(column)] if len(names) > 2 else [0, 1]
@@ -203,21 +203,31 @@ def _chosen(
     )
 
 
-def _set(
-    names: Sequence[str], columns: Sequence[Sequence[str | None]], path: Path, data: DataConfig
+def set_columns(
+    names: Sequence[str], columns: Sequence[Sequence[str | None]], where: str, data: DataConfig
 ) -> tuple[int, int]:
-    """The columns that the settings name."""
+    """Indices of the columns that `data.src_column` and `data.tgt_column` name.
+
+    Args:
+        names: of all columns.
+        columns: some cells of each, for messages.
+        where: begins messages.
+        data: the settings.
+
+    Raises:
+        UserError: there is no such column, only one setting is set, or both name one column.
+    """
     if not (data.src_column and data.tgt_column):
         missing = "data.tgt_column" if data.src_column else "data.src_column"
-        raise UserError(f"{path}: {missing} must be set too; {_listed(names, columns)}")
-    src = _index(data.src_column, names, columns, f"{path}: data.src_column")
-    tgt = _index(data.tgt_column, names, columns, f"{path}: data.tgt_column")
+        raise UserError(f"{where}: {missing} must be set too; {_listed(names, columns)}")
+    src = _index(data.src_column, names, columns, f"{where}: data.src_column")
+    tgt = _index(data.tgt_column, names, columns, f"{where}: data.tgt_column")
     if src == tgt:
-        raise UserError(f"{path}: data.src_column and data.tgt_column are the same column; {_listed(names, columns)}")
+        raise UserError(f"{where}: data.src_column and data.tgt_column are the same column; {_listed(names, columns)}")
     return src, tgt
 
 
-def _by_name(
+def columns_by_name(
     folded: Sequence[str], columns: Sequence[Sequence[str | None]], data: DataConfig
 ) -> tuple[tuple[int, int], str] | None:
     """The columns called by the languages that are set, or by usual names; None if there are none."""

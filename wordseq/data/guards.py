@@ -77,7 +77,7 @@ def warnings_about(
         *_about_texts(pairs),
         *_about_scripts(pairs),
         *_about_targets(train),
-        # What is known of exchanged texts says nothing.
+        # A vocabulary does not fit exchanged texts, so its coverage tells nothing new.
         *(swapped or _about_words(pairs, data, coverage)),
     ]
 
@@ -184,7 +184,7 @@ def _about_words(pairs: Sequence[Pair], data: DataConfig, coverage: Mapping[str,
 
 
 def _few_known(sides: str, setting: str, single: bool, shares: str) -> str:
-    """The line for one side, or for both."""
+    """The line for source, target or both."""
     if single:
         return (
             f"the {sides} texts are single words, and the vocabulary knows {shares} of those in dev; to read and write them "

@@ -5,14 +5,12 @@ import math
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import DecodeConfig
-from wordseq.data.readers.lines import read_sentences
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.metrics import (
@@ -29,10 +27,7 @@ from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
 from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_note, usable_tokenizer
 from wordseq.runs.folder import BEST, RunFolder
-from wordseq.system.errors import UserError
 from wordseq.system.platform import commit
-from wordseq.system.progress import counted
-from wordseq.text.normalise import prepare
 from wordseq.text.vocab import coverage
 
 EXAMPLES = 10
@@ -259,62 +254,3 @@ def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out
             old.unlink()
     for k, column in enumerate(columns):
         run.write_lines(f"eval/{name}.ref{k}", column)
-
-
-def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[str], None] = warnings.warn) -> HeldOut:
-    """Sentences from a file with references from other files, prepared like the run's data.
-
-    Args:
-        run: the run.
-        src: file of the sources.
-        refs: files of the references, line by line.
-        say: called with a line on the encoding or the line ends of a file, if they are not the usual ones.
-
-    Raises:
-        UserError: a file cannot be used, or the files differ in length.
-    """
-    sources, *columns = (read_sentences(path, say) for path in (src, *refs))
-    for path, column in zip(refs, columns, strict=True):
-        if len(column) != len(sources):
-            raise UserError(f"{path} has {counted(len(column), 'line')}, but {src} has {len(sources):,}")
-    if not sources:
-        raise UserError(f"{src}: no sentences")
-    found = prepare_held_out(run, sources, list(zip(*columns, strict=True)))
-    prepared: list[tuple[Path, Sequence[str]]] = [(src, found.sources)]
-    prepared += zip(refs, zip(*found.references, strict=True), strict=True)
-    for path, texts in prepared:
-        if not any(texts):
-            raise UserError(f"{path}: all lines are empty")
-    return found
-
-
-def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterable[str | Sequence[str]]) -> HeldOut:
-    """Sentences with their references, prepared like the run's data.
-
-    Args:
-        run: the run.
-        sources: source sentences.
-        references: for each source its reference, or the list of its references.
-
-    Raises:
-        TypeError: `sources` or `references` is one text, or contains something that is not a text.
-        UserError: sources and references differ in number, there are none, or a source has no reference.
-    """
-    lowercase = run.config.data.lowercase
-    if isinstance(sources, str | bytes) or isinstance(references, str | bytes):
-        raise TypeError("sources and references must be lists of texts, got one text")
-    texts = list(sources)
-    rows = [[row] if isinstance(row, str) else list(row) for row in references]
-    if len(texts) != len(rows):
-        raise UserError(f"{counted(len(texts), 'source')}, but references of {len(rows):,}")
-    if not texts:
-        raise UserError("no sentences to score")
-    for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
-        if not row:
-            raise UserError(f"sentence {number}: no reference")
-        for found in (text, *row):
-            if not isinstance(found, str):
-                raise TypeError(f"sentence {number}: expected texts, got {type(found).__name__} {found!r}")
-    return HeldOut(
-        [prepare(text, lowercase) for text in texts], [[prepare(text, lowercase) for text in row] for row in rows]
-    )

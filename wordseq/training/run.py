@@ -27,6 +27,7 @@ from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.data import check_folder, check_place, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import (
     BEST,
+    CONFIG_FILE,
     DATA_FILE,
     LAST,
     MEMORY_FILE,
@@ -148,6 +149,9 @@ def _train(
         f"model: {config.model.cell}, {counted(model.count_params(), 'parameter')}, {config.train.precision} products; "
         f"{counted(len(plan), 'batch')} per epoch, {padding_share(*stores, plan):.1%} padding"
     )
+    usual = ("batch_size", "learning_rate", "max_epochs", "patience")
+    shown = ", ".join(f"{key} {getattr(config.train, key):g}" for key in usual)
+    tell(f"training: {shown}; all settings: {run.path_of(CONFIG_FILE)}")
     translator = Translator(model, src, tgt, config, run.tgt_per_src, run.src_lengths)
     with TrainingProgress(config.train, len(plan), say, shown=bar, compiles=not finished) as reporter:
         if tensorboard:
@@ -300,7 +304,7 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
             covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
             train = found["coverage"][side]["train"]
             examples = ", ".join(f"{word} -> {read}" for word, read in train.get("twin_examples", {}).items())
-            twins = f"; {train['twins']:,} training words are read as known ones: {examples}" if examples else ""
+            twins = f"; read as known words: {counted(train['twins'], 'training word')}, {examples}" if examples else ""
             lines.append(f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}{twins}")
         for side, figures in found.get("pretrained", {}).items():
             skipped = f"; {counted(figures['skipped_lines'], 'bad line')} left out" if figures["skipped_lines"] else ""

@@ -96,7 +96,7 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
     said = describe(corpus.split)
     assert said[0] == f"data: {path}"
     assert said[1] == (
-        "pairs: 16 lines; dropped: 1 bad lines, 3 with an empty source or target, 1 longer than data.max_chars, 1 duplicates; "
+        "pairs: 16 lines; dropped: 1 bad line, 3 with an empty source or target, 1 longer than data.max_chars, 1 duplicate; "
         "kept 10 pairs"
     )
     assert said[2] == "pairs: normalised: no-break spaces 1, zero-width characters 1"
@@ -129,7 +129,7 @@ def test_fewer_training_pairs_leave_dev_and_test_alone(tmp_path: Path) -> None:
     assert len(train_of(part)) == 7
     assert set(train_of(part)) < set(train_of(full))
     assert part.split["counts"]["unused_pairs"] == 38
-    assert "data.max_pairs: 38 training pairs are not used" in describe(part.split)
+    assert "data.max_pairs: not used: 38 training pairs" in describe(part.split)
 
 
 def test_the_report_is_json_and_names_the_way_of_splitting(tmp_path: Path) -> None:
@@ -262,7 +262,12 @@ def test_what_is_not_given_is_split_off(tmp_path: Path, part: str) -> None:
 def test_the_default_sizes_are_said_where_the_corpus_is_small(tmp_path: Path) -> None:
     corpus = load(DataConfig(min_freq=1), train=written(tmp_path, cows(100)))
     assert (len(corpus.dev.sources), len(corpus.test.sources)) == (10, 10)
-    assert "data.dev_size: 10 sources, a tenth of all" in describe(corpus.split)
+    assert "data.dev_size and data.test_size: 10 sources each, a tenth of all" in describe(corpus.split)
+    few = load(DataConfig(min_freq=1), train=written(tmp_path, cows(5)))
+    said = "\n".join(describe(few.split))
+    assert "data.dev_size and data.test_size: 1 source each, the fewest possible" in said
+    assert "dev 1 source (1 reference)" in said
+    assert "take" not in said
 
 
 @needs_mirror

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from wordseq.config.schema import Config
-from wordseq.evaluation.evaluate import read_files
+from wordseq.evaluation.given import read_files
 from wordseq.system.errors import UserError
 
 RUN = SimpleNamespace(config=Config())

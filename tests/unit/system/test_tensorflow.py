@@ -1,5 +1,6 @@
 """With stand-ins for TensorFlow and Keras, so that nothing is loaded; the real ones are in tests/system/test_cli.py."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import textwrap
 import pytest
 
 from tests.runs import ROOT
+from wordseq.config.load import load_config, to_toml
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -167,3 +169,60 @@ def test_without_tensorflow_one_line_tells_what_to_type(monkeypatch, capfd):
     with pytest.raises(UserError, match=r"TensorFlow is not installed: .* 'wordseq\[cpu\]', or 'wordseq\[gpu\]'"):
         import_tensorflow()
     assert capfd.readouterr().err == ""
+
+
+def test_mistakes_in_data_are_reported_without_tensorflow(python, tmp_path):
+    """With a run that has its settings only: each command must fail before it needs more."""
+    (tmp_path / "bad.tsv").write_text("a\tb\nc\td\nno target\n", encoding="utf-8")
+    (tmp_path / "good.tsv").write_text("".join(f"a {k}\tb {k}\n" for k in range(30)), encoding="utf-8")
+    (tmp_path / "one").write_text("a\n", encoding="utf-8")
+    (tmp_path / "two").write_text("a\nb\n", encoding="utf-8")
+    (tmp_path / "latin").write_bytes(b"caf\xe9\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(to_toml(load_config(None, [])), encoding="utf-8")
+    commands = {
+        "train missing.tsv": "neither a file nor a corpus",
+        "train bad.tsv --run r": "bad.tsv:3: 1 column, expected 2",
+        "train good.tsv --run r --set data.src_column=x --set data.tgt_column=1": "data.src_column = 'x': no such column",
+        "train good.tsv --run r --set data.dev=missing.tsv": "missing.tsv: no such file",
+        "train good.tsv --run r --set data.max_chars=1": "all 30 lines were dropped",
+        "sweep missing.tsv --cells gru": "neither a file nor a corpus",
+        "eval run --src missing --ref one": "missing: no such file",
+        "eval run --src one --ref two": "two has 2 lines, but one has 1",
+        "eval run --src one --ref latin": "latin:1: not UTF-8",
+        "translate run --input missing": "missing: No such file",
+        "embed run --input .": "Is a directory",
+        "compare other run": "other: no such run folder",
+    }
+    calls = {
+        "wordseq.train('missing.tsv', 'r')": "neither a file nor a corpus",
+        "wordseq.train('bad.tsv', 'r')": "bad.tsv:3: 1 column, expected 2",
+        "wordseq.train([('a', 'b'), ('c', 3)], 'r')": "pair 2: the target must be a text",
+        "wordseq.train([], 'r')": "no pairs in it",
+        "wordseq.load('run').evaluate(['a'], ['b', 'c'])": "1 source, but references of 2",
+        "wordseq.compare(['other'])": "other: no such run folder",
+    }
+    done = python(
+        "raise RuntimeError('TensorFlow was imported')",
+        f"""
+        import contextlib, io, json, os, wordseq
+        from wordseq.cli.main import main
+        os.chdir({str(tmp_path)!r})
+        found = []
+        for command in {list(commands)!r}:
+            with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
+                code = main(command.split())
+            found.append((code, said.getvalue()))
+        for call in {list(calls)!r}:
+            with contextlib.redirect_stdout(io.StringIO()):
+                try:
+                    eval(call)
+                except wordseq.UserError as error:
+                    found.append((2, str(error)))
+        print(json.dumps(found))
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    for (text, complaint), (code, said) in zip((commands | calls).items(), json.loads(done.stdout), strict=True):
+        assert code == 2, (text, said)
+        assert complaint in said, (text, said)

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import sys
 from typing import Any
 
 from wordseq.cli.options import add_command, add_json, add_mirror, add_set, named_data, note
@@ -51,7 +53,11 @@ def _show(options: argparse.Namespace) -> None:
     named_data(options, presets_too=False)
     data = load_config(None, options.set).data
     found = preview(data, options.mirror, note if options.json else print)
-    print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2) if options.json else str(found))
+    if options.json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    print(f"\n{found.show(width)}")
 
 
 def _list(_: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_input, add_run
+from wordseq.cli.options import add_command, add_input, add_run, check_input
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -43,6 +43,7 @@ def _embed(options: argparse.Namespace) -> None:
         )
     # Before TensorFlow: a wrong folder is reported at once.
     run = RunFolder.open(options.run)
+    check_input(options.input)
     import_tensorflow()
     from wordseq.decoding.stream import embed_file
     from wordseq.decoding.translator import Translator

@@ -56,23 +56,24 @@ def add(commands: Any) -> None:
 def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref must be given together")
+    from wordseq.evaluation.given import read_files
     from wordseq.evaluation.tokenizing import usable_tokenizer
     from wordseq.runs.folder import RunFolder
-
-    # Before TensorFlow: a wrong folder and a missing package are reported at once.
-    run = RunFolder.open(options.run)
-    if options.tokenize:
-        usable_tokenizer(options.tokenize, "--tokenize")
-    import_tensorflow()
-    from wordseq.evaluation.evaluate import evaluate_run, read_files
-    from wordseq.evaluation.records import record_of
-    from wordseq.evaluation.tables import examples
-    from wordseq.text.twins import twins_note
 
     def warn(line: str) -> None:
         note(f"wordseq: note: {line}")
 
+    # Before TensorFlow: a wrong folder or file and a missing package are reported at once.
+    run = RunFolder.open(options.run)
+    if options.tokenize:
+        usable_tokenizer(options.tokenize, "--tokenize")
     held_out = read_files(run, options.src, options.ref, say=warn) if options.src else run.held_out("test")
+    import_tensorflow()
+    from wordseq.evaluation.evaluate import evaluate_run
+    from wordseq.evaluation.records import record_of
+    from wordseq.evaluation.tables import examples
+    from wordseq.text.twins import twins_note
+
     if read_otherwise := twins_note(run.codecs[0].replaced(held_out.sources)):
         warn(read_otherwise)
     scores = evaluate_run(

@@ -12,6 +12,7 @@ from wordseq.cli.options import (
     add_decode,
     add_input,
     add_run,
+    check_input,
     decode_settings,
     note,
     number_between,
@@ -131,6 +132,7 @@ def _translate(options: argparse.Namespace) -> None:
     for text in options.text:
         if len(text) < LONGEST_NAME and Path(text).is_file():
             note(f"wordseq: note: {text!r} is translated as a text; --input {text} reads the file")
+    check_input(options.input)
     import_tensorflow()
     from wordseq.decoding.lines import translate_groups, translate_lines, translate_sentences
     from wordseq.decoding.stream import translate_file, translate_texts
