@@ -188,6 +188,13 @@ def test_a_held_out_file_with_a_header(tmp_path):
     assert re.search(r"dev\.tsv: line 1, .*looks like a header", text)
 
 
+def test_half_of_the_lines_may_be_too_long(tmp_path):
+    rows = [(src * (1 + k % 2), tgt) for k, (src, tgt) in enumerate(PLAIN.items())]
+    found = prepared(tmp_path, rows, dev=list(PLAIN.items())[:9], max_chars=46).split
+    assert found["counts"]["parts"]["train"]["too_long"] == len(rows) / 2
+    assert found["warnings"] == []
+
+
 def test_nothing_is_left_of_lines_that_are_too_long(tmp_path):
     with pytest.raises(
         UserError, match=r"all 64 lines were dropped: .*64 longer than data.max_chars.*; .*set data.max_chars higher"
