@@ -71,7 +71,7 @@ def assert_one_line(err, *parts):
 
 DATA = {
     "no such file": (None, (), ["data.tsv: no such file"]),
-    "not UTF-8": (b"caf\xe9\tcoffee\n", (), ["data.tsv:1: not UTF-8", "1 of 1 line", "probably cp1250"]),
+    "not UTF-8": (b"caf\xe9\tcoffee\n", (), ["data.tsv:1: not UTF-8", "1 of 1 line", "probably cp1252"]),
     "not UTF-16": ("a\tb\n".encode("utf-16")[:-1], (), ["data.tsv: not utf-16-le near byte 8"]),
     "one column": (b"a\tb\na\tb\nonly one\n", (), ["data.tsv:3: 1 column, expected 2"]),
     "sentences": (b"One.\nTwo.\n", (), ["data.tsv: TSV with one column, e.g. 'One.'", "SRC,TGT"]),
