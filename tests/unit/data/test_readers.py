@@ -14,6 +14,7 @@ import zstandard
 from wordseq.config.schema import DataConfig
 from wordseq.data.layout import files_of
 from wordseq.data.pairs import Row
+from wordseq.data.readers import streams
 from wordseq.data.readers.lines import BadLines, read_sentences
 from wordseq.data.readers.parallel import read_parallel
 from wordseq.data.sources import Origin
@@ -173,6 +174,16 @@ def test_a_bomb_of_lines_is_refused_before_its_end(tmp_path: Path, name: str) ->
     with pytest.raises(UserError, match=r"unpacks to more than 250 times its size, which text does not") as error:
         deque(rows, maxlen=0)
     assert str(path) in str(error.value)
+
+
+def test_a_large_bomb_is_refused_as_early_as_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "BOMB_BYTES", 2**20)
+    # Its end does not shrink, so that all of it together is no bomb.
+    lines = gzip.compress((b"a\t" + b"b" * 4093 + b"\n") * 2**10)
+    content = lines * 20 + gzip.compress(os.urandom(2**19).hex().encode())
+    assert streams.BOMB_RATIO * len(content) > 80 * 2**20
+    with pytest.raises(UserError, match="unpacks to more than"):
+        pairs(file(tmp_path, content, "x.tsv.gz"))
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def _unpacked(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     for ending, (magic, unpack) in COMPRESSIONS.items():
         # By name too: a file that is called .gz and is not one is more likely damaged than misnamed.
         if suffix == ending or ahead.head.startswith(magic):
-            return _Limited(stack.enter_context(unpack(stored)), path, size)  # type: ignore[return-value]
+            return _Limited(stack.enter_context(unpack(stored)), path, size, ahead)  # type: ignore[return-value]
     return stored
 
 
@@ -298,6 +298,7 @@ class _Ahead(_Filter):
             parts.append(block)
             size += len(block)
         self.head = self._rest = b"".join(parts)
+        self.taken = size  # Bytes that were read from the file.
 
     def drop(self, size: int) -> None:
         """Remove the first bytes."""
@@ -305,21 +306,26 @@ class _Ahead(_Filter):
 
     def _more(self) -> bytes:
         more: bytes = self._file.read(_BLOCK) or b""
+        self.taken += len(more)
         return more
 
 
 class _Limited(_Filter):
-    """A stream that raises an error when it has more bytes than text of its packed size can have."""
+    """A stream that raises an error when it has more bytes than text of its packed size can have.
 
-    def __init__(self, file: Any, path: Path, packed: int) -> None:
+    The packed size is what was taken from `stored` so far, where that is known: a large bomb is no better than a small one.
+    """
+
+    def __init__(self, file: Any, path: Path, packed: int, stored: "_Ahead | None" = None) -> None:
         super().__init__()
-        self._file, self._path, self._read = file, path, 0
-        self._most = max(BOMB_BYTES, BOMB_RATIO * packed) if packed else 0
+        self._file, self._path, self._packed, self._stored = file, path, packed, stored
+        self._read = 0
 
     def _more(self) -> bytes:
         more: bytes = self._file.read(_BLOCK) or b""
         self._read += len(more)
-        if self._most and self._read > self._most:
+        packed = min(self._packed, self._stored.taken) if self._stored else self._packed
+        if packed and self._read > max(BOMB_BYTES, BOMB_RATIO * packed):
             raise UserError(
                 f"{self._path}: unpacks to more than {BOMB_RATIO} times its size, which text does not; unpack it yourself "
                 "if it is one"
