@@ -165,7 +165,7 @@ def choose(table: FileTable, first: Sequence[Record], path: Path, data: DataConf
     examples = tuple(next((cell for cell in column if cell), "") for column in columns)
     chosen, reason = _chosen(table, names, columns, path, data)
     like = ""
-    if not header and not table.columns and data.header == "auto" and first:
+    if not header and not table.columns and data.header == "auto" and first and not _recurs(first):
         cells = [(cell or "").strip() for cell in first[0].cells]
         # Many short words are codes of languages too, so that one code is not enough.
         codes = all(map(_CODE.fullmatch, cells))
@@ -281,11 +281,15 @@ def _has_header(first: Sequence[Record], width: int, data: DataConfig) -> bool:
     # A setting that is the name of a column shows that there are names.
     if any(setting and not setting.isdecimal() and setting in cells for setting in (data.src_column, data.tgt_column)):
         return True
-    # A line that recurs is data: "de" and "da" are words of Slovene, and codes of languages.
-    if any(record.cells == first[0].cells for record in first[1:]):
+    if _recurs(first):
         return False
     known = [is_column_name(cell) for cell in cells]
     return all(known) if width == 2 else sum(known) >= 2
+
+
+def _recurs(first: Sequence[Record]) -> bool:
+    """Whether the first record recurs, so that it is data: "de" and "da" are words of Slovene, and codes of languages."""
+    return any(record.cells == first[0].cells for record in first[1:])
 
 
 def is_column_name(cell: str, codes: bool = True) -> bool:

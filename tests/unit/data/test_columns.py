@@ -36,6 +36,7 @@ def test_columns_of_languages(rows: list[tuple[str, ...]], expected: tuple[bool,
     ("rows", "like"),
     [
         ([("English", "Klingon"), ("A cow.", "x y"), ("A dog.", "z y")], "'English' and 'Klingon'"),
+        ([("de", "da"), ("bi", "bi"), ("de", "da")], ""),
         # Icelandic words and their sounds.
         ([("af", "aː v"), ("anna", "a nː a"), ("alls", "a l s")], ""),
     ],
