@@ -285,6 +285,8 @@ def test_data_is_a_corpus_a_file_or_in_memory(tmp_path, monkeypatch):
     (tmp_path / "pairs.tsv").write_text("a\tb\n", encoding="utf-8")
     assert data_settings("phrasebook") == {"data.corpus": "phrasebook"}
     assert data_settings("pairs.tsv") == {"data.train": "pairs.tsv"}
+    (tmp_path / "pairs.fr").write_text("b\n", encoding="utf-8")
+    assert data_settings("pairs.tsv,pairs.fr") == {"data.train": "pairs.tsv,pairs.fr"}
     assert data_settings(Path("phrasebook")) == {"data.train": "phrasebook"}
     assert data_settings([("a", "b")]) is None
     with pytest.raises(UserError, match="data 'phrasebok': neither a file nor a corpus; did you mean 'phrasebook'"):
@@ -295,9 +297,7 @@ def test_pairs_of_a_corpus_or_a_file_are_read_as_they_stand(tmp_path, capsys):
     (tmp_path / "own.tsv").write_text("a\tb\tnote\nc  d\te\na\tb\n", encoding="utf-8")
     assert wordseq.read_pairs(tmp_path / "own.tsv") == [("a", "b"), ("c  d", "e"), ("a", "b")]
     assert list(pd.DataFrame(wordseq.read_pairs("phrasebook")).columns) == ["src", "tgt"]
-    assert capsys.readouterr().out.startswith(
-        f"{tmp_path / 'own.tsv'}: TSV; source: column 1, target: column 2, not used:"
-    )
+    assert capsys.readouterr().out.startswith("own.tsv: TSV; source: column 1, target: column 2, not used:")
     with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
         archive.writestr("fra.txt", "Go.\tVa !\tlicence\n")
     (tmp_path / "tatoeba").mkdir()

@@ -73,8 +73,10 @@ def data_settings(data: Data) -> dict[str, str] | None:
         return None
     if data in SYNTHETIC or find_dataset(data) is not None:
         return {"data.corpus": data}
-    # A member of an archive has the archive for a parent.
-    if any(path.exists() for path in (Path(data), *Path(data).parents) if path.name):
+    # A member of an archive has the archive for a parent; two parallel files are joined by a comma.
+    if any(
+        path.exists() for name in (data, *data.split(",")) for path in (Path(name), *Path(name).parents) if path.name
+    ):
         return {"data.train": data}
     names = (*SYNTHETIC, *DATASETS)
     guess = "".join(f"did you mean {name!r}? " for name in difflib.get_close_matches(data, names, n=1))

@@ -98,7 +98,10 @@ class Reading:
         return sum((table.left_out for table in self._tables), Counter())
 
     def note(self, where: str, form: str, opened: Opened | None = None, columns: Columns | None = None) -> None:
-        """Print what was recognised in a file: its format, and the columns that are taken."""
+        """Print what was recognised in a file: its format, and the columns that are taken.
+
+        `where` is its name without a folder: prepared data are shared by equal files in several folders, and so is this line.
+        """
         self.formats[form] += 1
         self.columns = columns or self.columns
         found = ", ".join([form, *(opened.notes if opened else ())])
@@ -143,14 +146,14 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
     """
     bad.begin()
     if len(files) == 2:
-        reading.note(f"{files[0]} and {files[1]}", "parallel files")
+        reading.note(f"{files[0].name} and {files[1].name}", "parallel files")
         yield from read_parallel(files[0], files[1], bad, data.encoding)
         return
     path = files[0]
     with open_file(path, data.encoding) as opened:
         table = FORMATS[recognise(opened, data)].reader(opened, data, bad)
         columns, rows = rows_of(table, path, data, bad)
-        reading.note(str(path), table.format, opened, columns)
+        reading.note(path.name, table.format, opened, columns)
         reading.read(table, path)
         if columns.like_header:
             reading.warnings.append(

@@ -117,7 +117,7 @@ def interval_note(score: Score, sentences: int) -> str | None:
     )
     more = "set data.test_size for a new run, or score more sentences with --src and --ref"
     if few:
-        return f"{found}; so few make it too narrow. Score {FEW_SENTENCES} or more: {more}"
+        return f"{found}. With so few sentences the true one is wider. Score {FEW_SENTENCES} sentences or more: {more}"
     return f"{found}. Four times as many would halve it: {more}"
 
 

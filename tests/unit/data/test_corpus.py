@@ -86,7 +86,7 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
         "kept": 10,
         "normalised": {"no-break spaces": 1, "zero-width characters": 1},
         "reading": {
-            "lines": [f"{path}: TSV; source: column 1, target: column 2"],
+            "lines": ["pairs.tsv: TSV; source: column 1, target: column 2"],
             "left_out": {},
             "formats": {"TSV": 1},
             "columns": {"source": "column 1", "target": "column 2", "unused": [], "header": False},

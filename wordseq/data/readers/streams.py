@@ -64,12 +64,17 @@ _NOT_TEXT: Mapping[bytes, str] = MappingProxyType(
         b"SQLite format 3": "an SQLite database; export the table as CSV",
         b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; unpack it",
         b"Rar!": "a RAR archive; unpack it",
+        b"\x89PNG": "a picture, not text",
+        b"\xff\xd8\xff": "a picture, not text",
+        b"GIF8": "a picture, not text",
         b"!<arch>\ndebian": "a Debian package; unpack it with dpkg-deb -x",
         b"\x89HDF": "an HDF5 file; export the texts as CSV",
         b"\x93NUMPY": "a NumPy file; export the texts as CSV",
     }
 )
 """First bytes of files that have no text to read, and what they are."""
+
+_OFFICE = (".xlsx", ".xlsm", ".ods", ".docx", ".odt")
 
 BINARY = (b"PAR1", b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
 """First bytes of formats that are no text but have a reader: Parquet and MO."""
@@ -225,7 +230,8 @@ def _refuse_other_files(path: Path, head: bytes) -> None:
             raise UserError(f"{path}: {what}")
     if head.startswith(b"PK"):
         # A workbook is an archive of XML files; one inside an archive is not unpacked a second time.
-        office = b"Content_Types" in head or b"mimetypeapplication/vnd.oasis.opendocument" in head
+        inside = (b"Content_Types", b"mimetypeapplication/vnd.oasis.opendocument")
+        office = path.suffix.lower() in _OFFICE or any(name in head for name in inside)
         kind = "an Office document; save the table as CSV (UTF-8)" if office else "an archive; unpack it"
         raise UserError(f"{path}: {kind}")
     if any(head.startswith(magic) for magic, _ in COMPRESSIONS.values()):
