@@ -53,7 +53,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "csv": Format(delimited.read_csv, (".csv",), delimited.is_csv),
     }
 )
-"""The formats in the order in which they are tried. `read` may be called for a .tsv without quotes, so quoted_tsv is first."""
+"""The formats in the order in which they are tried: quoted_tsv before tsv, which fits the same files."""
 
 
 def recognise(opened: Opened, data: DataConfig) -> str:
@@ -157,12 +157,12 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
         reading.read(table, path)
         if columns.like_header:
             reading.warnings.append(
-                f"{path}: line 1, {columns.like_header}, looks like a header; set data.header=yes if it is one, "
+                f"{path.name}: line 1, {columns.like_header}, looks like a header; set data.header=yes if it is one, "
                 "else data.header=no"
             )
         if table.format == "TSV" and not data.format and delimited.looks_quoted(opened.head):
             reading.warnings.append(
-                f"{path}: some texts begin and end with quotes, which are kept; set data.format=quoted_tsv if a program added "
+                f"{path.name}: some texts begin and end with quotes, which are kept; set data.format=quoted_tsv if a program added "
                 "them, else data.format=tsv"
             )
         yield from rows
