@@ -162,8 +162,8 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
             )
         if table.format == "TSV" and not data.format and delimited.looks_quoted(opened.head):
             reading.warnings.append(
-                f"{path.name}: some texts begin and end with quotes, which are kept; set data.format=quoted_tsv if a program added "
-                "them, else data.format=tsv"
+                f"{path.name}: some texts begin and end with quotes, which are kept; set data.format=quoted_tsv if a program "
+                "added them, else data.format=tsv"
             )
         yield from rows
 
