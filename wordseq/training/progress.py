@@ -6,6 +6,7 @@ from typing import Any, Self
 from wordseq.config.schema import TrainConfig
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
 from wordseq.training.loop import Progress, Validation
+from wordseq.training.optimizers import learning_rate
 
 COMPILING = "compiling the first updates; this takes some seconds"
 
@@ -68,6 +69,10 @@ class TrainingProgress:
     def validation(self, progress: Progress, found: Validation, best: bool) -> None:
         """See `loop.Reporter`."""
         mark = "  best so far" if best else f"  best was {progress.best_bleu:.2f} at update {progress.best_step}"
+        # Small data decay the rate until nothing is learned any more; without a word that looks like a bad model.
+        if self.train.schedule == "plateau" and progress.decays:
+            rate = learning_rate(self.train, progress.step + 1, progress.epoch, progress.decays)
+            mark += f"; learning rate {rate:.2g}"
         self.line(
             f"epoch {progress.epoch}  update {progress.step}  dev BLEU {found.bleu:.2f}  dev loss {found.loss:.3f}"
             f"  {progress.seconds / 60:.1f} min{mark}"

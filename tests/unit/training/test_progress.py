@@ -44,6 +44,16 @@ def test_a_validation_line_keeps_brackets(shown):
         assert line in text
 
 
+@pytest.mark.parametrize(
+    ("schedule", "said"), [("plateau", "at update 7; learning rate 0.00025\n"), ("constant", "at update 7\n")]
+)
+def test_a_validation_line_has_the_learning_rate_once_it_fell(shown, schedule, said):
+    state = Progress(step=9, epoch=2, best_bleu=12.5, best_step=7, decays=2)
+    with TrainingProgress(TrainConfig(schedule=schedule, learning_rate=1e-3), 10, shown.say) as reporter:
+        reporter.validation(state, FOUND, best=False)
+    assert said in shown()
+
+
 def test_it_prints_that_it_compiles_before_the_first_update(shown):
     with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
         assert progress.COMPILING in shown()
