@@ -495,6 +495,34 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
             assert f"{section}.{field.name} = {json.dumps(field.default)}\n" in listed
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["pairs.tsv"], "pairs"),
+        (["own.src,own.tgt"], "own"),
+        (["settings.toml"], "settings"),
+        (["phrasebook"], "phrasebook"),
+        (["copy"], "copy"),
+        (["."], "here"),
+    ],
+)
+def test_a_run_without_a_name_is_called_by_its_data_or_settings(call, tmp_path, monkeypatch, words, name):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    write_tsv(Path("pairs.tsv"), tiny_pairs())
+    if words != ["."]:
+        Path("own.src").write_text("a\n")
+        Path("own.tgt").write_text("b\n")
+        Path("settings.toml").write_text("")
+    made = []
+    # Nothing is prepared or trained: the name is settled before.
+    stop = patch("wordseq.runs.data.prepare_run", lambda config, run, *rest: made.append(run.folder) or {}["stop"])
+    with stop, pytest.raises(KeyError):
+        call("train", *words)
+    assert made == [Path("runs") / name]
+
+
 @law("train --tensorboard")
 def test_tensorboard_writes_event_files(call):
     assert not Path("alpha/tensorboard").exists()

@@ -13,6 +13,7 @@ from wordseq.data.columns import columns_by_name, set_columns
 from wordseq.data.pairs import Pair
 from wordseq.data.public import DATASETS, find_dataset
 from wordseq.data.readers.lines import BadLines
+from wordseq.data.readers.streams import archive_of
 from wordseq.data.sources import Reading, find_origin
 from wordseq.data.synthetic import SYNTHETIC
 from wordseq.system.errors import UserError
@@ -73,10 +74,9 @@ def data_settings(data: Data) -> dict[str, str] | None:
         return None
     if data in SYNTHETIC or find_dataset(data) is not None:
         return {"data.corpus": data}
-    # A member of an archive has the archive for a parent; two parallel files are joined by a comma.
-    if any(
-        path.exists() for name in (data, *data.split(",")) for path in (Path(name), *Path(name).parents) if path.name
-    ):
+    # Two parallel files are joined by a comma.
+    paths = [Path(name) for name in (data, *data.split(",")) if name]
+    if any(path.exists() or archive_of(path) for path in paths):
         return {"data.train": data}
     names = (*SYNTHETIC, *DATASETS)
     guess = "".join(f"did you mean {name!r}? " for name in difflib.get_close_matches(data, names, n=1))

@@ -15,9 +15,10 @@ from wordseq.config.load import check_setting, guess_names, load_config
 from wordseq.config.schema import OTHER_NAMES, SECTIONS, SOURCES, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.scores import Scores
-from wordseq.runs.data import prepare_run, with_own_pairs
+from wordseq.runs.data import check_usable, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
+from wordseq.system.locks import locked
 from wordseq.system.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
@@ -92,9 +93,14 @@ def train(
     mirrored = Path(mirror) if mirror is not None else None
     # Before TensorFlow is imported, which takes seconds: mistakes in the data are reported at once.
     files = RunFolder(folder)
-    corpus = (
-        None if pairs is not None else prepare_run(with_own_pairs(config, files, given=False), files, mirrored, say)
-    )
+    corpus = None
+    if pairs is None:
+        corpus = prepare_run(with_own_pairs(config, files, given=False), files, mirrored, say)
+    elif not files.begun:
+        # `train_run` writes them for good, and finds what is prepared here.
+        check_usable(files)
+        with locked(folder), pairs_written(files, pairs):
+            prepare_run(with_own_pairs(config, files, given=True), files, mirrored, _silent)
     import_tensorflow()
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped

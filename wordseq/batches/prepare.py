@@ -26,7 +26,7 @@ from wordseq.batches.shards import SIDES, make_shards
 from wordseq.batches.table import PairTable, store_paths
 from wordseq.config.schema import DATA_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
-from wordseq.data.guards import SAMPLE_PAIRS, scripts_of, warnings_about
+from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import archive_of, digest_of, is_stream
 from wordseq.data.sources import Origin, Reading, find_origin
@@ -35,6 +35,7 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
 from wordseq.system.locks import try_lock
 from wordseq.system.progress import Say
+from wordseq.text.scripts import scripts_of
 from wordseq.text.vocab import TextCodec, coverage
 
 PREPARED_FOLDER = ".prepared"

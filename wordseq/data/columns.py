@@ -21,7 +21,7 @@ SAMPLE_RECORDS = 1000
 COMMON = 4
 """More than one record in `COMMON` must have a cell in a column; otherwise it is no column but a fault."""
 
-NAMES = (
+PAIRS_OF_NAMES = (
     ("source", "target"),
     ("src", "tgt"),
     ("src", "trg"),
@@ -42,19 +42,19 @@ NAMES = (
 )
 """Names of columns that are taken as source and target, in order of preference."""
 
-
-_NAMES = {
+KNOWN_NAMES = {
     kind: frozenset(names)
     for kind, names in tomllib.loads(Path(__file__).with_name("column_names.toml").read_text(encoding="utf-8")).items()
 }
+"""Further names by which a header is recognised, by kind: see the file."""
 
-LANGUAGE_CODES = _NAMES["codes"]
+LANGUAGE_CODES = KNOWN_NAMES["codes"]
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 _LABEL = re.compile(r"\w+(?:[ _-]\w+){0,2}")
 
-_CODE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z]{2,4})?")
+LANGUAGE_CODE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z]{2,4})?")
 
 # A name that ends in a language: sentence_en, translation.fr.
 _NAME_OF_LANGUAGE = re.compile(r"(.+)[._-]([a-z]{2,3})")
@@ -101,7 +101,7 @@ class Columns:
         """The choice as part of a line."""
         parts = [f"source: {self.name(self.src)}", f"target: {self.name(self.tgt)}"]
         if self.unused:
-            examples = [f"{self.name(k)}, e.g. {_short(self.examples[k])}" for k in self.unused[:3]]
+            examples = [f"{self.name(k)}, e.g. {shortened(self.examples[k])}" for k in self.unused[:3]]
             more = f" and {len(self.unused) - 3} more" if len(self.unused) > 3 else ""
             parts.append(f"not used: {'; '.join(examples)}{more}")
         header = "header in line 1; " if self.header else ""
@@ -164,14 +164,17 @@ def choose(table: FileTable, first: Sequence[Record], path: Path, data: DataConf
     columns = [[cells[k] for cells in body] for k in range(width)]
     examples = tuple(next((cell for cell in column if cell), "") for column in columns)
     chosen, reason = _chosen(table, names, columns, path, data)
-    like = ""
-    if not header and not table.columns and data.header == "auto" and first and not _recurs(first):
-        cells = [(cell or "").strip() for cell in first[0].cells]
-        # Many short words are codes of languages too, so that one code is not enough.
-        codes = all(map(_CODE.fullmatch, cells))
-        if any(is_column_name(cells[k], codes) for k in chosen if k < len(cells)) and all(map(_LABEL.fullmatch, cells)):
-            like = " and ".join(map(repr, cells[:4]))
-    return Columns(*chosen, names, header, reason, examples, like)
+    doubtful = not header and not table.columns and data.header == "auto" and first and not _recurs(first)
+    return Columns(*chosen, names, header, reason, examples, _like_header(first[0], chosen) if doubtful else "")
+
+
+def _like_header(first: Record, chosen: tuple[int, int]) -> str:
+    """The cells of a first record that is taken as a pair but may be a header; empty if it is not like one."""
+    cells = [(cell or "").strip() for cell in first.cells]
+    # Many short words are codes of languages too, so that one code is not enough.
+    codes = all(map(LANGUAGE_CODE.fullmatch, cells))
+    named = any(is_column_name(cells[k], codes) for k in chosen if k < len(cells))
+    return " and ".join(map(repr, cells[:4])) if named and all(map(_LABEL.fullmatch, cells)) else ""
 
 
 def _chosen(
@@ -185,7 +188,7 @@ def _chosen(
     if len(names) < 2:
         example = next((cell for column in columns for cell in column if cell), "")
         raise UserError(
-            f"{path}: {table.format} with one column, e.g. {_short(example)}; expected a source and a target in each line, "
+            f"{path}: {table.format} with one column, e.g. {shortened(example)}; expected a source and a target in each line, "
             "e.g. separated by TAB; two parallel files are given as SRC,TGT"
         )
     if (found := columns_by_name([name.casefold() for name in names], columns, data)) is not None:
@@ -235,7 +238,7 @@ def columns_by_name(
         src, tgt = (_of_language(folded, code) for code in (data.src_lang, data.tgt_lang))
         if src is not None and tgt is not None and src != tgt:
             return (src, tgt), "by language"
-    for first, second in NAMES:
+    for first, second in PAIRS_OF_NAMES:
         if first in folded and second in folded:
             return (folded.index(first), folded.index(second)), "by name"
     # The only two that differ in the language alone. In sentence_id, "id" is no language unless there is text in it.
@@ -296,11 +299,11 @@ def is_column_name(cell: str, codes: bool = True) -> bool:
     """Whether a cell is a usual name of a column: "source", "French", "sentence_en"; with `codes` also "fr" and "fr-CA"."""
     folded = cell.casefold()
     folded = _without_language(folded) or folded
-    named = any(folded in names for kind, names in _NAMES.items() if kind != "codes")
+    named = any(folded in names for kind, names in KNOWN_NAMES.items() if kind != "codes")
     return (
         named
-        or any(folded in pair for pair in NAMES)
-        or (codes and bool(_CODE.fullmatch(cell)) and re.split("[-_]", folded)[0] in LANGUAGE_CODES)
+        or any(folded in pair for pair in PAIRS_OF_NAMES)
+        or (codes and bool(LANGUAGE_CODE.fullmatch(cell)) and re.split("[-_]", folded)[0] in LANGUAGE_CODES)
     )
 
 
@@ -310,7 +313,7 @@ def _is_text(column: Sequence[str | None]) -> bool:
     if not filled:
         return False
     other = sum(
-        bool(_NUMBER.fullmatch(cell) or (_CODE.fullmatch(cell) and cell.casefold() in LANGUAGE_CODES))
+        bool(_NUMBER.fullmatch(cell) or (LANGUAGE_CODE.fullmatch(cell) and cell.casefold() in LANGUAGE_CODES))
         for cell in filled
     )
     return other < 0.9 * len(filled)
@@ -322,10 +325,11 @@ def _listed(names: Sequence[str], columns: Sequence[Sequence[str | None]]) -> st
     for k, (name, column) in enumerate(zip(names, columns, strict=True)):
         example = next((cell for cell in column if cell), "")
         label = f"{k + 1}" if name == f"column {k + 1}" else f"{k + 1} {name!r}"
-        listed.append(f"{label} (e.g. {_short(example)})")
+        listed.append(f"{label} (e.g. {shortened(example)})")
     return f"the columns are {', '.join(listed[:8])}{', ...' * (len(listed) > 8)}"
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text in quotes for a message, cut after 40 characters."""
     shown = text if len(text) <= 40 else f"{text[:37]}..."
     return repr(shown)

@@ -1,17 +1,15 @@
 """Warnings about data that can be read but are probably not what was meant; each names what to type."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import regex
-
 from wordseq.config.schema import DataConfig
+from wordseq.data.columns import shortened
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut
 from wordseq.system.progress import counted
-from wordseq.text.scripts import word_level_warning
+from wordseq.text.scripts import script_of, scripts_of, word_level_warning
 
 SAMPLE_PAIRS = 5000
 """Pairs that are examined, spread over the corpus."""
@@ -37,18 +35,6 @@ _FOREIGN = 0.005
 _FEWEST_FOREIGN = 3
 
 _NUMBER = re.compile(r"[\d\s.,:;/%+-]*\d[\d\s.,:;/%+-]*")
-
-_OTHER_SCRIPTS = (
-    *("Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Georgian"),
-    *("Armenian", "Ethiopic", "Khmer", "Lao", "Myanmar", "Sinhala", "Gujarati", "Gurmukhi", "Kannada", "Malayalam"),
-    "Tibetan",
-)
-
-# Japanese mixes three scripts, Chinese texts hold Bopomofo, and Korean ones Han.
-_SCRIPTS = {
-    "CJK": regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}]"),
-    **{name: regex.compile(rf"\p{{{name}}}") for name in _OTHER_SCRIPTS},
-}
 
 _SIDES = {"src": "source", "tgt": "target"}
 
@@ -80,19 +66,6 @@ def warnings_about(
         # A vocabulary does not fit exchanged texts, so its coverage tells nothing new.
         *(swapped or _about_words(pairs, data, coverage)),
     ]
-
-
-def script_of(text: str) -> str:
-    """The script of most letters of a text; empty if it has no letter of a known script."""
-    found = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()}
-    most = max(found, key=found.__getitem__)
-    return most if found[most] else ""
-
-
-def scripts_of(texts: Sequence[str]) -> Counter[str]:
-    """For each script the number of texts that are in it, the most frequent first; texts without letters are not counted."""
-    counts = Counter(script for text in texts if (script := script_of(text)))
-    return Counter(dict(counts.most_common()))
 
 
 def _about_lengths(counts: Mapping[str, Any]) -> Iterator[str]:
@@ -130,7 +103,7 @@ def _about_scripts(pairs: Sequence[Pair]) -> Iterator[str]:
             example = next(text for text in texts if script_of(text) == other)
             yield (
                 f"{foreign / len(texts):.1%} of the {name} texts are in {other} script, nearly all others in {usual}, "
-                f"e.g. {_short(example)}; look for lines whose source and target are exchanged"
+                f"e.g. {shortened(example)}; look for lines whose source and target are exchanged"
             )
 
 
@@ -194,7 +167,3 @@ def _few_known(sides: str, setting: str, single: bool, shares: str) -> str:
         f"the vocabulary knows {shares} of the {sides} tokens in dev; set {setting}=unigram or {setting}=char, which know the "
         "parts of unknown words"
     )
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from wordseq.config.schema import DATA_FILES, DataConfig
-from wordseq.data.columns import LANGUAGE_CODES
+from wordseq.data.columns import LANGUAGE_CODE, LANGUAGE_CODES
 from wordseq.data.readers.streams import COMPRESSIONS, archive_of, open_archive
 from wordseq.system.errors import UserError
 
@@ -32,9 +32,6 @@ _PART_NAMES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("test", "testing", "eval"), "test"),
     }
 )
-
-# The end of a language's name in a file name: fr, fra, zh-CN, pt_BR.
-_LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z]{2,4})?")
 
 _NO_DATA = re.compile(
     r"readme|licen[cs]e|copying|changelog|about|dataset_info|sha256sums|.*\.(md|html?|ids|xml|yaml|py)$", re.I
@@ -176,7 +173,7 @@ def _without_numbers(name: PurePosixPath) -> str:
 def _language(name: PurePosixPath) -> str:
     """The language at the end of a name: "en" of news.en, news.en.txt.gz and en.txt; empty if there is none."""
     _, dot, last = _bare(name).rpartition(".")
-    if not _LANGUAGE.fullmatch(last) or f".{last.casefold()}" in (*PAIR_SUFFIXES, *_OTHER_SUFFIXES):
+    if not LANGUAGE_CODE.fullmatch(last) or f".{last.casefold()}" in (*PAIR_SUFFIXES, *_OTHER_SUFFIXES):
         return ""
     # Without a dot the name is the language, so it must be a known one.
     return last if dot or last.casefold() in LANGUAGE_CODES else ""

@@ -113,7 +113,7 @@ class Reading:
                 line if self.formats[form] < SHOWN_FILES else f"{line}; further files of this format are not listed"
             )
 
-    def read(self, table: FileTable, path: Path) -> None:
+    def add(self, table: FileTable, path: Path) -> None:
         """Count what the reader of this table leaves out.
 
         Raises:
@@ -154,7 +154,7 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
         table = FORMATS[recognise(opened, data)].reader(opened, data, bad)
         columns, rows = rows_of(table, path, data, bad)
         reading.note(path.name, table.format, opened, columns)
-        reading.read(table, path)
+        reading.add(table, path)
         if columns.like_header:
             reading.warnings.append(
                 f"{path.name}: line 1, {columns.like_header}, looks like a header; set data.header=yes if it is one, "

@@ -11,7 +11,8 @@ from wordseq.system.errors import UserError
 
 def data_name(data: DataConfig) -> str:
     """A short name of the data, for folders: the name of the corpus, or of the file without its extension."""
-    return data.corpus or Path(data.train.partition(",")[0]).name.partition(".")[0]
+    # Resolved: "." has no name of its own.
+    return data.corpus or Path(data.train.partition(",")[0]).resolve().name.partition(".")[0]
 
 
 def folder_for(folder: Path, wanted: Config) -> Path:

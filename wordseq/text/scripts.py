@@ -1,9 +1,10 @@
-"""The script of texts, and whether the word level makes sense for it.
+"""The scripts of texts, and whether the word level makes sense for them.
 
 Scripts are those of Unicode. Digits, punctuation and marks that all scripts share do not count.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -29,6 +30,19 @@ _LETTERS_PER_WORD = {"Chinese": 3.0, "Japanese": 4.0}
 """The most letters that words have on average, by script; others: `_USUAL_LETTERS`. Longer ones were not separated."""
 
 _USUAL_LETTERS = 9.0
+
+
+_LETTERS = (
+    *("Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Georgian"),
+    *("Armenian", "Ethiopic", "Khmer", "Lao", "Myanmar", "Sinhala", "Gujarati", "Gurmukhi", "Kannada", "Malayalam"),
+    "Tibetan",
+)
+
+# Japanese mixes three scripts, Chinese texts hold Bopomofo, and Korean ones Han.
+_SCRIPTS = {
+    "CJK": regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}]"),
+    **{name: regex.compile(rf"\p{{{name}}}") for name in _LETTERS},
+}
 
 
 @dataclass(frozen=True)
@@ -86,3 +100,16 @@ def word_level_warning(texts: Iterable[str], side: str) -> str | None:
 
 def _number(pattern: "regex.Pattern[str]", text: str) -> int:
     return sum(1 for _ in pattern.finditer(text))
+
+
+def script_of(text: str) -> str:
+    """The script of most letters of a text; empty if it has no letter of a known script."""
+    found = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()}
+    most = max(found, key=found.__getitem__)
+    return most if found[most] else ""
+
+
+def scripts_of(texts: Sequence[str]) -> Counter[str]:
+    """For each script the number of texts that are in it, the most frequent first; texts without letters are not counted."""
+    counts = Counter(script for text in texts if (script := script_of(text)))
+    return Counter(dict(counts.most_common()))

@@ -23,10 +23,11 @@ from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.batches.shards import WORD_PARTS, Shard, number_words
 from wordseq.config.schema import DataConfig
-from wordseq.data.guards import SAMPLE_PAIRS, scripts_of, warnings_about
+from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
 from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
+from wordseq.text.scripts import scripts_of
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.twins import Twins
 from wordseq.text.vocab import TextCodec, coverage

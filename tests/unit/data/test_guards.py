@@ -8,7 +8,6 @@ import pytest
 
 from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.config.load import load_config
-from wordseq.data.guards import script_of
 from wordseq.system.errors import UserError
 
 MIRROR = Path(os.environ.get("WORDSEQ_MIRROR") or Path(__file__).resolve().parents[4] / "shared" / "data")
@@ -161,21 +160,6 @@ def test_lines_in_another_script(tmp_path):
     )
     # Two are names or quotations.
     assert warnings(tmp_path, rows[:-2], dev=list(PLAIN.items())[:9]) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "script"),
-    [
-        ("", ""),
-        ("12:30 → 100 %", ""),
-        ("Δ is a letter", "Latin"),
-        ("東京タワー", "CJK"),
-        ("한국어", "CJK"),
-        ("བོད", "Tibetan"),
-    ],
-)
-def test_script_of_a_text(text, script):
-    assert script_of(text) == script
 
 
 def test_a_code_alone_is_no_header(tmp_path):

@@ -199,6 +199,8 @@ def test_mistakes_in_data_are_reported_without_tensorflow(python, tmp_path):
         "wordseq.train('bad.tsv', 'r')": "bad.tsv:3: 1 column, expected 2",
         "wordseq.train([('a', 'b'), ('c', 3)], 'r')": "pair 2: the target must be a text",
         "wordseq.train([], 'r')": "no pairs in it",
+        "wordseq.train([('a', 'b'), ('c', 'd')], 'r')": "the corpus has 2 distinct sources",
+        "wordseq.train([('', 'b')] * 9, 'r')": "all 9 lines were dropped",
         "wordseq.load('run').evaluate(['a'], ['b', 'c'])": "1 source, but references of 2",
         "wordseq.compare(['other'])": "other: no such run folder",
     }

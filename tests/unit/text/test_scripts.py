@@ -1,6 +1,6 @@
 import pytest
 
-from wordseq.text.scripts import Spaceless, spaceless_script, word_level_warning
+from wordseq.text.scripts import Spaceless, script_of, spaceless_script, word_level_warning
 
 CHINESE = ["打开文件。", "关闭这个窗口", "〇三年"]
 JAPANESE = ["ファイルを開く。", "窓を閉じる", "東京"]
@@ -79,3 +79,18 @@ def test_the_word_level_is_warned_about_where_nothing_separates_words(texts, sid
 )
 def test_separated_words_are_no_reason_to_warn(texts):
     assert word_level_warning(texts, "tgt") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("", ""),
+        ("12:30 → 100 %", ""),
+        ("Δ is a letter", "Latin"),
+        ("東京タワー", "CJK"),
+        ("한국어", "CJK"),
+        ("བོད", "Tibetan"),
+    ],
+)
+def test_script_of_a_text(text, script):
+    assert script_of(text) == script

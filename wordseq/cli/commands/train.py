@@ -61,11 +61,12 @@ def _train(options: argparse.Namespace) -> int | None:
     cluster = read_cluster(os.environ.get(VARIABLE))
     if options.run is None and cluster is not None:
         raise UserError("train needs --run DIR where several processes train together")
-    preset = Path(options.config).stem if options.config else ""
     named_data(options)
     if options.run is None:
         config = load_config(options.config, options.set)
-        options.run = folder_for(Path("runs") / (preset or data_name(config.data)), config)
+        # What is left in options.config is a preset or a file of settings.
+        name = Path(options.config).stem if options.config else data_name(config.data)
+        options.run = folder_for(Path("runs") / name, config)
         print(f"run folder: {options.run}; --run DIR chooses another", flush=True)
     # A run resumes with its own settings; --set on top of them is checked against `Changes` later.
     saved = options.run / "config.toml"
