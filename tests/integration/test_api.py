@@ -22,10 +22,12 @@ from wordseq.api.run import section_settings
 from wordseq.cli.main import main
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, DataConfig, by_key
-from wordseq.runs.data import pairs_written
+from wordseq.data.pairs import Pair
+from wordseq.runs.data import pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.describe import describe_run
 from wordseq.runs.folder import PAIRS_FILE, RunFolder
 from wordseq.system.errors import UserError
+from wordseq.system.locks import locked
 from wordseq.system.progress import ProgressBar
 from wordseq.training import run as training_run
 from wordseq.training.loop import Stopped
@@ -402,6 +404,17 @@ def test_tabs_and_line_breaks_of_texts_are_spaces(tmp_path):
     with pairs_written(run, pairs):
         assert (tmp_path / PAIRS_FILE).read_bytes() == b"a b\tc  d\ne\tf\n"
     assert not (tmp_path / PAIRS_FILE).exists()
+
+
+def test_nothing_about_pairs_in_memory_is_guessed(tmp_path):
+    """The first pair is no header, and quotes are text."""
+    pairs = [Pair("source", "target"), *(Pair(f'"cow {k}"', f'"vache {k}"') for k in range(20))]
+    run = RunFolder(tmp_path / "run")
+    with locked(run.folder), pairs_written(run, pairs):
+        config = with_own_pairs(load_config(None, ["data.min_freq=1"]), run, given=True)
+        corpus = prepare_run(config, run, None, lambda line: None)
+    assert corpus.split["first"][:2] == [list(pair) for pair in pairs[:2]]
+    assert corpus.split["counts"]["parts"]["pairs"]["kept"] == len(pairs)
 
 
 def test_a_notebook_draws_the_bar_into_its_cell(monkeypatch):

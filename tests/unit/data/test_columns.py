@@ -52,3 +52,12 @@ def test_a_first_line_that_may_be_a_header(rows: list[tuple[str, ...]], like: st
 )
 def test_a_name_with_a_language(cell: str, known: bool) -> None:
     assert is_column_name(cell) == known
+
+
+def test_a_name_wins_over_a_number() -> None:
+    """Columns may be called by years, or by the number of another column."""
+    records = [Record(1, ("2", "1", "3")), Record(2, ("a", "b", "c"))]
+    data = DataConfig(src_column="2", tgt_column="3", header="yes")
+    found = choose(FileTable("CSV", iter(())), records, Path("x.csv"), data)
+    assert (found.src, found.tgt) == (0, 2)
+    assert [found.names[k] for k in found.unused] == ["1"]
