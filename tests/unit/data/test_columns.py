@@ -55,9 +55,13 @@ def test_a_name_with_a_language(cell: str, known: bool) -> None:
 
 
 def test_a_name_wins_over_a_number() -> None:
-    """Columns may be called by years, or by the number of another column."""
+    """Columns may be called by years, or by the number of another column; names may differ by case alone."""
     records = [Record(1, ("2", "1", "3")), Record(2, ("a", "b", "c"))]
     data = DataConfig(src_column="2", tgt_column="3", header="yes")
     found = choose(FileTable("CSV", iter(())), records, Path("x.csv"), data)
     assert (found.src, found.tgt) == (0, 2)
     assert [found.names[k] for k in found.unused] == ["1"]
+    records = [Record(1, ("EN", "en", "fr")), Record(2, ("a", "b", "c"))]
+    data = DataConfig(src_column="en", tgt_column="FR", header="yes")
+    found = choose(FileTable("CSV", iter(())), records, Path("x.csv"), data)
+    assert (found.src, found.tgt) == (1, 2)

@@ -88,8 +88,8 @@ def test_languages_choose_two_of_several_files_and_their_order(tmp_path: Path) -
 def test_a_setting_replaces_what_the_folder_has(tmp_path: Path) -> None:
     """A folder for dev may hold dev files alone, or all parts; then its dev files are meant."""
     first, second = made(tmp_path / "a", "train.tsv dev.tsv test.tsv"), made(tmp_path / "b", "train.tsv dev.tsv")
-    own = made(tmp_path / "c", "dev.en dev.fr other.txt")
-    for given, expected in ((second, "b/dev.tsv"), (own, "c/dev.en,c/dev.fr"), (first / "test.tsv", "a/test.tsv")):
+    own = made(tmp_path / "c", "dev.tsv other.tsv")
+    for given, expected in ((second, "b/dev.tsv"), (own, "c/dev.tsv"), (first / "test.tsv", "a/test.tsv")):
         parts = found(tmp_path, train=str(first), dev=str(given))
         assert parts == {"train": ["a/train.tsv"], "dev": [expected], "test": ["a/test.tsv"]}
 

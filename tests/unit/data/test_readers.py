@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import io
 import lzma
 import os
 import zipfile
@@ -18,7 +17,6 @@ from wordseq.data.pairs import Row
 from wordseq.data.readers import streams
 from wordseq.data.readers.lines import BadLines, read_sentences
 from wordseq.data.readers.parallel import read_parallel
-from wordseq.data.readers.streams import open_file
 from wordseq.data.sources import Origin
 from wordseq.system.errors import UserError
 
@@ -255,26 +253,3 @@ def test_sentences_are_unchanged_lines(tmp_path: Path) -> None:
     assert read_sentences(file(tmp_path, "a\tb\n\n c \r\n")) == ["a\tb", "", " c "]
     with pytest.raises(UserError, match="x:1: not UTF-8"):
         read_sentences(file(tmp_path, b"\xff\n", "x"))
-
-
-class Slow(io.RawIOBase):
-    """Gives a few bytes at a time, as a pipe may."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = io.BytesIO(content)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:
-        return self._content.readinto(memoryview(buffer)[:7])
-
-
-def test_what_arrives_in_parts_is_recognised_by_its_whole_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CR that decides the line ends, and the format, come after the first bytes."""
-    path = file(tmp_path, TEXT.replace("\n", "\r"))
-    monkeypatch.setattr(Path, "open", lambda path, mode: Slow(TEXT.replace("\n", "\r").encode()))
-    with open_file(path) as opened:
-        assert opened.head == TEXT.encode()
-        assert opened.notes == ("lines end in CR alone",)
-        assert opened.stream.read() == TEXT.encode()
