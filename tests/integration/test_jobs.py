@@ -252,7 +252,7 @@ def begin(tmp_path, pairs, monkeypatch):
             quiet_train(tmp_path / name / "run", pairs)
         return files_of(tmp_path / name)
 
-    monkeypatch.setattr(training_run, "make_model", begun)
+    monkeypatch.setattr(training_run, "model_for", begun)
     monkeypatch.setattr(training_run, "check_fork", lambda: None)  # Nothing is computed after the forks of these tests.
     return begin
 

@@ -257,10 +257,10 @@ def test_a_handwritten_loop_over_encoder_and_decoder_step_equals_the_translator(
         states = tf.nest.map_structure(lambda part: part[:, None], states)
         last, said = BOS_ID, []
         while len(said) < translator.limit(len(ids) + 1, SHORT):
-            logits_bkv, states = translator.decoder_step(np.array([[last]], np.int32), memory, states)
-            logits_v = logits_bkv.numpy()[0, 0]
-            logits_v[[PAD_ID, BOS_ID]] = -np.inf
-            last = int(logits_v.argmax())
+            log_probs_bkv, states = translator.decoder_step(np.array([[last]], np.int32), memory, states)
+            log_probs_v = log_probs_bkv.numpy()[0, 0]
+            log_probs_v[[PAD_ID, BOS_ID]] = -np.inf
+            last = int(log_probs_v.argmax())
             if last == EOS_ID:
                 break
             said.append(last)

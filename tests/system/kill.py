@@ -37,7 +37,7 @@ PHASES = (
     ("starting", "", 6.0),
     ("preparing", "wordseq.runs.data:prepare_corpus", 0.0),
     ("beginning", "wordseq.runs.folder:RunFolder.begin", 0.0),
-    ("building", "wordseq.training.run:make_model", 0.3),
+    ("building", "wordseq.training.run:model_for", 0.3),
     ("training", "wordseq.training.loop:_update", 0.05),
     ("saving", "wordseq.runs.folder:RunFolder.save", 0.0),
     ("validating", "wordseq.training.validation:Validator.__call__", 0.5),

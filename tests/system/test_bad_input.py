@@ -480,7 +480,7 @@ def test_out_of_memory_is_one_line(place, complaint, monkeypatch):
         def fail(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr(training_run, "make_model", fail)
+        monkeypatch.setattr(training_run, "model_for", fail)
         assert_one_line(complaint(*train()), "out of memory", "model.hidden_size")
 
 

@@ -49,14 +49,14 @@ class SearchParts:
         self.steps: Mapping[str, Callable[[], tf.Tensor]] = {
             "encoder": self._compiled(lambda: self.model.encode(self.src_ids_bs)[0].memory_bsh),
             **{part.__name__.strip("_"): self._compiled(self._repeated(part)) for part in repeated},
-            "choice": self._compiled(lambda: self._search(self._same_logits)),
+            "choice": self._compiled(lambda: self._search(self._same_choice)),
             "whole": self._compiled(lambda: self._search(self.model.decoder_step)),
         }
 
     def seconds(self) -> dict[str, float]:
         """Seconds of `SEARCH_STEPS` steps, by part.
 
-        `choice` selects the next tokens from the logits. `whole` is all but the encoder, which runs once.
+        `choice` normalises logits and selects the next tokens. `whole` is all but the encoder, which runs once.
         """
         found = {}
         for name, step in self.steps.items():
@@ -117,18 +117,17 @@ class SearchParts:
         """The product with the vocabulary."""
         return self.model.logits(given.states[-1][0] + tiny)
 
-    def _same_logits(self, last_ids_bk: tf.Tensor, _: Memory, states: States) -> tuple[tf.Tensor, States]:
-        """Logits without a model: the same at each step, so that only the choice takes time."""
+    def _same_choice(self, last_ids_bk: tf.Tensor, _: Memory, states: States) -> tuple[tf.Tensor, States]:
+        """A step without a model: the same logits at each step, so that only softmax and choice take time."""
         preferences_v = tf.range(self.model.tgt_size, dtype=tf.float32)
-        return preferences_v + tf.cast(last_ids_bk, tf.float32)[:, :, None], states
+        return tf.nn.log_softmax(preferences_v + tf.cast(last_ids_bk, tf.float32)[:, :, None]), states
 
     def _search(self, decoder_step: Callable[..., tuple[tf.Tensor, States]]) -> tf.Tensor:
         memory, states = self._encoded()
         limits_b = tf.fill([self.src_ids_bs.shape[0]], SEARCH_STEPS)
 
         def step(last_ids_bk: tf.Tensor, states: States, memory: Memory) -> tuple[tf.Tensor, States]:
-            logits_bkv, states = decoder_step(last_ids_bk, memory, states)
-            return tf.nn.log_softmax(logits_bkv), states
+            return decoder_step(last_ids_bk, memory, states)
 
         if self.beam_size == 1:
             return decode_one(step, states, limits_b, memory=memory).scores_bk

@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from wordseq.batches.batching import make_batch, mask
+from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
 from wordseq.decoding.threads import side_by_side
-from wordseq.models.losses import token_nats
 from wordseq.models.seq2seq import Seq2Seq
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
@@ -56,16 +55,16 @@ class Scorer:
     @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def _nats(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
         memory, states = self.model.encode(src_ids_bs)
-        hidden_bth, _ = self.model.decode(tgt_ids_bt[:, :-1], memory, states)
-        gold_bt = tgt_ids_bt[:, 1:]
-        real_n2 = tf.where(mask(gold_bt))
-        nats_n = token_nats(self.model.logits(tf.gather_nd(hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
-        return tf.math.unsorted_segment_sum(nats_n, real_n2[:, 0], tf.shape(gold_bt)[0])
+        decoded = self.model.decode(tgt_ids_bt[:, :-1], memory, states)
+        nats_bt = self.model.nats(decoded, memory, tgt_ids_bt[:, 1:])
+        # One after another, so that padding cannot change how the sum is rounded, as it can in `reduce_sum`.
+        batch, steps = tf.unstack(tf.shape(nats_bt))
+        return tf.math.unsorted_segment_sum(nats_bt, tf.repeat(tf.range(batch)[:, None], steps, axis=1), batch)
 
     @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def _weights(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
         memory, states = self.model.encode(src_ids_bs)
-        return self.model.decode(tgt_ids_bt[:, :-1], memory, states)[1]
+        return self.model.decode(tgt_ids_bt[:, :-1], memory, states).weights_bts
 
 
 def _by_length(src: IdStore, tgt: IdStore, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -231,7 +231,7 @@ class Translator:
 
     @property
     def decoder_step(self) -> Callable[..., tuple[tf.Tensor, States]]:
-        """One step of the decoder, as in `logits_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
+        """One step of the decoder, as in `log_probs_bkv, states = translator.decoder_step(last_ids_bk, memory, states)`.
 
         Every tensor of the states is `[b, k, h]`, for k hypotheses per sentence; see `Seq2Seq.decoder_step`.
         """
@@ -318,8 +318,7 @@ class Translator:
         """The compiled search: a function of source ids, limits, [seed, batch, top_k] and [alpha, temperature, top_p]."""
 
         def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
-            logits_bkv, state = self.model.decoder_step(last_ids_bk, memory, state)
-            return tf.nn.log_softmax(logits_bkv), state
+            return self.model.decoder_step(last_ids_bk, memory, state)
 
         numbers = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([3], tf.int32), tf.TensorSpec([3]))
 

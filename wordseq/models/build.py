@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from wordseq.config.schema import ModelConfig
+from wordseq.config.schema import Config, ModelConfig
 from wordseq.models.same_length import SameLength
 from wordseq.models.seq2seq import Seq2Seq
+from wordseq.text.vocab import TextCodec
 
 KINDS: Mapping[str, type[Seq2Seq]] = MappingProxyType(
     {"encoder_decoder": Seq2Seq, "repeat_vector": Seq2Seq, "same_length": SameLength}
@@ -23,3 +24,15 @@ def make_model(
     if config.kind not in KINDS:
         raise ValueError(f"unknown kind {config.kind!r}; choose from {', '.join(sorted(KINDS))}")
     return KINDS[config.kind](config, src_size, tgt_size, precision=precision, seed=seed)
+
+
+def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str) -> Seq2Seq:
+    """The model of a run's settings and vocabularies.
+
+    Args:
+        config: settings of the run.
+        src: source tokenizer and vocabulary.
+        tgt: target tokenizer and vocabulary.
+        precision: number format of large matrix products.
+    """
+    return make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from wordseq.batches.batching import mask
-from wordseq.models.seq2seq import Memory, Seq2Seq, States, registered
+from wordseq.models.seq2seq import Decoded, Memory, Seq2Seq, States, registered
 
 
 @registered
@@ -30,19 +30,17 @@ class SameLength(Seq2Seq):
         memory_bsh = tf.where(mask_bs[:, :, None], self._read(src_ids_bs, training)[0], 0.0)
         return Memory(memory_bsh, memory_bsh, mask_bs), ((tf.zeros([tf.shape(src_ids_bs)[0], 1], tf.int32),),)
 
-    def decode(
-        self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False
-    ) -> tuple[tf.Tensor, None]:
+    def decode(self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False) -> Decoded:
         """See `Seq2Seq.decode`; only the number of target tokens has an effect."""
         steps, places = tf.shape(tgt_ids_bt)[1], tf.shape(memory.memory_bsh)[1]
         hidden_bth = tf.pad(memory.memory_bsh[:, :steps], [[0, 0], [0, tf.maximum(0, steps - places)], [0, 0]])
-        return self.drop_out(hidden_bth, training=training), None
+        return Decoded(self.drop_out(hidden_bth, training=training), None)
 
-    def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
-        """See `Seq2Seq.decoder_step`; the last tokens have no effect."""
+    def _step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[Decoded, States]:
+        """The output at the next position; the last tokens have no effect."""
         ((places_bk1,),) = states
         # All positions after the source read the same added vector of zeros.
         last = tf.shape(memory.memory_bsh)[1]
         padded_bsh = tf.pad(memory.memory_bsh, [[0, 0], [0, 1], [0, 0]])
         hidden_bkh = tf.gather(padded_bsh, tf.minimum(places_bk1[:, :, 0], last), batch_dims=1)
-        return self.logits(hidden_bkh), ((places_bk1 + 1,),)
+        return Decoded(hidden_bkh, None), ((places_bk1 + 1,),)

@@ -1,4 +1,4 @@
-"""The encoder-decoder: ids in, logits out. It does not depend on files, text or search."""
+"""The encoder-decoder: ids in, logits or log-probabilities out. It does not depend on files, text or search."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from wordseq.batches.batching import mask
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import make_attention
 from wordseq.models.cells import State
+from wordseq.models.losses import token_nats
 from wordseq.models.matmul import cast_once, fan_in_uniform, matmul
 from wordseq.models.rnn import Stack, without_gradient
 from wordseq.system.environment import check_fork
@@ -29,6 +30,18 @@ class Memory(NamedTuple):
     mask_bs: tf.Tensor
     context: tuple[tf.Tensor, ...] = ()
     """The encoder's last top output `[b, h]`, if it is an input of every decoder step."""
+
+
+class Decoded(NamedTuple):
+    """The decoder's outputs: all that the distributions of the next tokens are computed from.
+
+    The second axis t are the steps of a sentence, or its k hypotheses at one step.
+    """
+
+    hidden_bth: tf.Tensor
+    """Vectors for `Seq2Seq.logits`."""
+    weights_bts: tf.Tensor | None
+    """Attention weights; None without attention."""
 
 
 @registered
@@ -212,10 +225,8 @@ class Seq2Seq(keras.Model):
         vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
         return self.encoder(vectors_bse, mask(src_ids_bs), training=training)
 
-    def decode(
-        self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Vectors `[b, t, h]` for `logits`, and attention weights `[b, t, s]` (None without attention)."""
+    def decode(self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False) -> Decoded:
+        """The decoder's outputs after each of `tgt_ids_bt`, which starts with BOS."""
         given = []
         if self.sees_tokens:
             given.append(self.drop_tgt(self.tgt_embed(tgt_ids_bt), training=training))
@@ -227,9 +238,7 @@ class Seq2Seq(keras.Model):
         hidden_bth, _ = self.decoder(vectors_bti, mask(tgt_ids_bt), states, training=training)
         return self._attend(hidden_bth, memory, training)
 
-    def _decode_by_steps(
-        self, vectors_bti: tf.Tensor, memory: Memory, states: States, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _decode_by_steps(self, vectors_bti: tf.Tensor, memory: Memory, states: States, training: bool) -> Decoded:
         """`decode` with input feeding: the attended vector of each step, after dropout, is an input of the next."""
         # Dropout is drawn before the loop, as in a decoder that runs over the complete target: the same seed drops the same.
         # Padding needs no mask here: it comes last, so no real position depends on it.
@@ -242,9 +251,9 @@ class Seq2Seq(keras.Model):
             inputs_bi = tf.concat([vectors_tbi[t], states[-1][0]], -1)
             hidden_bh, states = self.decoder.step(inputs_bi, states[:-1], None if drops is None else drops.at(t))
             # `training=False`: the dropout of `_attend` would draw in each step. `keep_tbh` takes its place.
-            attended_b1h, weights_b1s = self._attend(hidden_bh[:, None], memory, training=False)
-            attended_bh = attended_b1h[:, 0] * keep_tbh[t]
-            values = (attended_bh, tf.squeeze(weights_b1s, 1))
+            attended = self._attend(hidden_bh[:, None], memory, training=False)
+            attended_bh = attended.hidden_bth[:, 0] * keep_tbh[t]
+            values = (attended_bh, tf.squeeze(attended.weights_bts, 1))
             written = (array.write(t, value) for array, value in zip(found, values, strict=True))
             return t + 1, (*states, (attended_bh,)), *written
 
@@ -253,15 +262,26 @@ class Seq2Seq(keras.Model):
             found = tf.while_loop(
                 lambda t, *_: t < steps, body, (tf.constant(0), states, *arrays), maximum_iterations=steps
             )[2:]
-        attended_bth, weights_bts = (tf.transpose(array.stack(), [1, 0, 2]) for array in found)
-        return attended_bth, weights_bts
+        return Decoded(*(tf.transpose(array.stack(), [1, 0, 2]) for array in found))
 
-    def _attend(self, hidden_bth: tf.Tensor, memory: Memory, training: bool) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def _attend(self, hidden_bth: tf.Tensor, memory: Memory, training: bool) -> Decoded:
         if self.attention is None or self.combine is None:
-            return self.drop_out(hidden_bth, training=training), None
+            return Decoded(self.drop_out(hidden_bth, training=training), None)
         context_bth, weights_bts = self.attention(hidden_bth, memory.keys_bsh, memory.memory_bsh, memory.mask_bs)
         attended_bth = tf.tanh(self.combine(tf.concat([hidden_bth, context_bth], -1)))
-        return self.drop_out(attended_bth, training=training), weights_bts
+        return Decoded(self.drop_out(attended_bth, training=training), weights_bts)
+
+    def log_probs(self, decoded: Decoded, memory: Memory) -> tf.Tensor:
+        """Log-probabilities `[b, t, v]` of the next tokens."""
+        del memory
+        return tf.nn.log_softmax(self.logits(decoded.hidden_bth))
+
+    def nats(self, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor) -> tf.Tensor:
+        """-log p `[b, t]` of the gold tokens; 0 at padding. Faster than `log_probs`, which has all v tokens."""
+        del memory
+        real_n2 = tf.where(mask(gold_bt))
+        nats_n = token_nats(self.logits(tf.gather_nd(decoded.hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
+        return tf.scatter_nd(real_n2, nats_n, tf.shape(gold_bt, tf.int64))
 
     def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
         """Logits `[..., v]` of vectors from `decode`."""
@@ -276,13 +296,18 @@ class Seq2Seq(keras.Model):
         return tf.convert_to_tensor(self.output_layer.kernel), tf.convert_to_tensor(self.output_layer.bias)
 
     def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
-        """Logits `[b, k, v]` of the next token of k hypotheses per sentence, and the states after their last tokens.
+        """Log-probabilities `[b, k, v]` of the next token of k hypotheses per sentence, and the states after their last tokens.
 
         Args:
             last_ids_bk: the last token of each hypothesis; initially BOS.
             memory: of the b sentences; it is not repeated for their hypotheses.
             states: every tensor `[b, k, h]`.
         """
+        decoded, states = self._step(last_ids_bk, memory, states)
+        return self.log_probs(decoded, memory), states
+
+    def _step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[Decoded, States]:
+        """`decode` for one step of k hypotheses, and the states after it."""
         batch, beams = tf.unstack(tf.shape(last_ids_bk))
         # The recurrence has no beam axis: hypotheses become rows. Attention does, so that memory stays `[b, s, h]`.
         flat = tf.nest.map_structure(lambda part: tf.reshape(part, [batch * beams, part.shape[-1]]), states)
@@ -294,16 +319,16 @@ class Seq2Seq(keras.Model):
         hidden_nh, flat = self.decoder.step(given[0] if len(given) == 1 else tf.concat(given, -1), flat)
         states = tf.nest.map_structure(lambda part: tf.reshape(part, [batch, beams, part.shape[-1]]), flat)
         hidden_bkh = tf.reshape(hidden_nh, [batch, beams, hidden_nh.shape[-1]])
-        attended_bkh, _ = self._attend(hidden_bkh, memory, training=False)
+        decoded = self._attend(hidden_bkh, memory, training=False)
         if self.config.input_feeding:
-            states = (*states, (attended_bkh,))
-        return self.logits(attended_bkh), states
+            states = (*states, (decoded.hidden_bth,))
+        return decoded, states
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits `[b, t, v]` of the token after each of `tgt_ids_bt`, given `(src_ids_bs, tgt_ids_bt)`."""
         src_ids_bs, tgt_ids_bt = inputs
         memory, states = self.encode(src_ids_bs, training=training)
-        return self.logits(self.decode(tgt_ids_bt, memory, states, training=training)[0])
+        return self.logits(self.decode(tgt_ids_bt, memory, states, training=training).hidden_bth)
 
 
 class Bridge(keras.layers.Layer):

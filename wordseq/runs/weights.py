@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from wordseq.config.schema import ELEMENTWISE_CELLS, ModelConfig
-from wordseq.models.build import make_model
+from wordseq.models.build import model_for
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.folder import BEST, RunFolder
@@ -81,6 +81,6 @@ def load_model(run: RunFolder, name: str = BEST, precision: str = "float32") -> 
     arrays, state = run.load(name)
     # The checkpoint was checked against its SHA-256; config.toml and the vocabularies have none.
     _check_model_size(config.model, len(src.vocab), len(tgt.vocab), arrays, run.path_of(name))
-    model = make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+    model = model_for(config, src, tgt, precision=precision)
     assign(by_path(model.weights), arrays, run.path_of(name))
     return model, state

@@ -19,7 +19,7 @@ from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_note
-from wordseq.models.build import make_model
+from wordseq.models.build import model_for
 from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.models.word_vectors import check_vectors, read_vectors
@@ -140,9 +140,7 @@ def _train(
     for line in _describe_data(run, config.model, (src, tgt)):
         tell(line)
     with team.scope():
-        model = make_model(
-            config.model, len(src.vocab), len(tgt.vocab), precision=config.train.precision, seed=config.train.seed
-        )
+        model = model_for(config, src, tgt, precision=config.train.precision)
         _set_vectors(run, model, _vector_files(config))
     plan = plan_epoch(*stores, config.train, 1)
     tell(

@@ -56,8 +56,8 @@ def fed_ids(
     never_v = tf.where((ids_v == PAD_ID) | (ids_v == BOS_ID), float("-inf"), 0.0)
 
     def body(t: tf.Tensor, ids_b: tf.Tensor, states: States, fed: tf.TensorArray) -> tuple[object, ...]:
-        logits_b1v, states = model.decoder_step(ids_b[:, None], memory, states)
-        predicted_b = tf.argmax(logits_b1v[:, 0] + never_v, -1, tf.int32)
+        log_probs_b1v, states = model.decoder_step(ids_b[:, None], memory, states)
+        predicted_b = tf.argmax(log_probs_b1v[:, 0] + never_v, -1, tf.int32)
         ids_b = tf.where(gold_bt[:, t], gold_ids_bt[:, t], predicted_b)
         return t + 1, ids_b, states, fed.write(t, ids_b)
 

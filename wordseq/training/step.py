@@ -81,7 +81,7 @@ class Trainer:
                 # The predictions have no gradient, and recording the search would keep its tensors in memory.
                 with tape.stop_recording():
                     inputs_bt = fed_ids(model, inputs_bt, memory, states, *feeding)
-            hidden_bth, _ = model.decode(inputs_bt, memory, states, training=True)
+            hidden_bth = model.decode(inputs_bt, memory, states, training=True).hidden_bth
             gold_bt = tgt_ids_bt[:, 1:]
             # No logits at padding: the product with the vocabulary is most of the work.
             real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]

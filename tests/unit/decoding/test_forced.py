@@ -30,8 +30,7 @@ def _search(model, beam_size: int):
     states = tf.nest.map_structure(lambda part: part[:, None], states)
 
     def step(last_ids_bk, state, memory):
-        logits_bkv, state = model.decoder_step(last_ids_bk, memory, state)
-        return tf.nn.log_softmax(logits_bkv), state
+        return model.decoder_step(last_ids_bk, memory, state)
 
     if beam_size == 0:
         return decode_one(step, states, tf.constant(LIMITS), memory=memory)

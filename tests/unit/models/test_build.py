@@ -97,8 +97,9 @@ def test_the_repeated_vector_is_all_the_decoder_needs():
     # Whatever else of the source is changed, the outputs stay.
     other = memory._replace(memory_bsh=tf.zeros_like(memory.memory_bsh), keys_bsh=tf.zeros_like(memory.keys_bsh))
     ids = _ids([[4, 5]] * 3, bos=True)
-    np.testing.assert_array_equal(model.decode(ids, memory, states)[0], model.decode(ids, other, states)[0])
-    assert model.decode(ids, memory, states)[0].shape == (3, 4, 8)
+    hidden_bth = model.decode(ids, memory, states).hidden_bth
+    np.testing.assert_array_equal(hidden_bth, model.decode(ids, other, states).hidden_bth)
+    assert hidden_bth.shape == (3, 4, 8)
 
 
 def test_same_length_reads_each_output_at_its_position():

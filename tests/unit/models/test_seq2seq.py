@@ -133,9 +133,9 @@ def assert_steps_equal_one_pass(model):
     memory, states = model.encode(src_ids_bs)
     states = tf.nest.map_structure(lambda part: part[:, None], states)
     for t in range(tgt_ids_bt.shape[1]):
-        logits_bkv, states = model.decoder_step(tgt_ids_bt[:, t : t + 1], memory, states)
+        log_probs_bkv, states = model.decoder_step(tgt_ids_bt[:, t : t + 1], memory, states)
         real_b = mask(tgt_ids_bt[:, t]).numpy()
-        close(logits_bkv[:, 0].numpy()[real_b], forced_btv[:, t][real_b])
+        close(log_probs_bkv[:, 0].numpy()[real_b], tf.nn.log_softmax(forced_btv[:, t])[real_b])
     other_b1v = model((_ids([[6], [4, 4, 7], [5, 9]]), tgt_ids_bt[:, :1])).numpy()
     assert np.abs(other_b1v - forced_btv[:, :1]).max() > 1e-3, "the source has no say"
 
@@ -149,6 +149,16 @@ def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cel
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
     assert np.abs(model((src_ids_bs, tgt_ids_bt)) - plain((src_ids_bs, tgt_ids_bt))).max() > 1e-3
     assert_steps_equal_one_pass(model)
+
+
+@EACH_ATTENTION
+def test_nats_are_minus_the_log_probabilities_of_the_gold_tokens(cell, attention):
+    model = fixed_model(cell=cell, attention=attention)
+    memory, states = model.encode(_ids(SRC))
+    tgt_ids_bt = _ids(TGT, bos=True)
+    decoded, gold_bt = model.decode(tgt_ids_bt[:, :-1], memory, states), tgt_ids_bt[:, 1:]
+    expected_bt = -tf.gather(model.log_probs(decoded, memory), gold_bt, batch_dims=2)
+    close(model.nats(decoded, memory, gold_bt), tf.where(mask(gold_bt), expected_bt, 0.0))
 
 
 @EACH_ATTENTION
@@ -168,10 +178,10 @@ def assert_hypotheses_apart(model):
     apart = [tf.nest.map_structure(lambda part, k=k: part[:, k : k + 1], states) for k in range(3)]
     for last_ids_bk in (np.full((3, 3), BOS_ID), np.arange(9).reshape(3, 3) + 4):
         ids = tf.constant(last_ids_bk, tf.int32)
-        logits_bkv, states = model.decoder_step(ids, memory, states)
+        log_probs_bkv, states = model.decoder_step(ids, memory, states)
         for k in range(3):
-            logits_b1v, apart[k] = model.decoder_step(ids[:, k : k + 1], memory, apart[k])
-            close(logits_bkv[:, k], logits_b1v[:, 0])
+            log_probs_b1v, apart[k] = model.decoder_step(ids[:, k : k + 1], memory, apart[k])
+            close(log_probs_bkv[:, k], log_probs_b1v[:, 0])
             for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(apart[k]), strict=True):
                 close(a[:, k], b[:, 0])
 
@@ -234,7 +244,7 @@ def test_a_source_of_padding_only_gives_numbers(attention):
 def test_attention_weights_are_zero_at_padding(attention):
     model = fixed_model(attention=attention)
     memory, states = model.encode(_ids(SRC))
-    _, weights_bts = model.decode(_ids(TGT, bos=True), memory, states)
+    weights_bts = model.decode(_ids(TGT, bos=True), memory, states).weights_bts
     close(np.sum(weights_bts, -1), 1, 2e-6)
     for weights_ts, src in zip(weights_bts.numpy(), SRC, strict=True):
         assert (weights_ts[:, : len(src) + 1] > 0).all()
@@ -244,7 +254,7 @@ def test_attention_weights_are_zero_at_padding(attention):
 def test_no_attention_gives_no_weights():
     model = make_model(attention="none")
     memory, states = model.encode(_ids(SRC))
-    assert model.decode(_ids(TGT, bos=True), memory, states)[1] is None
+    assert model.decode(_ids(TGT, bos=True), memory, states).weights_bts is None
 
 
 @pytest.mark.parametrize("cell", SOME_CELLS)
@@ -321,8 +331,8 @@ def test_tied_embeddings_share_one_matrix():
     assert gradient.any(axis=1).all(), "every row is an output vector too"
     memory, states = tied.encode(ids[0])
     states = tf.nest.map_structure(lambda part: part[:, None], states)
-    logits_bkv, _ = tied.decoder_step(ids[1][:, :1], memory, states)
-    close(logits_bkv[:, 0], tied(ids)[:, 0])
+    log_probs_bkv, _ = tied.decoder_step(ids[1][:, :1], memory, states)
+    close(log_probs_bkv[:, 0], tf.nn.log_softmax(tied(ids)[:, 0]))
 
 
 def test_a_tied_embedding_starts_as_an_output_matrix_whatever_the_scale_of_embeddings():
@@ -426,7 +436,7 @@ def test_one_direction_does_not_see_later_tokens_and_both_do():
 def test_with_input_feeding_the_attended_vector_is_dropped():
     model = make_model(input_feeding=True, dropout=0.5, bidirectional=False)
     memory, states = model.encode(_ids(SRC), training=True)
-    hidden_bth, _ = model.decode(_ids(TGT, bos=True), memory, states, training=True)
+    hidden_bth = model.decode(_ids(TGT, bos=True), memory, states, training=True).hidden_bth
     assert 0.3 < np.mean(hidden_bth.numpy() == 0) < 0.7
 
 
@@ -502,8 +512,8 @@ def test_compile_and_fit_overfit_a_batch(settings):
     states = tf.nest.map_structure(lambda part: part[:, None], states)
     last_b1 = np.full((len(SRC), 1), BOS_ID, np.int32)
     for t in range(gold_bt.shape[1]):
-        logits_bkv, states = model.decoder_step(tf.constant(last_b1), memory, states)
-        last_b1 = logits_bkv.numpy().argmax(-1).astype(np.int32)
+        log_probs_bkv, states = model.decoder_step(tf.constant(last_b1), memory, states)
+        last_b1 = log_probs_bkv.numpy().argmax(-1).astype(np.int32)
         real_b = gold_bt[:, t] != PAD_ID
         np.testing.assert_array_equal(last_b1[real_b, 0], gold_bt[real_b, t])
 

@@ -26,7 +26,7 @@ def run(tmp_path):
 
 
 def test_a_run_with_settings_for_more_weights_than_it_has_is_refused_before_memory_is_taken(run, monkeypatch):
-    monkeypatch.setattr(weights, "make_model", None)
+    monkeypatch.setattr(weights, "model_for", None)
     run.save(BEST, {"kernel": np.zeros(50)}, STATE)
     with pytest.raises(UserError, match=r"best\.safetensors: has 50 weights, but the settings .* need at least "):
         load_model(run)

@@ -13,7 +13,6 @@ from tests.unit.training.test_loop import TGT as MANY_TGT
 from tests.unit.training.test_loop import Scripted, Silent, replace
 from wordseq.batches.batching import mask, pad
 from wordseq.config.schema import ModelConfig, TrainConfig
-from wordseq.models.losses import token_nats
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import LAST, RunFolder
 from wordseq.text.vocab import BOS_ID, PAD_ID
@@ -108,17 +107,18 @@ def _one_by_one(model, gold_bt):
         states = tf.nest.map_structure(lambda part: part[:, None], states)
         last_b, loss = INPUTS[:, 0], 0.0
         for t in range(INPUTS.shape[1]):
-            logits_bkv, states = model.decoder_step(last_b[:, None], memory, states)
-            logits_bv, target_b = logits_bkv[:, 0], TGT_IDS[:, t + 1]
-            loss += tf.reduce_sum(tf.where(mask(target_b), token_nats(logits_bv, target_b), 0.0))
-            best_b = tf.argmax(_possible(logits_bv), -1, tf.int32)
+            log_probs_bkv, states = model.decoder_step(last_b[:, None], memory, states)
+            log_probs_bv, target_b = log_probs_bkv[:, 0], TGT_IDS[:, t + 1]
+            gold_b = tf.gather(log_probs_bv, target_b, batch_dims=1)
+            loss -= tf.reduce_sum(tf.where(mask(target_b), gold_b, 0.0))
+            best_b = tf.argmax(_possible(log_probs_bv), -1, tf.int32)
             last_b = tf.where(gold_bt[:, t + 1], target_b, best_b) if t + 1 < INPUTS.shape[1] else last_b
     return float(loss), [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, variables)]
 
 
-def _possible(logits_bv):
-    blocked = tf.one_hot([PAD_ID, BOS_ID], logits_bv.shape[1], on_value=1e9, off_value=0.0)
-    return logits_bv - tf.reduce_sum(blocked, 0)
+def _possible(log_probs_bv):
+    blocked = tf.one_hot([PAD_ID, BOS_ID], log_probs_bv.shape[1], on_value=1e9, off_value=0.0)
+    return log_probs_bv - tf.reduce_sum(blocked, 0)
 
 
 @pytest.mark.slow
