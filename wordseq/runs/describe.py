@@ -3,8 +3,8 @@
 from typing import Any
 
 from wordseq.config.load import config_to_dict
-from wordseq.models.diagram import diagram
 from wordseq.runs.checkpoint import sha256_of
+from wordseq.runs.diagram import diagram
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 

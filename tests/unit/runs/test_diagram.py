@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from wordseq.config.schema import ModelConfig
-from wordseq.models.diagram import _places, diagram, panels
+from wordseq.runs.diagram import _places, diagram, panels
 
 DEEP = ModelConfig(
     *("encoder_decoder", "lstm"), encoder_layers=3, decoder_layers=2, bridge="dense", peek=True, input_feeding=True
