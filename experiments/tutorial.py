@@ -39,7 +39,7 @@ import tensorflow as tf
 from wordseq.batches.prepare import PREPARED_FOLDER, prepare_corpus
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
-from wordseq.evaluation.metrics import Score, score_corpus
+from wordseq.evaluation.metrics.corpus import Score, score_corpus
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 

@@ -15,9 +15,10 @@ from tests.reference.corpus import train_codec
 from wordseq.config.load import load_config, to_toml
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
-from wordseq.evaluation import significance
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
-from wordseq.evaluation.metrics import rectangular, score_corpus
+from wordseq.evaluation.metrics import significance
+from wordseq.evaluation.metrics.corpus import score_corpus
+from wordseq.evaluation.metrics.references import rectangular
 from wordseq.runs.checkpoint import checkpoint_bytes, read_header
 
 WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]

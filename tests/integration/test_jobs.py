@@ -20,7 +20,7 @@ from wordseq.decoding.translator import Translator
 from wordseq.evaluation import evaluate
 from wordseq.evaluation.evaluate import evaluate_run, reference_nats
 from wordseq.evaluation.given import read_files
-from wordseq.evaluation.metrics import bleu
+from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.evaluation.records import record_of
 from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.describe import describe_run

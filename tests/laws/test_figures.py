@@ -20,7 +20,7 @@ from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig,
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.evaluate import evaluate_run
-from wordseq.evaluation.metrics import bleu
+from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path

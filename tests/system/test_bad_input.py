@@ -16,7 +16,7 @@ import pytest
 from tests.runs import files_of, settings, train_arguments, without_notes, wordseq
 from wordseq.batches.prepare import PREPARED_FOLDER
 from wordseq.cli.main import main
-from wordseq.evaluation import tokenizing
+from wordseq.evaluation.metrics import tokenizing
 from wordseq.runs.folder import RunFolder
 from wordseq.training import run as training_run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wordseq.batches.id_store import IdStore
-from wordseq.evaluation.metrics import DEFAULT_SEED
+from wordseq.evaluation.metrics.bleu import DEFAULT_SEED
 
 if TYPE_CHECKING:
     from wordseq.decoding.translator import Translator

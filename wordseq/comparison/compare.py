@@ -18,19 +18,13 @@ from typing import Any
 from wordseq.comparison.scored_runs import ScoredRun, split_digest
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Changes, Config, by_key, keys_that_change
-from wordseq.evaluation.metrics import (
-    DEFAULT_SEED,
-    Score,
-    bleu,
-    interval_note,
-    rectangular,
-    score_corpus,
-    with_whole_unk,
-)
+from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, with_whole_unk
+from wordseq.evaluation.metrics.corpus import Score, interval_note, score_corpus
+from wordseq.evaluation.metrics.references import rectangular
+from wordseq.evaluation.metrics.significance import PAIRED_DRAWS, paired_tests
+from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_for, tokenizer_note
 from wordseq.evaluation.records import level_name
-from wordseq.evaluation.significance import PAIRED_DRAWS, paired_tests
 from wordseq.evaluation.tables import METRICS
-from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_for, tokenizer_note
 from wordseq.runs.folder import MEMORY_FILE, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage

@@ -11,7 +11,7 @@ from typing import Any
 from wordseq.config.load import config_from_dict, config_to_dict
 from wordseq.config.schema import Config, without_chance
 from wordseq.data.splits import HeldOut
-from wordseq.evaluation.metrics import rectangular
+from wordseq.evaluation.metrics.references import rectangular
 from wordseq.runs.folder import BEST, EVAL_FOLDER, SPLIT_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import is_number

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from wordseq.evaluation.metrics import FEW_SENTENCES
-from wordseq.evaluation.significance import PAIRED_DRAWS
+from wordseq.evaluation.metrics.corpus import FEW_SENTENCES
+from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
 from wordseq.evaluation.tables import (
     METRICS,
     escape_markdown,

@@ -32,7 +32,7 @@ NUMBER_FORMATS = ("float32", "bfloat16", "auto")
 
 # Not sacreBLEU's spm, flores101, flores200 and spBLEU-1K: they download a model when they are first used.
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh", "ja-mecab", "ko-mecab")
-"""sacreBLEU's tokenizers for BLEU; the last two need a package, see `evaluation/tokenizing.py`."""
+"""sacreBLEU's tokenizers for BLEU; the last two need a package, see `evaluation/metrics/tokenizing.py`."""
 
 CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
 

@@ -13,19 +13,12 @@ from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
-from wordseq.evaluation.metrics import (
-    DEFAULT_SEED,
-    by_length,
-    interval_note,
-    length_ratio,
-    matching_texts,
-    rectangular,
-    score_corpus,
-    sentence_bleu,
-)
+from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, length_ratio, sentence_bleu
+from wordseq.evaluation.metrics.corpus import by_length, interval_note, score_corpus
+from wordseq.evaluation.metrics.references import matching_texts, rectangular
+from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note, usable_tokenizer
 from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
-from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_note, usable_tokenizer
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage

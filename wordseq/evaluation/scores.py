@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wordseq.evaluation.metrics import Score
+from wordseq.evaluation.metrics.corpus import Score
 from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, score_rows, signatures, terminal_table
 from wordseq.system.progress import counted
 

@@ -18,7 +18,7 @@ from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
-from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_note
+from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note
 from wordseq.models.build import model_for
 from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq

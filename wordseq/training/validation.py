@@ -5,8 +5,8 @@ import dataclasses
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.evaluate import reference_nats
-from wordseq.evaluation.metrics import bleu
-from wordseq.evaluation.tokenizing import bleu_tokenizer
+from wordseq.evaluation.metrics.bleu import bleu
+from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer
 from wordseq.training.loop import Validation
 
 SHOWN_SAMPLES = 2

@@ -25,9 +25,9 @@ from wordseq.comparison.tables import (
 )
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
-from wordseq.evaluation import significance
-from wordseq.evaluation.metrics import rectangular
-from wordseq.evaluation.significance import PAIRED_DRAWS
+from wordseq.evaluation.metrics import significance
+from wordseq.evaluation.metrics.references import rectangular
+from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
 from wordseq.system.errors import UserError
 
 # Importing sacreBLEU's command line lets SIGPIPE end the process: a later test that writes to a child that has ended would.
@@ -522,7 +522,7 @@ def test_errors_come_before_any_long_work(folders, tmp_path, monkeypatch, capsys
 def test_nothing_heavy_is_imported_before_it_is_needed(folders):
     code = (
         "import sys; from wordseq.cli.main import main; import wordseq.comparison.page.html, wordseq.comparison.sweep; "
-        "from wordseq.evaluation import significance; significance.PAIRED_DRAWS = {'bs': 20, 'ar': 50}; "
+        "from wordseq.evaluation.metrics import significance; significance.PAIRED_DRAWS = {'bs': 20, 'ar': 50}; "
         f"main(['compare', {str(folders[0])!r}, {str(folders[1])!r}]); "
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib', 'jinja2')))"
     )

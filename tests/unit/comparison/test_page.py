@@ -17,7 +17,7 @@ from wordseq.comparison.page import plots
 from wordseq.comparison.page.html import marked_differences, render_page, scores_by_unknown
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
-from wordseq.evaluation.metrics import bleu
+from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.evaluation.tables import NOTHING, one_line
 from wordseq.system.errors import UserError
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import TER, lib_ter
 
 from tests.unit.evaluation.test_metrics import corpus
-from wordseq.evaluation import edit_rate
-from wordseq.evaluation.edit_rate import translation_edits
-from wordseq.evaluation.metrics import sacrebleu_metrics
+from wordseq.evaluation.metrics import edit_rate
+from wordseq.evaluation.metrics.bleu import sacrebleu_metrics
+from wordseq.evaluation.metrics.edit_rate import translation_edits
 
 
 def words_of(vocabulary, **sizes):

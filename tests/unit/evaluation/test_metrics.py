@@ -12,20 +12,17 @@ from sacrebleu.metrics import CHRF
 from sacrebleu.significance import PairedTest
 
 from wordseq.evaluation.evaluate import Measured, evaluate_texts, random_sentences, worst_sentences
-from wordseq.evaluation.metrics import (
+from wordseq.evaluation.metrics.bleu import bleu, length_ratio, sentence_bleu
+from wordseq.evaluation.metrics.corpus import (
     FEW_SENTENCES,
     WIDE_INTERVAL,
     Score,
-    bleu,
     by_length,
     interval_note,
-    length_ratio,
-    rectangular,
-    reference_columns,
     score_corpus,
-    sentence_bleu,
 )
-from wordseq.evaluation.significance import paired_tests
+from wordseq.evaluation.metrics.references import rectangular, reference_columns
+from wordseq.evaluation.metrics.significance import paired_tests
 from wordseq.system.platform import commit
 
 WORDS = (

@@ -2,9 +2,9 @@ import pytest
 
 from wordseq.config.load import load_config
 from wordseq.config.schema import BLEU_TOKENIZERS
-from wordseq.evaluation import tokenizing
-from wordseq.evaluation.metrics import bleu
-from wordseq.evaluation.tokenizing import bleu_tokenizer, tokenizer_for, tokenizer_note, usable_tokenizer
+from wordseq.evaluation.metrics import tokenizing
+from wordseq.evaluation.metrics.bleu import bleu
+from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_for, tokenizer_note, usable_tokenizer
 from wordseq.system.errors import UserError
 
 REFS = {

@@ -57,7 +57,7 @@ def _eval(options: argparse.Namespace) -> None:
     if bool(options.src) != bool(options.ref):
         raise UserError("--src and --ref must be given together")
     from wordseq.evaluation.given import read_files
-    from wordseq.evaluation.tokenizing import usable_tokenizer
+    from wordseq.evaluation.metrics.tokenizing import usable_tokenizer
     from wordseq.runs.folder import RunFolder
 
     def warn(line: str) -> None:

@@ -72,7 +72,7 @@ def _train(options: argparse.Namespace) -> int | None:
     saved = options.run / "config.toml"
     config = load_config(options.config or (saved if saved.is_file() else None), options.set)
     if config.eval.tokenize != "auto":
-        from wordseq.evaluation.tokenizing import usable_tokenizer
+        from wordseq.evaluation.metrics.tokenizing import usable_tokenizer
 
         usable_tokenizer(config.eval.tokenize, "eval.tokenize")  # Before TensorFlow, which takes seconds.
     run = RunFolder(options.run)

@@ -21,7 +21,8 @@ from wordseq.comparison.page.plots import Chart
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.comparison.tables import ABOUT_SEEDS, SETTINGS_TITLE, Table, comparison_notes, comparison_tables
 from wordseq.config.load import to_toml
-from wordseq.evaluation.metrics import DEFAULT_SEED, bleu, by_length, with_whole_unk
+from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, with_whole_unk
+from wordseq.evaluation.metrics.corpus import by_length
 from wordseq.evaluation.tables import METRICS, NOTHING, number, one_line, signatures
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted

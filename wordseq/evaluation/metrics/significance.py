@@ -7,13 +7,8 @@ from types import MappingProxyType
 from sacrebleu.significance import PairedTest
 
 from wordseq.config.arguments import whole_number
-from wordseq.evaluation.metrics import (
-    DEFAULT_SEED,
-    reference_columns,
-    reference_lists,
-    sacrebleu_metrics,
-    sacrebleu_seed,
-)
+from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, sacrebleu_metrics, sacrebleu_seed
+from wordseq.evaluation.metrics.references import reference_columns, reference_lists
 
 PAIRED_DRAWS = MappingProxyType({"bs": 1_000, "ar": 10_000})
 """sacreBLEU's paired tests, with the number of resamples or trials of its command line."""
