@@ -1,9 +1,13 @@
 """Synthetic tasks: their laws, their sizes, and that they are the same everywhere."""
 
+import datetime
+import re
+from collections import Counter, defaultdict
+
 import pytest
 
 from wordseq.data.pairs import Pair
-from wordseq.data.synthetic import SYMBOLS, SYNTHETIC, addition, copy, make, reverse
+from wordseq.data.synthetic import SYMBOLS, SYNTHETIC, addition, copy, dates, make, reverse
 from wordseq.system.errors import UserError
 
 SUMS, COPIED, REVERSED = addition(), copy(), reverse()
@@ -43,6 +47,46 @@ def test_addition_has_distinct_questions_of_up_to_three_digits():
     assert lengths.count(1) / len(lengths) > 0.05
 
 
+def test_no_date_is_written_twice():
+    pairs = dates()
+    assert len({pair.tgt for pair in pairs}) == len({pair.src for pair in pairs}) == len(pairs) == 20_000
+    assert {pair.tgt[:2] for pair in pairs} == {"19", "20"}
+
+
+def test_the_numbers_of_a_written_date_are_those_of_the_date():
+    for src, tgt in dates():
+        date = datetime.date.fromisoformat(tgt)
+        expected = [date.day, date.year]
+        if "年" in src or "/" in src:
+            expected = [date.year, date.month, date.day]
+        elif re.fullmatch("[0-9.]+", src) or re.search(r"[0-9]\.[0-9]", src):
+            expected = [date.day, date.month, date.year]
+        assert list(map(int, re.findall("[0-9]+", src))) == expected, (src, tgt)
+
+
+def test_a_name_of_a_month_or_a_weekday_is_the_right_one():
+    english = [(src, tgt) for src, tgt in dates() if re.fullmatch("[A-Z][a-z]+, [A-Z][a-z]+ [0-9a-z]+, [0-9]+", src)]
+    assert len(english) > 100
+    for src, tgt in english:
+        shown = re.sub("(st|nd|rd|th),", ",", src)
+        date = datetime.datetime.strptime(shown, "%A, %B %d, %Y")
+        assert (date.date().isoformat(), f"{date:%A}") == (tgt, src.split(",")[0])
+    # In the other languages: a word belongs to one month, or to one weekday, or to all dates.
+    months, weekdays = defaultdict(Counter), defaultdict(Counter)
+    for src, tgt in dates():
+        date = datetime.date.fromisoformat(tgt)
+        for word in set(re.findall(r"[^\W\d_]{3,}", src)):
+            months[word][date.month] += 1
+            weekdays[word][date.weekday()] += 1
+    of_month = {word for word, found in months.items() if len(found) == 1}
+    of_weekday = {word for word, found in weekdays.items() if len(found) == 1}
+    # Seven languages have names of months; English and German share April, August, September and November.
+    assert len(of_month) == 7 * 12 - 4
+    assert len(of_weekday) == 8 * 7
+    assert not of_month & of_weekday
+    assert set(months) - of_month - of_weekday == {"den", "the", "года"}
+
+
 def test_strings_depend_on_the_seed():
     assert copy(1) == COPIED
     assert copy(2) != COPIED
@@ -53,7 +97,7 @@ def test_sums_depend_on_the_seed():
 
 
 def test_make_gives_the_default_seed_of_every_task():
-    assert set(SYNTHETIC) == {"phrasebook", "copy", "reverse", "addition"}
+    assert set(SYNTHETIC) == {"phrasebook", "copy", "reverse", "addition", "dates"}
     for name, pairs in (("copy", COPIED), ("reverse", REVERSED), ("addition", SUMS)):
         assert make(name) == pairs
         assert all(isinstance(pair, Pair) for pair in pairs)
@@ -63,7 +107,9 @@ def test_make_gives_the_default_seed_of_every_task():
 
 
 def test_an_unknown_name_lists_the_names():
-    with pytest.raises(UserError, match=r"unknown synthetic corpus 'copi'; choose from addition, copy, phrasebook"):
+    with pytest.raises(
+        UserError, match=r"unknown synthetic corpus 'copi'; choose from addition, copy, dates, phrasebook"
+    ):
         make("copi")
 
 
