@@ -228,6 +228,8 @@ DATA = {
         "310", "src size, tgt size", "train, dev, test", given=("data.level=bpe", "data.train=words.tsv")
     ),
     "pretokenized": Law("true", "src tokens, tgt tokens", "train, dev, test", given=("data.train=words.tsv",)),
+    "src_separator": Law(" f", "src tokens", "tgt tokens, train, dev, test"),
+    "tgt_separator": Law(" q", "tgt tokens", "src tokens, train, dev, test"),
     "lowercase": Law("true", "src tokens, tgt tokens, train", "counts", ("data.train=words.tsv",)),
     "max_chars": Law("18", "train, pairs, counts"),
     "on_bad_line": Law("skip", "error", given=("data.train=bad.tsv",), to={"error": ""}),

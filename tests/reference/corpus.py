@@ -15,7 +15,7 @@ from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import Origin, Reading, find_origin
 from wordseq.data.splits import HeldOut, draw_digest, group_key, held_out_parts, key_digest, pair_digest, sizes
 from wordseq.text.tokenizers import SentencePieceTokenizer, train_tokenizer
-from wordseq.text.vocab import TWINS_OF_SIDE, TextCodec, Vocab, vocab_of_counts, vocab_of_model
+from wordseq.text.vocab import TextCodec, Vocab, twins_of, vocab_of_counts, vocab_of_model
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,9 @@ def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size:
 
 def train_codec(sentences: Sequence[str], data: DataConfig, side: str) -> TextCodec:
     """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences."""
-    tokenizer = train_tokenizer(
-        data.level_of(side), sentences, subword_size=data.subword_size, pretokenized=data.pretokenized
-    )
+    level = data.level_of(side)
+    tokenizer = train_tokenizer(level, sentences, subword_size=data.subword_size, separator=data.separator_of(side))
     if isinstance(tokenizer, SentencePieceTokenizer):
-        return TextCodec(tokenizer, vocab_of_model(tokenizer), TWINS_OF_SIDE[side])
-    vocab = build_vocab(map(tokenizer.tokenize, sentences), data.min_freq, data.max_size)
-    return TextCodec(tokenizer, vocab, TWINS_OF_SIDE[side])
+        return TextCodec(tokenizer, vocab_of_model(tokenizer), twins_of(side, tokenizer))
+    limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
+    return TextCodec(tokenizer, build_vocab(map(tokenizer.tokenize, sentences), *limits), twins_of(side, tokenizer))

@@ -92,7 +92,7 @@ class Shard:
             self._write(f"{side}.txt", texts)
             # The word level needs no training, so words are cut here, in parallel. Subwords need the complete text first.
             if data.level_of(side) == "word":
-                words, numbers = number_words(texts, train_tokenizer("word", (), pretokenized=data.pretokenized))
+                words, numbers = number_words(texts, train_tokenizer("word", (), separator=data.separator_of(side)))
                 self._write(f"{side}.words.txt", words)
                 arrays |= {f"{side}.{name}": array for name, array in numbers.items()}
         np.savez(self._path("npz"), allow_pickle=False, **arrays)

@@ -24,7 +24,7 @@ from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_d
 from wordseq.system.files import ArrayFile
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
 from wordseq.text.twins import Twins
-from wordseq.text.vocab import TWINS_OF_SIDE, UNK_ID, TextCodec, vocab_of_counts, vocab_of_model
+from wordseq.text.vocab import UNK_ID, TextCodec, twins_of, vocab_of_counts, vocab_of_model
 
 BUCKET = 250_000
 """Hashes compared at a time, which bounds the memory of sorting: 2 MB of hashes."""
@@ -154,21 +154,24 @@ class PairTable:
     def train_codec(self, side: str) -> TextCodec:
         """Train tokenizer and vocabulary of `side`, "src" or "tgt".
 
-        `min_freq` and `max_size` apply to the word level, `subword_size` to bpe and unigram.
+        `min_freq` and `max_size` apply to the word level, `subword_size` to bpe and unigram, none of them to symbols.
 
         Raises:
             UserError: see `train_tokenizer`.
         """
         data = self._data
+        level = data.level_of(side)
         texts = self._texts(self._use, side)
-        tokenizer = train_tokenizer(
-            data.level_of(side), texts, subword_size=data.subword_size, pretokenized=data.pretokenized
-        )
+        tokenizer = train_tokenizer(level, texts, subword_size=data.subword_size, separator=data.separator_of(side))
         if isinstance(tokenizer, SentencePieceTokenizer):
             vocab = vocab_of_model(tokenizer)
+        elif level == "symbols":
+            # All of them: an inventory of symbols is small, and a rare one is not noise.
+            counts = Counter(token for text in self._texts(self._use, side) for token in tokenizer.tokenize(text))
+            vocab = vocab_of_counts(counts.items())
         else:
             vocab = vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size)
-        return TextCodec(tokenizer, vocab, TWINS_OF_SIDE[side])
+        return TextCodec(tokenizer, vocab, twins_of(side, tokenizer))
 
     def write_ids(self, codec: TextCodec, side: str, folder: Path) -> dict[str, Any]:
         """Write the files of an `IdStore`, see `store_paths`.
@@ -179,10 +182,12 @@ class PairTable:
             "tokens", "unknown", the "share" of known tokens, "twins" (number of words that are read as others), and a few
             of these words in "twin_examples".
         """
-        if side == "tgt":
+        if side == "tgt" and codec.tokenizer.level != "symbols":
             codec = dataclasses.replace(codec, twins=Twins.SIGNS)
         # The shards already hold the tokens of this very tokenizer: only the distinct words need a look-up.
-        by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(self._data.pretokenized)
+        by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(
+            self._data.separator_of(side)
+        )
         flat_path, offsets_path = store_paths(folder, side)
         tokens = unknown = twins = 0
         examples: dict[str, str] = {}

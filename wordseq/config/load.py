@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
 from pathlib import Path
@@ -99,12 +100,11 @@ def _override(text: str) -> tuple[str, str, Any]:
         guess = f"; did you mean {' or '.join(places)}?" if equals and places else ", e.g. model.cell=lstm"
         raise UserError(f"--set {text!r}: expected section.key=value{guess}")
     section, _, name = OTHER_NAMES.get(f"{section}.{name}", f"{section}.{name}").partition(".")
-    value = value.strip()
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value.strip()}")["value"]
     except (ValueError, RecursionError, KeyError):
-        # The shell removes quotes: model.cell=lstm arrives without them and must still work.
-        parsed = value
+        # The shell removes quotes: model.cell=lstm arrives without them and must still work, and so must a space that is meant.
+        parsed = value if name.endswith("_separator") and key == key.rstrip() else value.strip()
     return section, name, check_setting(section, name, parsed, "--set")
 
 
@@ -298,8 +298,32 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
     if bool(data.src_lang) != bool(data.tgt_lang):
         missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
         yield f"{missing} must be set too: source and target have a language each"
-    if data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
+    yield from _separator_conflicts(data)
+
+
+def _separator_conflicts(data: DataConfig) -> Iterator[str]:
+    """Conflicts of separators with other settings, and with normalised text, in which they must occur."""
+    separated = [side for side in ("src", "tgt") if data.level_of(side) == "symbols"]
+    if data.pretokenized and separated:
+        yield f"data.pretokenized splits at spaces, data.{separated[0]}_separator elsewhere; set one of them"
+    elif data.pretokenized and {data.level_of("src"), data.level_of("tgt")} != {"word"}:
         yield "data.pretokenized = true splits at spaces, so data.level must be 'word' for source and target"
+    for side in separated:
+        separator, level = data.separator_of(side), getattr(data, f"{side}_level")
+        key = f"data.{side}_separator = {separator!r}"
+        if level not in ("", "word"):
+            yield f"{key} cuts the text into symbols, so data.{side}_level = {level!r} has no effect; remove one of them"
+        # All white space but the plain space is unprintable for Python.
+        if not separator.isprintable():
+            yield f"{key}: a separator cannot have tabs, line ends or other invisible characters: text is normalised first"
+        elif "  " in separator:
+            yield f"{key}: text is normalised first and has no two spaces in a row; one space separates as well"
+        elif not unicodedata.is_normalized("NFC", separator):
+            yield f"{key} never occurs: texts are in Unicode NFC"
+        elif data.lowercase and separator != separator.lower():
+            yield f"{key} never occurs: texts are in lower case"
+    if separated == ["src", "tgt"] and data.level != "word":
+        yield f"data.level = {data.level!r} has no effect: source and target are cut at their separators; remove it"
 
 
 def _model_conflicts(model: ModelConfig) -> Iterator[str]:

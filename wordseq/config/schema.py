@@ -142,6 +142,11 @@ class DataConfig:
     level: str = setting("word", "token level of source and target", choices=LEVELS)
     src_level: str = setting("", "token level of the source; empty: data.level", choices=("", *LEVELS))
     tgt_level: str = setting("", "token level of the target; empty: data.level", choices=("", *LEVELS))
+    src_separator: str = setting(
+        "",
+        "the string between the symbols of a source that is symbols already, e.g. a space; empty: data.src_level decides",
+    )
+    tgt_separator: str = setting("", "the string between the symbols of a target, as data.src_separator")
     min_freq: int = setting(2, "word level: words with fewer occurrences in training become <unk>", minimum=1)
     max_size: int = setting(0, "word level: largest number of words in a vocabulary; 0: no limit", minimum=0)
     # 300: the 256 bytes, the 4 special tokens and a few characters.
@@ -174,8 +179,14 @@ class DataConfig:
         return {"src": first, "tgt": second}[side]
 
     def level_of(self, side: str) -> str:
-        """The token level of `side`, "src" or "tgt"."""
+        """The token level of `side`, "src" or "tgt"; "symbols" where a separator is set."""
+        if {"src": self.src_separator, "tgt": self.tgt_separator}[side]:
+            return "symbols"
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
+
+    def separator_of(self, side: str) -> str:
+        """The string between the tokens of `side`; empty where rules or a model find them."""
+        return {"src": self.src_separator, "tgt": self.tgt_separator}[side] or " " * self.pretokenized
 
 
 @dataclass(frozen=True)
@@ -352,7 +363,7 @@ class EvalConfig:
 
     tokenize: str = setting(
         "auto",
-        "sacreBLEU's tokenizer for BLEU; auto: by the script of the dev references, none for data.pretokenized",
+        "sacreBLEU's tokenizer for BLEU; auto: none for tokens and symbols, else by the script of the dev references",
         choices=("auto", *BLEU_TOKENIZERS),
         changes=Changes.MACHINE,
     )

@@ -177,7 +177,19 @@ def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:
     # The same function as for the input of a translation: training and use must see the same text.
     src = prepare(row.src, data.lowercase, counts.normalised)
     tgt = prepare(row.tgt, data.lowercase, counts.normalised)
-    return Pair(tgt, src) if data.swap else Pair(src, tgt)
+    if data.swap:
+        src, tgt = tgt, src
+    return Pair(_without_empty(src, data.src_separator, counts), _without_empty(tgt, data.tgt_separator, counts))
+
+
+def _without_empty(text: str, separator: str, counts: Counts) -> str:
+    """The text without empty symbols, which are counted: "a||b|" becomes "a|b" with the separator "|"."""
+    if not separator or separator not in text:
+        return text
+    symbols = text.split(separator)
+    kept = [symbol for symbol in symbols if symbol]
+    counts.normalised["empty symbols"] += len(symbols) - len(kept)
+    return separator.join(kept)
 
 
 def finish(counts: Counts, bad: BadLines, kept: int, name: str) -> None:

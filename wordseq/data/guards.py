@@ -141,8 +141,11 @@ def _about_words(pairs: Sequence[Pair], data: DataConfig, coverage: Mapping[str,
     found = {}
     for k, side in enumerate(_SIDES):
         texts = [pair[k] for pair in pairs]
-        spaceless = None
-        if data.level_of(side) == "word" and not data.pretokenized:
+        separator, spaceless = data.separator_of(side), None
+        if data.level_of(side) == "symbols":
+            yield from _about_symbols(texts, side, separator, coverage[side]["dev"]["share"])
+            continue
+        if data.level_of(side) == "word" and not separator:
             spaceless = word_level_warning(texts, side)
         if spaceless:
             yield spaceless
@@ -154,6 +157,18 @@ def _about_words(pairs: Sequence[Pair], data: DataConfig, coverage: Mapping[str,
         return
     for side, (single, share) in found.items():
         yield _few_known(_SIDES[side], f"data.{side}_level", single, f"{share:.0%}")
+
+
+def _about_symbols(texts: Sequence[str], side: str, separator: str, share: float) -> Iterator[str]:
+    """Whether the separator of `side` suits the texts."""
+    key, name = f"data.{side}_separator", _SIDES[side]
+    if texts and not any(separator in text for text in texts):
+        yield f"{key} = {separator!r} does not occur in the {name} texts, e.g. {shortened(texts[0])}: each is one symbol"
+    elif share < FEW_KNOWN:
+        yield (
+            f"the vocabulary knows {share:.0%} of the {name} symbols in dev, as cut by {key} = {separator!r}; if they are "
+            f"words, set data.{side}_level=char in place of it, which knows their letters"
+        )
 
 
 def _few_known(sides: str, setting: str, single: bool, shares: str) -> str:

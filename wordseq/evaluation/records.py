@@ -85,6 +85,9 @@ def result_record(
 
 
 def level_name(data: Mapping[str, Any]) -> str:
-    """The token level of the settings [data]: "char", or "bpe to char" if source and target differ."""
-    source, target = (data.get(f"{side}_level") or data["level"] for side in ("src", "tgt"))
+    """The token level of the settings [data]: "char", or "char to symbols" if source and target differ."""
+    source, target = (
+        "symbols" if data.get(f"{side}_separator") else data.get(f"{side}_level") or data["level"]
+        for side in ("src", "tgt")
+    )
     return str(source) if source == target else f"{source} to {target}"

@@ -124,7 +124,7 @@ def _spellings(codec: TextCodec) -> dict[str, list[tuple[int, int]]]:
     """For each spelling, the ids of its tokens and the rank of the spelling for each; the lowest rank is preferred."""
     wanted: dict[str, list[tuple[int, int]]] = {}
     for place, token in enumerate(codec.vocab.tokens, len(SPECIALS)):
-        if codec.tokenizer.level != "word" and _BYTE_TOKEN.fullmatch(token):
+        if codec.tokenizer.level not in ("word", "symbols") and _BYTE_TOKEN.fullmatch(token):
             continue
         text = codec.tokenizer.detokenize([token]).strip()
         names = (token, text, text.lower())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Protocol, Self
 
 import regex
 
@@ -39,7 +39,7 @@ class Tokenizer(Protocol):
         """A digest; tokenizers of one level with equal digests give the same tokens."""
 
     def tokenize(self, text: str) -> list[str]:
-        """The tokens of one line of normalised text; none for an empty line. Tokens hold no space."""
+        """The tokens of one line of normalised text; none for an empty line. Only symbols may hold spaces."""
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         """The text of any tokens, also of sequences that `tokenize` never returns."""
@@ -48,7 +48,7 @@ class Tokenizer(Protocol):
         """Write the files of `side` ("src" or "tgt") for `load_tokenizer`."""
 
     @classmethod
-    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
+    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, separator: str) -> Self:
         """See `train_tokenizer`."""
 
     @classmethod
@@ -57,16 +57,16 @@ class Tokenizer(Protocol):
 
 
 def train_tokenizer(
-    level: str, sentences: Iterable[str], *, subword_size: int = 8000, pretokenized: bool = False
+    level: str, sentences: Iterable[str], *, subword_size: int = 8000, separator: str = ""
 ) -> Tokenizer:
     """A tokenizer of `level`, trained on normalised sentences. The same sentences give the same tokenizer.
 
     Args:
         level: a name in `TOKENIZERS`.
-        sentences: training text. The word level learns nothing and does not read them. The other levels read them once, and
-            sample if there are more than `MAX_TRAINING_SENTENCES`.
+        sentences: training text. Words and symbols need no training and do not read them. The other levels read them once,
+            and sample if there are more than `MAX_TRAINING_SENTENCES`.
         subword_size: bpe and unigram: size of the vocabulary, 256 bytes and 4 special tokens included.
-        pretokenized: word level: split at spaces only.
+        separator: words and symbols: split at this string only; empty: words by rules.
 
     Raises:
         UserError: the text is empty, or `subword_size` is smaller than the number of characters.
@@ -74,7 +74,7 @@ def train_tokenizer(
     """
     if level not in TOKENIZERS:
         raise ValueError(f"unknown level {level!r}; choose from {_LEVEL_NAMES}")
-    return TOKENIZERS[level].train(level, sentences, subword_size=subword_size, pretokenized=pretokenized)
+    return TOKENIZERS[level].train(level, sentences, subword_size=subword_size, separator=separator)
 
 
 def load_tokenizer(folder: Path, side: str) -> Tokenizer:
@@ -112,42 +112,48 @@ class WordTokenizer:
         Aujourd'hui, 3.5 km (U.S.)...   ->   Aujourd ￭'￭ hui ￭, 3 ￭.￭ 5 km (￭ U ￭.￭ S ￭. ￭) ￭. ￭. ￭.
 
     Two words never touch, so nothing else needs a mark. Scripts without spaces (Chinese, Japanese, Thai) come out as
-    long words: use another level for them, or a segmenter and `pretokenized`.
+    long words: use another level for them, or a segmenter and a separator.
+
+    With a separator the text is cut there and nowhere else, without marks: "t͡ʃʰ a̠ː" has two symbols.
 
     Attributes:
-        pretokenized: split at spaces only; no marks.
+        separator: the string between tokens; empty: words by the rules above.
+        level: "word", or "symbols" where every string between two separators is a symbol of the language.
     """
 
-    pretokenized: bool = False
-    level: ClassVar[str] = "word"
+    separator: str = ""
+    level: str = "word"
 
     @property
     def fingerprint(self) -> bytes:
-        """Whether the text is already tokenized."""
-        return b"pretokenized" if self.pretokenized else b""
+        """The separator."""
+        return self.separator.encode()
 
     def tokenize(self, text: str) -> list[str]:
-        """Words and marked symbols, in order. Linear in the length of the text."""
+        """Words and marked symbols, in order, or what stands between separators. Linear in the length of the text."""
         if not text:
             return []
-        return (text if self.pretokenized else _SYMBOL.sub(_mark, text)).split(" ")
+        if self.separator:
+            # Cleaning removes empty strings from training text; the input of a translation may have some.
+            return [token for token in text.split(self.separator) if token]
+        return _SYMBOL.sub(_mark, text).split(" ")
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The tokens, joined by a space where neither has a joiner."""
+        """The tokens, joined by the separator, or by a space where neither has a joiner."""
+        if self.separator:
+            return self.separator.join(tokens)
         text = " ".join(tokens)
-        if self.pretokenized:
-            return text
         text = text.replace(f" {JOINER}", "").replace(f"{JOINER} ", "").replace(JOINER, "")
         return _unescape(text, JOINER)
 
     def save(self, folder: Path, side: str) -> None:
         """Write `SIDE.tokenizer.json`."""
-        write_json(_header_path(folder, side), {"level": self.level, "pretokenized": self.pretokenized})
+        write_json(_header_path(folder, side), {"level": self.level, "separator": self.separator})
 
     @classmethod
-    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
-        """The rules are fixed: only `pretokenized` has an effect."""
-        return cls(pretokenized)
+    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, separator: str) -> Self:
+        """The rules are fixed: only `level` and `separator` have an effect."""
+        return cls(separator, level)
 
     @classmethod
     def load(cls, header: Mapping[str, Any], folder: Path, side: str) -> Self:
@@ -156,10 +162,12 @@ class WordTokenizer:
         Raises:
             UserError: the file is damaged.
         """
-        pretokenized = header.get("pretokenized")
-        if not isinstance(pretokenized, bool):
-            raise UserError(f"{_header_path(folder, side)}: pretokenized must be true or false, got {pretokenized!r}")
-        return cls(pretokenized)
+        separator, level = header.get("separator"), header["level"]
+        if not isinstance(separator, str) or (level == "symbols" and not separator):
+            raise UserError(
+                f"{_header_path(folder, side)}: separator must be the text between tokens, got {separator!r}"
+            )
+        return cls(separator, level)
 
 
 def _mark(match: "regex.Match[str]") -> str:
@@ -258,7 +266,7 @@ class SentencePieceTokenizer:
         write_json(_header_path(folder, side), {"level": self.level, "model_sha256": _sha256(self._model)})
 
     @classmethod
-    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, pretokenized: bool) -> Self:
+    def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, separator: str) -> Self:
         """Learn from sentences; print a line if the text is too small for `subword_size` subwords.
 
         Raises:
@@ -347,8 +355,10 @@ TOKENIZERS: Mapping[str, type[Tokenizer]] = MappingProxyType(
         "word": WordTokenizer,
         "bpe": SentencePieceTokenizer,
         "unigram": SentencePieceTokenizer,
+        "symbols": WordTokenizer,
     }
 )
+"""By level: those of `data.level`, and "symbols", the level of text that `data.src_separator` or `tgt_separator` cuts."""
 
 _LEVEL_NAMES = ", ".join(sorted(TOKENIZERS))
 

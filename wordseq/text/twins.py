@@ -187,7 +187,7 @@ class WordReader:
 
     def read_token(self, token: str) -> list[str]:
         """The known tokens instead of this one; the token itself if it is known or has no twin."""
-        core = token if self._tokenizer.pretokenized else token.strip(JOINER)
+        core = token if self._tokenizer.separator else token.strip(JOINER)
         if token in self._ids or not core:
             return [token]
         left, _, right = token.partition(core)

@@ -34,8 +34,12 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _SILENT_IDS = frozenset({PAD_ID, BOS_ID, EOS_ID})
 
 
-TWINS_OF_SIDE: Mapping[str, Twins] = MappingProxyType({"src": Twins.ALL, "tgt": Twins.NONE})
-"""Twins in sources, and in targets. A reference is scored as it is: its likelihood is not that of another text."""
+def twins_of(side: str, tokenizer: Tokenizer) -> Twins:
+    """What is read as its twin: nothing in targets, as the likelihood of a reference is not that of another text.
+
+    Nothing in symbols either: "A" and "a", or two apostrophes, may be different phones.
+    """
+    return Twins.ALL if side == "src" and tokenizer.level != "symbols" else Twins.NONE
 
 
 class Vocab:
@@ -246,7 +250,7 @@ class TextCodec:
         tokenizer, vocab = load_tokenizer(folder, side), Vocab.load(folder, side)
         if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_model(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
-        return cls(tokenizer, vocab, TWINS_OF_SIDE[side])
+        return cls(tokenizer, vocab, twins_of(side, tokenizer))
 
 
 def _path(folder: Path, side: str) -> Path:

@@ -41,6 +41,7 @@ from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say, counted
+from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec
 from wordseq.training.distributed import ALONE, Follower, Team
 from wordseq.training.loop import Progress, Reporter, over, train_model
@@ -303,7 +304,7 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
             train = found["coverage"][side]["train"]
             examples = ", ".join(f"{word} -> {read}" for word, read in train.get("twin_examples", {}).items())
             twins = f"; read as known words: {counted(train['twins'], 'training word')}, {examples}" if examples else ""
-            lines.append(f"{side}: {codec.tokenizer.level} level, {len(codec.vocab):,} ids, knows {covered}{twins}")
+            lines.append(f"{side}: {_level_text(codec)}, {len(codec.vocab):,} ids, knows {covered}{twins}")
         for side, figures in found.get("pretrained", {}).items():
             skipped = f"; {counted(figures['skipped_lines'], 'bad line')} left out" if figures["skipped_lines"] else ""
             lines.append(
@@ -313,6 +314,14 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
                 f"standard deviation {figures['deviation']:.2f}, of other tokens {model.embed_scale:g}{skipped}"
             )
     return lines
+
+
+def _level_text(codec: TextCodec) -> str:
+    """What a token is, for the line on a vocabulary."""
+    tokenizer = codec.tokenizer
+    if isinstance(tokenizer, WordTokenizer) and tokenizer.separator:
+        return f"{'symbols' if tokenizer.level == 'symbols' else 'words'} separated by {tokenizer.separator!r}"
+    return f"{tokenizer.level} level{': one symbol per code point' if tokenizer.level == 'char' else ''}"
 
 
 def _vector_files(config: Config) -> dict[str, Path]:

@@ -222,6 +222,34 @@ def test_names_that_are_equally_close_are_all_named():
     [
         ({"data": {"pretokenized": True, "level": "bpe"}}, "data.pretokenized = true splits at spaces"),
         ({"data": {"pretokenized": True, "tgt_level": "char"}}, "data.level must be 'word' for source and target"),
+        (
+            {"data": {"pretokenized": True, "tgt_separator": "|"}},
+            "data.pretokenized splits at spaces, data.tgt_separator elsewhere; set one of them",
+        ),
+        *(
+            (
+                {"data": {"level": "char", "tgt_level": level, "tgt_separator": " "}},
+                f"data.tgt_separator = ' ' cuts the text into symbols, so data.tgt_level = {level!r} has no effect",
+            )
+            for level in ("char", "bpe", "unigram")
+        ),
+        (
+            {"data": {"level": "char", "tgt_separator": " ", "src_separator": " "}},
+            "data.level = 'char' has no effect: source and target are cut at their separators; remove it",
+        ),
+        *(
+            (
+                {"data": {"src_separator": separator}},
+                f"data.src_separator = {separator!r}: a separator cannot have tabs, line ends or other invisible",
+            )
+            for separator in ("\t", "|\n", "\u00a0", "\u200d")
+        ),
+        ({"data": {"src_separator": "  "}}, "text is normalised first and has no two spaces in a row"),
+        (
+            {"data": {"src_separator": "X", "lowercase": True}},
+            "data.src_separator = 'X' never occurs: texts are in lower case",
+        ),
+        ({"data": {"src_separator": "e\u0301"}}, "never occurs: texts are in Unicode NFC"),
         ({"model": {"attention": "none", "bridge": "zero"}}, "the decoder has no input from the source"),
         ({"model": {"hidden_size": 7}}, "model.hidden_size = 7 must be even when model.bidirectional is true"),
         ({"model": {"tie_embeddings": True, "embed_dim": 8, "hidden_size": 16}}, "got 8 and 16"),
@@ -269,6 +297,9 @@ def test_settings_that_do_not_go_together(values, message):
     "values",
     [
         {"data": {"pretokenized": True}},
+        {"data": {"level": "char", "tgt_separator": " "}},
+        {"data": {"src_separator": " ", "tgt_separator": " @@"}},
+        {"data": {"src_level": "word", "src_separator": "X", "tgt_level": "bpe"}},
         {"data": {"pretokenized": True, "level": "bpe", "src_level": "word", "tgt_level": "word"}},
         {"model": {"hidden_size": 7, "bidirectional": False}},
         {"model": {"attention": "none", "bridge": "dense"}},
@@ -373,6 +404,26 @@ def test_set(text, section, name, value):
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("override", "separator"),
+    [
+        ("data.tgt_separator= ", " "),
+        ("data.tgt_separator= @@", " @@"),
+        ('data.tgt_separator=" @@"', " @@"),
+        ('data.tgt_separator = " "', " "),
+        ("data.tgt_separator = |", "|"),
+        ("data.tgt_separator=#", "#"),
+        ("data.tgt_separator=1", "1"),
+        ("data.tgt_separator=", ""),
+        ('data.tgt_separator=""', ""),
+    ],
+)
+def test_a_separator_may_begin_with_a_space(override, separator):
+    # The shell removes the quotes of data.tgt_separator=" ".
+    assert load_config(None, [override]).data.tgt_separator == separator
+    assert load_config(None, ["data.src_lang= de", "data.tgt_lang=fr "]).data.src_lang == "de"
+
+
 def test_set_overrides_the_file_and_the_last_one_wins(tmp_path):
     path = _write(tmp_path, '[model]\ncell = "lstm"\nembed_dim = 10\n')
     config = load_config(path, ["model.cell=gru", "model.cell=rnn", "train.seed=7"])
@@ -464,6 +515,26 @@ def _values(field) -> st.SearchStrategy:
     }[field.type]
 
 
+def _fit_data(draw, data):
+    """Make the drawn settings of [data] go together."""
+    source = draw(st.sampled_from(["corpus", "train", "files"]))
+    files = {key: draw(TEXT.filter(bool)) if source in (key, "files") else "" for key in DATA_FILES}
+    data.update(files, corpus=draw(TEXT.filter(bool)) if source == "corpus" else "", encoding="")
+    if not (data["src_lang"] and data["tgt_lang"]):
+        data.update(src_lang="", tgt_lang="")
+    for side in ("src", "tgt"):
+        data[f"{side}_separator"] = draw(st.sampled_from(["", "", " ", "|", " @@"]))
+        if data[f"{side}_separator"]:
+            data[f"{side}_level"] = draw(st.sampled_from(["", "word"]))
+    separated = [side for side in ("src", "tgt") if data[f"{side}_separator"]]
+    if len(separated) == 2:
+        data["level"] = "word"
+    data["pretokenized"] &= not separated and {
+        data["src_level"] or data["level"],
+        data["tgt_level"] or data["level"],
+    } == {"word"}
+
+
 @st.composite
 def _configs(draw) -> Config:
     tables = {
@@ -471,12 +542,7 @@ def _configs(draw) -> Config:
         for section, kind in SECTIONS.items()
     }
     data, model = tables["data"], tables["model"]
-    source = draw(st.sampled_from(["corpus", "train", "files"]))
-    files = {key: draw(TEXT.filter(bool)) if source in (key, "files") else "" for key in DATA_FILES}
-    data.update(files, corpus=draw(TEXT.filter(bool)) if source == "corpus" else "", encoding="")
-    if not (data["src_lang"] and data["tgt_lang"]):
-        data.update(src_lang="", tgt_lang="")
-    data["pretokenized"] &= {data["src_level"] or data["level"], data["tgt_level"] or data["level"]} == {"word"}
+    _fit_data(draw, data)
     model["hidden_size"] += model["hidden_size"] % 2
     if model["cell"] in ELEMENTWISE_CELLS:
         model["recurrent_dropout"] = 0.0

@@ -54,6 +54,24 @@ def test_nothing_is_said_about_sentences(tmp_path):
     assert warnings(tmp_path, PLAIN.items(), list(PLAIN.items())[:9], level="char") == []
 
 
+PHONES = [(word, " ".join(word)) for word in WORDS]
+
+
+def test_a_separator_that_does_not_occur_or_cuts_words_is_named(tmp_path):
+    letters = {"level": "char", "dev_size": 9, "test_size": 9}
+    assert warnings(tmp_path, PHONES, tgt_separator=" ", **letters) == []
+    (said,) = warnings(tmp_path, PHONES, tgt_separator="|", **letters)
+    assert re.fullmatch(
+        r"data\.tgt_separator = '\|' does not occur in the target texts, e\.g\. '. . .+': each is one symbol", said
+    )
+    words = [(word, f"x {word}{word}") for word in WORDS]
+    words = [(src, tgt.removeprefix("x ") + " " + src + src[0]) for src, tgt in words]
+    (said,) = warnings(tmp_path, words, tgt_separator=" ", **letters)
+    assert re.fullmatch(
+        r"the vocabulary knows 0% of the target symbols in dev, as cut by .*data\.tgt_level=char.*", said
+    )
+
+
 ONE_HEADER = [("English", "Wolof text"), *PLAIN.items()]
 QUOTED = [(f'"{src}"' if k < 5 else src, tgt) for k, (src, tgt) in enumerate(PLAIN.items())]
 NUMBERED = [(str(k), src, tgt) for k, (src, tgt) in enumerate(PLAIN.items())]

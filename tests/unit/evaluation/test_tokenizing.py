@@ -47,6 +47,8 @@ def test_japanese_is_cut_into_words_if_the_dictionary_is_installed(packages):
 def test_the_setting_decides_before_the_data_do():
     assert bleu_tokenizer(config("data.pretokenized=true"), REFS["zh"]) == "none"
     assert bleu_tokenizer(config("data.pretokenized=true", "eval.tokenize=zh"), REFS["13a"]) == "zh"
+    assert bleu_tokenizer(config("data.level=char", "data.tgt_separator= "), REFS["zh"]) == "none"
+    assert bleu_tokenizer(config("data.src_separator= "), REFS["13a"]) == "13a"
     assert bleu_tokenizer(config("eval.tokenize=intl"), REFS["zh"]) == "intl"
 
 

@@ -28,7 +28,7 @@ SENTENCES = [f"{who} {does} {what}." for who in OWNERS for does in ACTIONS for w
 @pytest.fixture(scope="module")
 def trained():
     tokenizers = {level: train_tokenizer(level, SENTENCES, subword_size=340) for level in LEVELS}
-    return tokenizers | {"pretokenized": train_tokenizer("word", SENTENCES, pretokenized=True)}
+    return tokenizers | {"pretokenized": train_tokenizer("word", SENTENCES, separator=" ")}
 
 
 def tokens_of(text):
@@ -39,11 +39,11 @@ def tokens_of(text):
 
 
 def test_the_levels_are_those_of_the_settings():
-    assert tuple(TOKENIZERS) == LEVELS
+    assert tuple(TOKENIZERS) == (*LEVELS, "symbols")
 
 
 def test_an_unknown_level_lists_the_levels():
-    with pytest.raises(ValueError, match="unknown level 'syllable'; choose from bpe, char, unigram, word"):
+    with pytest.raises(ValueError, match="unknown level 'syllable'; choose from bpe, char, symbols, unigram, word"):
         train_tokenizer("syllable", SENTENCES)
 
 
@@ -147,7 +147,43 @@ def test_misplaced_joiners_only_lose_their_space():
 
 
 def test_pretokenized_text_is_split_at_spaces_only():
-    assert WordTokenizer(pretokenized=True).tokenize("don 't , ￭, <unk>") == ["don", "'t", ",", "￭,", "<unk>"]
+    assert WordTokenizer(" ").tokenize("don 't , ￭, <unk>") == ["don", "'t", ",", "￭,", "<unk>"]
+
+
+@pytest.mark.parametrize(
+    ("separator", "text", "symbols"),
+    [
+        # Of IPA the tie bar, length, aspiration and retraction are combining marks and modifier letters.
+        (" ", "t͡ʃʰ a̠ː ɰᵝ n̥ ˈtˠ", ["t͡ʃʰ", "a̠ː", "ɰᵝ", "n̥", "ˈtˠ"]),
+        (" ", "￭ <unk> \uffee1 <0x41> ▁", ["￭", "<unk>", "\uffee1", "<0x41>", "▁"]),
+        (" @@", "ab @@dik @@ova @@t", ["ab", "dik", "ova", "t"]),
+        (" @@", "en büyük @@ler", ["en büyük", "ler"]),
+        ("|", "en büyük|ler", ["en büyük", "ler"]),
+        ("|", "||a||b|", ["a", "b"]),
+        ("|", "|", []),
+        (" ", "", []),
+    ],
+)
+def test_symbols_are_what_stands_between_separators(separator, text, symbols):
+    assert train_tokenizer("symbols", (), separator=separator).tokenize(text) == symbols
+
+
+@given(normalised_text(), st.sampled_from([" ", "|", " @@", "e", ", ", " ◌̃ "]))
+def test_symbols_join_to_the_text_that_was_cut(text, separator):
+    tokenizer = train_tokenizer("symbols", (), separator=separator)
+    tokens = tokenizer.tokenize(text)
+    assert "" not in tokens
+    if "" not in text.split(separator):
+        assert tokenizer.detokenize(tokens) == text
+    # Whatever the text: cutting what was joined gives the same symbols.
+    assert tokenizer.tokenize(tokenizer.detokenize(tokens)) == tokens or any(separator in token for token in tokens)
+
+
+def test_a_tokenizer_of_symbols_is_saved_and_is_not_one_of_words(tmp_path):
+    made = train_tokenizer("symbols", (), separator=" @@")
+    made.save(tmp_path, "tgt")
+    assert load_tokenizer(tmp_path, "tgt") == made
+    assert train_tokenizer("symbols", (), separator=" ") != train_tokenizer("word", (), separator=" ")
 
 
 @pytest.mark.parametrize(
@@ -289,10 +325,12 @@ def test_a_foreign_model_is_named(tmp_path):
         (b"\xff{}", "damaged: not JSON"),
         (b"[" * 100_000, "damaged: not JSON"),
         (b"[]", "damaged: expected an object, got list"),
-        (b"{}", "level = None; choose from bpe, char, unigram, word"),
+        (b"{}", "level = None; choose from bpe, char, symbols, unigram, word"),
         (b'{"level": ["word"]}', r"level = \['word'\]; choose from"),
         (b'{"level": "os.system"}', "level = 'os.system'; choose from"),
-        (b'{"level": "word", "pretokenized": 1}', "pretokenized must be true or false, got 1"),
+        (b'{"level": "word", "separator": 1}', "separator must be the text between tokens, got 1"),
+        (b'{"level": "word"}', "separator must be the text between tokens, got None"),
+        (b'{"level": "symbols", "separator": ""}', "separator must be the text between tokens, got ''"),
     ],
 )
 def test_a_damaged_header_is_named(tmp_path, content, complaint):

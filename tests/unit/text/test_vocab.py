@@ -194,6 +194,15 @@ def test_settings_reach_the_vocabulary():
     assert len(train_codec(SENTENCES * 9, DataConfig(level="bpe", subword_size=301), "src").vocab) == 301
 
 
+def test_a_vocabulary_of_symbols_has_all_of_them_and_reads_none_as_its_twin():
+    data = DataConfig(level="char", tgt_separator=" ", min_freq=9, max_size=1)
+    assert train_codec(["b b aː", "b"], data, "tgt").vocab.tokens == ("b", "aː")
+    symbols = train_codec(["b ʼ"], DataConfig(src_separator=" ", min_freq=9), "src")
+    assert symbols.to_ids("B b ' ʼ") == [UNK_ID, 4, UNK_ID, 5]
+    words = train_codec(["b ʼ"], DataConfig(pretokenized=True, min_freq=1), "src")
+    assert words.to_ids("B b ' ʼ") == [4, 4, 5, 5]
+
+
 def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(codecs):
     again = {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "tgt") for level in LEVELS}
     assert {level: codec.sha256 for level, codec in again.items()} == {
@@ -205,11 +214,13 @@ def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(cod
     for piece in merges.pieces[len(SPECIALS) + 256 :]:
         piece.score = -piece.score
     others = [
-        TextCodec(WordTokenizer(pretokenized=True), word.vocab),
+        TextCodec(WordTokenizer(" "), word.vocab),
         TextCodec(SentencePieceTokenizer("bpe", merges.SerializeToString()), bpe.vocab),
         TextCodec(word.tokenizer, Vocab(word.vocab.tokens[::-1])),
         TextCodec(word.tokenizer, Vocab(word.vocab.tokens[:-1])),
         *(TextCodec(word.tokenizer, word.vocab, twins) for twins in Twins if twins is not Twins.NONE),
+        TextCodec(WordTokenizer("|"), word.vocab),
+        TextCodec(WordTokenizer(" ", "symbols"), word.vocab),
     ]
     assert others[1].tokenizer.tokens == bpe.tokenizer.tokens
     assert others[1].to_ids("hurns") != bpe.to_ids("hurns")  # "hu" is merged before "ur", or after it.

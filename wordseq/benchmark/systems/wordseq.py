@@ -84,7 +84,7 @@ def endless(model: Seq2Seq) -> Seq2Seq:
 
 
 def _numbered_words(size: int) -> TextCodec:
-    return TextCodec(WordTokenizer(pretokenized=True), Vocab(f"w{index}" for index in range(len(SPECIALS), size)))
+    return TextCodec(WordTokenizer(" "), Vocab(f"w{index}" for index in range(len(SPECIALS), size)))
 
 
 def main(options: Mapping[str, Any]) -> None:

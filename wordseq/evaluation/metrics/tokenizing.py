@@ -26,14 +26,14 @@ def bleu_tokenizer(config: Config, refs: Iterable[Iterable[str]]) -> str:
         refs: references of each sentence.
 
     Returns:
-        For "auto": "none", which splits at spaces only, for tokenized data; else the choice of `tokenizer_for`.
+        For "auto": "none", which splits at spaces only, for targets of tokens or symbols; else the choice of `tokenizer_for`.
 
     Raises:
         UserError: the tokenizer needs a package that is missing.
     """
     if config.eval.tokenize != "auto":
         return usable_tokenizer(config.eval.tokenize, "eval.tokenize")
-    return "none" if config.data.pretokenized else tokenizer_for(refs)
+    return "none" if config.data.separator_of("tgt") else tokenizer_for(refs)
 
 
 def tokenizer_for(refs: Iterable[Iterable[str]]) -> str:
@@ -87,7 +87,9 @@ def tokenizer_note(tokenizer: str, refs: Sequence[Sequence[str]]) -> str | None:
     """A line that states which tokenizer BLEU uses, and why; None for 13a where nothing speaks against it."""
     script = spaceless_script(text for choices in refs for text in choices)
     if script is None:
-        chosen = ("data.pretokenized, " if tokenizer == "none" else "") + "eval.tokenize or --tokenize"
+        chosen = (
+            "data.pretokenized, data.tgt_separator, " if tokenizer == "none" else ""
+        ) + "eval.tokenize or --tokenize"
         return None if tokenizer == "13a" else f"BLEU uses sacreBLEU's tokenizer {tokenizer}, not 13a, by {chosen}"
     written = f"the references are written without spaces ({script.share:.0%} {script.name})"
     if tokenizer in ("13a", "intl"):
