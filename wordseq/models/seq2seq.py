@@ -11,8 +11,9 @@ from wordseq.batches.batching import mask
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import make_attention
 from wordseq.models.cells import State
+from wordseq.models.layers import Bridge, Dense, OutputLayer, embedding
 from wordseq.models.losses import token_nats
-from wordseq.models.matmul import cast_once, fan_in_uniform, matmul
+from wordseq.models.matmul import cast_once, matmul
 from wordseq.models.rnn import Stack, without_gradient
 from wordseq.system.environment import check_fork
 
@@ -101,7 +102,7 @@ class Seq2Seq(keras.Model):
             "residual": config.residual,
             "precision": precision,
         }
-        self.src_embed = _embedding(src_size, config.embed_dim, config.embed_scale, seed + 1, "src_embed")
+        self.src_embed = embedding(src_size, config.embed_dim, config.embed_scale, seed + 1, "src_embed")
         self.encoder = Stack(
             config.cell,
             config.hidden_size,
@@ -113,7 +114,7 @@ class Seq2Seq(keras.Model):
         )
         self._make_decoder(seed, shared)
         inputs = None if config.tie_embeddings else config.hidden_size
-        self.output_layer = _Output(inputs, tgt_size, seed + 6, "output")
+        self.output_layer = OutputLayer(inputs, tgt_size, seed + 6, "output")
         self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7, dtype="float32")
         self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8, dtype="float32")
         self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9, dtype="float32")
@@ -128,11 +129,11 @@ class Seq2Seq(keras.Model):
         # Tied, the embedding is also the output matrix: entries of size 1 would give far too confident first logits.
         tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
         if self.sees_tokens:
-            self.tgt_embed = _embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
+            self.tgt_embed = embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
         self.decoder = Stack(config.cell, units, config.decoder_layers, seed=seed + 2000, name="decoder", **shared)
         self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
         self.attention = make_attention(config.attention, units, self.precision, seed + 4)
-        self.combine = _Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
+        self.combine = Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this model again."""
@@ -329,109 +330,3 @@ class Seq2Seq(keras.Model):
         src_ids_bs, tgt_ids_bt = inputs
         memory, states = self.encode(src_ids_bs, training=training)
         return self.logits(self.decode(tgt_ids_bt, memory, states, training=training).hidden_bth)
-
-
-class Bridge(keras.layers.Layer):
-    """From the encoder's last states to the decoder's initial states.
-
-    `copy` copies them layer by layer. A deeper decoder starts its upper layers from the encoder's top layer. A less deep
-    decoder gets the encoder's upper layers, because they depend on all layers. `dense` computes tanh(s W + b), with its own
-    weights for each layer and tensor. `zero` starts from zero.
-    """
-
-    def __init__(self, kind: str, layers: int, units: int, *, seed: int, name: str) -> None:
-        super().__init__(name=name, dtype="float32")
-        self.kind, self.depth, self.units, self.seed = kind, layers, units, seed
-        self.parts: list[_Dense] = []
-
-    def build(self, state_parts: int) -> None:
-        """Make the weights of `dense` for states of `state_parts` tensors."""
-        if self.kind == "dense":
-            self.parts = [
-                _Dense(self.units, self.units, "float32", self.seed + 100 + k, f"part_{k}")
-                for k in range(self.depth * state_parts)
-            ]
-            for part in self.parts:
-                part.build(None)
-        self.built = True
-
-    def call(self, states: States) -> States:
-        """The initial states of the decoder."""
-        top, skipped = len(states) - 1, max(0, len(states) - self.depth)
-        started: States = tuple(states[min(skipped + k, top)] for k in range(self.depth))
-        if self.kind == "zero":
-            return tf.nest.map_structure(tf.zeros_like, started)
-        if self.kind == "dense":
-            flat = [tf.tanh(dense(part)) for dense, part in zip(self.parts, tf.nest.flatten(started), strict=True)]
-            return tf.nest.pack_sequence_as(started, flat)
-        return started
-
-
-class _Dense(keras.layers.Layer):
-    """x W + b in the given precision."""
-
-    def __init__(self, inputs: int, units: int, precision: str, seed: int, name: str) -> None:
-        super().__init__(name=name, dtype="float32")
-        self.shape = (inputs, units)
-        self.precision, self.seed = precision, seed
-
-    def build(self, _: Any) -> None:
-        init = fan_in_uniform(self.seed)
-        self.kernel = self.add_weight(name="kernel", shape=self.shape, initializer=init)
-        self.bias = self.add_weight(name="bias", shape=self.shape[1:], initializer="zeros")
-        self.built = True
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return matmul(inputs, self.kernel, self.precision) + self.bias
-
-
-class _Output(keras.layers.Layer):
-    """The weights of the logits; without `inputs` only the bias, for a tied matrix."""
-
-    def __init__(self, inputs: int | None, size: int, seed: int, name: str) -> None:
-        super().__init__(name=name, dtype="float32")
-        self.inputs, self.size, self.seed = inputs, size, seed
-
-    def build(self, _: Any) -> None:
-        if self.inputs is not None:
-            init = fan_in_uniform(self.seed)
-            self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.size), initializer=init)
-        self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros")
-        self.built = True
-
-
-class Embedding(keras.layers.Embedding):
-    """Vectors of tokens, some of which may be frozen."""
-
-    frozen_v: tf.Tensor | None = None
-    """True for frozen tokens; None: no token is frozen."""
-
-    def save_own_variables(self, store: Any) -> None:
-        """See Keras; with the tokens that are kept from training."""
-        super().save_own_variables(store)
-        if self.frozen_v is not None:
-            store["frozen"] = self.frozen_v.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        """See Keras."""
-        if "frozen" in store:
-            self.frozen_v = tf.constant(store["frozen"])
-            store = {key: store[key] for key in store.keys() if key != "frozen"}  # noqa: SIM118 (a store of HDF5)
-        super().load_own_variables(store)
-
-    def freeze(self, ids_n: Any) -> None:
-        """Freeze the vectors of some tokens: their gradient is 0."""
-        self.frozen_v = tf.scatter_nd(ids_n[:, None], tf.ones(len(ids_n), tf.int32), [self.input_dim]) > 0
-
-    def call(self, ids: tf.Tensor) -> tf.Tensor:
-        """Vectors `[..., e]` of tokens."""
-        vectors = super().call(ids)
-        if self.frozen_v is None:
-            return vectors
-        return tf.where(tf.gather(self.frozen_v, ids)[..., None], tf.stop_gradient(vectors), vectors)
-
-
-def _embedding(size: int, dim: int, scale: float, seed: int, name: str) -> Embedding:
-    """Vectors of tokens; initial entries have the standard deviation `scale`."""
-    init = keras.initializers.RandomNormal(stddev=scale, seed=seed)
-    return Embedding(size, dim, embeddings_initializer=init, name=name, dtype="float32")

@@ -22,7 +22,6 @@ from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note
 from wordseq.models.build import model_for
 from wordseq.models.matmul import resolve_precision
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.models.word_vectors import check_vectors, read_vectors
 from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.data import check_folder, check_place, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import (
@@ -36,6 +35,7 @@ from wordseq.runs.folder import (
     RunFolder,
     SrcLengths,
 )
+from wordseq.runs.word_vectors import check_vectors, read_vectors
 from wordseq.system.environment import check_fork
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked

@@ -9,7 +9,7 @@ from tests.reference.corpus import train_codec
 from wordseq.batches.id_store import IdStore
 from wordseq.config.load import load_config
 from wordseq.config.schema import DataConfig
-from wordseq.models.word_vectors import check_vectors, read_vectors
+from wordseq.runs.word_vectors import check_vectors, read_vectors
 from wordseq.system.errors import UserError
 
 TEXT = ["The cat's milk, the cat", "Paris is the end"]
