@@ -167,6 +167,7 @@ def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
     return {
         "run": run,
         "weights": sha256_of({name: last[name] for name in best}),
+        "best": sha256_of(best),
         "shapes": {name: array.shape for name, array in best.items()},
         "steps": [entry["step"] for entry in train],
         "first loss": train[0]["loss"],
@@ -275,6 +276,7 @@ TRAIN = {
     "decay": Law("0.1", "rates", "looks", FROZEN, {"rates": [1e-20, 1e-20, 1e-21]}),
     "decay_patience": Law("2", "rates", "looks", FROZEN, {"rates": [1e-20, 1e-20, 1e-20]}),
     "clip_norm": Law("0.01", "weights", "first loss, norms, rates", ("train.optimizer=sgd",)),
+    "average": Law("0.9", "best", EVERYTHING),
     "label_smoothing": Law("0.3", "weights, norms", "first loss, rates, tokens"),
     "precision": Law("bfloat16", "first loss, weights", "shapes, tokens, rates"),
     "shards": Law("2", "parts", "tokens, rates", to={"parts": [48, 48]}),

@@ -282,6 +282,13 @@ class TrainConfig:
     )
     decay_patience: int = setting(1, "plateau: validations without a better dev BLEU before a decay", minimum=1)
     clip_norm: float = setting(1.0, "gradient clipping: largest global norm; 0: no clipping", minimum=0)
+    # Below 1: an average with a decay of 1 never moves.
+    average: float = setting(
+        0.0,
+        "validate and keep as best a moving average of the weights: its decay per update, e.g. 0.999; 0: off",
+        minimum=0,
+        maximum=0.999999,
+    )
     label_smoothing: float = setting(
         0.0, "label smoothing: share of probability spread evenly over the vocabulary", minimum=0, maximum=0.9
     )

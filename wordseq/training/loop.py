@@ -19,7 +19,7 @@ from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import TrainConfig
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
-from wordseq.runs.weights import arrays_of, assign, by_path
+from wordseq.runs.weights import assign
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
 from wordseq.system.signals import END_SIGNALS, handled
@@ -294,7 +294,8 @@ def _validate(
         UserError: the dev loss is not finite.
     """
     start, config = time.perf_counter(), trainer.config
-    found = validate()
+    with trainer.averaged():
+        found = validate()
     if not math.isfinite(found.loss):
         raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
     # The loss decides where BLEU cannot: outputs of one token, such as sums, always have a BLEU of 0.
@@ -325,7 +326,7 @@ def _validate(
     reporter.validation(progress, found, best)
     # `best` before `last`: a process killed in between validates again. The other order would lose the best weights.
     if best:
-        run.save(BEST, arrays_of(by_path(trainer.model.weights)), dataclasses.asdict(progress))
+        run.save(BEST, trainer.best_arrays(), dataclasses.asdict(progress))
     _save(run, trainer, progress)
 
 

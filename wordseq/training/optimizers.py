@@ -1,4 +1,4 @@
-"""Optimizers by name, learning-rate schedules, and the compiled update."""
+"""Optimizers by name, learning-rate schedules, the compiled update, and the moving average of the weights."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,11 +61,21 @@ Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 class Updater:
     """An optimizer with clipping, compiled by XLA.
 
+    With `train.average` it also keeps an exponential moving average of the weights. After update t, counted from 1, it is
+
+        average += (1 - decay) (weight - average),    decay = min(train.average, (1 + t) / (10 + t))
+
+    The first decays are small, so that the random initial weights are soon forgotten. This is the rule of TensorFlow's
+    `tf.train.ExponentialMovingAverage` with `num_updates`. Averaging goes back to Polyak and Juditsky (1992).
+
     Args:
         train: settings.
         variables: the weights to train.
         undecayed: the weights without weight decay.
         compiled: compile the update; only possible if all weights are on one device.
+
+    Attributes:
+        averages: the moving averages by the paths of the weights; empty without `train.average`.
     """
 
     def __init__(
@@ -88,6 +98,14 @@ class Updater:
         updates = [_update(*pair) for pair in zip(self.optimizers, self.groups, strict=True)]
         fused = functools.partial(tf.function, autograph=False, jit_compile=True)
         self._updates = [fused(update) for update in updates] if compiled else updates
+        self.averages: dict[str, keras.Variable] = {}
+        self._moves: list[Callable[[], None]] = []
+        if train.average:
+            self.averages = {weight.path: keras.Variable(weight.numpy(), dtype="float32") for weight in variables}
+            pairs = zip(self.optimizers, self.groups, strict=True)
+            moves = [_average(train.average, optimizer, group, self.averages) for optimizer, group in pairs]
+            # Compiled apart from the updates: fused with them, XLA could round the weights otherwise than without averages.
+            self._moves = [fused(move) for move in moves] if compiled else moves
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next updates."""
@@ -119,6 +137,8 @@ class Updater:
         """Update the weights by the gradients times `scale`."""
         for update, places in zip(self._updates, self.places, strict=True):
             update([gradients[place] for place in places], scale)
+        for move in self._moves:
+            move()
 
 
 @contextmanager
@@ -140,6 +160,25 @@ def _update(optimizer: keras.optimizers.Optimizer, group: list[keras.Variable]) 
         optimizer.apply(gradients if scale is None else [gradient * scale for gradient in gradients], group)
 
     return update
+
+
+def _average(
+    decay: float,
+    optimizer: keras.optimizers.Optimizer,
+    group: list[keras.Variable],
+    averages: Mapping[str, keras.Variable],
+) -> Callable[[], None]:
+    """A function that moves the averages of a group towards its weights, after the optimizer has updated them."""
+
+    def move() -> None:
+        updates = tf.cast(optimizer.iterations.value, tf.float32)
+        share = 1.0 - tf.minimum(decay, (1.0 + updates) / (10.0 + updates))
+        for weight in group:
+            average = averages[weight.path]
+            # Of equal values exactly 0: what is not trained keeps its value bit for bit.
+            average.assign(average.value + share * (weight.value - average.value))
+
+    return move
 
 
 def _groups(sizes: Sequence[int]) -> list[list[int]]:

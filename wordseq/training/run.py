@@ -151,6 +151,8 @@ def _train(
     usual = ("batch_size", "learning_rate", "max_epochs", "patience")
     shown = ", ".join(f"{key} {getattr(config.train, key):g}" for key in usual)
     tell(f"training: {shown}; all settings: {run.folder / CONFIG_FILE}")
+    if config.train.average:
+        tell(f"weights: validated and kept as best are their moving averages (train.average {config.train.average:g})")
     translator = Translator(model, src, tgt, config, run.tgt_per_src, run.src_lengths)
     with TrainingProgress(config.train, len(plan), say, shown=bar, compiles=not finished) as reporter:
         if tensorboard:

@@ -1,5 +1,8 @@
 """One update: the shards of a batch in parallel, their gradients, the optimizer; in one process or by a team."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import tensorflow as tf
 
@@ -97,8 +100,26 @@ class Trainer:
         return nats, tf.size(gold_n), tape.gradient(loss, [weight.value for weight in self.weights])
 
     def arrays(self) -> Arrays:
-        """Weights, seeds of dropout, and variables of the optimizer."""
+        """Weights, seeds of dropout, averages of weights, and variables of the optimizer."""
         return arrays_of(self.variables())
+
+    def best_arrays(self) -> Arrays:
+        """The weights for translating: with `train.average` the averages, else those that are trained."""
+        return arrays_of(by_path(self.model.weights) | self.updater.averages)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside a `with` block the model has the weights of `best_arrays`, for a validation."""
+        averages = self.updater.averages
+        weights = {path: weight for path, weight in by_path(self.weights).items() if path in averages}
+        trained = arrays_of(weights)
+        for path, weight in weights.items():
+            weight.assign(averages[path].value)
+        try:
+            yield
+        finally:
+            for path, weight in weights.items():
+                weight.assign(trained[path])
 
     def restore(self, run: RunFolder, arrays: Arrays) -> None:
         """Set the variables to what `arrays` returned.
@@ -114,6 +135,7 @@ class Trainer:
         named = by_path(self.model.weights)
         seeds = [variable for variable in self.model.variables if variable.path not in named]
         named |= {f"seeds/{k}": seed for k, seed in enumerate(seeds)}
+        named |= {f"average/{path}": average for path, average in self.updater.averages.items()}
         for k, optimizer in enumerate(self.updater.optimizers):
             found = by_path(optimizer.variables)
             named |= {f"optimizer/{k}/{path.partition('/')[2]}": variable for path, variable in found.items()}

@@ -80,6 +80,8 @@ def counting(monkeypatch):
         def arrays(self):
             return arrays_of(by_path(self.model.weights))
 
+        best_arrays, averaged = arrays, contextlib.nullcontext
+
         def restore(self, run, arrays):
             self.model.weights[0].value = arrays["updates"]
 
@@ -439,18 +441,29 @@ def test_one_batch_can_be_overfitted(tmp_path, cell):
 def real_runs(tmp_path_factory):
     """Folders of an uninterrupted run, of one stopped in the middle of an epoch and resumed, and of one with another seed.
 
+    The same with averages of the weights, and what these had for weights in their validations.
+
     Nothing is compiled here: `test_continued_equals_uninterrupted_for_each_cell` and tests/system do that.
     """
     folder = tmp_path_factory.mktemp("real")
     model = dataclasses.replace(SMALL, dropout=0.3, recurrent_dropout=0.2, bridge="dense")
 
-    def once(name, seed, steps):
+    validated = []
+
+    def once(name, seed, steps, average=0.0):
         (folder / name).mkdir(exist_ok=True)
         config = replace(
             seed=seed, max_steps=steps, max_epochs=99, batch_size=PAIRS // 2, validate_steps=3, schedule="plateau"
         )
+        config = dataclasses.replace(config, average=average)
         weights = Seq2Seq(model, 9, 7, seed=seed)
-        train_model(RunFolder(folder / name), weights, SRC, TGT, config, Scripted(1.0), Silent())
+        validate = Scripted(1.0)
+
+        def watched():
+            validated.append(arrays_of(by_path(weights.weights)))
+            return validate()
+
+        train_model(RunFolder(folder / name), weights, SRC, TGT, config, watched, Silent())
 
     with eagerly():
         once("whole", 1, 4)
@@ -458,7 +471,12 @@ def real_runs(tmp_path_factory):
         first = entries(folder / "parts")
         once("parts", 1, 4)
         once("other", 2, 2)
-    return SimpleNamespace(folder=folder, first=first)
+        validated.clear()
+        once("averaged", 1, 4, average=0.9)
+        ours = list(validated)
+        once("averaged parts", 1, 3, average=0.9)
+        once("averaged parts", 1, 4, average=0.9)
+    return SimpleNamespace(folder=folder, first=first, validated=ours)
 
 
 def test_the_same_seed_gives_the_same_losses(real_runs):
@@ -471,10 +489,12 @@ def test_another_seed_gives_other_losses(real_runs):
     assert [a["loss"] != b["loss"] for a, b in zip(ours[:2], others[:2], strict=True)] == [True] * 2
 
 
-def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs):
-    assert entries(real_runs.folder / "parts") == entries(real_runs.folder / "whole")
+@pytest.mark.parametrize("kind", ["", "averaged"])
+def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs, kind):
+    names = f"{kind} parts".strip(), kind or "whole"
+    assert entries(real_runs.folder / names[0]) == entries(real_runs.folder / names[1])
     for name in (BEST, LAST):
-        parts, whole = (RunFolder(real_runs.folder / which).load(name)[0] for which in ("parts", "whole"))
+        parts, whole = (RunFolder(real_runs.folder / which).load(name)[0] for which in names)
         assert parts.keys() == whole.keys()
         for key in whole:
             np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
@@ -507,6 +527,19 @@ def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
     assert len(moments) == 2 * len(weights)
     assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 4
     assert RunFolder(real_runs.folder / "whole").load(BEST)[0].keys() == weights
+
+
+def test_averages_are_validated_and_best_while_training_continues_with_the_weights_themselves(real_runs):
+    plain, averaged = (RunFolder(real_runs.folder / which).load(LAST)[0] for which in ("whole", "averaged"))
+    for name, values in plain.items():
+        np.testing.assert_array_equal(averaged[name], values, name)
+    best = RunFolder(real_runs.folder / "averaged").load(BEST)[0]
+    assert averaged.keys() == plain.keys() | {f"average/{name}" for name in best}
+    # Validated after updates 3 and 4.
+    for name, values in best.items():
+        np.testing.assert_array_equal(real_runs.validated[0][name], values, name)
+        np.testing.assert_array_equal(real_runs.validated[1][name], averaged[f"average/{name}"], name)
+    assert any((best[name] != plain[name]).any() for name in best)
 
 
 # --- saving by the clock, kills and faults while saving

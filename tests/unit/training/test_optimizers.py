@@ -94,9 +94,13 @@ def test_no_gradient_moves_nothing(clip_norm):
 def test_gradients_that_are_not_finite_change_nothing(request, bad, traced):
     if traced:
         request.getfixturevalue("compiled")
-    updater, variables = _updater(optimizer="adam")
+    updater, variables = _updater(optimizer="adam", average=0.9)
     updater.apply([_gradients()])
-    everything = [*variables, *(v for optimizer in updater.optimizers for v in optimizer.variables)]
+    everything = [
+        *variables,
+        *updater.averages.values(),
+        *(v for optimizer in updater.optimizers for v in optimizer.variables),
+    ]
     before = [variable.numpy() for variable in everything]
     apply = tf.function(updater.apply) if traced else updater.apply
     gradients = _gradients()
@@ -198,6 +202,24 @@ def test_every_optimizer_minimises_a_quadratic_with_the_given_learning_rate(comp
         updater.apply([[2 * tf.convert_to_tensor(variable) for variable in variables]])
         heights.append(height())
     assert all(after < before for before, after in itertools.pairwise(heights))
+
+
+def test_averages_equal_numpy_and_the_weights_are_as_without_them(compiled):
+    averaging, variables = _updater(optimizer="adam", average=0.6)
+    plain, plain_variables = _updater(optimizer="adam")
+    averages = [np.float64(start) for start in START]
+    rng = np.random.default_rng(0)
+    for step in range(1, 15):
+        gradients = [tf.constant(rng.normal(size=np.shape(start)), tf.float32) for start in START]
+        for updater in (averaging, plain):
+            updater.apply([gradients])
+        # 2/11, 3/12, ... up to 0.6, which it reaches in update 13.
+        decay = min(0.6, (1 + step) / (10 + step))
+        averages = [decay * old + (1 - decay) * new.numpy() for old, new in zip(averages, variables, strict=True)]
+    for variable, average, other in zip(variables, averages, plain_variables, strict=True):
+        close(averaging.averages[variable.path], average)
+        np.testing.assert_array_equal(variable, other)
+    assert not plain.averages
 
 
 def test_twice_the_learning_rate_moves_twice_as_far():

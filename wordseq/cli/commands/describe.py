@@ -44,4 +44,6 @@ def _describe(options: argparse.Namespace) -> None:
         shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in layer["shapes"].items())
         print(f"{layer['name']:{width}} {layer['parameters']:>12,}  {shapes}")
     print(f"{'all':{width}} {found['parameters']:>12,}")
-    print(f"best checkpoint: update {found['step']:,}; sha256 of its weights {found['weights_sha256']}")
+    average = found["settings"]["train"]["average"]
+    averaged = f"; moving averages of the weights, with a decay of {average:g} per update" if average else ""
+    print(f"best checkpoint: update {found['step']:,}; sha256 of its weights {found['weights_sha256']}{averaged}")
