@@ -36,6 +36,13 @@ def translator(tiny_run):
     return Translator.load(tiny_run.folder)
 
 
+@pytest.fixture(scope="module")
+def expected(translator):
+    """Translations and vectors of `TEXTS`, computed uncompiled and with nothing set."""
+    with eagerly():
+        return translator(TEXTS), translator.embed(TEXTS)
+
+
 # --- forked
 
 
@@ -64,12 +71,11 @@ def test_after_a_fork_an_error_says_so_at_once(translator, tiny_run, tmp_path, c
 # --- pickled
 
 
-def test_a_pickled_translator_is_loaded_again_from_its_run(translator, tiny_run):
+def test_a_pickled_translator_is_loaded_again_from_its_run(translator, expected):
     with eagerly():
-        expected = translator(TEXTS)
         for found in (pickle.loads(pickle.dumps(translator)), copy.deepcopy(translator)):
             assert found is not translator
-            assert found(TEXTS) == expected
+            assert found(TEXTS) == expected[0]
             assert (found.config, found.origin) == (translator.config, translator.origin)
     assert os.path.isabs(translator.origin.folder)
     assert len(pickle.dumps(translator)) < 5000
@@ -102,11 +108,9 @@ def test_spawned_processes_translate(translator, tmp_path):
 # --- threads
 
 
-def test_several_threads_get_what_one_gets(tiny_run, translator):
+def test_several_threads_get_what_one_gets(tiny_run, expected):
     """A new translator, so that all of them want the first search compiled."""
     shared = Translator.load(tiny_run.folder)
-    with eagerly():
-        expected = translator(TEXTS), translator.embed(TEXTS)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda k: shared.embed(TEXTS) if k % 4 == 3 else shared(TEXTS), range(16)))
     for k, each in enumerate(found):
@@ -163,34 +167,39 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_translator_gives_the_same_whatever_the_program_has_set(tiny_run, translator, state):
-    with eagerly():
-        expected = translator(TEXTS), translator.embed(TEXTS)
-        with STATES[state]():
-            other = Translator.load(tiny_run.folder)
-            found = other(TEXTS), other.embed(TEXTS)
+def test_a_translator_gives_the_same_whatever_the_program_has_set(tiny_run, expected, state):
+    with eagerly(), STATES[state]():
+        other = Translator.load(tiny_run.folder)
+        found = other(TEXTS), other.embed(TEXTS)
     assert found[0] == expected[0]
     np.testing.assert_array_equal(found[1], expected[1])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-@pytest.mark.parametrize("state", ["mixed_float16", "float64", "float16"])
-def test_training_gives_the_same_whatever_the_program_has_set(state, optimizer):
-    config = TrainConfig(optimizer=optimizer, shards=1)
+def trained_weights(optimizer):
+    """All arrays of a training of two updates."""
     ids = np.array([[4, 5, 2], [6, 2, 0]], np.int32), np.array([[1, 4, 2], [1, 5, 2]], np.int32)
+    model = Seq2Seq(ModelConfig(embed_dim=4, hidden_size=6, dropout=0.3), 9, 9)
+    trainer = Trainer(model, TrainConfig(optimizer=optimizer, shards=1))
+    for _ in range(2):
+        trainer.updater.set_learning_rate(1e-3)
+        trainer.update(*ids)
+    return arrays_of(trainer.variables()) | arrays_of(by_path(model.weights))
 
-    def weights():
-        model = Seq2Seq(ModelConfig(embed_dim=4, hidden_size=6, dropout=0.3), 9, 9)
-        trainer = Trainer(model, config)
-        for _ in range(2):
-            trainer.updater.set_learning_rate(1e-3)
-            trainer.update(*ids)
-        return arrays_of(trainer.variables()) | arrays_of(by_path(model.weights))
 
+@pytest.fixture(scope="module")
+def usual_weights():
+    """With nothing set, of each optimizer."""
     with eagerly():
-        expected = weights()
-        with STATES[state]():
-            found = weights()
+        return {optimizer: trained_weights(optimizer) for optimizer in ("adam", "adamw")}
+
+
+@pytest.mark.parametrize(
+    ("state", "optimizer"), [("mixed_float16", "adamw"), ("float64", "adam"), ("float64", "adamw"), ("float16", "adam")]
+)
+def test_training_gives_the_same_whatever_the_program_has_set(usual_weights, state, optimizer):
+    expected = usual_weights[optimizer]
+    with eagerly(), STATES[state]():
+        found = trained_weights(optimizer)
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert found[name].dtype == values.dtype, name

@@ -35,7 +35,7 @@ TINY = (
     *("data.train=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
-    *("train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3", "eval.tokenize=13a"),
+    *("train.optimizer=sgd", "train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3", "eval.tokenize=13a"),
 )
 TRAINED = (*TINY, "decode.max_len_extra=1")
 CHINESE = {ord(letter): chr(ord("一") + k) for k, letter in enumerate("abcdefghijklmnopqrstuvwxyz")} | {ord(" "): None}
@@ -268,7 +268,7 @@ TRAIN = {
     "max_minutes": Law("1e-9", "updates, reason", "first loss", LONG, {"updates": 1}),
     "batch_tokens": Law("20", "tokens, first loss", "shapes"),
     "batch_size": Law("18", "tokens, first loss", "shapes", to={"parts": [32]}),
-    "optimizer": Law("sgd", "weights", "first loss, norms, rates, tokens"),
+    "optimizer": Law("adam", "weights", "first loss, norms, rates, tokens"),
     "learning_rate": Law("0.02", "weights, rates", "first loss, norms, tokens", to={"rates": [0.02]}),
     "weight_decay": Law("0.5", "weights", "first loss, norms, rates", ("train.optimizer=adamw",)),
     "schedule": Law("exponential", "rates", "tokens", LONG, {"rates": [0.01, 0.005]}),
