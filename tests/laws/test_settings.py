@@ -35,7 +35,13 @@ TINY = (
     *("data.train=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
-    *("train.optimizer=sgd", "train.learning_rate=0.01", "decode.max_len_ratio=0", "decode.max_len_extra=3", "eval.tokenize=13a"),
+    *(
+        "train.optimizer=sgd",
+        "train.learning_rate=0.01",
+        "decode.max_len_ratio=0",
+        "decode.max_len_extra=3",
+        "eval.tokenize=13a",
+    ),
 )
 TRAINED = (*TINY, "decode.max_len_extra=1")
 CHINESE = {ord(letter): chr(ord("一") + k) for k, letter in enumerate("abcdefghijklmnopqrstuvwxyz")} | {ord(" "): None}

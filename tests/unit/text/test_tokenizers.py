@@ -190,12 +190,12 @@ def test_a_tokenizer_of_symbols_is_saved_and_is_not_one_of_words(tmp_path):
     "part", ["a", "!", "a!", "a ", "\U0001f1eb\U0001f1f7", "\U0001f1eb", "👩\u200d", "!\u0301", "￭\uffee"]
 )
 def test_long_lines_take_linear_time(part):
-    text = (part * 200_000).strip()
-    start = time.perf_counter()
+    text = (part * 80_000).strip()
+    start = time.process_time()
     tokens = WordTokenizer().tokenize(text)
     assert WordTokenizer().detokenize(tokens) == text
-    # 0.4 s is usual for the slowest; quadratic time would be many minutes.
-    assert time.perf_counter() - start < 60
+    # 0.2 s is usual for the slowest; quadratic time would be more than a minute.
+    assert time.process_time() - start < 10
 
 
 # SentencePiece

@@ -434,7 +434,7 @@ def test_one_batch_can_be_overfitted(tmp_path, cell):
     translator = Translator(model, *WORDS, Config(model=config, decode=DecodeConfig()), 1.0)
     with eagerly():
         assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
-    assert translator(TEXTS) == TARGETS
+        assert translator(TEXTS) == TARGETS
 
 
 @pytest.fixture(scope="module")
