@@ -55,6 +55,16 @@ def test_padded_arrays_by_hand():
     assert pad([[5]]).dtype == np.int32
 
 
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 5_000])
+def test_a_batch_has_every_token_of_its_pairs_however_long_they_are(length):
+    ids = np.random.default_rng(length).integers(4, 2**31 - 1, length).tolist()
+    src, tgt = IdStore.of([[5], ids]), IdStore.of([ids[::-1], [6]])
+    batch = make_batch(src, tgt, np.arange(2))
+    assert batch.src_ids_bs[1, : length + 1].tolist() == [*ids, EOS_ID]
+    assert batch.tgt_ids_bt[0, : length + 2].tolist() == [BOS_ID, *ids[::-1], EOS_ID]
+    assert batch.tokens == length + 3
+
+
 def test_a_batch_by_hand():
     src, tgt = IdStore.of([[4], [5, 6], [7, 8, 9]]), IdStore.of([[11, 12], [], [13]])
     batch = make_batch(src, tgt, np.array([2, 0]))

@@ -169,6 +169,18 @@ def test_what_given_parts_share_is_counted_whatever_the_settings(tmp_path, chang
     assert found.split["references_seen"] == {"dev": 5, "test": 20}
 
 
+def test_the_sample_that_is_examined_is_spread_over_the_corpus(tmp_path, small_shards, monkeypatch):
+    monkeypatch.setattr(prepare, "SAMPLE_PAIRS", 60)
+    # The script tells the quarter of the corpus.
+    letters = "aбγע"
+    lines = [f"{letters[i // 100]}{letters[i // 100] * (i % 10)} {i}\t{letters[i // 100]} {i}" for i in range(400)]
+    (tmp_path / "pairs.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    found = prepare_corpus(dataclasses.replace(SMALL, train=str(tmp_path / "pairs.tsv")), tmp_path / "cache", say=mute)
+    for scripts in found.split["scripts"].values():
+        assert scripts.keys() == {"Latin", "Cyrillic", "Greek", "Hebrew"}
+        assert max(scripts.values()) < 1.5 * min(scripts.values())
+
+
 PIECES = st.lists(
     st.builds(lambda a, b: (a, b), normalised_text(4), normalised_text(3)), min_size=12, max_size=30
 )  # fmt: skip

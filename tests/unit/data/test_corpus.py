@@ -172,10 +172,18 @@ def test_given_training_lines_keep_their_duplicates(tmp_path: Path) -> None:
 
 
 def test_leaks_of_given_splits_are_reported(tmp_path: Path) -> None:
-    data = given_splits(tmp_path, train_src=["Go.", "a", "b", "c", "d"], test_src=["go!", "A", "x", "y", "go"])
-    corpus = load(data)
-    assert "warning: 3 of 5 test sources also occur in training" in describe(corpus.split)
-    assert corpus.split["shared_sources"]["train_test"] == 3
+    texts = {"train": ["Go.", "a", "b", "c", "d", "e", "f"], "dev": ["b", "C", "y", "v", "w", "z"]}
+    texts["test"] = ["go!", "A", "x", "y", "go"]
+    # Every part has another size: a number of the wrong part is seen.
+    sides = {f"{part}_src": sources for part, sources in texts.items()}
+    sides |= {f"{part}_tgt": [f"{part} {source}" for source in sources] for part, sources in texts.items()}
+    corpus = load(given_splits(tmp_path, **sides))
+    assert [line for line in describe(corpus.split) if "also occur" in line] == [
+        "warning: 3 of 5 test sources also occur in training",
+        "warning: 2 of 6 dev sources also occur in training",
+        "warning: 1 of 5 test sources also occur in dev",
+    ]
+    assert corpus.split["shared_sources"] == {"train_dev": 2, "train_test": 3, "dev_test": 1}
 
 
 @pytest.mark.parametrize(("side", "swap"), [("src", False), ("tgt", False), ("src", True)])

@@ -50,6 +50,17 @@ def test_rows_are_records(pairs):
     assert records == [(1, ROWS[0]), (2, ROWS[1]), (3, ROWS[2])]
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_rows_are_counted_over_all_blocks_of_the_file(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr("wordseq.data.readers.parquet._ROWS", rows)
+    raw = pa.array([b"a", b"b", b"c", b"\xff", b"d"], pa.binary())
+    for more in ({}, {"more": [{"en": "x"}] * 5}):
+        path = write(tmp_path / "x.parquet", src=raw, tgt=list("12345"), **more)
+        assert [record.number for record in table(path, "skip")[1]] == [1, 2, 3, 5]
+        with pytest.raises(UserError, match=r"x\.parquet:4: not UTF-8; 1 bad line"):
+            table(path)
+
+
 def test_a_packed_file(pairs, tmp_path, monkeypatch):
     packed = tmp_path / "y.parquet.gz"
     packed.write_bytes(gzip.compress(pairs.read_bytes()))
