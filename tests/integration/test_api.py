@@ -137,6 +137,17 @@ def test_translations_are_those_of_the_translator_with_the_settings_that_are_giv
         trained.translate(texts, beam=0)
 
 
+@pytest.mark.parametrize("form", [{}, {"split": True}, {"nbest": 1}, {"sampling": wordseq.Sampling()}], ids=str)
+def test_settings_of_the_search_reach_every_form_of_translation(trained, form):
+    def text(**limits):
+        (found,) = trained.translate(["How many bikes does she have?"], **limits, **form)
+        return found if isinstance(found, str) else found[0].text
+
+    # The limit counts the end of the sentence.
+    assert text(max_len_ratio=0, max_len_extra=1) == ""
+    assert text() != ""
+
+
 def test_the_translator_is_loaded_once_and_again_after_further_training(trained, monkeypatch):
     first = trained.translator
     assert trained.translator is first
@@ -352,6 +363,7 @@ DICTS = FRAME.to_dict("records")
         (FRENCH, ("1", "2")),
         ([{"id": 1, "source": src, "target": tgt} for src, tgt in FRENCH], ("", "")),
         ([{"fr": tgt, "en": src} for src, tgt in FRENCH], ("en", "fr")),
+        ([dict(list(row.items())[:: (-1) ** k]) for k, row in enumerate(DICTS)], ("english", "french")),
     ],
 )
 def test_columns_are_chosen_as_in_files(data, columns):

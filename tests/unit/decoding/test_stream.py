@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runs import environment
+from wordseq.config.schema import Config
 from wordseq.decoding import notes, pipes, stream
+from wordseq.runs.folder import SrcLengths
 from wordseq.system.errors import UserError
 
 
@@ -167,6 +169,15 @@ def test_the_first_unknown_words_of_a_file_are_printed_once(tmp_path, monkeypatc
     run(tmp_path, b"a\nb x\nc\nd x\n" + b"e\n" * 4 + b"y\nx\nz\nu\n" + b"v\n" * 4, mirror=mirror)
     note = "wordseq: note: unknown to the model: "
     assert capsys.readouterr().err == f"{note}x\n{note}y, z ...\n"
+
+
+@pytest.mark.parametrize("place", [1, 3, 4, 5, 9])
+def test_a_line_far_longer_than_training_is_named_by_its_number_in_the_file(tmp_path, capsys, place):
+    mirror = Mirror()
+    mirror.src_lengths, mirror.config = SrcLengths(3, 9), Config()
+    mirror.tokens_of = lambda text: len(text.split())
+    run(tmp_path, b"a b\n" * (place - 1) + b"a b c d e f g\n" + b"c\n" * 4, mirror=mirror)
+    assert capsys.readouterr().err.startswith(f"wordseq: note: line {place}: 7 tokens, but 99 %")
 
 
 def test_resuming_prints_where_it_starts(tmp_path, capsys):
