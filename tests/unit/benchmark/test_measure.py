@@ -476,6 +476,20 @@ def test_parts_have_the_time_of_their_products_at_the_peak(fake):
     assert headings == [["part", "cell", "precision", "ms", "share"], ["search", "part", "cell", "precision", "ms"]]
 
 
+def test_a_search_is_compared_with_the_peak_of_one_of_the_processors_that_are_used(fake, monkeypatch):
+    task, _ = fake
+    monkeypatch.setattr(measure, "processors", lambda: 4)
+    found = {}
+    for threads in (0, 1, 2):
+        result = measure_parts(task, replace(TINY, systems=("wordseq",), threads=threads), lambda line: None)
+        found[threads] = {(row["search"], row["part"]): row["products_ms"] for row in result["search_rows"]}
+    for key, alone in found[1].items():
+        if alone is not None:
+            # All are rounded to 0.01 ms.
+            assert [found[threads][key] for threads in (2, 0)] == pytest.approx([2 * alone, 4 * alone], abs=0.03)
+    assert found[1]["beam 5", "whole"] > 0.1
+
+
 @pytest.mark.slow
 def test_a_complete_tiny_benchmark():
     """Real processes."""

@@ -1,5 +1,6 @@
 """Packed runs of made run folders; that they translate alike is a law of `wordseq pack`."""
 
+import dataclasses
 import json
 import os
 import re
@@ -15,15 +16,22 @@ from wordseq.comparison.scored_runs import is_scored, read_run
 from wordseq.config.load import load_config
 from wordseq.config.schema import by_key
 from wordseq.data.public import DATASETS
-from wordseq.evaluation.card import UNKNOWN_LICENCE
+from wordseq.evaluation.card import UNKNOWN_LICENCE, model_card
 from wordseq.runs.data import check_folder, check_usable
 from wordseq.runs.find import folder_for
 from wordseq.runs.folder import BEST, LAST, RunFolder
+from wordseq.runs.pack import Pack
 from wordseq.system.errors import UserError
 from wordseq.system.files import command_text
 
 TEST = some_test()
-PATHS = {"data.train": "/secret/place/a.en,/secret/place/a.fr", "data.dev": "../secret/dev.tsv"}
+PATHS = {
+    "data.train": "/secret/place/a.en,/secret/place/a.fr",
+    "data.dev": "../secret/dev.tsv",
+    "data.test": "C:\\secret\\test.tsv",
+    "model.pretrained_src": "/secret/vectors/en.vec",
+    "model.pretrained_tgt": "secret/fr.vec.gz",
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +75,9 @@ def test_a_pack_has_neither_sentences_of_the_corpus_nor_paths_of_the_machine(mad
     assert {key: value for key, value in after.items() if value != before[key]} == {
         "data.train": "a.en,a.fr",
         "data.dev": "dev.tsv",
+        "data.test": "test.tsv",
+        "model.pretrained_src": "en.vec",
+        "model.pretrained_tgt": "fr.vec.gz",
     }
     assert "\ncommand: wordseq train --run mine --set data.train=a.en,a.fr\n" in card_of(packed)
 
@@ -170,7 +181,7 @@ def test_scores_of_another_checkpoint_are_left_out_and_damaged_ones_named(made, 
 def test_the_card_names_model_data_scores_and_licence(made, tmp_path):
     corpus = DATASETS["tatoeba-fra-eng"]
     config = (made.folder / "config.toml").read_text()
-    saved = re.sub('(?m)^(train|dev) = ".*?"', r'\1 = ""', config)
+    saved = re.sub('(?m)^(train|dev|test) = ".*?"', r'\1 = ""', config)
     saved = saved.replace('corpus = ""', f'corpus = "{corpus.name}"')
     saved = saved.replace('src_lang = ""', 'src_lang = "en"').replace('tgt_lang = ""', 'tgt_lang = "fr"')
     scores = json.loads((made.folder / "eval/test.json").read_text())
@@ -191,6 +202,16 @@ def test_the_card_names_model_data_scores_and_licence(made, tmp_path):
     ):
         assert expected in card, expected
     assert UNKNOWN_LICENCE not in card
+
+
+@pytest.mark.parametrize(("swap", "direction"), [(False, "en to fr"), (True, "fr to en")])
+def test_the_card_has_the_languages_in_the_direction_of_the_model(made, swap, direction):
+    pack = Pack.read(RunFolder(made.folder))
+    data = dataclasses.replace(pack.config.data, src_lang="en", tgt_lang="fr", swap=swap)
+    card = model_card(dataclasses.replace(pack, config=dataclasses.replace(pack.config, data=data)))
+    assert f"| Languages | {direction} |" in card
+    assert direction == f"{data.lang_of('src')} to {data.lang_of('tgt')}"
+    assert ("`data.swap`" in card) == swap
 
 
 def test_the_sums_of_the_card_are_those_of_the_file_and_of_describe(made, tmp_path):

@@ -218,6 +218,29 @@ def test_the_speed_is_that_of_the_updates_of_the_line(tmp_path, counting, monkey
     assert [line["seconds"] for line in lines if line["kind"] == "train"] == [2, 4]
 
 
+def test_the_time_of_training_has_that_of_validations(tmp_path, counting, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+
+    def takes(seconds):
+        now[0] += seconds
+
+    def validate():
+        takes(100)
+        return Validation(0.0, 1.0, [])
+
+    counting.at = lambda step: takes(1)
+    progress = count(tmp_path / "epoch", replace(validate_steps=2, max_epochs=1), validate)
+    logged = {"train": [], "dev": []}
+    for entry in RunFolder(tmp_path / "epoch").metrics():
+        logged[entry["kind"]].append((entry["step"], entry["seconds"]))
+    assert logged["train"] == [(1, 1), (2, 2), (3, 103), (4, 104), (5, 205)]
+    assert logged["dev"] == [(2, 102), (4, 204), (5, 305)]
+    assert progress.seconds == 305
+    # The third validation ends after five minutes; without their time it would be the hundredth.
+    assert count(tmp_path / "minutes", replace(validate_steps=1, max_minutes=5), validate).step == 3
+
+
 def test_the_reporter_is_called_for_every_update_and_validation(tmp_path, counting):
     reporter = Silent()
     count(tmp_path, replace(log_steps=4, max_epochs=1), Scripted(3), reporter)
