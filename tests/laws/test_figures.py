@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import time
+import unicodedata
 from types import SimpleNamespace
 
 import keras
@@ -352,6 +353,20 @@ def test_dev_bleu_of_tokenized_data_is_of_its_own_tokens(translator, pretokenize
     kinds = {kind: bleu(hyps, refs, tokenize=kind) for kind in ("13a", "none")}
     assert kinds["13a"] != kinds["none"]
     assert found == pytest.approx(kinds["none" if pretokenized else "13a"])
+
+
+def test_dev_bleu_does_not_depend_on_the_form_in_which_texts_are_written(translator):
+    words = TextCodec(WordTokenizer(), Vocab(("é", "ñ", "ã")))
+    made = [
+        Translator(translator.model, WORDS[0], dataclasses.replace(words, written=form), translator.config, 1.0)
+        for form in ("NFC", "NFD")
+    ]
+    composed, decomposed = (dev_of(one, FIRST)[0] for one in made)
+    assert decomposed == [unicodedata.normalize("NFD", hyp) for hyp in composed] != composed
+    dev = HeldOut(SOURCES, [[f"{hyp} x"] for hyp in composed])
+    one, other = (Validator(found, dev)() for found in made)
+    assert one.bleu == other.bleu > 0
+    assert one.samples == other.samples
 
 
 # --- evaluation

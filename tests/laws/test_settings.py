@@ -212,6 +212,7 @@ def given_split(part: str) -> Law:
 TABLE = ("data.train=table.tsv", "data.src_column=first", "data.tgt_column=second")
 NESTED = ("data.train=nested.jsonl", "data.src_lang=en", "data.tgt_lang=fr")
 
+ACCENTS = ("data.train=latin.tsv", "data.encoding=cp1252")
 
 DATA = {
     "corpus": Law("copy", "train, src tokens"),
@@ -237,6 +238,8 @@ DATA = {
     "pretokenized": Law("true", "src tokens, tgt tokens", "train, dev, test", given=("data.train=words.tsv",)),
     "src_separator": Law(" f", "src tokens", "tgt tokens, train, dev, test"),
     "tgt_separator": Law(" q", "tgt tokens", "src tokens, train, dev, test"),
+    "src_form": Law("NFD", "src tokens", "tgt tokens, src text, train, dev, test", ACCENTS),
+    "tgt_form": Law("NFD", "tgt tokens", "src tokens, tgt text, train, dev, test", (*ACCENTS, "data.swap=true")),
     "lowercase": Law("true", "src tokens, tgt tokens, train", "counts", ("data.train=words.tsv",)),
     "max_chars": Law("18", "train, pairs, counts"),
     "on_bad_line": Law("skip", "error", given=("data.train=bad.tsv",), to={"error": ""}),

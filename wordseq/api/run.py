@@ -413,7 +413,8 @@ class Run:
         source = prepare(text, lowercase)
         if not source:
             raise UserError("the text is empty")
-        hyp = self.translate([text])[0] if translation is None else prepare(translation, lowercase)
+        own = self.translator.tgt.stored(self.translate([text])[0]) if translation is None else ""
+        hyp = own if translation is None else prepare(translation, lowercase)
         return figures.attention_map(attention_of(self.translator, [(source, hyp)])[0])
 
 

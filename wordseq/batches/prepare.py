@@ -26,6 +26,7 @@ from wordseq.batches.shards import SIDES, make_shards
 from wordseq.batches.table import PairTable, store_paths
 from wordseq.config.schema import DATA_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
+from wordseq.data.columns import shortened
 from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import archive_of, digest_of, is_stream
@@ -50,7 +51,7 @@ SAY_EVERY = 1_000_000
 ABANDONED_CACHE_SECONDS = 60
 """An unlocked temporary folder of this age was left by a killed process. A younger one may not have its lock yet."""
 
-_VERSION = 4
+_VERSION = 5
 """Raise it when the same text and settings give other ids, or the files change: old cache entries are then ignored."""
 
 _FIGURES_FILE, _LOCK_FILE = "prepared.json", "lock"
@@ -275,7 +276,8 @@ def _write(
     }
     dev = held_out["dev"]
     dev_texts = (dev.sources, [references[0] for references in dev.references])
-    made = codecs or (table.train_codec("src"), table.train_codec("tgt"))
+    written = "NFD" if counts.decomposed > counts.composed else "NFC"
+    made = codecs or (table.train_codec("src"), table.train_codec("tgt", written))
     cover = {}
     for k, side in enumerate(SIDES):
         made[k].save(folder, side)
@@ -290,6 +292,12 @@ def _write(
     split["warnings"] = [text for found in (reading, *readings.values()) for text in found.warnings]
     # The pairs of a synthetic corpus are what they should be.
     examined, compared = ([], {}) if origin.pairs else (sample, held_out)
+    changed, (text, back) = table.changed_for_good("tgt")
+    if changed:
+        split["warnings"].append(
+            f"data.tgt_form = {data.tgt_form!r} changes {changed:,} of {table.used:,} training targets for good, e.g. "
+            f"{shortened(text)} becomes {shortened(back)}: the model cannot write what it replaces"
+        )
     split["warnings"] += warnings_about(examined, compared, data, counts.to_dict(), split["train"], cover)
     write_json(folder / HELD_OUT_FILE, {part: dataclasses.asdict(found) for part, found in held_out.items()})
     write_json(folder / _FIGURES_FILE, {"split": split, "coverage": cover})

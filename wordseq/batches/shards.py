@@ -49,8 +49,8 @@ class Shard:
     - K.SIDE.txt: the cleaned sentences, one per line.
     - K.npz, one row per pair: "pair", its digest as four 64-bit words; "source", "key" and "draw", the first word of the
       digests of its source, of its group and of its rank in a draw.
-    - K.SIDE.words.txt, at word level: the distinct words, one per line.
-    - K.npz, at word level: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
+    - K.SIDE.words.txt, of a side that is cut early: the distinct words, one per line.
+    - K.npz, of such a side: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
       ids; "SIDE.parts", the start of each part of the list, in words and in bytes.
     """
 
@@ -90,8 +90,7 @@ class Shard:
         for k, side in enumerate(SIDES):
             texts = [pair[k] for pair in pairs]
             self._write(f"{side}.txt", texts)
-            # The word level needs no training, so words are cut here, in parallel. Subwords need the complete text first.
-            if data.level_of(side) == "word":
+            if cut_early(data, side):
                 words, numbers = number_words(texts, train_tokenizer("word", (), separator=data.separator_of(side)))
                 self._write(f"{side}.words.txt", words)
                 arrays |= {f"{side}.{name}": array for name, array in numbers.items()}
@@ -119,6 +118,14 @@ class Shard:
 
     def _write(self, ending: str, lines: Iterable[str]) -> None:
         self._path(ending).write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
+def cut_early(data: DataConfig, side: str) -> bool:
+    """Whether shards cut the texts of `side` into words, in parallel: those of the word level, as they are.
+
+    The word level needs no training; subwords need the complete text first. Symbols are few and need no list of words.
+    """
+    return data.level_of(side) == "word" and data.form_of(side) == "NFC"
 
 
 def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
-from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Shard
+from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Shard, cut_early
 from wordseq.config.schema import DataConfig
 from wordseq.data.guards import MANY_TARGETS
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
 from wordseq.system.files import ArrayFile
+from wordseq.text.normalise import in_form
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
 from wordseq.text.twins import Twins
 from wordseq.text.vocab import UNK_ID, TextCodec, twins_of, vocab_of_counts, vocab_of_model
@@ -151,8 +152,8 @@ class PairTable:
         chosen[:number] = True
         return list(map(Pair, *(self._texts(chosen, side) for side in SIDES)))
 
-    def train_codec(self, side: str) -> TextCodec:
-        """Train tokenizer and vocabulary of `side`, "src" or "tgt".
+    def train_codec(self, side: str, written: str = "NFC") -> TextCodec:
+        """Train tokenizer and vocabulary of `side`, "src" or "tgt"; `written` is the Unicode form of its texts in the file.
 
         `min_freq` and `max_size` apply to the word level, `subword_size` to bpe and unigram, none of them to symbols.
 
@@ -160,18 +161,40 @@ class PairTable:
             UserError: see `train_tokenizer`.
         """
         data = self._data
-        level = data.level_of(side)
-        texts = self._texts(self._use, side)
-        tokenizer = train_tokenizer(level, texts, subword_size=data.subword_size, separator=data.separator_of(side))
+        level, form = data.level_of(side), data.form_of(side)
+
+        def texts() -> Iterator[str]:
+            found = self._texts(self._use, side)
+            return found if form == "NFC" else (in_form(text, form) for text in found)
+
+        tokenizer = train_tokenizer(level, texts(), subword_size=data.subword_size, separator=data.separator_of(side))
         if isinstance(tokenizer, SentencePieceTokenizer):
             vocab = vocab_of_model(tokenizer)
-        elif level == "symbols":
-            # All of them: an inventory of symbols is small, and a rare one is not noise.
-            counts = Counter(token for text in self._texts(self._use, side) for token in tokenizer.tokenize(text))
-            vocab = vocab_of_counts(counts.items())
         else:
-            vocab = vocab_of_counts(self._word_counts(side), data.min_freq, data.max_size)
-        return TextCodec(tokenizer, vocab, twins_of(side, tokenizer))
+            # All symbols: an inventory of symbols is small, and a rare one is not noise.
+            limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
+            counts = (
+                self._word_counts(side)
+                if cut_early(data, side)
+                else Counter(token for text in texts() for token in tokenizer.tokenize(text)).items()
+            )
+            vocab = vocab_of_counts(counts, *limits)
+        return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form, written)
+
+    def changed_for_good(self, side: str) -> tuple[int, tuple[str, str]]:
+        """Number of training texts of `side` that its Unicode form changes so that they do not come back, and one of them.
+
+        Returns:
+            The number, and the text as it is and as it comes back; two empty texts if there is none.
+        """
+        number, example = 0, ("", "")
+        form = self._data.form_of(side)
+        # NFD takes apart what NFC puts together.
+        for text in self._texts(self._use, side) if form in ("NFKC", "NFKD") else ():
+            back = in_form(in_form(text, form), "NFC")
+            if back != text:
+                number, example = number + 1, example if any(example) else (text, back)
+        return number, example
 
     def write_ids(self, codec: TextCodec, side: str, folder: Path) -> dict[str, Any]:
         """Write the files of an `IdStore`, see `store_paths`.
@@ -185,9 +208,7 @@ class PairTable:
         if side == "tgt" and codec.tokenizer.level != "symbols":
             codec = dataclasses.replace(codec, twins=Twins.SIGNS)
         # The shards already hold the tokens of this very tokenizer: only the distinct words need a look-up.
-        by_word = self._data.level_of(side) == "word" and codec.tokenizer == WordTokenizer(
-            self._data.separator_of(side)
-        )
+        by_word = cut_early(self._data, side) and codec.tokenizer == WordTokenizer(self._data.separator_of(side))
         flat_path, offsets_path = store_paths(folder, side)
         tokens = unknown = twins = 0
         examples: dict[str, str] = {}

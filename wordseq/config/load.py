@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from wordseq.config.schema import (
     DATA_FILES,
@@ -313,17 +313,23 @@ def _separator_conflicts(data: DataConfig) -> Iterator[str]:
         key = f"data.{side}_separator = {separator!r}"
         if level not in ("", "word"):
             yield f"{key} cuts the text into symbols, so data.{side}_level = {level!r} has no effect; remove one of them"
-        # All white space but the plain space is unprintable for Python.
-        if not separator.isprintable():
-            yield f"{key}: a separator cannot have tabs, line ends or other invisible characters: text is normalised first"
-        elif "  " in separator:
-            yield f"{key}: text is normalised first and has no two spaces in a row; one space separates as well"
-        elif not unicodedata.is_normalized("NFC", separator):
-            yield f"{key} never occurs: texts are in Unicode NFC"
-        elif data.lowercase and separator != separator.lower():
-            yield f"{key} never occurs: texts are in lower case"
+        yield from (f"{key}{fault}" for fault in _never_occurs(separator, data.form_of(side), data.lowercase))
     if separated == ["src", "tgt"] and data.level != "word":
         yield f"data.level = {data.level!r} has no effect: source and target are cut at their separators; remove it"
+
+
+def _never_occurs(separator: str, form: str, lowercase: bool) -> Iterator[str]:
+    """Why a separator cannot occur in normalised text in a Unicode form, as the rest of a message."""
+    # All white space but the plain space is unprintable for Python.
+    if not separator.isprintable():
+        yield ": a separator cannot have tabs, line ends or other invisible characters: text is normalised first"
+    elif "  " in separator:
+        yield ": text is normalised first and has no two spaces in a row; one space separates as well"
+    for other in dict.fromkeys(("NFC", form)):
+        if unicodedata.normalize(cast(Any, other), separator) != separator:
+            yield f" never occurs: texts are in Unicode {other}"
+    if lowercase and separator != separator.lower():
+        yield " never occurs: texts are in lower case"
 
 
 def _model_conflicts(model: ModelConfig) -> Iterator[str]:

@@ -28,6 +28,9 @@ MOST = 2**31 - 1
 WIDEST, DEEPEST = 2**16, 64
 """The largest width of a layer and the largest number of layers."""
 
+FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+"""Unicode's normalisation forms."""
+
 NUMBER_FORMATS = ("float32", "bfloat16", "auto")
 
 # Not sacreBLEU's spm, flores101, flores200 and spBLEU-1K: they download a model when they are first used.
@@ -147,6 +150,17 @@ class DataConfig:
         "the string between the symbols of a source that is symbols already, e.g. a space; empty: data.src_level decides",
     )
     tgt_separator: str = setting("", "the string between the symbols of a target, as data.src_separator")
+    src_form: str = setting(
+        "NFC",
+        "Unicode form in which the model reads sources; NFD takes accents from letters and Hangul syllables apart, "
+        "NFKC and NFKD replace compatibility characters too",
+        choices=FORMS,
+    )
+    tgt_form: str = setting(
+        "NFC",
+        "Unicode form in which the model writes targets; outputs have the form that the training file has",
+        choices=FORMS,
+    )
     min_freq: int = setting(2, "word level: words with fewer occurrences in training become <unk>", minimum=1)
     max_size: int = setting(0, "word level: largest number of words in a vocabulary; 0: no limit", minimum=0)
     # 300: the 256 bytes, the 4 special tokens and a few characters.
@@ -183,6 +197,10 @@ class DataConfig:
         if {"src": self.src_separator, "tgt": self.tgt_separator}[side]:
             return "symbols"
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
+
+    def form_of(self, side: str) -> str:
+        """The Unicode form in which the model sees the texts of `side`."""
+        return {"src": self.src_form, "tgt": self.tgt_form}[side]
 
     def separator_of(self, side: str) -> str:
         """The string between the tokens of `side`; empty where rules or a model find them."""

@@ -1,5 +1,6 @@
 """Cleaning of rows with counts of what is dropped and changed; given dev and test files; the summary of a corpus."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,13 +53,17 @@ class Counts:
     too_long: int = 0
     duplicates: int = 0
     kept: int = 0
+    composed: int = 0
+    """Targets that are in NFC and not in NFD."""
+    decomposed: int = 0
+    """Targets that are in NFD and not in NFC."""
     normalised: Counter[str] = field(default_factory=Counter)
     reading: dict[str, Any] = field(default_factory=dict)
     """The result of `Reading.to_dict`: the recognised formats, and what their readers left out."""
 
     def add(self, other: "Counts") -> None:
         """Add the counts of further lines."""
-        for name in ("lines", "bad_lines", "empty", "too_long", "duplicates", "kept"):
+        for name in ("lines", "bad_lines", "empty", "too_long", "duplicates", "kept", "composed", "decomposed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.normalised.update(other.normalised)
 
@@ -177,6 +182,11 @@ def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:
     # The same function as for the input of a translation: training and use must see the same text.
     src = prepare(row.src, data.lowercase, counts.normalised)
     tgt = prepare(row.tgt, data.lowercase, counts.normalised)
+    written = row.src if data.swap else row.tgt
+    if not written.isascii():
+        composed, decomposed = (unicodedata.is_normalized(form, written) for form in ("NFC", "NFD"))
+        counts.composed += composed > decomposed
+        counts.decomposed += decomposed > composed
     if data.swap:
         src, tgt = tgt, src
     return Pair(_without_empty(src, data.src_separator, counts), _without_empty(tgt, data.tgt_separator, counts))

@@ -370,7 +370,7 @@ class Translator:
                 names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
                 for i, row in zip(ids, weights_ts, strict=False)  # The last row belongs to EOS.
             ]
-            texts.append(self.tgt.tokenizer.detokenize(tokens))
+            texts.append(self.tgt.detokenize(tokens))
         return texts
 
 

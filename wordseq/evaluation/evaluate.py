@@ -218,7 +218,7 @@ def evaluate_run(
         run=str(run.folder),
         command=command,
     )
-    hyps = [hypothesis.text for hypothesis in found]
+    hyps = [translator.tgt.stored(hypothesis.text) for hypothesis in found]
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )

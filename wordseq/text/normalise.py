@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any, cast
 
 import regex
 
@@ -81,6 +82,18 @@ def prepare(text: str, lowercase: bool, counts: "Counter[str] | None" = None) ->
     text = normalise(text, counts)
     # Lower case can decompose a letter: that of U+0130 is "i" and a combining dot.
     return unicodedata.normalize("NFC", text.lower()) if lowercase else text
+
+
+def in_form(text: str, form: str) -> str:
+    """A normalised text in a Unicode form; its white space stays normalised.
+
+    Args:
+        text: from `normalise`.
+        form: "NFC", "NFD", "NFKC" or "NFKD".
+    """
+    formed = unicodedata.normalize(cast(Any, form), text)
+    # Some compatibility characters become a space and a mark: U+00B4 is U+0020 and U+0301.
+    return " ".join(formed.split()) if "K" in form else formed
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import regex
 
+from wordseq.text.normalise import in_form
 from wordseq.text.tokenizers import JOINER, SentencePieceTokenizer, WordTokenizer
 
 SHOWN = 3
@@ -168,14 +169,15 @@ class WordReader:
         tokenizer: gives the tokens.
         ids: of the known tokens; the more frequent a token, the smaller its id.
         case: replace words by words in another case too.
+        form: Unicode form of the tokens.
     """
 
-    def __init__(self, tokenizer: WordTokenizer, ids: Mapping[str, int], *, case: bool) -> None:
-        self._tokenizer, self._ids, self._case = tokenizer, ids, case
+    def __init__(self, tokenizer: WordTokenizer, ids: Mapping[str, int], *, case: bool, form: str = "NFC") -> None:
+        self._tokenizer, self._ids, self._case, self._form = tokenizer, ids, case, form
 
     def tokenize(self, text: str) -> list[str]:
         """See `Reader`."""
-        tokens = self._tokenizer.tokenize(text)
+        tokens = self._cut(text)
         if all(token in self._ids for token in tokens):
             return tokens
         return [read for token in tokens for read in self.read_token(token)]
@@ -183,7 +185,7 @@ class WordReader:
     def read(self, text: str) -> str:
         """See `Reader`."""
         tokens = self.tokenize(text)
-        return text if tokens == self._tokenizer.tokenize(text) else self._tokenizer.detokenize(tokens)
+        return text if tokens == self._cut(text) else in_form(self._tokenizer.detokenize(tokens), "NFC")
 
     def read_token(self, token: str) -> list[str]:
         """The known tokens instead of this one; the token itself if it is known or has no twin."""
@@ -191,8 +193,9 @@ class WordReader:
         if token in self._ids or not core:
             return [token]
         left, _, right = token.partition(core)
-        for text in (core, *_variants(core, opening=not left)):
-            parts = self._tokenizer.tokenize(text)
+        composed = in_form(core, "NFC")
+        for text in (composed, *_variants(composed, opening=not left)):
+            parts = self._cut(text)
             # A symbol that became a word keeps its joiners, and such a token is never known.
             parts[:1] = [left + part for part in parts[:1]]
             parts[-1:] = [part + right for part in parts[-1:]]
@@ -201,11 +204,15 @@ class WordReader:
                 return [part for part in known if part is not None]
         return [token]
 
+    def _cut(self, text: str) -> list[str]:
+        return self._tokenizer.tokenize(text if self._form == "NFC" else in_form(text, self._form))
+
     def _known(self, token: str) -> str | None:
         """The token if it is known, else the most frequent of its forms in another case; None if none is known."""
         if token in self._ids:
             return token
-        cased = [other for other in _case_twins(token) if other in self._ids] if self._case else []
+        twins = [in_form(other, self._form) for other in _case_twins(token)] if self._case else []
+        cased = [other for other in twins if other in self._ids]
         return min(cased, key=self._ids.__getitem__, default=None)
 
 
@@ -227,17 +234,18 @@ class CharacterReader:
     Args:
         tokenizer: gives the tokens.
         case: replace letters by letters in another case too.
+        form: Unicode form of the tokens. Characters are looked up as NFC has them, and known if their parts are.
     """
 
-    def __init__(self, tokenizer: SentencePieceTokenizer, *, case: bool) -> None:
-        self._tokenizer, self._case = tokenizer, case
+    def __init__(self, tokenizer: SentencePieceTokenizer, *, case: bool, form: str = "NFC") -> None:
+        self._tokenizer, self._case, self._form = tokenizer, case, form
         # Found out when a character first appears: the model's own answer, whatever it escapes.
         self._known: set[str] = {" "}
         self._signs: dict[tuple[str, bool], str] = {}
 
     def tokenize(self, text: str) -> list[str]:
         """See `Reader`."""
-        return self._tokenizer.tokenize(self.read(text))
+        return self._cut(self.read(text))
 
     def read(self, text: str) -> str:
         """See `Reader`."""
@@ -248,7 +256,7 @@ class CharacterReader:
         if self._case:
             read = _LETTERS.sub(lambda match: self._recased(match.group()), read)
         # Two characters may have become a letter and its mark, as in half-width katakana.
-        return text if read == text else unicodedata.normalize("NFC", read)
+        return text if read == text else in_form(in_form(read, self._form), "NFC")
 
     def _known_completely(self, text: str) -> bool:
         if not self._known.issuperset(text):
@@ -276,7 +284,10 @@ class CharacterReader:
         )
 
     def _knows(self, text: str) -> bool:
-        return not any(map(_BYTE_OR_UNKNOWN.fullmatch, self._tokenizer.tokenize(text)))
+        return not any(map(_BYTE_OR_UNKNOWN.fullmatch, self._cut(text)))
+
+    def _cut(self, text: str) -> list[str]:
+        return self._tokenizer.tokenize(text if self._form == "NFC" else in_form(text, self._form))
 
 
 def replaced_words(texts: Iterable[str], reader: Reader) -> Iterator[tuple[str, str]]:

@@ -4,16 +4,19 @@ import hashlib
 import heapq
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self, cast
 
+from wordseq.config.schema import FORMS
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
+from wordseq.text.normalise import in_form
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import (
     SentencePieceTokenizer,
@@ -179,15 +182,22 @@ class TextCodec:
         tokenizer: text <-> tokens.
         vocab: tokens <-> ids.
         twins: what is read as its twin where the vocabulary does not know it.
+        form: Unicode form of the tokens.
+        written: Unicode form of the texts that it returns: that of the training file.
     """
 
     tokenizer: Tokenizer
     vocab: Vocab
     twins: Twins = Twins.NONE
+    form: str = "NFC"
+    written: str = "NFC"
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of one line of normalised text as the model reads them: with twins of unknown ones."""
-        return self._reader.tokenize(text) if self._reader else self.tokenizer.tokenize(text)
+        if self._reader:
+            return self._reader.tokenize(text)
+        # Normalised text is in NFC already.
+        return self.tokenizer.tokenize(text if self.form == "NFC" else in_form(text, self.form))
 
     def to_ids(self, text: str) -> list[int]:
         """The ids of `tokenize(text)`, without BOS_ID and EOS_ID."""
@@ -199,7 +209,11 @@ class TextCodec:
 
     def replaced(self, texts: Iterable[str]) -> list[tuple[str, str]]:
         """The words of normalised texts that are read as others, each with what it is read as, with repetitions."""
-        return list(replaced_words(texts, self._reader)) if self._reader else []
+        if self._reader is None:
+            return []
+        # What the form replaces is no twin.
+        formed = texts if self.form in ("NFC", "NFD") else (in_form(in_form(text, self.form), "NFC") for text in texts)
+        return list(replaced_words(formed, self._reader))
 
     @cached_property
     def _reader(self) -> Reader | None:
@@ -207,18 +221,27 @@ class TextCodec:
         if self.twins is Twins.NONE:
             return None
         if isinstance(self.tokenizer, WordTokenizer):
-            return WordReader(self.tokenizer, self.vocab.ids, case=case)
+            return WordReader(self.tokenizer, self.vocab.ids, case=case, form=self.form)
         if isinstance(self.tokenizer, SentencePieceTokenizer):
-            return CharacterReader(self.tokenizer, case=case)
+            return CharacterReader(self.tokenizer, case=case, form=self.form)
         raise TypeError(f"no reader of twins for a {type(self.tokenizer).__name__}")
 
     def to_text(self, ids: Iterable[int]) -> str:
-        """The text of the ids; UNK_ID becomes "<unk>".
+        """The text of the ids, as `detokenize`; UNK_ID becomes "<unk>".
 
         Raises:
             ValueError: an id is out of range.
         """
-        return self.tokenizer.detokenize(self.vocab.to_tokens(ids))
+        return self.detokenize(self.vocab.to_tokens(ids))
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The text of any tokens, in the form `written`."""
+        text = self.tokenizer.detokenize(tokens)
+        return text if self.form == self.written == "NFC" else unicodedata.normalize(cast(Any, self.written), text)
+
+    def stored(self, text: str) -> str:
+        """A text that `to_text` returned, in the form in which texts are stored and scored: NFC."""
+        return text if self.form == self.written == "NFC" else unicodedata.normalize("NFC", text)
 
     def spelling_bits(self, sentences: Iterable[Sequence[str]]) -> float:
         """Bits to spell the unknown tokens of tokenized sentences, by the letters of the vocabulary; see `Spelling`."""
@@ -230,15 +253,17 @@ class TextCodec:
 
     @property
     def sha256(self) -> str:
-        """A digest in hex; codecs with equal digests give the same ids."""
-        digest = hashlib.sha256(json.dumps([self.tokenizer.level, self.vocab.tokens, self.twins]).encode())
+        """A digest in hex; codecs with equal digests give the same ids, and the same texts of ids."""
+        values = [self.tokenizer.level, self.vocab.tokens, self.twins, self.form, self.written]
+        digest = hashlib.sha256(json.dumps(values).encode())
         digest.update(self.tokenizer.fingerprint)
         return digest.hexdigest()
 
     def save(self, folder: Path, side: str) -> None:
-        """Write the tokenizer and the vocabulary of `side`, "src" or "tgt"."""
+        """Write the tokenizer and the vocabulary of `side`, "src" or "tgt", and `SIDE.codec.json` with the rest."""
         self.tokenizer.save(folder, side)
         self.vocab.save(folder, side)
+        write_json(_codec_path(folder, side), {"form": self.form, "written": self.written})
 
     @classmethod
     def load(cls, folder: Path, side: str) -> Self:
@@ -250,7 +275,16 @@ class TextCodec:
         tokenizer, vocab = load_tokenizer(folder, side), Vocab.load(folder, side)
         if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_model(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
-        return cls(tokenizer, vocab, twins_of(side, tokenizer))
+        path = _codec_path(folder, side)
+        values = read_json(path)
+        for key in ("form", "written"):
+            if values.get(key) not in FORMS:
+                raise UserError(f"{path}: damaged: {key} = {values.get(key)!r}; choose from {', '.join(FORMS)}")
+        return cls(tokenizer, vocab, twins_of(side, tokenizer), values["form"], values["written"])
+
+
+def _codec_path(folder: Path, side: str) -> Path:
+    return folder / f"{side}.codec.json"
 
 
 def _path(folder: Path, side: str) -> Path:

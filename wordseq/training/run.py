@@ -306,7 +306,9 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
             train = found["coverage"][side]["train"]
             examples = ", ".join(f"{word} -> {read}" for word, read in train.get("twin_examples", {}).items())
             twins = f"; read as known words: {counted(train['twins'], 'training word')}, {examples}" if examples else ""
-            lines.append(f"{side}: {_level_text(codec)}, {len(codec.vocab):,} ids, knows {covered}{twins}")
+            lines.append(
+                f"{side}: {_level_text(codec)}{_form_text(codec)}, {len(codec.vocab):,} ids, knows {covered}{twins}"
+            )
         for side, figures in found.get("pretrained", {}).items():
             skipped = f"; {counted(figures['skipped_lines'], 'bad line')} left out" if figures["skipped_lines"] else ""
             lines.append(
@@ -324,6 +326,12 @@ def _level_text(codec: TextCodec) -> str:
     if isinstance(tokenizer, WordTokenizer) and tokenizer.separator:
         return f"{'symbols' if tokenizer.level == 'symbols' else 'words'} separated by {tokenizer.separator!r}"
     return f"{tokenizer.level} level{': one symbol per code point' if tokenizer.level == 'char' else ''}"
+
+
+def _form_text(codec: TextCodec) -> str:
+    """The Unicode forms of a codec that are not NFC, for the line on a vocabulary."""
+    seen = f", in {codec.form}" * (codec.form != "NFC")
+    return seen + f", written in {codec.written} as in the training file" * (codec.written != "NFC")
 
 
 def _vector_files(config: Config) -> dict[str, Path]:

@@ -24,7 +24,8 @@ class Validator:
 
     def __call__(self) -> Validation:
         """See `loop.Validation`."""
-        hyps = [found[0].text for found in self.translator.translate(self.dev.sources, self.greedy)]
+        found = self.translator.translate(self.dev.sources, self.greedy)
+        hyps = [self.translator.tgt.stored(hypotheses[0].text) for hypotheses in found]
         nats, tokens = reference_nats(self.translator, self.dev)
         shown = [i * len(hyps) // SHOWN_SAMPLES for i in range(min(SHOWN_SAMPLES, len(hyps)))]
         samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]

@@ -73,7 +73,7 @@ def test_every_default():
             "max_chars": 1000,
             "seed": 1,
         }
-        | {"on_bad_line": "stop", "header": "auto"},
+        | {"on_bad_line": "stop", "header": "auto", "src_form": "NFC", "tgt_form": "NFC"},
         "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
         | {"dropout": 0.3},

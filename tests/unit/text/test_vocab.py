@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from sentencepiece import sentencepiece_model_pb2
 
 from tests.reference.corpus import build_vocab, train_codec
 from tests.strategies import normalised_text
-from wordseq.config.schema import LEVELS, DataConfig
+from wordseq.config.schema import FORMS, LEVELS, DataConfig
 from wordseq.system.errors import UserError
 from wordseq.text import vocab as vocab_module
+from wordseq.text.normalise import in_form
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer
 from wordseq.text.twins import Twins
@@ -41,6 +44,68 @@ COUNTED = [["b", "a", "c"], ["b", "a"], ["d", "a"], ["c", "Z"]]
 @pytest.fixture(scope="module")
 def codecs():
     return {level: train_codec(SENTENCES, DataConfig(level=level, subword_size=300), "tgt") for level in LEVELS}
+
+
+# Forms
+
+
+FORMED = [*SENTENCES, "Él ñandú, à côté: ŝtono", "한국어 각", "ﬁn ½ ´x´ Ⅷ²"]
+
+
+@pytest.fixture(scope="module")
+def formed():
+    return {
+        (level, form): train_codec(FORMED, DataConfig(level=level, subword_size=380, min_freq=1, tgt_form=form), "tgt")
+        for level in ("char", "word", "unigram")
+        for form in FORMS
+    }
+
+
+@given(text=st.one_of(normalised_text(), st.sampled_from(FORMED)), written=st.sampled_from(["NFC", "NFD"]))
+def test_text_comes_back_from_the_form_that_the_model_sees(formed, text, written):
+    for (level, form), codec in formed.items():
+        writing = dataclasses.replace(codec, written=written)
+        back = writing.detokenize(writing.tokenize(text))
+        seen = in_form(text, form)
+        assert back == unicodedata.normalize(written, seen)
+        assert writing.stored(back) == unicodedata.normalize("NFC", seen)
+        assert form in ("NFKC", "NFKD") or writing.stored(back) == text
+        assert level != "char" or codec.tokenizer.detokenize(codec.tokenize(text)) == seen
+
+
+def test_nfd_takes_hangul_apart():
+    data = DataConfig(level="char", src_form="NFD")
+    codec = train_codec(["각", "나"], data, "src")
+    assert codec.tokenize("각") == ["ᄀ", "ᅡ", "ᆨ"]
+    # A syllable that training does not have is spelled by its letters.
+    assert codec.tokenize("가") == ["ᄀ", "ᅡ"]
+    assert codec.to_text(codec.to_ids("가각")) == "가각"
+
+
+@pytest.mark.parametrize("level", ["char", "word"])
+def test_twins_are_found_in_every_form(level):
+    texts = ["don't été où ș straße", "don't été où ș straße"]
+    for form in FORMS:
+        codec = train_codec(texts, DataConfig(level=level, src_form=form), "src")
+        for typed, read in (("don’t ÉTÉ", "don't été"), ("Où", "où"), ("ş", "ș"), ("ｄｏｎ't", "don't")):
+            assert codec.to_text(codec.to_ids(typed)) == read, (form, typed)
+        assert codec.replaced(["don’t été ÉTÉ"]) == [("don’t", "don't"), ("ÉTÉ", "été")]
+
+
+def test_forms_are_part_of_the_digest_and_of_the_files(tmp_path, codecs):
+    word = codecs["word"]
+    made = [dataclasses.replace(word, form=form, written=written) for form in FORMS for written in FORMS]
+    assert len({codec.sha256 for codec in made}) == len(made)
+    for codec in made:
+        codec.save(tmp_path, "tgt")
+        assert TextCodec.load(tmp_path, "tgt").sha256 == codec.sha256
+    path = tmp_path / "tgt.codec.json"
+    path.write_text('{"form": "NFX", "written": "NFC"}')
+    with pytest.raises(UserError, match=r"tgt\.codec\.json: damaged: form = 'NFX'; choose from NFC, NFD, NFKC, NFKD"):
+        TextCodec.load(tmp_path, "tgt")
+    path.unlink()
+    with pytest.raises(UserError, match=r"tgt\.codec\.json: no such file"):
+        TextCodec.load(tmp_path, "tgt")
 
 
 # Ids
