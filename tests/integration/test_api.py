@@ -76,11 +76,13 @@ def test_other_pairs_are_not_those_of_the_run(trained, tiny_run):
     assert (trained.folder / PAIRS_FILE).read_bytes() == before
 
 
-def test_a_run_on_a_file_takes_no_other_pairs_from_memory_and_stays_as_it_is(tiny_run):
-    before = files_of(tiny_run.folder)
+def test_a_run_on_a_file_takes_no_other_pairs_from_memory_and_stays_as_it_is(tiny_run, tmp_path):
+    # A copy: other workers copy the shared run, and must not get its lock file.
+    folder = shutil.copytree(tiny_run.folder, tmp_path / "run")
+    before = files_of(folder)
     with pytest.raises(UserError, match="train data are not those that the run was started with"):
-        wordseq.train(rows(tiny_run.pairs)[1:], tiny_run.folder, verbose=False)
-    assert files_of(tiny_run.folder) == before
+        wordseq.train(rows(tiny_run.pairs)[1:], folder, verbose=False)
+    assert files_of(folder) == before
 
 
 def test_nothing_is_left_of_pairs_that_no_run_can_be_trained_on(tmp_path):
