@@ -139,15 +139,13 @@ def test_translations_are_those_of_the_translator_with_the_settings_that_are_giv
         trained.translate(texts, beam=0)
 
 
-@pytest.mark.parametrize("form", [{}, {"split": True}, {"nbest": 1}, {"sampling": wordseq.Sampling()}], ids=str)
-def test_settings_of_the_search_reach_every_form_of_translation(trained, form):
-    def text(**limits):
-        (found,) = trained.translate(["How many bikes does she have?"], **limits, **form)
-        return found if isinstance(found, str) else found[0].text
-
+def test_settings_of_the_search_reach_every_form_of_translation(trained):
+    texts = ["How many bikes does she have?"]
+    assert trained.translate(texts) != [""]
     # The limit counts the end of the sentence.
-    assert text(max_len_ratio=0, max_len_extra=1) == ""
-    assert text() != ""
+    for form in ({}, {"split": True}, {"nbest": 1}, {"sampling": wordseq.Sampling()}):
+        (found,) = trained.translate(texts, max_len_ratio=0, max_len_extra=1, **form)
+        assert (found if isinstance(found, str) else found[0].text) == "", form
 
 
 def test_the_translator_is_loaded_once_and_again_after_further_training(trained, monkeypatch):
