@@ -85,15 +85,16 @@ def test_every_option_has_a_law():
 
 @pytest.fixture(scope="module", autouse=True)
 def runs(tmp_path_factory):
-    """The working directory, with two runs trained by the command; in each, best and last weights differ."""
+    """The working directory, with a run trained by the command and a copy; in each, best and last weights differ."""
     folder = tmp_path_factory.mktemp("options")
     with few_draws(), pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.delenv("WORDSEQ_MIRROR", raising=False)
         write_tsv(Path("pairs.tsv"), tiny_pairs())
         Path("in.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+        assert main(["train", "--run", "alpha", *sets(*SETTINGS)]) == 0
+        shutil.copytree("alpha", "beta")
         for name, seed in (("alpha", 3), ("beta", 7)):
-            assert main(["train", "--run", name, *sets(*SETTINGS)]) == 0
             for checkpoint in (LAST, BEST):
                 sharpen(RunFolder(Path(name)), checkpoint, seed + (checkpoint == LAST))
         yield folder

@@ -299,12 +299,11 @@ def test_a_finished_sentence_does_not_change_while_others_are_open():
         assert all(_tokens(ids_kt[0]) == [B, B, EOS_ID] for ids_kt in found.ids_bkt[1:])
 
 
-def test_search_can_be_compiled():
-    tree = Tree.draw(3, 4, 2)
-    limits_b = tf.constant([4, 3])
-    for search, beam in ((_greedy, ()), (_beam, (3,))):
-        for a, b in zip(search(tree, limits_b, *beam), tf.function(search)(tree, limits_b, *beam), strict=True):
-            close(a, b, 2e-6)
+def test_search_with_a_beam_can_be_compiled():
+    """The greedy one is in tests/integration/test_processes.py."""
+    tree, limits_b = Tree.draw(3, 4, 2), tf.constant([4, 3])
+    for a, b in zip(_beam(tree, limits_b, 3), tf.function(_beam)(tree, limits_b, 3), strict=True):
+        close(a, b, 2e-6)
 
 
 # Sampling

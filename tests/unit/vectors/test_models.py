@@ -418,7 +418,7 @@ def test_inside_a_bigger_model(kind, tmp_path):
 
 
 def test_model_with_attention_can_be_saved_and_copied(tmp_path):
-    model = _make(AttentionSeq2Seq).with_attention()
+    model = _make(AttentionSeq2Seq, bidirectional=False).with_attention()
     model.save(tmp_path / "model.keras")
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
