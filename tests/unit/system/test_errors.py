@@ -1,13 +1,14 @@
 """Whatever a message quotes, it is one line that drives no terminal."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wordseq.system.errors import HEAD, TAIL, UserError
 
 
-@settings(max_examples=60)
-@given(st.text(max_size=30) | st.text(max_size=3).map(lambda text: text * (HEAD // 2)))
+@settings(max_examples=50)
+@given(st.text(max_size=30) | st.text(max_size=3).map(lambda text: text * HEAD))
+@example("\u2028" * 3 * HEAD)
 def test_a_message_is_one_short_line_that_can_be_written(text):
     shown = str(UserError(f"file.toml: {text}; choose another"))
     assert len(shown.splitlines()) == 1
