@@ -105,9 +105,8 @@ test-isa: $(READY) ## tests of what is computed, as a processor without AVX-512 
 	@XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" \
 	    -k "not bfloat16" tests/unit/models tests/unit/training tests/unit/decoding tests/unit/vectors
 
-# Slow tests of other units are further combinations of what fast ones test: make test-long runs them.
-test-slow: $(READY) ## complete trainings: the tests that take minutes
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/system tests/integration tests/unit/decoding/test_stream.py -m "slow and not long"
+test-slow: $(READY) ## complete trainings, processes of their own, and further combinations of what fast tests test
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow and not long"
 
 test-long: $(READY) ## everything that make test leaves out, an hour or more: every cell in every place, corpora of any size
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow

@@ -210,6 +210,7 @@ def test_embed_names_a_bad_line_and_leaves_no_partial_file(trained, tmp_path, ma
 # --- translate
 
 
+@pytest.mark.slow
 def test_a_pipe_gives_one_line_per_line_and_notes_unknown_words(trained):
     given = f"{TEXTS[0]}\n\n  \r\nZork, {'q' * 5000} 👍🏻!\n{TEXTS[1]}"  # without an end of line at the end
     done = wordseq("translate", trained, input=given)

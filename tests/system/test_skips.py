@@ -22,6 +22,7 @@ def run(folder, workers, **variables):
     return subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_in_ci_an_unlisted_skip_fails_the_run_and_is_named(tmp_path):
     for name, text in (("listed", LISTED), ("unlisted", UNLISTED), ("whole_file", WHOLE_FILE)):
         (tmp_path / f"test_{name}.py").write_text(text)
@@ -33,6 +34,7 @@ def test_in_ci_an_unlisted_skip_fails_the_run_and_is_named(tmp_path):
     assert "test_listed" not in named
 
 
+@pytest.mark.slow
 def test_a_listed_skip_fails_no_run_nor_does_an_unlisted_one_elsewhere(tmp_path):
     (tmp_path / "test_listed.py").write_text(LISTED)
     done = run(tmp_path, "0", CI="true")

@@ -494,8 +494,9 @@ def test_bfloat16_logits_are_close_and_float32():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"attention": "none"}, pytest.param({"attention": "general", "input_feeding": True}, marks=pytest.mark.slow)],
+    [{"attention": "none"}, {"attention": "general", "input_feeding": True}],
 )
+@pytest.mark.slow
 def test_compile_and_fit_overfit_a_batch(settings):
     model = _start(cell="lstm", embed_dim=8, bidirectional=False, **settings)
     src_ids_bs, tgt_ids_bt = pad(SRC), pad(TGT, bos=True)

@@ -599,6 +599,7 @@ def test_how_often_it_saves_changes_nothing(tmp_path, counting):
     assert_equal_runs(tmp_path / "often", tmp_path / "never")
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_it_equals_an_uninterrupted_run(tmp_path, counting):
     with at_call(0, die) as calls:
         count(tmp_path / "whole", OFTEN)

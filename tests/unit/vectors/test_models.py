@@ -517,7 +517,11 @@ def test_sizes_may_come_from_numpy_and_hidden_size_from_the_output():
 
 
 @pytest.mark.parametrize(
-    "kind", [SimpleSeq2Seq, *(pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.long]) for kind in MODELS[1:])]
+    "kind",
+    [
+        pytest.param(SimpleSeq2Seq, marks=pytest.mark.slow),
+        *(pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.long]) for kind in MODELS[1:]),
+    ],
 )
 def test_learns_a_lagged_sine(kind):
     keras.utils.set_random_seed(1)
