@@ -9,6 +9,7 @@ import pytest
 
 LISTED = {
     "could not import 'torch'": "PyTorch, 200 MB to 2 GB, for one test of a peer that is only measured",
+    "could not import 'entmax'": "needs PyTorch; what it computes is compared with NumPy references too",
     "needs the real corpora": "they are not ours to ship; `.ci/run` names the mirror where there is one",
     "no file system can be mounted here": "a container may not mount; `OSError` from fsync is tested in its place",
     "root may write everywhere": "CI runs as root; who works on the code does not",

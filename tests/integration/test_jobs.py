@@ -18,7 +18,7 @@ from wordseq.data.splits import HeldOut
 from wordseq.decoding.lines import translate_lines
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation import evaluate
-from wordseq.evaluation.evaluate import evaluate_run, reference_nats
+from wordseq.evaluation.evaluate import evaluate_run, reference_loss
 from wordseq.evaluation.given import read_files
 from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.evaluation.records import record_of
@@ -114,8 +114,8 @@ def validated(trained):
 def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(validated):
     translator, dev, found = validated
     assert found.bleu == bleu(translator(dev.sources), dev.references)
-    nats, tokens = reference_nats(translator, dev)
-    assert found.loss == nats / tokens
+    loss, tokens = reference_loss(translator, dev)
+    assert found.loss == loss / tokens
     # Weights near their start: close to uniform over the vocabulary.
     assert found.loss == pytest.approx(math.log(len(translator.tgt.vocab)), rel=0.1)
     assert [sample[0] for sample in found.samples] == [dev.sources[0], dev.sources[10]]
@@ -335,7 +335,7 @@ def test_an_evaluation_counts_what_it_measured(trained, evaluated):
     tokens = [token for text in test.sources for token in translator.src.tokenize(text)]
     unknown = translator.src.vocab.unknown(tokens)
     assert evaluated["oov_rate"] == pytest.approx(len(unknown) / len(tokens))
-    nats, count = reference_nats(translator, test)
+    nats, count = reference_loss(translator, test)
     assert evaluated["perplexity"] == pytest.approx(math.exp(nats / count))
     chars = sum(len(references[0]) for references in test.references)
     spelling = translator.tgt.spelling_bits(translator.tgt.tokenizer.tokenize(found[0]) for found in test.references)

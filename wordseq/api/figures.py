@@ -43,7 +43,7 @@ def learning_curves(log: Sequence[Mapping[str, Any]], name: str) -> Picture:
             loss,
             [label for label, _ in curves],
             [[(entry["step"], entry["loss"]) for entry in entries] for _, entries in curves],
-            ("updates", "loss, nats per token"),
+            ("updates", "loss per token"),
             True,
         )
         plots.draw_curves(

@@ -372,8 +372,8 @@ class Run:
     def history(self) -> Any:
         """The log, an entry for each training line and each validation: a DataFrame where pandas is installed, else a list.
 
-        Entries of `kind` "train" have `loss` in nats per token, `learning_rate`, `gradient_norm`, `tokens_per_second`; those of
-        `kind` "dev" have `bleu` 0-100, `loss` and `best`; all have `step`, `epoch` and `seconds`.
+        Entries of `kind` "train" have `loss` per token (in nats if `train.loss` is softmax), `learning_rate`, `gradient_norm`,
+        `tokens_per_second`; those of `kind` "dev" have `bleu` 0-100, `loss` and `best`; all have `step`, `epoch` and `seconds`.
         """
         entries = list(self._files.metrics())
         if importlib.util.find_spec("pandas") is None:

@@ -337,8 +337,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
     for key, value in KIND_SETTINGS.get(model.kind, {}).items():
         if (got := getattr(model, key)) != value:
             yield f"model.kind = {model.kind!r} needs model.{key} = {_toml_value(value)}, got {_toml_value(got)}"
-    if model.input_feeding and model.attention == "none":
-        yield "model.input_feeding needs attention, but model.attention is 'none'; change one of them"
+    yield from _attention_conflicts(model)
     sees_source = model.attention != "none" or model.peek or model.kind != "encoder_decoder"
     if not sees_source and model.bridge == "zero":
         yield (
@@ -364,6 +363,16 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
             "model.tie_embeddings needs model.embed_dim = model.hidden_size, "
             f"got {model.embed_dim} and {model.hidden_size}"
         )
+
+
+def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
+    """Settings of [model] that need attention where there is none."""
+    if model.attention == "none":
+        for key in ("input_feeding", "attention_map"):
+            if (got := getattr(model, key)) != getattr(ModelConfig, key):
+                yield (
+                    f"model.{key} = {_toml_value(got)} needs attention, but model.attention is 'none'; change one of them"
+                )
 
 
 def _train_conflicts(config: Config) -> Iterator[str]:

@@ -46,6 +46,7 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "repeat_vector": {
             "attention": "none",
+            "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
             "tie_embeddings": False,
@@ -53,6 +54,7 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "same_length": {
             "attention": "none",
+            "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
             "tie_embeddings": False,
@@ -63,6 +65,10 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 """For each `model.kind` the settings of [model] that it has no use for, with the value that each must have."""
+
+
+PROBABILITY_MAPS = ("softmax", "sparsemax", "entmax15")
+"""Maps from scores to probabilities."""
 
 
 class Changes(enum.Flag):
@@ -246,6 +252,12 @@ class ModelConfig:
         "attention score: dot and general of Luong et al. 2015, additive of Bahdanau et al. 2015",
         choices=("none", "dot", "general", "additive"),
     )
+    attention_map: str = setting(
+        "softmax",
+        "from attention scores to weights; sparsemax (Martins and Astudillo 2016) and entmax15 (Peters et al. 2019) give "
+        "most source positions exactly 0",
+        choices=PROBABILITY_MAPS,
+    )
     # Below 1: dropout scales what it keeps by 1 / (1 - rate).
     dropout: float = setting(
         0.3, "dropout rate of embeddings, layer inputs and layer outputs, a share", minimum=0, maximum=0.95
@@ -306,6 +318,12 @@ class TrainConfig:
         "validate and keep as best a moving average of the weights: its decay per update, e.g. 0.999; 0: off",
         minimum=0,
         maximum=0.999999,
+    )
+    loss: str = setting(
+        "softmax",
+        "loss, and the map from logits to probabilities of the next token, also in decoding; softmax: cross-entropy; sparsemax "
+        "and entmax15: Fenchel-Young losses, most tokens get exactly 0 (Peters et al. 2019)",
+        choices=PROBABILITY_MAPS,
     )
     label_smoothing: float = setting(
         0.0, "label smoothing: share of probability spread evenly over the vocabulary", minimum=0, maximum=0.9

@@ -1,6 +1,6 @@
 """Forced decoding: costs and attention weights of given targets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import tensorflow as tf
 from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
 from wordseq.decoding.threads import side_by_side
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.seq2seq import Decoded, Memory, Seq2Seq
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 
@@ -21,16 +21,28 @@ class Scorer:
         self.model = model
 
     def nats(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> npt.NDArray[np.float64]:
-        """-log p(target | source) of each pair, end of sentence included, in nats."""
-        nats, batches = np.zeros(len(src)), list(_by_length(src, tgt, batch_size))
+        """-log p(target | source) of each pair, end of sentence included, in nats.
+
+        Sparse outputs may give a token the probability 0: it costs `sparse.IMPOSSIBLE_NATS`.
+        """
+        return self._costs(self._nats, src, tgt, batch_size)
+
+    def losses(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> npt.NDArray[np.float64]:
+        """The loss of each pair without label smoothing, see `Seq2Seq.token_losses`; with softmax the nats."""
+        return self._costs(self._losses, src, tgt, batch_size)
+
+    def _costs(
+        self, costs_of: Callable[..., tf.Tensor], src: IdStore, tgt: IdStore, batch_size: int
+    ) -> npt.NDArray[np.float64]:
+        costs, batches = np.zeros(len(src)), list(_by_length(src, tgt, batch_size))
 
         def cost(number: int) -> npt.NDArray[np.float32]:
             batch = make_batch(src, tgt, batches[number])
-            return self._nats(batch.src_ids_bs, batch.tgt_ids_bt).numpy()
+            return costs_of(batch.src_ids_bs, batch.tgt_ids_bt).numpy()
 
         for rows, found in zip(batches, side_by_side(cost, len(batches)), strict=True):
-            nats[rows] = found
-        return nats
+            costs[rows] = found
+        return costs
 
     def alignments(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> list[npt.NDArray[np.float32]]:
         """Attention weights `[t, s]` of each pair: one row per target token, one column per source token, both with EOS.
@@ -54,12 +66,21 @@ class Scorer:
 
     @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def _nats(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
+        return self._summed(self.model.nats, src_ids_bs, tgt_ids_bt)
+
+    @tf.function(autograph=False, input_signature=[_IDS, _IDS])
+    def _losses(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:
+        return self._summed(self.model.token_losses, src_ids_bs, tgt_ids_bt)
+
+    def _summed(
+        self, cost: Callable[[Decoded, Memory, tf.Tensor], tf.Tensor], src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor
+    ) -> tf.Tensor:
+        """The costs `[b]` of the targets."""
         memory, states = self.model.encode(src_ids_bs)
-        decoded = self.model.decode(tgt_ids_bt[:, :-1], memory, states)
-        nats_bt = self.model.nats(decoded, memory, tgt_ids_bt[:, 1:])
+        cost_bt = cost(self.model.decode(tgt_ids_bt[:, :-1], memory, states), memory, tgt_ids_bt[:, 1:])
         # One after another, so that padding cannot change how the sum is rounded, as it can in `reduce_sum`.
-        batch, steps = tf.unstack(tf.shape(nats_bt))
-        return tf.math.unsorted_segment_sum(nats_bt, tf.repeat(tf.range(batch)[:, None], steps, axis=1), batch)
+        batch, steps = tf.unstack(tf.shape(cost_bt))
+        return tf.math.unsorted_segment_sum(cost_bt, tf.repeat(tf.range(batch)[:, None], steps, axis=1), batch)
 
     @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def _weights(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tf.Tensor:

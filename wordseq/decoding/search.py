@@ -5,9 +5,10 @@ state's tensors start with `[b, k]`. It returns the log-probabilities of the nex
 
     step(last_ids_bk, state, memory) -> (log_probs_bkv, state)
 
-PAD and BOS are never chosen. A hypothesis ends with EOS. At the length limit only EOS may be chosen, so every score is the
-log-probability of a complete sentence with EOS. Finished sentences leave the batch: in the loops, b is the number of open
-sentences, and `rows_b` are their rows in the original batch.
+PAD and BOS are never chosen, nor tokens of probability 0, which sparse outputs have (log-probability -inf). A hypothesis ends
+with EOS. At the length limit only EOS may be chosen, so every score is the log-probability of a complete sentence with EOS. An
+EOS of probability 0 costs `sparse.IMPOSSIBLE_NATS` there. Finished sentences leave the batch: in the loops, b is the number of
+open sentences, and `rows_b` are their rows in the original batch.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from wordseq.models.sparse import IMPOSSIBLE_NATS
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
 
 _State = Any
@@ -182,8 +184,8 @@ def beam_search(
     """Beam search with k hypotheses.
 
     Each step takes the 2 k best continuations. Those among the first k that end with EOS become finished hypotheses. The k best
-    that do not end stay in the beam. A sentence is finished when it has k finished hypotheses or reaches its limit. With k = 1
-    this is greedy search.
+    that do not end stay in the beam. A sentence is finished when it has k finished hypotheses, reaches its limit, or has no
+    possible continuation. With k = 1 this is greedy search.
 
     Args:
         step: see the module.
@@ -212,7 +214,8 @@ def beam_search(
     )
 
     def open_of(beam: _Beam) -> tf.Tensor:
-        return (beam.n_done_b < beam_size) & (beam.t < beam.limits_b)
+        # The best one comes first.
+        return (beam.n_done_b < beam_size) & (beam.t < beam.limits_b) & (beam.totals_bk[:, 0] > NEVER)
 
     def body(beam: _Beam, found: Found) -> tuple[_Beam, Found]:
         beam = _beam_step(step, beam, open_of(beam), beam_size, alpha)
@@ -300,6 +303,13 @@ def _allowed(log_probs_bkv: tf.Tensor, t: tf.Tensor, limits_b: tf.Tensor) -> tf.
     # Each pass over all log-probabilities takes time, and the limit is rarely reached.
     return tf.cond(
         tf.reduce_any(last_b11),
-        lambda: tf.where(last_b11 & (ids_v != EOS_ID), NEVER, log_probs_bkv + never_v),
+        lambda: tf.where(last_b11, _end(log_probs_bkv), log_probs_bkv + never_v),
         lambda: log_probs_bkv + never_v,
     )
+
+
+def _end(log_probs_bkv: tf.Tensor) -> tf.Tensor:
+    """The log-probabilities of EOS, with -inf for all other tokens."""
+    ends_bk = log_probs_bkv[:, :, EOS_ID]
+    ends_bk1 = tf.where(ends_bk == NEVER, -IMPOSSIBLE_NATS, ends_bk)[:, :, None]
+    return tf.where(tf.range(tf.shape(log_probs_bkv)[2]) == EOS_ID, ends_bk1, NEVER)

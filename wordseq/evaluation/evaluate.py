@@ -91,7 +91,7 @@ def evaluate_texts(
         - `oov_rate` and `unk_rate`: unknown tokens as a share, 0-1, of source tokens and of output tokens.
         - `length_ratio`, `by_length`.
         - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
-          None if `measured` has no nats.
+          None if `measured` has no nats, as with sparse outputs.
         - `worst` and `random`: examples.
         - `notes`: lines on BLEU's tokenizer if it is not 13a, and on its interval if that is wide.
         - `seed`, `commit`, `run`, `command`.
@@ -154,14 +154,14 @@ def _likelihood(measured: Measured) -> dict[str, float | None]:
     }
 
 
-def reference_nats(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
-    """Negative log-likelihood, in nats, of the first reference of each source, summed; and the number of its tokens.
+def reference_loss(translator: Translator, held_out: HeldOut) -> tuple[float, int]:
+    """Loss of the first reference of each source, summed, see `Scorer.losses`; and the number of its tokens.
 
     Only the first, because a source with many references would otherwise count more. End tokens are included.
     """
     src = IdStore.of([translator.src.to_ids(text) for text in held_out.sources])
     tgt = IdStore.of([translator.tgt.to_ids(references[0]) for references in held_out.references])
-    return float(translator.scorer.nats(src, tgt).sum()), int((tgt.lengths + 1).sum())
+    return float(translator.scorer.losses(src, tgt).sum()), int((tgt.lengths + 1).sum())
 
 
 def evaluate_run(
@@ -201,7 +201,7 @@ def evaluate_run(
     start = time.perf_counter()
     found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
     seconds = time.perf_counter() - start
-    nats, tokens = reference_nats(translator, held_out)
+    loss, tokens = reference_loss(translator, held_out)
     known = coverage(translator.src.vocab, map(translator.src.tokenize, held_out.sources))
     measured = Measured(
         seconds=seconds,
@@ -209,7 +209,8 @@ def evaluate_run(
         src_unknown=known.unknown_tokens,
         hyp_tokens=sum(hypothesis.tokens for hypothesis in found),
         hyp_unknown=sum(hypothesis.unknown for hypothesis in found),
-        nats=nats,
+        # Sparse outputs give many references the probability 0: their perplexity is infinite.
+        nats=loss if translator.model.output_map == "softmax" else None,
         tgt_tokens=tokens,
         tgt_chars=sum(len(references[0]) for references in held_out.references),
         spelling_bits=translator.tgt.spelling_bits(

@@ -2,7 +2,7 @@
 
     score(q, m)   dot: q . m      general: q . (m W)     (Luong et al. 2015, equation 8)
                   additive: v . tanh(q W_q + m W_m)      (Bahdanau et al. 2015, appendix A.1.2)
-    weights = softmax over real source positions; context = sum of weights * m
+    weights = softmax or a sparse map (sparse.py) over real source positions; context = sum of weights * m
 
 The keys are the part of the score that depends on the memory alone. They are computed once per sentence.
 """
@@ -15,17 +15,17 @@ import keras
 import tensorflow as tf
 
 from wordseq.models.matmul import fan_in_uniform, matmul
-
-# Finite: where all positions are padding, softmax of -inf would be NaN.
-MASKED = -1e9
-"""Score of a padded position: its weight is 0."""
+from wordseq.models.sparse import map_named
 
 
 class DotAttention(keras.layers.Layer):
     """Luong's dot score; the base of the other kinds, which override `keys` and `scores`."""
 
-    def __init__(self, units: int, precision: str = "float32", seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, precision: str = "float32", seed: int = 0, *, weights_map: str = "softmax", **kwargs: Any
+    ) -> None:
         super().__init__(dtype="float32", **kwargs)
+        self.to_weights = map_named(weights_map)
         self.units = units
         self.precision = precision
         self.seed = seed
@@ -49,8 +49,7 @@ class DotAttention(keras.layers.Layer):
             memory_bsh: encoder outputs.
             mask_bs: true at real source positions; padding gets weight 0.
         """
-        scores_bts = tf.where(mask_bs[:, None], self.scores(query_bth, keys_bsh), MASKED)
-        weights_bts = tf.nn.softmax(scores_bts)
+        weights_bts = self.to_weights(self.scores(query_bth, keys_bsh), mask_bs[:, None])
         return matmul(weights_bts, memory_bsh, self.precision), weights_bts
 
     def _square(self, name: str, offset: int) -> tf.Variable:
@@ -101,13 +100,29 @@ ATTENTIONS: Mapping[str, type[DotAttention] | None] = MappingProxyType(
 )
 
 
-def make_attention(name: str, units: int, precision: str = "float32", seed: int = 0) -> DotAttention | None:
+def make_attention(
+    name: str,
+    units: int,
+    precision: str = "float32",
+    seed: int = 0,
+    *,
+    weights_map: str = "softmax",
+    layer: str = "attention",
+) -> DotAttention | None:
     """The attention called `name`, or None for "none".
 
+    Args:
+        name: of the score.
+        units: of queries and memory, h.
+        precision: number format of the products, see `matmul`.
+        seed: of initialisation.
+        weights_map: from scores to weights, see `sparse`.
+        layer: the layer's name.
+
     Raises:
-        ValueError: no such attention; the message lists the names.
+        ValueError: no such attention or map; the message lists the names.
     """
     if name not in ATTENTIONS:
         raise ValueError(f"unknown attention {name!r}; choose from {', '.join(sorted(ATTENTIONS))}")
     kind = ATTENTIONS[name]
-    return None if kind is None else kind(units, precision=precision, seed=seed, name="attention")
+    return None if kind is None else kind(units, precision, seed, weights_map=weights_map, name=layer)

@@ -14,7 +14,13 @@ KINDS: Mapping[str, type[Seq2Seq]] = MappingProxyType(
 
 
 def make_model(
-    config: ModelConfig, src_size: int, tgt_size: int, *, precision: str = "float32", seed: int = 1
+    config: ModelConfig,
+    src_size: int,
+    tgt_size: int,
+    *,
+    output_map: str = "softmax",
+    precision: str = "float32",
+    seed: int = 1,
 ) -> Seq2Seq:
     """The model of `config.kind`; see `Seq2Seq`.
 
@@ -23,7 +29,7 @@ def make_model(
     """
     if config.kind not in KINDS:
         raise ValueError(f"unknown kind {config.kind!r}; choose from {', '.join(sorted(KINDS))}")
-    return KINDS[config.kind](config, src_size, tgt_size, precision=precision, seed=seed)
+    return KINDS[config.kind](config, src_size, tgt_size, output_map=output_map, precision=precision, seed=seed)
 
 
 def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str) -> Seq2Seq:
@@ -35,4 +41,11 @@ def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str)
         tgt: target tokenizer and vocabulary.
         precision: number format of large matrix products.
     """
-    return make_model(config.model, len(src.vocab), len(tgt.vocab), precision=precision, seed=config.train.seed)
+    return make_model(
+        config.model,
+        len(src.vocab),
+        len(tgt.vocab),
+        output_map=config.train.loss,
+        precision=precision,
+        seed=config.train.seed,
+    )

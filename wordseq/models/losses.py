@@ -1,4 +1,4 @@
-"""The loss: nats summed over real target tokens. The caller removes padding, and divides by the number of tokens."""
+"""The loss of softmax, summed over real target tokens. The caller removes padding, and divides by the number of tokens."""
 
 from typing import Any
 

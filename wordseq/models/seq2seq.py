@@ -1,7 +1,7 @@
 """The encoder-decoder: ids in, logits or log-probabilities out. It does not depend on files, text or search."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -12,9 +12,10 @@ from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import make_attention
 from wordseq.models.cells import State
 from wordseq.models.layers import Bridge, Dense, OutputLayer, embedding
-from wordseq.models.losses import token_nats
+from wordseq.models.losses import cross_entropy, token_nats
 from wordseq.models.matmul import cast_once, matmul
 from wordseq.models.rnn import Stack, without_gradient
+from wordseq.models.sparse import IMPOSSIBLE_NATS, fenchel_young, map_named, possible_tokens
 from wordseq.system.environment import check_fork
 
 registered = keras.saving.register_keras_serializable("wordseq.model")
@@ -71,6 +72,7 @@ class Seq2Seq(keras.Model):
         config: sizes and kinds.
         src_size: source vocabulary.
         tgt_size: target vocabulary, v.
+        output_map: from logits to probabilities of the next token, see `sparse`. It belongs to the loss (`train.loss`).
         precision: number format of the large products, see `matmul`.
         seed: of initialisation and dropout.
         name: of the model; the names of its weights begin with it.
@@ -85,6 +87,7 @@ class Seq2Seq(keras.Model):
         src_size: int,
         tgt_size: int,
         *,
+        output_map: str = "softmax",
         precision: str = "float32",
         seed: int = 1,
         name: str = "seq2seq",
@@ -94,7 +97,8 @@ class Seq2Seq(keras.Model):
         self.built: bool = False
         self.config = config
         self.src_size, self.tgt_size = src_size, tgt_size
-        self.precision, self.seed = precision, seed
+        self.output_map, self.precision, self.seed = output_map, precision, seed
+        self.to_probabilities = map_named(output_map)
         seed *= 100_000
         shared: dict[str, Any] = {
             "dropout": config.dropout,
@@ -132,7 +136,9 @@ class Seq2Seq(keras.Model):
             self.tgt_embed = embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
         self.decoder = Stack(config.cell, units, config.decoder_layers, seed=seed + 2000, name="decoder", **shared)
         self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
-        self.attention = make_attention(config.attention, units, self.precision, seed + 4)
+        self.attention = make_attention(
+            config.attention, units, self.precision, seed + 4, weights_map=config.attention_map
+        )
         self.combine = Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
 
     def get_config(self) -> dict[str, Any]:
@@ -141,6 +147,7 @@ class Seq2Seq(keras.Model):
             "config": dataclasses.asdict(self.config),
             "src_size": self.src_size,
             "tgt_size": self.tgt_size,
+            "output_map": self.output_map,
             "precision": self.precision,
             "seed": self.seed,
             "name": self.name,
@@ -273,16 +280,62 @@ class Seq2Seq(keras.Model):
         return Decoded(self.drop_out(attended_bth, training=training), weights_bts)
 
     def log_probs(self, decoded: Decoded, memory: Memory) -> tf.Tensor:
-        """Log-probabilities `[b, t, v]` of the next tokens."""
+        """Log-probabilities `[b, t, v]` of the next tokens; -inf for probability 0, which sparse outputs have."""
         del memory
-        return tf.nn.log_softmax(self.logits(decoded.hidden_bth))
+        logits_btv = self.logits(decoded.hidden_bth)
+        if self.output_map == "softmax":
+            return tf.nn.log_softmax(logits_btv)
+        return tf.math.log(self.to_probabilities(logits_btv, possible_tokens(self.tgt_size)))
 
     def nats(self, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor) -> tf.Tensor:
-        """-log p `[b, t]` of the gold tokens; 0 at padding. Faster than `log_probs`, which has all v tokens."""
-        del memory
+        """-log p `[b, t]` of the gold tokens; 0 at padding, `IMPOSSIBLE_NATS` for probability 0.
+
+        Faster than `log_probs`, which has all v tokens.
+        """
+
+        def of_real(logits_nv: tf.Tensor, gold_n: tf.Tensor) -> tf.Tensor:
+            if self.output_map == "softmax":
+                return token_nats(logits_nv, gold_n)
+            p_nv = self.to_probabilities(logits_nv, possible_tokens(self.tgt_size))
+            p_n = tf.gather(p_nv, gold_n, batch_dims=1)
+            return tf.where(p_n > 0, -tf.math.log(p_n), IMPOSSIBLE_NATS)
+
+        return self._at_real(of_real, decoded, gold_bt)
+
+    def token_losses(self, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor) -> tf.Tensor:
+        """The loss `[b, t]` of the gold tokens without label smoothing; 0 at padding. With softmax these are the nats."""
+        if self.output_map == "softmax":
+            return self.nats(decoded, memory, gold_bt)
+        return self._at_real(lambda *given: fenchel_young(self.output_map, *given)[1], decoded, gold_bt)
+
+    def _at_real(
+        self, figure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], decoded: Decoded, gold_bt: tf.Tensor
+    ) -> tf.Tensor:
+        """A figure `[b, t]` of logits and gold token; 0 at padding, where there are no logits."""
         real_n2 = tf.where(mask(gold_bt))
-        nats_n = token_nats(self.logits(tf.gather_nd(decoded.hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
-        return tf.scatter_nd(real_n2, nats_n, tf.shape(gold_bt, tf.int64))
+        found_n = figure(self.logits(tf.gather_nd(decoded.hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
+        return tf.scatter_nd(real_n2, found_n, tf.shape(gold_bt, tf.int64))
+
+    def training_loss(
+        self, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor, label_smoothing: float = 0.0
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The loss to minimise, and without label smoothing or gradient, summed over real tokens; and their number."""
+        # No logits at padding: the product with the vocabulary is most of the work.
+        real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]
+        hidden_nh = tf.gather(tf.reshape(decoded.hidden_bth, [-1, decoded.hidden_bth.shape[-1]]), real_n)
+        gold_n = tf.gather(tf.reshape(gold_bt, [-1]), real_n)
+        if self.output_map == "softmax":
+            loss, plain = cross_entropy(
+                hidden_nh,
+                *self.output_weights(),
+                gold_n,
+                label_smoothing=label_smoothing,
+                precision=self.precision,
+            )
+        else:
+            found = fenchel_young(self.output_map, self.logits(hidden_nh), gold_n, label_smoothing)
+            loss, plain = map(tf.reduce_sum, found)
+        return loss, plain, tf.size(gold_n)
 
     def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
         """Logits `[..., v]` of vectors from `decode`."""

@@ -6,9 +6,7 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from wordseq.batches.batching import mask
 from wordseq.config.schema import TrainConfig
-from wordseq.models.losses import cross_entropy
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.folder import LAST, RunFolder
@@ -42,7 +40,10 @@ class Trainer:
 
     @tf.function(autograph=False, input_signature=[_IDS, _IDS])
     def update(self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Make one update; returns nats and number of the real target tokens, and the norm of the mean gradient."""
+        """Make one update; returns loss and number of the real target tokens, and the norm of the mean gradient.
+
+        The loss is without label smoothing, summed; with softmax in nats.
+        """
         return self._update(src_ids_bs, tgt_ids_bt, None)
 
     @tf.function(autograph=False, input_signature=[_IDS, _IDS, tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)])
@@ -75,7 +76,7 @@ class Trainer:
     def _gradients(
         self, src_ids_bs: tf.Tensor, tgt_ids_bt: tf.Tensor, feeding: tuple[tf.Tensor, tf.Tensor] | None
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
-        """Nats and number of the real target tokens, and the gradients of the summed loss."""
+        """Loss without smoothing and number of the real target tokens, and the gradients of the summed loss."""
         model = self.model
         with tf.GradientTape() as tape:
             memory, states = model.encode(src_ids_bs, training=True)
@@ -84,20 +85,9 @@ class Trainer:
                 # The predictions have no gradient, and recording the search would keep its tensors in memory.
                 with tape.stop_recording():
                     inputs_bt = fed_ids(model, inputs_bt, memory, states, *feeding)
-            hidden_bth = model.decode(inputs_bt, memory, states, training=True).hidden_bth
-            gold_bt = tgt_ids_bt[:, 1:]
-            # No logits at padding: the product with the vocabulary is most of the work.
-            real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]
-            hidden_nh = tf.gather(tf.reshape(hidden_bth, [-1, hidden_bth.shape[-1]]), real_n)
-            gold_n = tf.gather(tf.reshape(gold_bt, [-1]), real_n)
-            loss, nats = cross_entropy(
-                hidden_nh,
-                *model.output_weights(),
-                gold_n,
-                label_smoothing=self.config.label_smoothing,
-                precision=model.precision,
-            )
-        return nats, tf.size(gold_n), tape.gradient(loss, [weight.value for weight in self.weights])
+            decoded = model.decode(inputs_bt, memory, states, training=True)
+            loss, plain, tokens = model.training_loss(decoded, memory, tgt_ids_bt[:, 1:], self.config.label_smoothing)
+        return plain, tokens, tape.gradient(loss, [weight.value for weight in self.weights])
 
     def arrays(self) -> Arrays:
         """Weights, seeds of dropout, averages of weights, and variables of the optimizer."""

@@ -4,7 +4,7 @@ import dataclasses
 
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
-from wordseq.evaluation.evaluate import reference_nats
+from wordseq.evaluation.evaluate import reference_loss
 from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer
 from wordseq.training.loop import Validation
@@ -26,7 +26,7 @@ class Validator:
         """See `loop.Validation`."""
         found = self.translator.translate(self.dev.sources, self.greedy)
         hyps = [self.translator.tgt.stored(hypotheses[0].text) for hypotheses in found]
-        nats, tokens = reference_nats(self.translator, self.dev)
+        loss, tokens = reference_loss(self.translator, self.dev)
         shown = [i * len(hyps) // SHOWN_SAMPLES for i in range(min(SHOWN_SAMPLES, len(hyps)))]
         samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]
-        return Validation(bleu(hyps, self.dev.references, tokenize=self.tokenize), nats / tokens, samples)
+        return Validation(bleu(hyps, self.dev.references, tokenize=self.tokenize), loss / tokens, samples)

@@ -76,11 +76,12 @@ def test_every_default():
         | {"on_bad_line": "stop", "header": "auto", "src_form": "NFC", "tgt_form": "NFC"},
         "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
+        | {"attention_map": "softmax"}
         | {"dropout": 0.3},
         "train": {"seed": 1, "max_epochs": 20, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001}
         | {"schedule": "plateau", "decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto", "patience": 4}
         | {"teacher_forcing": 1, "teacher_forcing_schedule": "constant", "teacher_forcing_decay": 1000}
-        | {"save_minutes": 10, "log_steps": 100},
+        | {"save_minutes": 10, "log_steps": 100, "loss": "softmax"},
         "decode": {"beam_size": 1, "length_penalty": 1, "max_len_ratio": 2, "max_len_extra": 20, "batch_size": 128}
         | {"precision": "float32"},
         "eval": {"tokenize": "auto"},
@@ -262,7 +263,11 @@ def test_names_that_are_equally_close_are_all_named():
         ),
         (
             {"model": {"input_feeding": True, "attention": "none"}},
-            "model.input_feeding needs attention, but model.attention is 'none'",
+            "model.input_feeding = true needs attention, but model.attention is 'none'",
+        ),
+        (
+            {"model": {"attention": "none", "attention_map": "sparsemax"}},
+            "model.attention_map = \"sparsemax\" needs attention, but model.attention is 'none'",
         ),
         (
             {"model": {"kind": "repeat_vector", "attention": "dot"}},
@@ -549,7 +554,7 @@ def _configs(draw) -> Config:
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none":
-        model["input_feeding"] = False
+        model["input_feeding"], model["attention_map"] = False, "softmax"
         if model["bridge"] == "zero":
             model["bridge"] = "copy"
     if model["kind"] != "encoder_decoder":

@@ -57,7 +57,17 @@ CELLS_AND_ATTENTIONS = [
 
 @pytest.mark.parametrize(("cell", "attention", "beam_size"), [*CELLS_AND_ATTENTIONS, ("gru", "none", 0)])
 def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_size):
-    model = fixed_model(cell=cell, attention=attention, decoder_layers=2)
+    assert_nats_are_those_of_the_search(fixed_model(cell=cell, attention=attention, decoder_layers=2), beam_size)
+
+
+@pytest.mark.parametrize("output_map", ["sparsemax", "entmax15"])
+@pytest.mark.parametrize("beam_size", [0, 3])
+def test_a_translation_by_a_sparse_output_costs_what_the_search_found(eager, output_map, beam_size):
+    model = fixed_model(attention="dot", attention_map="entmax15", output_map=output_map)
+    assert_nats_are_those_of_the_search(model, beam_size)
+
+
+def assert_nats_are_those_of_the_search(model, beam_size):
     found = _search(model, beam_size)
     for k in range(beam_size or 1):
         rows = [b for b in range(len(SOURCES)) if np.isfinite(found.scores_bk[b, k])]
@@ -67,8 +77,11 @@ def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_
         close(nats, -found.log_probs_bk.numpy()[rows, k])
 
 
-def test_a_beam_of_one_is_greedy(eager):
-    model = fixed_model(cell="gru", attention="none", decoder_layers=2)
+@pytest.mark.parametrize(
+    "settings", [{"attention": "none", "decoder_layers": 2}, {"output_map": "entmax15"}, {"output_map": "sparsemax"}]
+)
+def test_a_beam_of_one_is_greedy(eager, settings):
+    model = fixed_model(**settings)
     greedy, beam = _search(model, 0), _search(model, 1)
     np.testing.assert_array_equal(beam.ids_bkt, greedy.ids_bkt)
     close(beam.log_probs_bk, greedy.log_probs_bk)

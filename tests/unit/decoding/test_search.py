@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.closeness import close
 from wordseq.decoding.search import Found, beam_search, choose_best, decode_one, length_penalty, make_sampler
+from wordseq.models.sparse import IMPOSSIBLE_NATS
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 SIZE = 6
@@ -54,6 +55,14 @@ class Tree:
             "parts": (tf.cast(number_bk, tf.float32)[:, :, None],),
         }
 
+    def without(self, seed: int, share: float) -> "Tree":
+        """This share of the tokens get probability 0, but one word or the end after each history."""
+        random = np.random.default_rng([seed, 1])
+        gone_bnv = random.random(self.log_probs_bnv.shape) < share
+        kept_bn1 = random.choice([*WORDS, EOS_ID], size=(*gone_bnv.shape[:2], 1))
+        np.put_along_axis(gone_bnv, kept_bn1, False, 2)
+        return Tree(np.where(gone_bnv, -np.inf, self.log_probs_bnv))
+
     def of(self, sentence: int) -> "Tree":
         return Tree(self.log_probs_bnv[sentence : sentence + 1])
 
@@ -64,8 +73,14 @@ class Tree:
             number = number * SIZE + token
         return self.log_probs_bnv[sentence, number]
 
-    def total(self, sentence: int, tokens) -> float:
-        return float(sum(self.next(sentence, tokens[:t])[token] for t, token in enumerate(tokens)))
+    def gain(self, sentence: int, history, token: int, limit: int) -> float:
+        """Log-probability of a token after a history; of an end that is impossible, at the limit."""
+        gain = float(self.next(sentence, history)[token])
+        forced = len(history) == limit - 1 and token == EOS_ID and gain == -math.inf
+        return -IMPOSSIBLE_NATS if forced else gain
+
+    def total(self, sentence: int, tokens, limit: int = 0) -> float:
+        return float(sum(self.gain(sentence, tokens[:t], token, limit) for t, token in enumerate(tokens)))
 
     def greedy(self, sentence: int, limit: int) -> list[int]:
         tokens: list[int] = []
@@ -80,9 +95,10 @@ class Tree:
         for t in range(limit):
             allowed = [EOS_ID] if t == limit - 1 else [*WORDS, EOS_ID]
             grown = [
-                (total + float(self.next(sentence, tokens)[token]), [*tokens, token])
+                (total + self.gain(sentence, tokens, token, limit), [*tokens, token])
                 for total, tokens in going
                 for token in allowed
+                if self.gain(sentence, tokens, token, limit) > -math.inf
             ]
             grown = sorted(grown, key=lambda found: -found[0])[: 2 * size]
             done += [(total / ((6 + t) / 6) ** alpha, tokens) for total, tokens in grown[:size] if tokens[-1] == EOS_ID]
@@ -245,6 +261,40 @@ def test_beam_search_equals_plain_python(seed, limits, size, alpha):
         real = np.isfinite(found.scores_bk[b])
         assert [_tokens(ids) for ids in found.ids_bkt[b][real]] == [tokens for _, tokens in expected]
         close(found.scores_bk[b][real], [score for score, _ in expected])
+
+
+@settings(max_examples=16)
+@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 5), st.sampled_from([0.3, 0.8]))
+def test_what_is_impossible_is_never_found(seed, limits, size, share):
+    tree = Tree.draw(seed, 4, len(limits)).without(seed, share)
+    found, greedy = _beam(tree, limits, size), _greedy(tree, limits)
+    drawn = _greedy(tree, limits, make_sampler(tf.constant([seed, 0]), temperature=1000.0))
+    for b, limit in enumerate(limits):
+        expected = tree.beam(b, limit, size, 1.0)
+        real = np.isfinite(found.scores_bk[b])
+        assert [_tokens(ids) for ids in found.ids_bkt[b][real]] == [tokens for _, tokens in expected]
+        close(found.scores_bk[b][real], [score for score, _ in expected])
+        assert _tokens(greedy.ids_bkt[b, 0]) == tree.greedy(b, limit)
+        if size == 1:
+            assert _tokens(found.ids_bkt[b, 0]) == _tokens(greedy.ids_bkt[b, 0])
+        for one in (greedy, drawn):
+            tokens = _tokens(one.ids_bkt[b, 0])
+            assert float(one.log_probs_bk[b, 0]) == pytest.approx(tree.total(b, tokens, limit), rel=1e-5)
+
+
+def test_a_search_without_possible_continuations_is_over():
+    calls = []
+    tree = _by_history({(): {A: 1.0}, (A,): {EOS_ID: 1.0}})
+    tree.log_probs_bnv[tree.log_probs_bnv < -1] = -np.inf
+
+    def step(last_ids_bk, state, memory):
+        calls.append(1)
+        return tree.step(last_ids_bk, state, memory)
+
+    found = beam_search(step, tree.state, tf.constant([50]), 3, memory=tree.memory)
+    assert _tokens(found.ids_bkt[0, 0]) == [A, EOS_ID]
+    np.testing.assert_array_equal(np.isfinite(found.scores_bk), [[True, False, False]])
+    assert len(calls) == 2
 
 
 @settings(max_examples=10)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.closeness import close
+from tests.reference.sparse import MAPS
 from tests.unit.models.test_cells import randomise
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import ATTENTIONS, make_attention
@@ -32,8 +33,8 @@ def _draw(*shape: int, seed: int = 0) -> tf.Tensor:
     return tf.constant(np.random.default_rng([seed, *shape]).normal(size=shape), tf.float32)
 
 
-def _attention(name: str, precision: str = "float32"):
-    attention = make_attention(name, UNITS, precision)
+def _attention(name: str, precision: str = "float32", **settings):
+    attention = make_attention(name, UNITS, precision, **settings)
     attention.build(None)
     randomise(attention)
     return attention
@@ -53,17 +54,21 @@ def test_none_is_no_attention():
     assert make_attention("none", 8) is None
 
 
-@pytest.mark.parametrize("name", SCORES)
-def test_weights_and_contexts_equal_the_formula(name):
-    attention = _attention(name)
+@pytest.mark.parametrize(
+    ("name", "weights_map"),
+    [*((name, "softmax") for name in SCORES), ("general", "sparsemax"), ("additive", "entmax15")],
+)
+def test_weights_and_contexts_equal_the_formula(name, weights_map):
+    attention = _attention(name, weights_map=weights_map)
     query_bth, memory_bsh = _draw(3, 4, UNITS, seed=1), _draw(3, max(LENGTHS), UNITS, seed=2)
     context_bth, weights_bts = attention(query_bth, attention.keys(memory_bsh), memory_bsh, tf.constant(MASK_BS))
     weights = {v.name: np.float64(v.numpy()) for v in attention.weights}
     for b, length in enumerate(LENGTHS):
         real_sh = np.float64(memory_bsh[b, :length])
         for t in range(4):
-            scores = np.exp([SCORES[name](np.float64(query_bth[b, t]), m, weights) for m in real_sh])
-            expected = scores / scores.sum()
+            expected = MAPS[weights_map](
+                np.array([SCORES[name](np.float64(query_bth[b, t]), m, weights) for m in real_sh])
+            )
             close(weights_bts[b, t, :length], expected)
             np.testing.assert_array_equal(weights_bts[b, t, length:], 0)
             close(context_bth[b, t], expected @ real_sh)

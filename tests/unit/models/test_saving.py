@@ -23,6 +23,7 @@ KINDS = {
         SMALL, cell="lstm", encoder_layers=2, decoder_layers=2, input_feeding=True, peek=True
     ),
     "tied, dense": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3),
+    "sparse": dataclasses.replace(SMALL, attention_map="sparsemax"),
     "repeated": dataclasses.replace(SMALL, kind="repeat_vector", attention="none"),
     "same length": dataclasses.replace(SMALL, kind="same_length", attention="none"),
 }
@@ -111,11 +112,12 @@ def test_an_exported_model_gives_the_same_logits(kind, tmp_path):
 
 
 def test_settings_that_are_not_defaults_are_kept():
-    model = Seq2Seq(SMALL, 12, 11, precision="bfloat16", seed=7, name="mine")
+    model = Seq2Seq(SMALL, 12, 11, output_map="entmax15", precision="bfloat16", seed=7, name="mine")
     model.trainable = False
     found = Seq2Seq.from_config(model.get_config())
     assert (found.config, found.src_size, found.tgt_size) == (SMALL, 12, 11)
     assert (found.precision, found.seed, found.name, found.trainable) == ("bfloat16", 7, "mine", False)
+    assert found.output_map == "entmax15"
     assert found.weights[0].path.startswith("mine/")
     close(found.weights[0], model.weights[0])
     assert type(SameLength.from_config(make_model(KINDS["same length"], 12, 11).get_config())) is SameLength

@@ -11,11 +11,12 @@ from tests.closeness import close
 from tests.runs import FAST_CELLS, SOME_CELLS
 from tests.unit.models.test_cells import FIRST_BIAS, randomise
 from wordseq.batches.batching import mask, pad
-from wordseq.config.schema import ModelConfig
+from wordseq.config.schema import PROBABILITY_MAPS, ModelConfig
 from wordseq.models.attention import ATTENTIONS
 from wordseq.models.cells import CELL_TYPES
 from wordseq.models.losses import token_nats
 from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.sparse import IMPOSSIBLE_NATS, fenchel_young
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
 
 SRC_SIZE, TGT_SIZE = 11, 13
@@ -52,9 +53,9 @@ EACH_ATTENTION = pytest.mark.parametrize(
 )
 
 
-def make_model(seed: int = 1, **settings) -> Seq2Seq:
+def make_model(seed: int = 1, output_map: str = "softmax", **settings) -> Seq2Seq:
     """A small model with random weights, biases too."""
-    model = Seq2Seq(dataclasses.replace(SMALL, **settings), SRC_SIZE, TGT_SIZE, seed=seed)
+    model = Seq2Seq(dataclasses.replace(SMALL, **settings), SRC_SIZE, TGT_SIZE, output_map=output_map, seed=seed)
     randomise(model, seed)
     return model
 
@@ -70,12 +71,16 @@ def _ids(sequences, **settings) -> tf.Tensor:
 
 
 def _loss(model, src_ids_bs, tgt_ids_bt):
-    """Nats summed over real target tokens, and the logits."""
+    """The loss summed over real target tokens, and the logits."""
     logits_btv = model((src_ids_bs, tgt_ids_bt[:, :-1]))
     gold_bt = tgt_ids_bt[:, 1:]
     real_bt = mask(gold_bt)
-    nats_n = token_nats(tf.boolean_mask(logits_btv, real_bt), tf.boolean_mask(gold_bt, real_bt))
-    return tf.reduce_sum(nats_n), logits_btv
+    costs = token_nats if model.output_map == "softmax" else functools.partial(_plain, model.output_map)
+    return tf.reduce_sum(costs(tf.boolean_mask(logits_btv, real_bt), tf.boolean_mask(gold_bt, real_bt))), logits_btv
+
+
+def _plain(output_map, logits_nv, gold_n):
+    return fenchel_young(output_map, logits_nv, gold_n)[0]
 
 
 def _logits_and_gradients(model, src_ids_bs, tgt_ids_bt) -> tuple[tf.Tensor, dict[str, np.ndarray]]:
@@ -93,6 +98,21 @@ def _gradients(model, src_ids_bs, tgt_ids_bt) -> dict[str, np.ndarray]:
 # One step at a time
 
 
+SPARSE = [
+    pytest.param(
+        {
+            "cell": cell,
+            "attention": attention,
+            "attention_map": "softmax" if attention == "none" else ("sparsemax", "entmax15")[(n + k) % 2],
+            "output_map": ("entmax15", "sparsemax", "softmax")[(n + k) % 3],
+        },
+        marks=_long_unless(cell == FAST_CELLS[n % len(FAST_CELLS)]),
+    )
+    for n, attention in enumerate(ATTENTIONS)
+    for k, cell in enumerate(CELL_TYPES)
+]
+"""Every cell with every attention, with sparse weights and outputs in turn."""
+
 GIVEN = [
     {"input_feeding": True, "attention": "dot"},
     {"input_feeding": True, "attention": "general", "decoder_layers": 2},
@@ -101,6 +121,7 @@ GIVEN = [
     {"peek": True, "cell": "lstm"},
     {"peek": True, "attention": "none", "bridge": "zero"},
     {"peek": True, "input_feeding": True, "tie_embeddings": True, "embed_dim": 8, "encoder_layers": 2},
+    {"input_feeding": True, "attention_map": "sparsemax", "output_map": "entmax15", "cell": "lstm"},
 ]
 """Decoders with more inputs than the last token."""
 
@@ -126,18 +147,21 @@ def test_step_by_step_logits_equal_teacher_forced_logits_with_peek_and_input_fee
 
 
 def assert_steps_equal_one_pass(model):
-    """Step-by-step logits equal teacher-forced ones, and depend on the source."""
+    """Step-by-step probabilities equal teacher-forced ones, and depend on the source."""
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
-    forced_btv = model((src_ids_bs, tgt_ids_bt)).numpy()
-    assert forced_btv.shape == (*tgt_ids_bt.shape, TGT_SIZE)
     memory, states = model.encode(src_ids_bs)
+    forced_btv = model.log_probs(model.decode(tgt_ids_bt, memory, states), memory).numpy()
+    assert forced_btv.shape == (*tgt_ids_bt.shape, TGT_SIZE)
+    if model.output_map == "softmax":
+        close(forced_btv, tf.nn.log_softmax(model((src_ids_bs, tgt_ids_bt))))
     states = tf.nest.map_structure(lambda part: part[:, None], states)
     for t in range(tgt_ids_bt.shape[1]):
         log_probs_bkv, states = model.decoder_step(tgt_ids_bt[:, t : t + 1], memory, states)
         real_b = mask(tgt_ids_bt[:, t]).numpy()
-        close(log_probs_bkv[:, 0].numpy()[real_b], tf.nn.log_softmax(forced_btv[:, t])[real_b])
-    other_b1v = model((_ids([[6], [4, 4, 7], [5, 9]]), tgt_ids_bt[:, :1])).numpy()
-    assert np.abs(other_b1v - forced_btv[:, :1]).max() > 1e-3, "the source has no say"
+        close(np.exp(log_probs_bkv[:, 0].numpy()[real_b]), np.exp(forced_btv[:, t][real_b]))
+    memory, states = model.encode(_ids([[6], [4, 4, 7], [5, 9]]))
+    other_b1v = model.log_probs(model.decode(tgt_ids_bt[:, :1], memory, states), memory)
+    assert np.abs(np.exp(other_b1v) - np.exp(forced_btv[:, :1])).max() > 1e-4, "the source has no say"
 
 
 @pytest.mark.parametrize(
@@ -151,14 +175,34 @@ def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cel
     assert_steps_equal_one_pass(model)
 
 
-@EACH_ATTENTION
-def test_nats_are_minus_the_log_probabilities_of_the_gold_tokens(cell, attention):
-    model = fixed_model(cell=cell, attention=attention)
+@pytest.mark.parametrize("settings", SPARSE)
+def test_sparse_models_step_by_step_in_batches_and_with_hypotheses_are_as_in_one_pass(settings):
+    model = fixed_model(**settings)
+    assert_steps_equal_one_pass(model)
+    assert_hypotheses_apart(model)
+    assert_batch_equals_sentences(model)
+
+
+@pytest.mark.parametrize("output_map", PROBABILITY_MAPS)
+def test_nats_are_minus_the_log_probabilities_of_the_gold_tokens(output_map):
+    model = fixed_model(attention="dot", output_map=output_map)
     memory, states = model.encode(_ids(SRC))
     tgt_ids_bt = _ids(TGT, bos=True)
     decoded, gold_bt = model.decode(tgt_ids_bt[:, :-1], memory, states), tgt_ids_bt[:, 1:]
-    expected_bt = -tf.gather(model.log_probs(decoded, memory), gold_bt, batch_dims=2)
-    close(model.nats(decoded, memory, gold_bt), tf.where(mask(gold_bt), expected_bt, 0.0))
+    log_probs_btv = model.log_probs(decoded, memory).numpy()
+    close(np.exp(log_probs_btv).sum(-1), 1)
+    expected_bt = np.minimum(
+        -np.take_along_axis(log_probs_btv, gold_bt.numpy()[:, :, None], 2)[:, :, 0], IMPOSSIBLE_NATS
+    )
+    assert (output_map == "softmax") == (expected_bt < IMPOSSIBLE_NATS).all()
+    close(model.nats(decoded, memory, gold_bt), np.where(mask(gold_bt), expected_bt, 0.0))
+    if output_map != "softmax":
+        assert (log_probs_btv[:, :, [PAD_ID, BOS_ID]] == -np.inf).all()
+    losses_bt = model.token_losses(decoded, memory, gold_bt)
+    np.testing.assert_array_equal(losses_bt.numpy()[~mask(gold_bt)], 0)
+    loss, plain, tokens = model.training_loss(decoded, memory, gold_bt, 0.1)
+    close(np.sum(losses_bt), plain)
+    assert (loss != plain, int(tokens)) == (True, int(np.sum(mask(gold_bt))))
 
 
 @EACH_ATTENTION
@@ -181,7 +225,7 @@ def assert_hypotheses_apart(model):
         log_probs_bkv, states = model.decoder_step(ids, memory, states)
         for k in range(3):
             log_probs_b1v, apart[k] = model.decoder_step(ids[:, k : k + 1], memory, apart[k])
-            close(log_probs_bkv[:, k], log_probs_b1v[:, 0])
+            close(np.exp(log_probs_bkv[:, k]), np.exp(log_probs_b1v[:, 0]))
             for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(apart[k]), strict=True):
                 close(a[:, k], b[:, 0])
 

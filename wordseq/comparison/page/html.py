@@ -113,7 +113,7 @@ def _curves(runs: Sequence[ScoredRun], names: Sequence[str]) -> tuple[list[Chart
         [[entry for entry in run.log if entry.get("kind") == kind] for run in runs] for kind in ("dev", "train")
     )
     minutes = [[{**entry, "minutes": entry["seconds"] / 60} for entry in entries] for entries in dev]
-    labels = {"minutes": "minutes", "step": "updates", "bleu": "dev BLEU", "loss": "nats per token"}
+    labels = {"minutes": "minutes", "step": "updates", "bleu": "dev BLEU", "loss": "loss per token"}
     charts = [
         Chart(
             title,
