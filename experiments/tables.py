@@ -21,7 +21,7 @@ from wordseq.benchmark.tables import bench_table, grow_table, parts_table
 from wordseq.comparison.record import COMPARISON
 from wordseq.comparison.tables import WHOLE_UNK, has_unk, spread
 from wordseq.evaluation.records import RECORD_FORMAT
-from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, number, signatures
+from wordseq.evaluation.tables import escape_markdown, markdown_table, number, signatures
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json
 
@@ -41,6 +41,9 @@ RESULTS_HEADER = (
     "Sentences/s",
     "Commit",
 )
+
+SCORES = ("bleu", "chrf", "ter")
+"""Keys of the scores in `RESULTS_HEADER`."""
 
 # The title of a column, and the function that gives its cell for a combination.
 _Column = tuple[str, Callable[[Mapping[str, Any]], str]]
@@ -110,10 +113,11 @@ def results_table(records: Sequence[Mapping[str, Any]]) -> str:
     notes: dict[str, int] = {}
     rows = []
     for record in records:
-        note = notes.setdefault("; ".join(f"{name} `{found}`" for name, found in signatures(record)), len(notes) + 1)
+        signed = "; ".join(f"{name} `{found}`" for name, found in signatures(record, SCORES))
+        note = notes.setdefault(signed, len(notes) + 1)
         scores = [
             f"{score['score']:.1f} ± {(score['ci95'][1] - score['ci95'][0]) / 2:.1f}"
-            for score in (record[key] for key in METRICS)
+            for score in (record[key] for key in SCORES)
         ]
         rows.append(
             (

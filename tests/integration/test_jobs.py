@@ -113,7 +113,7 @@ def validated(trained):
 
 def test_validation_is_bleu_of_greedy_output_and_loss_of_first_references(validated):
     translator, dev, found = validated
-    assert found.bleu == bleu(translator(dev.sources), dev.references)
+    assert found.scores["bleu"] == bleu(translator(dev.sources), dev.references)
     loss, tokens = reference_loss(translator, dev)
     assert found.loss == loss / tokens
     # Weights near their start: close to uniform over the vocabulary.
@@ -125,7 +125,7 @@ def test_best_has_the_weights_that_were_validated(trained, validated):
     last_look = [entry for entry in entries(trained[0].folder) if entry["kind"] == "dev"][-1]
     found = validated[2]
     assert last_look["best"]
-    assert found.bleu == pytest.approx(last_look["bleu"])
+    assert found.scores["bleu"] == pytest.approx(last_look["bleu"])
     assert found.loss == pytest.approx(last_look["loss"])
 
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sacrebleu.metrics import CHRF
 
 from tests.closeness import close
 from wordseq.batches.batching import make_batch
@@ -207,7 +208,7 @@ class Unseen:
 
 def looks(*found):
     """A validate function that gives these (BLEU, loss) one after another."""
-    given = iter([Validation(bleu, loss, []) for bleu, loss in found])
+    given = iter([Validation({"bleu": bleu}, loss, []) for bleu, loss in found])
     return lambda: next(given)
 
 
@@ -282,7 +283,7 @@ def test_best_has_the_weights_of_the_best_validation_and_last_those_of_the_last(
     progress = train_model(RunFolder(tmp_path), model, SRC, TGT, config, validate, Unseen())
     assert not any(np.array_equal(*pair) for pair in zip(seen[0].values(), seen[1].values(), strict=True))
     assert progress.best_step == best
-    assert (progress.best_bleu, progress.best_loss) == found[best - 1]
+    assert (progress.best_score, progress.best_loss) == found[best - 1]
     assert [entry["step"] for entry in logged(tmp_path, "dev") if entry["best"]][-1] == best
     for name, step in ((BEST, best), (LAST, 3)):
         arrays = RunFolder(tmp_path).load(name)[0]
@@ -318,9 +319,26 @@ def test_dev_bleu_is_of_greedy_output_against_all_references(translator):
     assert len(set(hyps)) > 3
     assert hyps != translator(SOURCES)  # A beam gives something else.
     assert bleu(hyps, [[one] for one in FIRST], tokenize="13a") < 50
-    assert Validator(translator, dev)().bleu == pytest.approx(100)
+    assert Validator(translator, dev)().scores["bleu"] == pytest.approx(100)
     turned = HeldOut(dev.sources, [found[::-1] for found in dev.references])
-    assert Validator(translator, turned)().bleu == pytest.approx(100)
+    assert Validator(translator, turned)().scores["bleu"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("select_by", ["bleu", "chrf"])
+def test_dev_scores_of_words_are_of_greedy_output_by_hand(translator, select_by):
+    train = dataclasses.replace(translator.config.train, select_by=select_by)
+    other = Translator(translator.model, *WORDS, dataclasses.replace(translator.config, train=train), 1.0)
+    hyps, _ = dev_of(other, FIRST)
+    # One output is right; of each other one a character is another.
+    refs = [[hyps[0]], *([f"q{hyp[1:]}"] for hyp in hyps[1:])]
+    found = Validator(other, HeldOut(SOURCES, refs))().scores
+    rate = 100 * (len(hyps) - 1) / sum(map(len, hyps))
+    assert all(hyps)
+    assert [found[key] for key in ("exact", "ser", "cer")] == pytest.approx([100 / len(hyps), rate, rate])
+    # chrF takes the longest.
+    assert ("chrf" in found) is (select_by == "chrf")
+    if select_by == "chrf":
+        assert found["chrf"] == pytest.approx(CHRF().corpus_score(hyps, [[ref for (ref,) in refs]]).score)
 
 
 def test_dev_bleu_is_of_output_without_copies(translator):
@@ -330,7 +348,7 @@ def test_dev_bleu_is_of_output_without_copies(translator):
     other = Translator(model, *WORDS, dataclasses.replace(translator.config, model=model.config), 1.0)
     hyps, dev = dev_of(other, FIRST)
     assert any("<unk>" in hyp for hyp in hyps)
-    assert Validator(other, dev)().bleu == pytest.approx(100)
+    assert Validator(other, dev)().scores["bleu"] == pytest.approx(100)
 
 
 def test_dev_loss_is_nats_for_each_real_token_of_the_first_references(translator):
@@ -348,7 +366,7 @@ def test_dev_bleu_of_tokenized_data_is_of_its_own_tokens(translator, pretokenize
     config = dataclasses.replace(translator.config, data=DataConfig(pretokenized=pretokenized))
     other = Translator(translator.model, *WORDS, config, 1.0)
     refs = [[f"{hyp} x.y"] for hyp in dev_of(other, FIRST)[0]]
-    found = Validator(other, HeldOut(SOURCES, refs))().bleu
+    found = Validator(other, HeldOut(SOURCES, refs))().scores["bleu"]
     hyps = dev_of(other, FIRST)[0]
     kinds = {kind: bleu(hyps, refs, tokenize=kind) for kind in ("13a", "none")}
     assert kinds["13a"] != kinds["none"]

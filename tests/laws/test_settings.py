@@ -163,7 +163,7 @@ def _outcome(settings: tuple[str, ...]) -> dict[str, Any]:
         patched.setattr(RunFolder, "save", watched_save)
         patched.setattr(Trainer, "update_fed", watched_update)
         if settings and all(setting.startswith("train.") for setting in settings):
-            patched.setattr(Validator, "__call__", lambda self: Validation(0.0, 1.0, []))
+            patched.setattr(Validator, "__call__", lambda self: Validation({"bleu": 0.0}, 1.0, []))
         progress = train_run(load_config(None, [*TRAINED, *settings]), folder, say=lambda line: None)
     run = RunFolder(folder)
     log = list(run.metrics())
@@ -302,6 +302,7 @@ TRAIN = {
     "teacher_forcing_decay": Law(
         "4", "shares", "tokens", (*FALLING, "train.max_steps=2"), {"shares": [1.0, 0.75], "fed": [0.75]}
     ),
+    "select_by": Law("loss", "reason", EVERYTHING, (*FROZEN, "train.patience=1"), {"updates": 2}),
     "validate_steps": Law("1", "looks", "steps, rates, first loss, weights", LONG, {"looks": [1, 2]}),
     "patience": Law("1", "updates, reason", "first loss", FROZEN, {"updates": 2}),
     "save_minutes": Law("1e-9", "saves", EVERYTHING, LONG),
@@ -357,7 +358,7 @@ def scored(*settings: str) -> dict[str, Any]:
     held_out = HeldOut(TEXTS, [[f"{text} x.y"] for text in texts])
     found = evaluate_run(run, held_out, "given")
     return {
-        "dev bleu": Validator(translator, held_out)().bleu,
+        "dev bleu": Validator(translator, held_out)().scores["bleu"],
         "test bleu": found.bleu.score,
         "signature": found.bleu.signature,
         "note": found["notes"][0],

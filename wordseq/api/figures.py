@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from wordseq.comparison.attention import Alignment
 from wordseq.comparison.page import plots
+from wordseq.evaluation.metrics.names import dev_name
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import JOINER
 
@@ -22,12 +23,13 @@ class Picture(Figure):
         return file.getvalue()
 
 
-def learning_curves(log: Sequence[Mapping[str, Any]], name: str) -> Picture:
-    """Loss of training and validation, and dev BLEU, over updates.
+def learning_curves(log: Sequence[Mapping[str, Any]], name: str, select_by: str) -> Picture:
+    """Loss of training and validation, and the dev score that decides, over updates; BLEU where that is the loss.
 
     Args:
         log: entries of metrics.jsonl.
         name: of the run, for the title.
+        select_by: `train.select_by` of the run.
 
     Raises:
         UserError: there is nothing in the log.
@@ -37,7 +39,8 @@ def learning_curves(log: Sequence[Mapping[str, Any]], name: str) -> Picture:
         raise UserError(f"{name}: its log is empty: the run has no updates yet")
     with mpl.rc_context({**plots.TEXT_AS_IT_IS}):
         picture = Picture(figsize=(9, 3.4), layout="constrained")
-        loss, bleu = picture.subplots(1, 2)
+        loss, score = picture.subplots(1, 2)
+        key = "bleu" if select_by == "loss" else select_by
         curves = [(label, entries) for label, entries in (("training", train), ("validation", dev)) if entries]
         plots.draw_curves(
             loss,
@@ -47,7 +50,7 @@ def learning_curves(log: Sequence[Mapping[str, Any]], name: str) -> Picture:
             True,
         )
         plots.draw_curves(
-            bleu, [name], [[(entry["step"], entry["bleu"]) for entry in dev]], ("updates", "dev BLEU"), False
+            score, [name], [[(entry["step"], entry[key]) for entry in dev]], ("updates", dev_name(key)), False
         )
         picture.suptitle(name)
     return picture

@@ -14,6 +14,7 @@ from wordseq.config.arguments import text_list
 from wordseq.config.load import check_setting, guess_names, load_config
 from wordseq.config.schema import OTHER_NAMES, SECTIONS, SOURCES, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
+from wordseq.evaluation.metrics.names import dev_score
 from wordseq.evaluation.scores import Scores
 from wordseq.runs.data import check_usable, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
@@ -117,7 +118,8 @@ def train(
             data=corpus if pairs is None else pairs,
             bar=verbose,
         )
-        say(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+        best = dev_score(config.train.select_by, progress.best_score)
+        say(f"finished: {progress.finished}; best {best} at update {progress.best_step}")
     except Stopped:
         say(f"stopped; saved in {folder}: the same call resumes")
     return Run(folder)
@@ -373,7 +375,8 @@ class Run:
         """The log, an entry for each training line and each validation: a DataFrame where pandas is installed, else a list.
 
         Entries of `kind` "train" have `loss` per token (in nats if `train.loss` is softmax), `learning_rate`, `gradient_norm`,
-        `tokens_per_second`; those of `kind` "dev" have `bleu` 0-100, `loss` and `best`; all have `step`, `epoch` and `seconds`.
+        `tokens_per_second`; those of `kind` "dev" have `bleu`, `exact`, `ser`, `cer` in percent, `loss` and `best`; all have
+        `step`, `epoch` and `seconds`.
         """
         entries = list(self._files.metrics())
         if importlib.util.find_spec("pandas") is None:
@@ -383,12 +386,12 @@ class Run:
         return pd.DataFrame(entries)
 
     def plot(self) -> "Figure":
-        """Learning curves: loss of training and validation, and dev BLEU, over updates.
+        """Learning curves: loss of training and validation, and the dev score of `train.select_by`, over updates.
 
         Raises:
             UserError: matplotlib is missing, or the run has no log yet.
         """
-        return _figures().learning_curves(list(self._files.metrics()), self.folder.name)
+        return _figures().learning_curves(list(self._files.metrics()), self.folder.name, self.config.train.select_by)
 
     def plot_attention(self, text: str, translation: str | None = None) -> "Figure":
         """Which source tokens each token of a translation attended to: a row for each output token.

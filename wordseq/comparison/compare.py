@@ -1,6 +1,6 @@
 """Compares runs: scores with intervals and paired tests, cost, and the variation between seeds.
 
-sacreBLEU's command line gives the same scores, intervals and p-values for the files in the runs' eval/ folders:
+sacreBLEU's command line gives the same BLEU, chrF and TER, intervals and p-values for the files in the runs' eval/ folders:
 
     sacrebleu RUN/eval/test.ref* -i RUN/eval/test.hyp -m bleu chrf ter --confidence
     sacrebleu RUN/eval/test.ref* -i FIRST/eval/test.hyp RUN/eval/test.hyp -m bleu chrf ter --paired-bs -f text
@@ -20,11 +20,12 @@ from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Changes, Config, by_key, keys_that_change
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, with_whole_unk
 from wordseq.evaluation.metrics.corpus import Score, interval_note, score_corpus
+from wordseq.evaluation.metrics.names import WORDS, main_metrics, metrics_of
 from wordseq.evaluation.metrics.references import rectangular
 from wordseq.evaluation.metrics.significance import PAIRED_DRAWS, paired_tests
+from wordseq.evaluation.metrics.symbols import Symbols, symbols_of_texts, target_symbols, task_of
 from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_for, tokenizer_note
 from wordseq.evaluation.records import level_name
-from wordseq.evaluation.tables import METRICS
 from wordseq.runs.folder import MEMORY_FILE, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
@@ -45,21 +46,25 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         `warnings`: one line for each run that was scored with other settings of the search than the first. Another for each
             run whose best checkpoint was chosen with another tokenizer.
         `tokenize`: sacreBLEU's tokenizer for BLEU of all rows, see `shared_tokenizer`.
-        `notes`: lines on it if it is not 13a, and on the interval of BLEU if that is wide.
+        `task`: "words" or "sentences", by the references.
+        `notes`: lines on the tokenizer if it is not 13a, and on the interval of the first metric if that is wide.
         `test`: `sentences`, `references`, `sha256`.
         `paired_signatures`, `seed`, `commit`, `command`.
 
-        A row has `run`, `name`, `level`, `cell`, `beam_size` and the figures of `run_cost`. `bleu`, `chrf` and `ter` have the
-        keys of `metrics.Score` and `difference` to the first run, `p_bootstrap`, `p_randomisation`, which are None in the first
-        row. `tokenize` is the run's own tokenizer for BLEU, of its validations. `different` is the number of sentences with
-        another translation than in the first run. `seed_only` tells whether the run differs from the first one only in
-        train.seed. `bleu_whole_unk` is BLEU with <unk> as one token.
+        A row has `run`, `name`, `level`, `cell`, `beam_size` and the figures of `run_cost`. `bleu` and the other metrics of
+        `score_corpus` have the keys of `Score`, and `difference` to the first run, `p_bootstrap`, `p_randomisation`. These are
+        None in the first row. `tokenize` is the run's own tokenizer for BLEU, and `select_by` what chose its
+        checkpoint. `different` is the number of sentences with another translation than in the first run. `seed_only` tells
+        whether the run differs from the first one only in train.seed. `bleu_whole_unk` is BLEU with <unk> as one token.
     """
     test = runs[0].test
     refs = rectangular(test.references)
-    tokenize = shared_tokenizer(runs)
+    tokenize, symbols = shared_tokenizer(runs), shared_symbols(runs)
+    task = task_of(symbols, refs)
     paired = {
-        kind: paired_tests(kind, [run.hyps for run in runs], refs, tokenize=tokenize, seed=seed) if runs[1:] else []
+        kind: paired_tests(kind, [run.hyps for run in runs], refs, tokenize=tokenize, symbols=symbols, seed=seed)
+        if runs[1:]
+        else []
         for kind in PAIRED_DRAWS
     }
 
@@ -75,8 +80,9 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
 
     rows, notes, names = [], [tokenizer_note(tokenize, refs)], run_names([run.folder for run in runs])
     for k, (run, name) in enumerate(zip(runs, names, strict=True)):
-        scores = score_corpus(run.hyps, refs, tokenize=tokenize, seed=seed)
-        notes.append(interval_note(scores["bleu"], len(run.hyps)) if k == 0 else None)
+        scores = score_corpus(run.hyps, refs, tokenize=tokenize, symbols=symbols, seed=seed)
+        if k == 0:
+            notes.append(interval_note(scores[main_metrics({"task": task, **scores})[0]], len(run.hyps)))
         rows.append(
             {
                 "run": str(run.folder),
@@ -85,7 +91,9 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
                 "cell": run.config.model.cell,
                 "beam_size": run.evaluation.get("beam_size"),
                 "tokenize": bleu_tokenizer(run.config, test.references),
-                **{key: metric(k, key, scores[key]) for key in METRICS},
+                "select_by": run.config.train.select_by,
+                "task": task,
+                **{key: metric(k, key, score) for key, score in scores.items()},
                 "seed_only": run.config.train.seed != runs[0].config.train.seed
                 and run.without_chance == runs[0].without_chance,
                 "bleu_whole_unk": bleu(with_whole_unk(run.hyps), test.references, tokenize=tokenize),
@@ -102,15 +110,22 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         "rows": rows,
         "seeds": _seed_groups(runs, rows),
         "settings": {key: row for key, row in settings.items() if any(value != row[0] for value in row)},
-        "warnings": [*search_warnings(runs, names), *tokenizer_warnings(rows, tokenize)],
+        "warnings": [
+            *search_warnings(runs, names),
+            *tokenizer_warnings(rows, tokenize),
+            *(symbols_warnings(runs, symbols) if task == WORDS else []),
+        ],
         "test": {
             "sentences": len(test.sources),
             "references": sum(map(len, test.references)),
             "sha256": split_digest(test),
         },
         "tokenize": tokenize,
+        "task": task,
         "notes": [note for note in notes if note],
-        "paired_signatures": [found[0][key].signature for found in paired.values() if found for key in METRICS],
+        "paired_signatures": [
+            found[0][key].signature for found in paired.values() if found for key in metrics_of(rows[0])
+        ],
         "seed": seed,
         "commit": commit(),
         "command": command,
@@ -155,10 +170,24 @@ def shared_tokenizer(runs: Sequence[ScoredRun]) -> str:
     return found.pop() if len(found) == 1 else tokenizer_for(refs)
 
 
+def shared_symbols(runs: Sequence[ScoredRun]) -> Symbols:
+    """The symbols of a comparison: those of all runs, or if they differ the ones for the references."""
+    found = {target_symbols(run.config.data) for run in runs}
+    return found.pop() if len(found) == 1 else symbols_of_texts(runs[0].test.references)
+
+
+def symbols_warnings(runs: Sequence[ScoredRun], symbols: Symbols) -> list[str]:
+    """A warning if the runs cut their targets into different symbols, and SER is of one kind."""
+    names = {target_symbols(run.config.data).name for run in runs}
+    if len(names) == 1:
+        return []
+    return [f"the runs cut targets into different symbols ({', '.join(sorted(names))}); SER is of {symbols.name} here"]
+
+
 def tokenizer_warnings(rows: Sequence[Mapping[str, Any]], tokenize: str) -> list[str]:
     """Warnings about runs whose own tokenizer for BLEU is not the one that all rows are scored with."""
     return [
-        f"{row['name']} chose its best checkpoint by BLEU with the tokenizer {row['tokenize']} (eval.tokenize); here all runs "
+        f"{row['name']} was trained with dev BLEU of the tokenizer {row['tokenize']} (eval.tokenize); here all runs "
         f"are scored with {tokenize}"
         for row in rows
         if row["tokenize"] != tokenize
@@ -262,7 +291,8 @@ def _seed_groups(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -
             "names": [row["name"] for row in members.values()],
             "seeds": sorted(members),
             **{key: next(iter(members.values()))[key] for key in ("level", "cell")},
-            **{key: averaged([row[key]["score"] for row in members.values()]) for key in METRICS},
+            "task": rows[0]["task"],
+            **{key: averaged([row[key]["score"] for row in members.values()]) for key in metrics_of(rows[0])},
             **{
                 key: averaged([row[key] for row in members.values()])
                 for key in ("bits_per_char", "train_minutes", "sentences_per_second")

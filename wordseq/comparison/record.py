@@ -12,8 +12,8 @@ from wordseq.comparison.compare import averaged, by_settings
 from wordseq.comparison.scored_runs import ScoredRun
 from wordseq.config.load import config_to_dict
 from wordseq.config.schema import Changes, Config, by_key, keys_that_change
+from wordseq.evaluation.metrics.names import metrics_of
 from wordseq.evaluation.records import RECORD_FORMAT
-from wordseq.evaluation.tables import METRICS
 from wordseq.system.platform import machine
 
 COMPARISON = "comparison"
@@ -74,7 +74,7 @@ def _combination(keys: Sequence[str], config: Config, members: Mapping[int, Mapp
             "ci95": [statistics.mean(bounds) for bounds in zip(*(row[key]["ci95"] for row in rows), strict=True)],
             "signature": rows[0][key]["signature"],
         }
-        for key in METRICS
+        for key in metrics_of(rows[0])
     }
     return {
         "values": {key: settings[key] for key in keys},

@@ -112,9 +112,8 @@ def read_run(folder: Path) -> ScoredRun:
         raise UserError(f"{folder / HYPS_FILE}: {counted(len(hyps), 'line')}, expected {len(test.sources):,}")
     evaluation, best = _read_evaluation(run), run.header(BEST)
     config = _as_decoded(run.config, evaluation, run)
-    log = [
-        entry for entry in run.metrics() if all(key in entry for key in _SHOWN_OF_KIND.get(str(entry.get("kind")), ()))
-    ]
+    needed = {**_SHOWN_OF_KIND, "dev": (*_SHOWN_OF_KIND["dev"], config.train.select_by)}
+    log = [entry for entry in run.metrics() if all(key in entry for key in needed.get(str(entry.get("kind")), ()))]
     return ScoredRun(
         folder, config, test, hyps, evaluation, log, best.parameters, int(best.state.get("step", 0)), _train_sha256(run)
     )

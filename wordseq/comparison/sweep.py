@@ -15,6 +15,7 @@ from pathlib import Path
 
 from wordseq.config.load import load_config
 from wordseq.config.schema import Config
+from wordseq.evaluation.metrics.names import dev_score
 from wordseq.runs.find import folder_for, is_finished
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
@@ -192,7 +193,8 @@ class Watch:
             return ""
         self.spoke = time.monotonic()
         if validations:
-            return f"epoch {validations[-1]['epoch']}, dev BLEU {validations[-1]['bleu']:.2f}"
+            key = self.runs[self.current].config.train.select_by
+            return f"epoch {validations[-1]['epoch']}, {dev_score(key, validations[-1][key])}"
         return f"epoch {entries[-1].get('epoch')}, update {entries[-1]['step']:,}"
 
     def seconds_left(self) -> float | None:

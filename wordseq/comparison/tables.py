@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wordseq.evaluation.metrics.corpus import FEW_SENTENCES
+from wordseq.evaluation.metrics.names import NAMES, main_metrics
 from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
 from wordseq.evaluation.tables import (
-    METRICS,
     escape_markdown,
     markdown_table,
     number,
@@ -73,7 +73,7 @@ def comparison_text(result: Mapping[str, Any]) -> str:
         shown = [list(map(one_line, cells)) for cells in (header, *rows)]
         parts.append(f"{one_line(title)}\n{text_table(shown[0], shown[1:])}")
     lines = [one_line(note) for note in comparison_notes(result)]
-    lines += [f"{name}: {signature}" for name, signature in signatures(result["rows"][0])]
+    lines += [f"{name}: {signature}" for name, signature in main_signatures(result["rows"][0])]
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in lines)]) + "\n"
 
 
@@ -84,8 +84,13 @@ def comparison_markdown(result: Mapping[str, Any]) -> str:
         escaped = [list(map(escape_markdown, cells)) for cells in (header, *rows)]
         parts += [f"### {escape_markdown(title)}", markdown_table(escaped[0], escaped[1:])]
     lines = [escape_markdown(note) for note in comparison_notes(result)]
-    lines += [f"{name}: `{signature}`" for name, signature in signatures(result["rows"][0])]
+    lines += [f"{name}: `{signature}`" for name, signature in main_signatures(result["rows"][0])]
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in lines)]) + "\n"
+
+
+def main_signatures(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and signature of each metric that the tables show."""
+    return signatures(row, main_metrics(row))
 
 
 def comparison_tables(result: Mapping[str, Any]) -> list[Table]:
@@ -111,14 +116,15 @@ def comparison_tables(result: Mapping[str, Any]) -> list[Table]:
 
 def _scores_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     whole = has_unk(rows)
-    header = ("Run", *(rows[0][key]["name"] for key in METRICS), *([WHOLE_UNK] if whole else []), "Bits/char")
+    keys = main_metrics(rows[0])
+    header = ("Run", *(rows[0][key]["name"] for key in keys), *([WHOLE_UNK] if whole else []), "Bits/char")
     return (
         "Scores with 95 % intervals",
         header,
         [
             (
                 row["name"],
-                *("{:.1f} ({:.1f} to {:.1f})".format(row[key]["score"], *row[key]["ci95"]) for key in METRICS),
+                *("{:.1f} ({:.1f} to {:.1f})".format(row[key]["score"], *row[key]["ci95"]) for key in keys),
                 *([number(row["bleu_whole_unk"], ".1f")] if whole else []),
                 number(row["bits_per_char"], ".3f"),
             )
@@ -128,19 +134,20 @@ def _scores_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def has_unk(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether some output has <unk>, and BLEU's tokenizer split it."""
-    return any(row["bleu_whole_unk"] != row["bleu"]["score"] for row in rows)
+    """Whether some output has <unk>, BLEU's tokenizer split it, and BLEU is a main metric."""
+    return any("bleu" in main_metrics(row) and row["bleu_whole_unk"] != row["bleu"]["score"] for row in rows)
 
 
 def _tests_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     header = ["Run"]
-    for key in METRICS:
+    keys = main_metrics(rows[0])
+    for key in keys:
         name = rows[0][key]["name"]
         header += [f"{name} difference", f"{name} p bootstrap", f"{name} p randomisation"]
     lines = []
     for row in rows[1:]:
         cells = [row["name"]]
-        for score in (row[key] for key in METRICS):
+        for score in (row[key] for key in keys):
             cells.append(f"{score['difference']:+.1f}" if score["difference"] else "0")
             cells += [f"{score['p_bootstrap']:.4f}", f"{score['p_randomisation']:.4f}"]
         lines.append((*cells, f"{row['different']:,}"))
@@ -153,10 +160,11 @@ def _columns(title: str, columns: _Columns, rows: Sequence[Mapping[str, Any]]) -
 
 
 def _seeds_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    forms = {"bleu": ".2f", "chrf": ".2f", "ter": ".2f", "bits_per_char": ".3f", "train_minutes": ".1f"}
+    keys = main_metrics(groups[0]) if groups else ()
+    forms = {**dict.fromkeys(keys, ".2f"), "bits_per_char": ".3f", "train_minutes": ".1f"}
     return (
         "Over seeds: mean ± standard deviation",
-        ("Runs", "Level", "Cell", "Seeds", "BLEU", "chrF2", "TER", "Bits/char", "Training minutes"),
+        ("Runs", "Level", "Cell", "Seeds", *(NAMES[key] for key in keys), "Bits/char", "Training minutes"),
         [
             (
                 ", ".join(group["names"]),
@@ -187,7 +195,7 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
     if rows[1:]:
         lines.append(
-            "p: probability of a difference at least this large between equally good systems, by sacreBLEU's paired "
+            "p: probability of a difference at least this large between equally good systems, by the paired "
             f"bootstrap ({PAIRED_DRAWS['bs']:,} resamples) and paired approximate randomisation "
             f"({PAIRED_DRAWS['ar']:,} trials). The smallest possible values are "
             f"{1 / (PAIRED_DRAWS['bs'] + 1):.4f} and {1 / (PAIRED_DRAWS['ar'] + 1):.4f}. "
@@ -209,7 +217,7 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
         f"{row['name']} differs from {rows[0]['name']} in only {counted(row['different'], 'sentence')}. "
-        "sacreBLEU's randomisation test does not count trials with an equal difference, so its p is too small: "
+        "The randomisation test does not count trials with an equal difference, so its p is too small: "
         "an exact test gives at least "
         f"{2.0 ** (1 - row['different']):.3f}."
         for row in few

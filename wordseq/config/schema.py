@@ -37,6 +37,8 @@ NUMBER_FORMATS = ("float32", "bfloat16", "auto")
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh", "ja-mecab", "ko-mecab")
 """sacreBLEU's tokenizers for BLEU; the last two need a package, see `evaluation/metrics/tokenizing.py`."""
 
+SELECT_BY = ("bleu", "chrf", "exact", "ser", "cer", "loss")
+
 CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
 
 ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
@@ -310,7 +312,7 @@ class TrainConfig:
         minimum=0,
         maximum=1,
     )
-    decay_patience: int = setting(1, "plateau: validations without a better dev BLEU before a decay", minimum=1)
+    decay_patience: int = setting(1, "plateau: validations without a better dev score before a decay", minimum=1)
     clip_norm: float = setting(1.0, "gradient clipping: largest global norm; 0: no clipping", minimum=0)
     # Below 1: an average with a decay of 1 never moves.
     average: float = setting(
@@ -354,10 +356,16 @@ class TrainConfig:
         choices=("constant", "linear", "exponential", "inverse_sigmoid"),
     )
     teacher_forcing_decay: float = setting(1000.0, "scheduled sampling: k of the schedule, in updates", minimum=1)
+    select_by: str = setting(
+        "bleu",
+        "dev score that decides the best checkpoint, early stopping and plateau; exact: share of right outputs; "
+        "ser, cer: error rates of symbols, characters; loss: dev loss per token; equal scores: the lower dev loss",
+        choices=SELECT_BY,
+    )
     validate_steps: int = setting(0, "updates between validations; 0: one validation after each epoch", minimum=0)
     patience: int = setting(
         4,
-        "early stopping: validations without a better dev BLEU before training stops; 0: never stop early",
+        "early stopping: validations without a better dev score before training stops; 0: never stop early",
         minimum=0,
         changes=Changes.LIMIT,
     )

@@ -15,8 +15,11 @@ from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, length_ratio, sentence_bleu
 from wordseq.evaluation.metrics.corpus import by_length, interval_note, score_corpus
+from wordseq.evaluation.metrics.names import WORDS, main_metrics
 from wordseq.evaluation.metrics.references import matching_texts, rectangular
+from wordseq.evaluation.metrics.symbols import Symbols, symbols_of_texts, target_symbols, task_of
 from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note, usable_tokenizer
+from wordseq.evaluation.metrics.words import percent, word_ratios
 from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
 from wordseq.runs.folder import BEST, RunFolder
@@ -47,6 +50,8 @@ class Measured:
         tgt_tokens: number of tokens that `nats` is summed over, end tokens included.
         tgt_chars: number of characters of the references that `nats` is summed over.
         spelling_bits: bits for spelling their unknown words; see `TextCodec.spelling_bits`.
+        symbols: of the targets; None: see `symbols_of_texts`.
+        select_by: what chose the checkpoint; empty if it is not known.
         run: run folder.
         command: command line of the evaluation.
     """
@@ -60,6 +65,8 @@ class Measured:
     tgt_tokens: int = 0
     tgt_chars: int = 0
     spelling_bits: float = 0.0
+    symbols: Symbols | None = None
+    select_by: str = ""
     run: str = ""
     command: str = ""
 
@@ -85,32 +92,47 @@ def evaluate_texts(
     """Everything that `wordseq eval` reports, for JSON; arguments and errors as `score_corpus`.
 
     Returns:
-        - `bleu`, `chrf`, `ter`: each with `name`, `score`, `ci95`, `signature`.
+        - `task`: "words" or "sentences", see `task_of`.
+        - `bleu` and the other metrics of `score_corpus`: each with `name`, `score`, `ci95`, `signature`.
         - `sentences`, and `references`, the number of references of all sentences.
         - `seconds`, `sentences_per_second`.
         - `oov_rate` and `unk_rate`: unknown tokens as a share, 0-1, of source tokens and of output tokens.
-        - `length_ratio`, `by_length`.
+        - `length_ratio`: of words of BLEU's tokenizer; where outputs are words, of their symbols. `by_length`.
         - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
           None if `measured` has no nats, as with sparse outputs.
-        - `worst` and `random`: examples.
-        - `notes`: lines on BLEU's tokenizer if it is not 13a, and on its interval if that is wide.
-        - `seed`, `commit`, `run`, `command`.
+        - `worst` and `random`: examples, each with its `bleu` and `ser`. The worst have the lowest BLEU; where outputs are
+          words, the highest SER.
+        - `notes`: lines on BLEU's tokenizer if it is not 13a, and on the first metric's interval if that is wide. Another on
+          `train.select_by` where outputs are words and BLEU chose the checkpoint.
+        - `select_by`, `seed`, `commit`, `run`, `command`.
     """
     sources, hyps, refs = matching_texts(sources, hyps, refs)
     # As in the files of references, which sacreBLEU's command line and `compare` read: one signature for one score.
-    scores = score_corpus(
-        hyps, rectangular(refs), tokenize=tokenize, lowercase=lowercase, bootstrap=bootstrap, seed=seed
-    )
-    bleus = sentence_bleu(hyps, refs, tokenize=tokenize, lowercase=lowercase)
+    symbols = measured.symbols or symbols_of_texts(refs)
+    recipe: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase}
+    scores = score_corpus(hyps, rectangular(refs), **recipe, symbols=symbols, bootstrap=bootstrap, seed=seed)
+    bleus = sentence_bleu(hyps, refs, **recipe)
+    edits = word_ratios(hyps, refs, symbols, lowercase=lowercase)["ser"]
+    rates = percent(edits).tolist()
+    task = task_of(symbols, refs)
+    words = task == WORDS
 
     # Lines count from 1, as editors do.
     def examples(chosen: Sequence[int]) -> list[dict[str, Any]]:
         return [
-            {"line": i + 1, "source": sources[i], "hypothesis": hyps[i], "references": list(refs[i]), "bleu": bleus[i]}
+            {
+                "line": i + 1,
+                "source": sources[i],
+                "hypothesis": hyps[i],
+                "references": list(refs[i]),
+                "bleu": bleus[i],
+                "ser": rates[i],
+            }
             for i in chosen
         ]
 
-    return {
+    found = {
+        "task": task,
         **{key: {**asdict(score), "ci95": list(score.ci95)} for key, score in scores.items()},
         "sentences": len(hyps),
         "references": sum(map(len, refs)),
@@ -119,17 +141,32 @@ def evaluate_texts(
         # max: a corpus of empty lines has no tokens.
         "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
         "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
-        "length_ratio": length_ratio(hyps, refs, tokenize=tokenize, lowercase=lowercase),
-        "by_length": by_length(sources, hyps, refs, tokenize=tokenize, lowercase=lowercase),
+        "length_ratio": sum(len(symbols.cut(hyp)) for hyp in hyps) / max(float(edits[:, 1].sum()), 1)
+        if words
+        else length_ratio(hyps, refs, **recipe),
+        "by_length": by_length(sources, hyps, refs, **recipe, symbols=symbols),
         **_likelihood(measured),
-        "worst": examples(worst_sentences(bleus)),
+        "worst": examples(worst_sentences([-rate for rate in rates] if words else bleus)),
         "random": examples(random_sentences(len(hyps), seed)),
-        "notes": [note for note in (tokenizer_note(tokenize, refs), interval_note(scores["bleu"], len(hyps))) if note],
+        "select_by": measured.select_by,
         "seed": seed,
         "commit": commit(),
         "run": measured.run,
         "command": measured.command,
     }
+    notes = (
+        tokenizer_note(tokenize, refs),
+        interval_note(scores[main_metrics(found)[0]], len(hyps)),
+        selection_note(task, measured.select_by),
+    )
+    return {**found, "notes": [note for note in notes if note]}
+
+
+def selection_note(task: str, select_by: str) -> str | None:
+    """A line on `train.select_by` if BLEU chose the checkpoint of a task whose outputs are words; else None."""
+    if task != WORDS or select_by != "bleu":
+        return None
+    return "note: dev BLEU chose the checkpoint, but outputs are single words: train.select_by=exact suits a new run"
 
 
 def worst_sentences(scores: Sequence[float], count: int = EXAMPLES) -> list[int]:
@@ -216,6 +253,8 @@ def evaluate_run(
         spelling_bits=translator.tgt.spelling_bits(
             translator.tgt.tokenize(references[0]) for references in held_out.references
         ),
+        symbols=target_symbols(run.config.data),
+        select_by=run.config.train.select_by,
         run=str(run.folder),
         command=command,
     )

@@ -10,16 +10,16 @@ from pathlib import PurePath
 from typing import Any
 
 from wordseq.config.load import config_to_dict
-from wordseq.evaluation.tables import METRICS
+from wordseq.evaluation.metrics.names import metrics_of
 from wordseq.runs.describe import check_state, describe_run
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.platform import machine
 
 RECORD_FORMAT = 1
 
-# Keys that a record copies from an evaluation. A list of what is allowed, so that a new key cannot leak sentences.
+# Keys that a record copies from an evaluation, beside its scores. A list of what is allowed: a new key cannot leak sentences.
 EVALUATION_KEYS = (
-    *METRICS,
+    "task",
     "sentences",
     "references",
     "seconds",
@@ -48,7 +48,12 @@ def record_of(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     # The best checkpoint is older than the end of the training; the log has the time up to its last entry.
     times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
     seconds = max(times, default=progress["seconds"])
-    train = {"minutes": round(seconds / 60, 2), "epochs": progress["epoch"], "dev_bleu": progress["best_bleu"]}
+    train = {
+        "minutes": round(seconds / 60, 2),
+        "epochs": progress["epoch"],
+        "select_by": run.config.train.select_by,
+        "dev_score": progress["best_score"],
+    }
     return result_record(result, config=config_to_dict(run.config), describe=describe_run(run), train=train)
 
 
@@ -73,7 +78,7 @@ def result_record(
         "experiment": PurePath(evaluation["run"]).name,
         "level": level_name(config["data"]),
         "cell": config["model"]["cell"],
-        **{key: evaluation[key] for key in EVALUATION_KEYS},
+        **{key: evaluation[key] for key in (*metrics_of(evaluation), *EVALUATION_KEYS)},
         **{key: describe[key] for key in DESCRIBE_KEYS},
         "train": dict(train),
         "settings": dict(config),

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wordseq.evaluation.metrics.corpus import Score
-from wordseq.evaluation.tables import METRICS, escape_markdown, markdown_table, score_rows, signatures, terminal_table
+from wordseq.evaluation.metrics.names import main_metrics
+from wordseq.evaluation.tables import escape_markdown, markdown_table, score_rows, signatures, terminal_table
 from wordseq.system.progress import counted
 
 
@@ -56,12 +57,43 @@ class Scores(Figures):
         """TER in percent, lower is better: `score`, `ci95`, `signature`."""
         return self._score("ter")
 
+    @property
+    def exact(self) -> Score:
+        """Share of outputs that equal a reference, 0-100: `score`, `ci95`, `signature`."""
+        return self._score("exact")
+
+    @property
+    def ser(self) -> Score:
+        """Symbol error rate in percent, lower is better: `score`, `ci95`, `signature`."""
+        return self._score("ser")
+
+    @property
+    def cer(self) -> Score:
+        """Character error rate in percent, lower is better: `score`, `ci95`, `signature`."""
+        return self._score("cer")
+
+    @property
+    def wer(self) -> Score:
+        """Word error rate in percent, lower is better: `score`, `ci95`, `signature`."""
+        return self._score("wer")
+
+    @property
+    def f1(self) -> Score:
+        """F1 of subwords, 0-100: `score`, `ci95`, `signature`.
+
+        Raises:
+            KeyError: the references have no subwords.
+        """
+        return self._score("f1")
+
     def _score(self, key: str) -> Score:
         found = self._result[key]
         return Score(**{**found, "ci95": tuple(found["ci95"])})
 
     def __repr__(self) -> str:
-        scores = ", ".join(f"{self._result[key]['name']} {self._result[key]['score']:.1f}" for key in METRICS)
+        scores = ", ".join(
+            f"{self._result[key]['name']} {self._result[key]['score']:.1f}" for key in main_metrics(self._result)
+        )
         return f"Scores({scores}; {counted(self._result['sentences'], 'sentence')})"
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-METRICS = ("bleu", "chrf", "ter")
+from wordseq.evaluation.metrics.names import WORDS, dev_name, metrics_of
 
 NOTHING = "–"  # A value that was not measured.
 
@@ -17,7 +17,6 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~$#!])")
 
 def terminal_table(result: Mapping[str, Any]) -> str:
     """The result of `evaluate_texts` as plain text without colours and without examples."""
-    lengths = [(row["words"], f"{row['sentences']:,}", f"{row['bleu']:.1f}") for row in result["by_length"]]
     figures = [
         ("sentences", f"{result['sentences']:,}"),
         ("references", f"{result['references']:,}"),
@@ -27,6 +26,7 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("perplexity per token", number(result["perplexity"], ".2f")),
         ("bits per character of the references", number(result["bits_per_char"], ".3f")),
         ("of these, for spelling unknown words", number(result["spelling_bits_per_char"], ".3f")),
+        ("checkpoint chosen by", dev_name(result["select_by"]) if result["select_by"] else NOTHING),
         ("seconds", number(result["seconds"], ".1f")),
         ("sentences per second", number(result["sentences_per_second"], ",.1f")),
         ("run", result["run"] or NOTHING),
@@ -39,37 +39,52 @@ def terminal_table(result: Mapping[str, Any]) -> str:
     parts = [
         text_table(("metric", "score", "95 % interval"), score_rows(result)),
         *(["\n".join(map(one_line, result["notes"]))] if result["notes"] else []),
-        text_table(("source words", "sentences", "BLEU"), lengths),
+        _lengths(result),
         text_table((), [(label, one_line(text)) for label, text in figures]),
         "\n".join(f"{name}: {signature}" for name, signature in signatures(result)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def _lengths(result: Mapping[str, Any]) -> str:
+    """The table of scores by source length, in characters of words or in words of sentences."""
+    words = result["task"] == WORDS
+    unit, shown = ("characters", ("exact", "ser")) if words else ("words", ("bleu",))
+    header = (
+        "source characters" if words else "source words",
+        result["task"],
+        *(result[key]["name"] for key in shown),
+    )
+    rows = [(row[unit], f"{row['sentences']:,}", *(f"{row[key]:.1f}" for key in shown)) for row in result["by_length"]]
+    return text_table(header, rows)
+
+
 def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name, score and 95 % interval of each metric of an evaluation."""
     return [
         (score["name"], f"{score['score']:.1f}", f"{score['ci95'][0]:.1f} to {score['ci95'][1]:.1f}")
-        for score in (result[key] for key in METRICS)
+        for score in (result[key] for key in metrics_of(result))
     ]
 
 
-def signatures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and sacreBLEU signature of each metric of an evaluation, or of a row of a comparison."""
-    return [(result[key]["name"], result[key]["signature"]) for key in METRICS]
+def signatures(result: Mapping[str, Any], keys: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Name and signature of metrics of an evaluation, or of a row of a comparison; without `keys` of all."""
+    return [(result[key]["name"], result[key]["signature"]) for key in keys or metrics_of(result)]
 
 
 def examples(result: Mapping[str, Any]) -> str:
     """The worst sentences and the randomly drawn sentences of an evaluation, as plain text."""
+    words = result["task"] == WORDS
+    score, name, worst = ("ser", "SER", "Highest SER") if words else ("bleu", "sentence BLEU", "Lowest sentence BLEU")
     parts = []
-    for title, key in (("Lowest sentence BLEU", "worst"), ("Drawn at random", "random")):
+    for title, key in ((worst, "worst"), ("Drawn at random", "random")):
         parts.append(title)
         for example in result[key]:
             texts = [("source", example["source"]), ("hypothesis", example["hypothesis"])]
             texts += [("reference", text) for text in example["references"]]
             # Below each other, not in columns: sentences are longer than a terminal is wide.
             lines = [f"  {label:10}  {one_line(text)}".rstrip() for label, text in texts]
-            parts.append("\n".join([f"line {example['line']:,}, sentence BLEU {example['bleu']:.1f}", *lines]))
+            parts.append("\n".join([f"line {example['line']:,}, {name} {example[score]:.1f}", *lines]))
     return "\n\n".join(parts) + "\n"
 
 

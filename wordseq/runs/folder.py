@@ -37,7 +37,7 @@ PAIRS_FILE = "pairs.tsv"
 
 DAMAGED_FILE = f"damaged{ENDING}"
 
-LOGGED_NUMBERS = ("epoch", "loss", "bleu", "tokens", "tokens_per_second", "seconds")
+LOGGED_NUMBERS = ("epoch", "loss", "bleu", "chrf", "exact", "ser", "cer", "tokens", "tokens_per_second", "seconds")
 """Keys of the log whose values must be numbers, where they occur."""
 
 ABANDONED_SECONDS = 600

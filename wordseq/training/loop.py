@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from wordseq.batches.batching import make_batch, plan_epoch
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import TrainConfig
+from wordseq.evaluation.metrics.names import dev_name, gain
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import assign
@@ -33,12 +34,16 @@ from wordseq.training.step import TeamTrainer, Trainer
 class Validation(NamedTuple):
     """The result of a validation."""
 
-    bleu: float
-    """BLEU of greedy translations, 0-100."""
+    scores: Mapping[str, float]
+    """Scores of greedy translations by key, "bleu" and that of `train.select_by` among them."""
     loss: float
     """Nats per token, with EOS."""
     samples: Sequence[tuple[str, str, str]]
     """A few (source, reference, hypothesis)."""
+
+    def score(self, key: str) -> float:
+        """The score of a value of `train.select_by`, in its own unit."""
+        return self.loss if key == "loss" else self.scores[key]
 
 
 class Reporter(Protocol):
@@ -62,10 +67,12 @@ class Progress:
     epoch: int = 1
     batch: int = 0
     """Batches of this epoch so far."""
-    best_bleu: float = -1.0
+    best_score: float = 0.0
+    """Of the best checkpoint, by `train.select_by`."""
     best_loss: float = 0.0
-    """Dev loss of the best checkpoint. With equal BLEU, the lower loss is better."""
+    """Dev loss of the best checkpoint. With equal scores, the lower loss is better."""
     best_step: int = 0
+    """0: there was no validation yet."""
     waits: int = 0
     """Validations since the best."""
     decay_waits: int = 0
@@ -182,9 +189,9 @@ def _validated_by_chief(validate: Callable[[], Validation], team: Team) -> Calla
         return validate
 
     def validate_once() -> Validation:
-        found = validate() if team.chief else Validation(0.0, 0.0, [])
-        bleu, loss = team.from_chief([found.bleu, found.loss])
-        return Validation(bleu, loss, found.samples)
+        found = validate() if team.chief else Validation({}, 0.0, [])
+        scores, loss = team.from_chief([dict(found.scores), found.loss])
+        return Validation(scores, loss, found.samples)
 
     return validate_once
 
@@ -298,11 +305,13 @@ def _validate(
         found = validate()
     if not math.isfinite(found.loss):
         raise _diverged(config, progress.step, f"the dev loss is {found.loss}")
-    # The loss decides where BLEU cannot: outputs of one token, such as sums, always have a BLEU of 0.
-    better = (found.bleu, -found.loss) > (progress.best_bleu, -progress.best_loss)
-    best = better or not run.has(BEST)  # The user may have deleted a damaged one.
+    key, score = config.select_by, found.score(config.select_by)
+    # The loss decides where the score cannot: outputs of one token, such as sums, always have a BLEU of 0.
+    better = (gain(key, score), -found.loss) > (gain(key, progress.best_score), -progress.best_loss)
+    # A run without `best`: the user may have deleted a damaged one.
+    best = better or not progress.best_step or not run.has(BEST)
     if best:
-        progress.best_bleu, progress.best_loss, progress.best_step = found.bleu, found.loss, progress.step
+        progress.best_score, progress.best_loss, progress.best_step = score, found.loss, progress.step
         progress.waits = progress.decay_waits = 0
     elif due:
         progress.waits += 1
@@ -316,7 +325,7 @@ def _validate(
             "kind": "dev",
             "step": progress.step,
             "epoch": progress.epoch,
-            "bleu": found.bleu,
+            **found.scores,
             "loss": found.loss,
             "best": best,
             "seconds": round(progress.seconds, 2),
@@ -340,7 +349,7 @@ def over(config: TrainConfig, progress: Progress) -> str:
         # Not `max_epochs`: a run that has more may be started again with a lower limit.
         return f"{counted(progress.epoch - 1, 'epoch')} done (train.max_epochs)"
     if config.patience and progress.waits >= config.patience:
-        return f"no better dev BLEU in {counted(progress.waits, 'validation')} (train.patience)"
+        return f"no better {dev_name(config.select_by)} in {counted(progress.waits, 'validation')} (train.patience)"
     if 0 < config.max_steps <= progress.step:
         return f"{counted(progress.step, 'update')} done (train.max_steps)"
     if _late(config, progress):

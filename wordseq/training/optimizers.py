@@ -40,7 +40,7 @@ def learning_rate(train: TrainConfig, step: int, epoch: int, decays: int) -> flo
         train: settings.
         step: number of this update, counted from 1.
         epoch: counted from 1.
-        decays: number of times that dev BLEU did not improve for `train.decay_patience` validations.
+        decays: number of times that the dev score did not improve for `train.decay_patience` validations.
     """
     warmup = max(1, train.warmup_steps)
     factors = {

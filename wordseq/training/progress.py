@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from wordseq.config.schema import TrainConfig
+from wordseq.evaluation.metrics.names import dev_score, score_text
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
 from wordseq.training.loop import Progress, Validation
 from wordseq.training.optimizers import learning_rate
@@ -68,13 +69,17 @@ class TrainingProgress:
 
     def validation(self, progress: Progress, found: Validation, best: bool) -> None:
         """See `loop.Reporter`."""
-        mark = "  best so far" if best else f"  best was {progress.best_bleu:.2f} at update {progress.best_step}"
+        key, best_score = self.train.select_by, score_text(self.train.select_by, progress.best_score)
+        mark = "  best so far" if best else f"  best was {best_score} at update {progress.best_step}"
+        # Beside dev BLEU and dev loss, which every run has.
+        chosen = "" if key in ("bleu", "loss") else f"  {dev_score(key, found.score(key))}"
         # Small data decay the rate until nothing is learned any more; without a word that looks like a bad model.
         if self.train.schedule == "plateau" and progress.decays:
             rate = learning_rate(self.train, progress.step + 1, progress.epoch, progress.decays)
             mark += f"; learning rate {rate:.2g}"
         self.line(
-            f"epoch {progress.epoch}  update {progress.step}  dev BLEU {found.bleu:.2f}  dev loss {found.loss:.3f}"
+            f"epoch {progress.epoch}  update {progress.step}  {dev_score('bleu', found.scores['bleu'])}{chosen}"
+            f"  {dev_score('loss', found.loss)}"
             f"  {progress.seconds / 60:.1f} min{mark}"
         )
         for source, reference, hypothesis in found.samples:

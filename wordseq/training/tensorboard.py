@@ -1,4 +1,4 @@
-"""Event files for TensorBoard in RUN/tensorboard: losses, dev BLEU, learning rate, sample translations.
+"""Event files for TensorBoard in RUN/tensorboard: losses, dev scores, learning rate, sample translations.
 
 Writing needs only TensorFlow; `tensorboard --logdir RUN` needs the extra `tensorboard`. When a run resumes, all figures are
 written again from metrics.jsonl. So each update is there once, however the process before ended.
@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
 from tensorflow.core.util.event_pb2 import Event, SessionLog
 
+from wordseq.config.schema import SELECT_BY
 from wordseq.evaluation.tables import escape_markdown, markdown_table
 from wordseq.runs.folder import RunFolder
 from wordseq.training.loop import Progress, Reporter, Validation
@@ -31,7 +32,7 @@ TAGS: Mapping[str, Mapping[str, str]] = {
         "tokens_per_second": "train/tokens_per_second",
         "teacher_forcing": "train/teacher_forcing",
     },
-    "dev": {"loss": "loss/dev", "bleu": "bleu/dev"},
+    "dev": {key: f"{key}/dev" for key in SELECT_BY},
 }
 """TensorBoard's tags, by kind and key of an entry in metrics.jsonl."""
 
@@ -61,7 +62,7 @@ class Board:
         """See `loop.Reporter`."""
         self.reporter.validation(progress, found, best)
         entry = {"kind": "dev", "step": progress.step, "seconds": progress.seconds}
-        self._log(progress, {**entry, "bleu": found.bleu, "loss": found.loss})
+        self._log(progress, {**entry, **found.scores, "loss": found.loss})
         if found.samples:
             rows = [tuple(map(escape_markdown, sample)) for sample in found.samples]
             text = markdown_table(("Source", "Reference", "Hypothesis"), rows)

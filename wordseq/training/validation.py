@@ -1,12 +1,15 @@
-"""Validation during training: BLEU of greedy translations of the dev split, and the dev loss."""
+"""Validation during training: scores of greedy translations of the dev split, and the dev loss."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.evaluate import reference_loss
-from wordseq.evaluation.metrics.bleu import bleu
+from wordseq.evaluation.metrics.bleu import bleu, chrf
+from wordseq.evaluation.metrics.symbols import target_symbols
 from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer
+from wordseq.evaluation.metrics.words import percent, word_ratios
 from wordseq.training.loop import Validation
 
 SHOWN_SAMPLES = 2
@@ -14,7 +17,7 @@ SHOWN_SAMPLES = 2
 
 
 class Validator:
-    """Validates on the dev split: BLEU of greedy translations, loss of the first references, some samples."""
+    """Validates on the dev split: scores of greedy translations, loss of the first references, some samples."""
 
     def __init__(self, translator: Translator, dev: HeldOut) -> None:
         self.translator, self.dev = translator, dev
@@ -29,4 +32,12 @@ class Validator:
         loss, tokens = reference_loss(self.translator, self.dev)
         shown = [i * len(hyps) // SHOWN_SAMPLES for i in range(min(SHOWN_SAMPLES, len(hyps)))]
         samples = [(self.dev.sources[i], self.dev.references[i][0], hyps[i]) for i in shown]
-        return Validation(bleu(hyps, self.dev.references, tokenize=self.tokenize), loss / tokens, samples)
+        return Validation(self._scores(hyps), loss / tokens, samples)
+
+    def _scores(self, hyps: Sequence[str]) -> dict[str, float]:
+        """The scores that `train.select_by` may name; chrF, which takes longest, only where it does."""
+        config, refs = self.translator.config, self.dev.references
+        ratios = word_ratios(hyps, refs, target_symbols(config.data))
+        found = {key: float(percent(ratios[key].sum(0))) for key in ("exact", "ser", "cer")}
+        chosen = {"chrf": chrf(hyps, refs)} if config.train.select_by == "chrf" else {}
+        return {"bleu": bleu(hyps, refs, tokenize=self.tokenize), **chosen, **found}

@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -26,6 +27,7 @@ from wordseq.comparison.tables import (
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics import significance
+from wordseq.evaluation.metrics.names import metrics_of
 from wordseq.evaluation.metrics.references import rectangular
 from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
 from wordseq.system.errors import UserError
@@ -408,6 +410,48 @@ def test_cost(folders, result, held_out):
     chars = sum(len(references[0]) for references in held_out.references)
     share = chars / (sum(map(len, run.tgt_tokens)) + 40)
     assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_runs_on_words_are_compared_by_exact_and_ser_first(tmp_path):
+    draw = random.Random(1)
+    words = ["".join(draw.choices("abcde", k=draw.randint(2, 9))) for _ in range(30)]
+    test = HeldOut(words, [[word[::-1]] for word in words])
+    hyps = [[f"{ref[:-1]}x" if k % 3 < wrong else ref for k, (ref,) in enumerate(test.references)] for wrong in (1, 2)]
+    runs = [
+        read_run(fake_run(tmp_path / str(k), test, hyps[k % 2], f"train.seed={k}", "train.select_by=bleu"))
+        for k in range(2)
+    ]
+    result = compare_runs([*runs, runs[0]])
+    first, second, again = result["rows"]
+    assert result["task"] == first["task"] == "words"
+    assert (first["exact"]["score"], second["exact"]["score"]) == pytest.approx((200 / 3, 100 / 3))
+    length = sum(map(len, words))
+    assert second["ser"]["difference"] == pytest.approx(100 * 10 / length)
+    assert {again[key]["p_bootstrap"] for key in metrics_of(again)} == {1}
+    titles = [header for _, header, _ in comparison_tables(result)]
+    assert titles[0] == ("Run", "EXACT", "SER", "CER", "Bits/char")
+    assert titles[1][1:4] == ("EXACT difference", "EXACT p bootstrap", "EXACT p randomisation")
+    assert any(header[4:7] == ("EXACT", "SER", "CER") for header in titles)
+    (group,) = result["seeds"]
+    assert group["exact"]["mean"] == pytest.approx(50)
+    assert f"SER: {first['ser']['signature']}\n" in comparison_text(result)
+    assert len(result["paired_signatures"]) == 2 * len(metrics_of(first)) == 14
+    assert comparison_record(runs, compare_runs(runs), "x")["combinations"][0]["ser"]["mean"] == pytest.approx(
+        (first["ser"]["score"] + second["ser"]["score"]) / 2
+    )
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_runs_with_other_symbols_are_compared_by_one_kind_with_a_warning(tmp_path):
+    test = HeldOut(["aa", "bb"], [["a"], ["b"]])
+    runs = [
+        read_run(fake_run(tmp_path / str(split), test, ["a", "c"], f"data.pretokenized={split}"))
+        for split in ("true", "false")
+    ]
+    result = compare_runs(runs)
+    assert any("different symbols (char, space); SER is of char here" in line for line in result["warnings"])
+    assert not any("symbols" in line for line in compare_runs(runs[:1])["warnings"])
 
 
 @pytest.mark.usefixtures("few_draws")

@@ -284,11 +284,39 @@ def test_the_best_validation_is_named_with_its_update_wherever_it_is_in_the_log(
         runs = [read_run(folder)]
         cells = Outline(render_page(runs, compare_runs(runs))).texts
         shown = [cell.strip() for cell in cells if cell.strip()]
-        place = shown.index("Best dev BLEU")
+        place = shown.index("Best checkpoint")
         assert shown[place - 2 : place + 8] == [
-            *("Run", "Validations", "Best dev BLEU", "At update", "Total minutes"),
-            *(str(k), "3", "35.00", str(10 * (best + 1)), "3.0"),
+            *("Run", "Validations", "Best checkpoint", "At update", "Total minutes"),
+            *(str(k), "3", "dev BLEU 35.00", str(10 * (best + 1)), "3.0"),
         ]
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_a_page_about_words_has_exact_and_what_chose_the_checkpoints(tmp_path):
+    test = HeldOut(["aa", "bbbbb", "cc"], [["a"], ["b"], ["c"]])
+    runs = []
+    for name, hyps, select_by in (("one", ["a", "x", "c"], "ser"), ("two", ["x", "x", "c"], "ser")):
+        folder = fake_run(tmp_path / name, test, hyps, f"train.select_by={select_by}")
+        log = [
+            {"kind": "dev", "step": 9, "epoch": 1, "bleu": 0.0, "ser": 60.0 - n, "loss": 1.0, "seconds": 6.0}
+            for n in (0, 5, 3)
+        ]
+        # An entry without what decides is not shown.
+        lines = [*log, {**log[0], "ser": None}]
+        lines[-1].pop("ser")
+        (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in lines), encoding="utf-8")
+        runs.append(read_run(folder))
+    shown = [cell.strip() for cell in Outline(render_page(runs, compare_runs(runs))).texts if cell.strip()]
+    assert any(re.match(r"Best EXACT: one, 66.7", cell) for cell in shown)
+    assert shown.count("dev SER 55.00") == 2
+    assert "Dev SER over updates" in shown
+    place = shown.index("Source characters")
+    assert shown[place : place + 12] == [
+        *("Source characters", "Words", "one", "two"),
+        *("1-3", "2", "100.0", "50.0"),
+        *("4-6", "1", "0.0", "0.0"),
+    ]
+    assert any(cell.startswith("EXACT with and without unknown tokens") for cell in shown)
 
 
 @pytest.mark.usefixtures("no_charts")

@@ -93,7 +93,8 @@ def test_a_run_name_cannot_steer_the_terminal(result):
 
 def test_what_was_not_measured_is_a_dash(result):
     text = terminal_table({**result, "perplexity": None, "bits_per_char": None, "sentences_per_second": None})
-    assert len(re.findall(r" –$", text, re.MULTILINE)) == 3
+    # The fourth is what chose the checkpoint.
+    assert len(re.findall(r" –$", text, re.MULTILINE)) == 4
 
 
 def test_examples(result):
@@ -109,7 +110,7 @@ def test_examples(result):
 def test_examples_show_text_as_it_is():
     words = "1 | 2 *bold* <b> [x] $ # !"
     example = {"line": 1, "bleu": 0.0, "source": words, "hypothesis": words, "references": [words]}
-    assert examples({"worst": [example], "random": []}).count(f"  {words}\n") == 3
+    assert examples({"task": "sentences", "worst": [example], "random": []}).count(f"  {words}\n") == 3
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_escape_markdown(text, escaped):
 @given(st.text(alphabet=st.one_of(st.sampled_from("|\\\n\r\t`<\x1b\u202e\u2028"), st.characters())))
 def test_no_text_breaks_a_table_or_the_examples(text):
     example = {"line": 1, "bleu": 0.0, "source": text, "hypothesis": text, "references": [text, text]}
-    shown = examples({"worst": [example], "random": []})
+    shown = examples({"task": "sentences", "worst": [example], "random": []})
     assert len(shown.splitlines()) == 9
     table = markdown_table(("a", "b"), [[escape_markdown(text)] * 2])
     assert [len(cells(line)) for line in table_lines(table)] == [2] * 3
@@ -180,9 +181,9 @@ def test_a_record_holds_scores_and_provenance_but_no_sentence(result, record):
 def test_the_minutes_of_a_record_are_those_of_all_the_training_though_the_best_checkpoint_is_older(result, tmp_path):
     run = RunFolder(fake_run(tmp_path / "run", some_test(), None))
     times = [entry["seconds"] for entry in run.metrics()]
-    best = {"step": 2, "epoch": 1, "seconds": times[2], "best_bleu": 20.0}
+    best = {"step": 2, "epoch": 1, "seconds": times[2], "best_score": 20.0}
     run.save(BEST, {"m/a/b": np.zeros(3)}, best)
-    train = {"minutes": round(times[-1] / 60, 2), "epochs": 1, "dev_bleu": 20.0}
+    train = {"minutes": round(times[-1] / 60, 2), "epochs": 1, "select_by": "bleu", "dev_score": 20.0}
     assert record_of(run, result)["train"] == train
     (run.folder / METRICS_FILE).unlink()
     assert record_of(run, result)["train"] == {**train, "minutes": round(times[2] / 60, 2)}

@@ -22,7 +22,7 @@ ARRAYS = {
     "count": np.arange(3, dtype=np.int32),
     "transposed": np.arange(6.0).reshape(2, 3).T,
 }
-STATE = {"step": 12, "best_bleu": 0.1 + 0.2, "finished": "", "epoch": 3}
+STATE = {"step": 12, "best_score": 0.1 + 0.2, "finished": "", "epoch": 3}
 
 
 @pytest.fixture

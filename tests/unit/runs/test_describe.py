@@ -10,7 +10,7 @@ from wordseq.runs.describe import describe_run, draw_run
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.errors import UserError
 
-STATE = {"step": 4, "epoch": 2, "seconds": 9.5, "best_bleu": 30.0}
+STATE = {"step": 4, "epoch": 2, "seconds": 9.5, "best_score": 30.0}
 
 
 @pytest.fixture

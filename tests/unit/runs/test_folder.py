@@ -25,7 +25,7 @@ ARRAYS = {
     "seeds/0": np.array([2**40, 7]),
     "scalar": np.array(3, np.int64),
 }
-STATE = {"step": 12, "best_bleu": 0.1 + 0.2, "finished": "", "epoch": 3}
+STATE = {"step": 12, "best_score": 0.1 + 0.2, "finished": "", "epoch": 3}
 CODEC = TextCodec(WordTokenizer(), Vocab(["a", "b"]))
 CONFIG = Config(model=ModelConfig(embed_dim=4, hidden_size=6))
 

@@ -44,21 +44,23 @@ class Silent:
         self.steps.append((progress.step, entry))
 
     def validation(self, progress, found, best):
-        self.validations.append((progress.step, found.bleu, best))
+        self.validations.append((progress.step, found.scores["bleu"], best))
 
     def note(self, text):
         self.notes.append(text)
 
 
 class Scripted:
-    """A validate function that gives the BLEU scores of a list, then the last one for ever."""
+    """A validate function that gives the scores of a list, BLEU or another, then the last one for ever."""
 
-    def __init__(self, *bleus, loss=1.0):
-        self.bleus, self.loss, self.calls = bleus or (0.0,), loss, 0
+    def __init__(self, *scores, loss=1.0, key="bleu"):
+        self.scores, self.loss, self.calls, self.key = scores or (0.0,), loss, 0, key
 
     def __call__(self):
         self.calls += 1
-        return Validation(self.bleus[min(self.calls, len(self.bleus)) - 1], self.loss, [])
+        score = self.scores[min(self.calls, len(self.scores)) - 1]
+        loss = score if self.key == "loss" else self.loss
+        return Validation({"bleu": 50.0, self.key: score} if self.key != "loss" else {"bleu": 50.0}, loss, [])
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ def test_early_stopping_counts_validations_since_the_best(tmp_path, counting):
     validate = Scripted(10, 12, 11, 12, 9, 50)
     progress = count(tmp_path, replace(max_epochs=50, patience=3), validate)
     assert validate.calls == 5
-    assert (progress.best_bleu, progress.best_step) == (12, 10)
+    assert (progress.best_score, progress.best_step) == (12, 10)
     assert "train.patience" in progress.finished
 
 
@@ -182,7 +184,56 @@ def test_best_is_never_overwritten_by_a_worse_or_an_equal_one(tmp_path, counting
     assert saved_at(tmp_path, BEST) == 10
     assert saved_at(tmp_path, LAST) == 30
     assert [best for _, _, best in reporter.validations] == [True, True, False, False, False, False]
-    assert RunFolder(tmp_path).load(BEST)[1]["best_bleu"] == 30
+    assert RunFolder(tmp_path).load(BEST)[1]["best_score"] == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "found"),
+    [
+        ("exact", "EXACT", (10, 30, 20, 30, 29.9)),
+        ("chrf", "chrF2", (10, 30, 20, 30, 29.9)),
+        ("ser", "SER", (90, 70, 80, 70, 70.1)),
+        ("cer", "CER", (190, 170, 180, 170, 170.1)),
+        ("loss", "loss", (3.0, 1.5, 2.0, 1.5, 1.6)),
+    ],
+)
+def test_another_score_decides_best_patience_and_plateau(tmp_path, counting, key, name, found):
+    config = replace(max_epochs=50, patience=3, decay_patience=2, schedule="plateau", select_by=key)
+    validate = Scripted(*found, key=key)
+    progress = count(tmp_path, config, validate)
+    assert validate.calls == 5
+    assert (progress.best_score, progress.best_step, progress.decays) == (found[1], 10, 1)
+    assert saved_at(tmp_path, BEST) == 10
+    assert progress.finished == f"no better dev {name} in 3 validations (train.patience)"
+    logged = [entry for entry in entries(tmp_path) if entry["kind"] == "dev"]
+    assert [entry[key] for entry in logged] == list(found)
+    assert [entry["best"] for entry in logged] == [True, True, False, False, False]
+
+
+def test_equal_scores_are_decided_by_the_dev_loss(tmp_path, counting):
+    losses = iter([2.0, 1.0, 1.5, 0.5])
+
+    def validate():
+        return Validation({"bleu": 0.0, "ser": 40.0}, next(losses), [])
+
+    count(tmp_path, replace(max_epochs=4, select_by="ser"), validate)
+    assert [entry["best"] for entry in entries(tmp_path) if entry["kind"] == "dev"] == [True, True, False, True]
+
+
+def test_the_first_validation_is_the_best_however_bad(tmp_path, counting):
+    count(tmp_path, replace(max_epochs=1, select_by="ser"), Scripted(900.0, key="ser"))
+    assert RunFolder(tmp_path).load(BEST)[1]["best_score"] == 900
+
+
+def test_a_kill_between_the_first_best_and_its_last_changes_nothing(tmp_path, counting):
+    config = replace(max_epochs=2, select_by="ser")
+    count(tmp_path, config, Scripted(900.0, 901.0, key="ser"))
+    whole = entries(tmp_path)
+    for name in ("last", "previous"):
+        (tmp_path / f"{name}.safetensors").unlink()
+    progress = count(tmp_path, config, Scripted(900.0, 901.0, key="ser"))
+    assert entries(tmp_path) == whole
+    assert (progress.best_score, progress.best_step, progress.waits) == (900, 5, 1)
 
 
 def test_a_bleu_of_0_is_kept_too(tmp_path, counting):
@@ -332,7 +383,7 @@ class ByStep:
         self.counting, self.every = counting, every
 
     def __call__(self):
-        return Validation(BUMPY[self.counting.updates // self.every - 1], 1.0, [])
+        return Validation({"bleu": BUMPY[self.counting.updates // self.every - 1]}, 1.0, [])
 
 
 @pytest.mark.parametrize("stop", range(1, 15))
@@ -421,7 +472,7 @@ def test_a_limit_lowered_below_the_progress_stops_at_once_after_a_first_validati
         count(tmp_path)
     counting.at = lambda step: None
     progress = count(tmp_path, replace(max_steps=2), Scripted(7))
-    assert (progress.step, progress.best_bleu) == (4, 7)
+    assert (progress.step, progress.best_score) == (4, 7)
     assert saved_at(tmp_path, BEST) == 4
 
 

@@ -10,7 +10,7 @@ from wordseq.training.loop import Progress, Validation
 from wordseq.training.progress import TrainingProgress
 
 ENTRY = {"loss": 1.23456, "tokens_per_second": 12345}
-FOUND = Validation(12.5, 2.5, [("a [b]", "c [/d]", "e [red]f")])
+FOUND = Validation({"bleu": 12.5}, 2.5, [("a [b]", "c [/d]", "e [red]f")])
 
 
 class Terminal(io.StringIO):
@@ -36,7 +36,7 @@ def shown(request, monkeypatch):
 def test_a_validation_line_keeps_brackets(shown):
     with TrainingProgress(TrainConfig(), 10, shown.say) as reporter:
         reporter.validation(Progress(step=7, epoch=2, seconds=90), FOUND, best=True)
-        reporter.validation(Progress(step=9, epoch=2, best_bleu=12.5, best_step=7), FOUND, best=False)
+        reporter.validation(Progress(step=9, epoch=2, best_score=12.5, best_step=7), FOUND, best=False)
     text = shown()
     assert "epoch 2  update 7  dev BLEU 12.50  dev loss 2.500  1.5 min  best so far" in text
     assert "best was 12.50 at update 7" in text
@@ -45,10 +45,25 @@ def test_a_validation_line_keeps_brackets(shown):
 
 
 @pytest.mark.parametrize(
+    ("select_by", "said"),
+    [
+        ("ser", "dev BLEU 12.50  dev SER 7.25  dev loss 2.500  0.0 min  best was 6.50 at update 7"),
+        ("loss", "dev BLEU 12.50  dev loss 2.500  0.0 min  best was 6.500 at update 7"),
+    ],
+)
+def test_a_validation_line_has_bleu_and_the_score_that_decides(shown, select_by, said):
+    found = Validation({"bleu": 12.5, "exact": 1.0, "ser": 7.25}, 2.5, [])
+    with TrainingProgress(TrainConfig(select_by=select_by), 10, shown.say) as reporter:
+        reporter.validation(Progress(step=9, best_score=6.5, best_step=7), found, best=False)
+    assert said in shown()
+    assert "EXACT" not in shown()
+
+
+@pytest.mark.parametrize(
     ("schedule", "said"), [("plateau", "at update 7; learning rate 0.00025\n"), ("constant", "at update 7\n")]
 )
 def test_a_validation_line_has_the_learning_rate_once_it_fell(shown, schedule, said):
-    state = Progress(step=9, epoch=2, best_bleu=12.5, best_step=7, decays=2)
+    state = Progress(step=9, epoch=2, best_score=12.5, best_step=7, decays=2)
     with TrainingProgress(TrainConfig(schedule=schedule, learning_rate=1e-3), 10, shown.say) as reporter:
         reporter.validation(state, FOUND, best=False)
     assert said in shown()

@@ -20,7 +20,7 @@ class Nobody:
         self.told.append(progress.step)
 
     def validation(self, progress, found, best):
-        self.told.append((progress.step, found.bleu))
+        self.told.append((progress.step, found.scores["bleu"]))
 
 
 def train(run, first, last, killed_after=None):
@@ -38,7 +38,7 @@ def train(run, first, last, killed_after=None):
             if step == killed_after:
                 return
             samples = [("a|b", "c", f"d {step}")]
-            board.validation(progress, Validation(10.0 * step, 6.0 / step, samples), best=True)
+            board.validation(progress, Validation({"bleu": 10.0 * step}, 6.0 / step, samples), best=True)
 
 
 def shown(folder):
@@ -72,11 +72,20 @@ def test_all_figures_are_in_the_event_files(run):
     assert r"| a\|b | c | d 4 |" in samples[1][1]
 
 
+def test_every_dev_score_has_its_tag(run):
+    Board(run, Nobody()).step(Progress(step=1), None)
+    board = Board(run, Nobody())
+    board.step(Progress(step=1), None)
+    board.validation(Progress(step=2), Validation({"bleu": 1.0, "exact": 2.0, "ser": 3.0}, 4.0, []), best=True)
+    found = {tag: value for tag, _, value in shown(run.folder) if "/" in tag}
+    assert found == {"bleu/dev": 1.0, "exact/dev": 2.0, "ser/dev": 3.0, "loss/dev": 4.0}
+
+
 def test_the_other_reporter_gets_every_call(run):
     nobody = Nobody()
     board = Board(run, nobody)
     board.step(Progress(step=1), None)
-    board.validation(Progress(step=1), Validation(3.0, 1.0, []), best=True)
+    board.validation(Progress(step=1), Validation({"bleu": 3.0}, 1.0, []), best=True)
     assert nobody.told == [1, (1, 3.0)]
 
 

@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--tensorboard",
         action="store_true",
-        help="also write losses, dev BLEU, learning rate and sample translations to DIR/tensorboard (default: off)",
+        help="also write losses, dev scores, learning rate and sample translations to DIR/tensorboard (default: off)",
     )
     parser.add_argument(
         "--list-settings",
@@ -83,6 +83,7 @@ def _train(options: argparse.Namespace) -> int | None:
     # In a cluster `join` starts the runtime: its settings must come before the start.
     import_tensorflow(start=cluster is None)
     from wordseq.evaluation.evaluate import evaluate_run
+    from wordseq.evaluation.metrics.names import dev_score, main_metrics
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped
     from wordseq.training.run import train_run
@@ -98,14 +99,17 @@ def _train(options: argparse.Namespace) -> int | None:
         same = "the same command resumes it" if team.processes == 1 else "the same commands resume it"
         print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)
         return 130
-    print(f"finished: {progress.finished}; best dev BLEU {progress.best_bleu:.2f} at update {progress.best_step}")
+    best = dev_score(config.train.select_by, progress.best_score)
+    print(f"finished: {progress.finished}; best {best} at update {progress.best_step}")
     # Only the first process writes the run, so only it can score it.
     if not team.chief:
         print(f"the run is written and scored{chief}")
         return 0
     scores = evaluate_run(RunFolder.open(options.run), command=options.command_line)
     print(scores)
-    print(f"held-out test BLEU {scores.bleu.score:.2f}  ({options.run / 'eval' / 'test.txt'})")
+    shown = [scores[key] for key in dict.fromkeys((main_metrics(scores)[0], "bleu"))]
+    figures = ", ".join(f"{score['name']} {score['score']:.2f}" for score in shown)
+    print(f"held-out test {figures}  ({options.run / 'eval' / 'test.txt'})")
     return 0
 
 

@@ -16,14 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.comparison.attention import Alignment, chosen_sentences
+from wordseq.comparison.compare import shared_symbols
 from wordseq.comparison.page import plots
 from wordseq.comparison.page.plots import Chart
 from wordseq.comparison.scored_runs import ScoredRun
-from wordseq.comparison.tables import ABOUT_SEEDS, SETTINGS_TITLE, Table, comparison_notes, comparison_tables
+from wordseq.comparison.tables import (
+    ABOUT_SEEDS,
+    SETTINGS_TITLE,
+    Table,
+    comparison_notes,
+    comparison_tables,
+    main_signatures,
+)
 from wordseq.config.load import to_toml
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, with_whole_unk
 from wordseq.evaluation.metrics.corpus import by_length
-from wordseq.evaluation.tables import METRICS, NOTHING, number, one_line, signatures
+from wordseq.evaluation.metrics.names import NAMES, SENTENCES, WORDS, dev_name, dev_score, gain, main_metrics
+from wordseq.evaluation.metrics.words import percent, word_ratios
+from wordseq.evaluation.tables import NOTHING, number, one_line
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
 from wordseq.text.tokenizers import JOINER
@@ -88,18 +98,20 @@ def render_page(
         about_seeds=ABOUT_SEEDS,
         settings_title=SETTINGS_TITLE,
         result=result,
+        main=main_metrics(rows[0])[0],
+        best=max(rows, key=lambda row: gain(main_metrics(row)[0], row[main_metrics(row)[0]]["score"])),
         names=names,
         curves=_curves(runs, names),
-        intervals=[_intervals(rows, key) for key in METRICS],
+        intervals=[_intervals(rows, key) for key in main_metrics(rows[0])],
         tables=comparison_tables(result),
-        lengths=_lengths(runs, names, tokenize),
-        unknown=scores_by_unknown(runs, names, tokenize),
+        lengths=_lengths(runs, names, tokenize, result["task"]),
+        unknown=scores_by_unknown(runs, names, tokenize, result["task"]),
         samples=_samples(runs),
         attention=_attention(runs, names, looks or {}),
         without_attention=[name for run, name in zip(runs, names, strict=True) if run.folder not in (looks or {})],
         statistics=_statistics(runs, rows),
         notes=comparison_notes(result),
-        signatures=signatures(rows[0]),
+        signatures=main_signatures(rows[0]),
         settings=[
             (name, run.evaluation, shlex.quote(str(run.folder / "config.toml")), to_toml(run.config))
             for run, name in zip(runs, names, strict=True)
@@ -113,7 +125,11 @@ def _curves(runs: Sequence[ScoredRun], names: Sequence[str]) -> tuple[list[Chart
         [[entry for entry in run.log if entry.get("kind") == kind] for run in runs] for kind in ("dev", "train")
     )
     minutes = [[{**entry, "minutes": entry["seconds"] / 60} for entry in entries] for entries in dev]
-    labels = {"minutes": "minutes", "step": "updates", "bleu": "dev BLEU", "loss": "loss per token"}
+    labels = {"minutes": "minutes", "step": "updates", "loss": "loss per token"}
+    # BLEU is in every log; what chose the checkpoints is drawn too, if it was the same for all runs.
+    chosen = {run.config.train.select_by for run in runs} - {"loss"}
+    scores = list(dict.fromkeys([*(chosen if len(chosen) == 1 else ()), "bleu"]))
+    labels |= {key: dev_name(key) for key in scores}
     charts = [
         Chart(
             title,
@@ -127,19 +143,23 @@ def _curves(runs: Sequence[ScoredRun], names: Sequence[str]) -> tuple[list[Chart
             ),
         )
         for title, logs, x, y in (
-            ("Dev BLEU over training time", minutes, "minutes", "bleu"),
-            ("Dev BLEU over updates", dev, "step", "bleu"),
+            *((f"Dev {NAMES[key]} over training time", minutes, "minutes", key) for key in scores),
+            *((f"Dev {NAMES[key]} over updates", dev, "step", key) for key in scores),
             ("Dev loss over updates", dev, "step", "loss"),
             ("Training loss over updates", train, "step", "loss"),
         )
         if any(dev) and any(logs)
     ]
     rows: list[tuple[str, ...]] = [
-        (name, str(len(entries)), f"{best['bleu']:.2f}", f"{best['step']:,}", f"{entries[-1]['seconds'] / 60:.1f}")
-        for name, entries in zip(names, dev, strict=True)
-        if entries and (best := max(entries, key=lambda entry: float(entry["bleu"])))
+        (
+            *(name, str(len(entries)), dev_score(key, best[key])),
+            *(f"{best['step']:,}", f"{entries[-1]['seconds'] / 60:.1f}"),
+        )
+        for name, run, entries in zip(names, runs, dev, strict=True)
+        for key in [run.config.train.select_by]
+        if entries and (best := max(entries, key=lambda entry: (gain(key, entry[key]), -entry["loss"])))
     ]
-    header = ("Run", "Validations", "Best dev BLEU", "At update", "Total minutes")
+    header = ("Run", "Validations", "Best checkpoint", "At update", "Total minutes")
     return charts, ("Validation during training", header, rows)
 
 
@@ -152,25 +172,27 @@ def _intervals(rows: Sequence[Mapping[str, Any]], key: str) -> Chart:
     )
 
 
-def _lengths(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> tuple[Chart, Table]:
-    test = runs[0].test
-    found = [by_length(test.sources, run.hyps, test.references, tokenize=tokenize) for run in runs]
+def _lengths(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str, task: str) -> tuple[Chart, Table]:
+    test, symbols = runs[0].test, shared_symbols(runs)
+    found = [by_length(test.sources, run.hyps, test.references, tokenize=tokenize, symbols=symbols) for run in runs]
+    key, unit = ("exact", "characters") if task == WORDS else ("bleu", "words")
     rows: list[tuple[str, ...]] = [
-        (of_all[0]["words"], f"{of_all[0]['sentences']:,}", *(f"{row['bleu']:.1f}" for row in of_all))
+        (of_all[0][unit], f"{of_all[0]['sentences']:,}", *(f"{row[key]:.1f}" for row in of_all))
         for of_all in zip(*found, strict=True)
     ]
-    title = "BLEU by length of the source"
+    title = f"{NAMES[key]} by length of the source"
     chart = Chart(
         title,
-        "BLEU of each run by length of the source; the table below has the figures.",
+        f"{NAMES[key]} of each run by length of the source; the table below has the figures.",
         functools.partial(
             plots.draw_lengths,
             names=names,
-            buckets=[row["words"] for row in found[0]],
-            series=[[row["bleu"] for row in of_run] for of_run in found],
+            buckets=[row[unit] for row in found[0]],
+            series=[[row[key] for row in of_run] for of_run in found],
+            labels=(f"source {unit}", NAMES[key]),
         ),
     )
-    return chart, (title, ("Source words", "Sentences", *names), rows)
+    return chart, (title, (f"Source {unit}", task.capitalize(), *names), rows)
 
 
 def _samples(runs: Sequence[ScoredRun]) -> list[tuple[int, str, Sequence[str], list[list[tuple[str, str]]]]]:
@@ -268,8 +290,8 @@ def _sacrebleu_commands(runs: Sequence[ScoredRun], tokenize: str) -> list[str]:
     return [f"{command} {option}" for option in options]
 
 
-def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str) -> Table:
-    """BLEU on sentences with unknown source tokens, and on the others. All runs are scored on the same two sets.
+def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str, task: str = SENTENCES) -> Table:
+    """BLEU or EXACT of inputs with unknown source tokens, and of the others. All runs are scored on the same two sets.
 
     So a run that knows every token shows how hard the sentences are. <unk> in the output is one token: the scores then show the
     translation of the other words.
@@ -279,16 +301,22 @@ def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize:
     parts = [[i for i, found in enumerate(some) if found == wanted] for wanted in (True, False)]
 
     def score(run: ScoredRun, chosen: Sequence[int]) -> str:
+        if not chosen:
+            return NOTHING
         hyps, refs = with_whole_unk([run.hyps[i] for i in chosen]), [run.test.references[i] for i in chosen]
-        return f"{bleu(hyps, refs, tokenize=tokenize):.1f}" if chosen else NOTHING
+        if task == WORDS:
+            return f"{percent(word_ratios(hyps, refs, shared_symbols(runs))['exact'].sum(0)):.1f}"
+        return f"{bleu(hyps, refs, tokenize=tokenize):.1f}"
+
+    name = NAMES["exact" if task == WORDS else "bleu"]
 
     return (
-        "BLEU with and without unknown tokens in the source; <unk> in the output counts as one token",
+        f"{name} with and without unknown tokens in the source; <unk> in the output counts as one token",
         (
-            *("Run", "Sentences with a token that this run lacks"),
+            *("Run", f"{task.capitalize()} with a token that this run lacks"),
             *(
-                f"BLEU of the {len(parts[0]):,} with a token that some run lacks",
-                f"BLEU of the other {len(parts[1]):,}",
+                f"{name} of the {len(parts[0]):,} with a token that some run lacks",
+                f"{name} of the other {len(parts[1]):,}",
             ),
         ),
         [

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from wordseq.evaluation.metrics.names import LOWER_IS_BETTER
 from wordseq.evaluation.tables import one_line
 
 CURVE_POINTS = 400
@@ -114,17 +115,19 @@ def draw_intervals(axes: Any, rows: Sequence[Mapping[str, Any]], key: str) -> No
         axes.errorbar([score["score"]], [k], xerr=ends, capsize=4, **style)
     axes.set_yticks(range(len(rows)), [one_line(row["name"]) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"{rows[0][key]['name']}, {'lower' if key == 'ter' else 'higher'} is better")
+    axes.set_xlabel(f"{rows[0][key]['name']}, {'lower' if key in LOWER_IS_BETTER else 'higher'} is better")
     axes.grid(alpha=0.25)
 
 
-def draw_lengths(axes: Any, names: Sequence[str], buckets: Sequence[str], series: Sequence[Sequence[float]]) -> None:
-    """Draw one line per run: BLEU by length of the source."""
+def draw_lengths(
+    axes: Any, names: Sequence[str], buckets: Sequence[str], series: Sequence[Sequence[float]], labels: tuple[str, str]
+) -> None:
+    """Draw one line per run: a score by length of the source; `labels` are of the two axes."""
     for k, (name, values) in enumerate(zip(names, series, strict=True)):
         axes.plot(range(len(buckets)), values, label=one_line(name), **_style_of(k))
     axes.set_xticks(range(len(buckets)), buckets)
-    axes.set_xlabel("source words")
-    axes.set_ylabel("BLEU")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
     _legend(axes, names)
 
 

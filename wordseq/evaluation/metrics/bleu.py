@@ -27,6 +27,11 @@ def bleu(
     return float(_corpus_bleu(hyps, refs, tokenize, lowercase).score)
 
 
+def chrf(hyps: Iterable[str], refs: Iterable[Iterable[str]]) -> float:
+    """ChrF2, 0-100, without an interval, for validation. Arguments and errors as `score_corpus`."""
+    return float(_OneTypeCHRF().corpus_score(*reference_columns(hyps, refs)).score)
+
+
 def with_whole_unk(hyps: Sequence[str]) -> list[str]:
     """Texts in which each <unk> is one wrong token; the tokenizer 13a would split it into `<`, `unk` and `>`."""
     return [hyp.replace(SPECIALS[UNK_ID], "\u2047") for hyp in hyps]
