@@ -173,6 +173,7 @@ def test_tensorboard_may_be_switched_on_when_a_run_resumes_and_changes_nothing(c
         *("data.level=char", "data.seed=2", "data.min_freq=2", "data.lowercase=true", "data.dev_size=21"),
         *("model.cell=lstm", "model.hidden_size=18", "model.dropout=0.1"),
         *("train.seed=2", "train.batch_size=8", "train.learning_rate=0.5", "train.precision=bfloat16"),
+        "train.select_by=loss",
         *("decode.length_penalty=0.5", "data.max_pairs=7"),
     ],
 )

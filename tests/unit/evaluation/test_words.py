@@ -10,6 +10,7 @@ from sacrebleu.metrics.base import Metric, Signature
 from sacrebleu.metrics.base import Score as SacreScore
 from sacrebleu.significance import PairedTest
 
+from wordseq.cli.commands.train import held_out_line
 from wordseq.config.schema import DataConfig
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.metrics import words
@@ -311,6 +312,11 @@ def test_a_report_on_words_begins_with_exact_and_ser(report):
     # The nearest reference of "lief" is "liefe".
     assert report["ser"]["score"] == pytest.approx(100 * (0 + 1 + 4 + 1) / (4 + 5 + 2 + 4))
     assert report["length_ratio"] == pytest.approx((4 + 4 + 4 + 4) / (4 + 5 + 2 + 4))
+
+
+def test_train_ends_with_the_first_metric_of_the_task(report):
+    assert held_out_line(report) == "held-out test EXACT 25.00, BLEU 0.00"
+    assert held_out_line({**report, "task": SENTENCES}) == "held-out test BLEU 0.00"
 
 
 def test_the_worst_words_have_the_highest_ser(report):

@@ -236,6 +236,19 @@ def test_a_kill_between_the_first_best_and_its_last_changes_nothing(tmp_path, co
     assert (progress.best_score, progress.best_step, progress.waits) == (900, 5, 1)
 
 
+def test_all_processes_get_the_scores_of_the_chief():
+    sent = []
+
+    def from_chief(value):
+        sent.append(value)
+        return json.loads(json.dumps(sent[0]))
+
+    chief, other = (SimpleNamespace(processes=2, chief=chief, from_chief=from_chief) for chief in (True, False))
+    found = Validation({"bleu": 0.1 + 0.2, "ser": 7.0}, 1 / 3, ["sample"])
+    assert loop._validated_by_chief(lambda: found, chief)() == found
+    assert loop._validated_by_chief(pytest.fail, other)() == found._replace(samples=[])
+
+
 def test_a_bleu_of_0_is_kept_too(tmp_path, counting):
     count(tmp_path, replace(max_epochs=1), Scripted(0.0))
     assert saved_at(tmp_path, BEST) == 5
@@ -383,13 +396,14 @@ class ByStep:
         self.counting, self.every = counting, every
 
     def __call__(self):
-        return Validation({"bleu": BUMPY[self.counting.updates // self.every - 1]}, 1.0, [])
+        score = BUMPY[self.counting.updates // self.every - 1]
+        return Validation({"bleu": score, "ser": 100.0 - score}, 1.0, [])
 
 
 @pytest.mark.parametrize("stop", range(1, 15))
-@pytest.mark.parametrize("validate_steps", [3, 0])
-def test_interrupted_anywhere_and_continued_equals_uninterrupted(tmp_path, counting, stop, validate_steps):
-    config = replace(validate_steps=validate_steps, patience=4, decay_patience=1, log_steps=2)
+@pytest.mark.parametrize(("validate_steps", "select_by"), [(3, "bleu"), (0, "ser")])
+def test_interrupted_anywhere_and_continued_equals_uninterrupted(tmp_path, counting, stop, validate_steps, select_by):
+    config = replace(validate_steps=validate_steps, patience=4, decay_patience=1, log_steps=2, select_by=select_by)
 
     def look():
         return ByStep(counting, validate_steps or BATCHES)

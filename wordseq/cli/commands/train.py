@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from wordseq.cli.options import add_command, add_config, add_mirror, named_data
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, USUAL
+from wordseq.evaluation.metrics.names import dev_score, main_metrics
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 from wordseq.training.cluster import VARIABLE, read_cluster
@@ -83,7 +85,6 @@ def _train(options: argparse.Namespace) -> int | None:
     # In a cluster `join` starts the runtime: its settings must come before the start.
     import_tensorflow(start=cluster is None)
     from wordseq.evaluation.evaluate import evaluate_run
-    from wordseq.evaluation.metrics.names import dev_score, main_metrics
     from wordseq.training.distributed import join
     from wordseq.training.loop import Stopped
     from wordseq.training.run import train_run
@@ -107,10 +108,14 @@ def _train(options: argparse.Namespace) -> int | None:
         return 0
     scores = evaluate_run(RunFolder.open(options.run), command=options.command_line)
     print(scores)
-    shown = [scores[key] for key in dict.fromkeys((main_metrics(scores)[0], "bleu"))]
-    figures = ", ".join(f"{score['name']} {score['score']:.2f}" for score in shown)
-    print(f"held-out test {figures}  ({options.run / 'eval' / 'test.txt'})")
+    print(f"{held_out_line(scores)}  ({options.run / 'eval' / 'test.txt'})")
     return 0
+
+
+def held_out_line(scores: Mapping[str, Any]) -> str:
+    """The first metric of an evaluation's task, and BLEU."""
+    shown = [scores[key] for key in dict.fromkeys((main_metrics(scores)[0], "bleu"))]
+    return "held-out test " + ", ".join(f"{score['name']} {score['score']:.2f}" for score in shown)
 
 
 def _say(line: str) -> None:
