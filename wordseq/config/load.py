@@ -368,7 +368,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
 def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
     """Settings of [model] that need attention where there is none."""
     if model.attention == "none":
-        for key in ("input_feeding", "attention_map"):
+        for key in ("input_feeding", "attention_map", "copy"):
             if (got := getattr(model, key)) != getattr(ModelConfig, key):
                 yield (
                     f"model.{key} = {_toml_value(got)} needs attention, but model.attention is 'none'; change one of them"
@@ -381,6 +381,11 @@ def _train_conflicts(config: Config) -> Iterator[str]:
     if kind != "encoder_decoder" and train.teacher_forcing < 1:
         yield (
             f"model.kind = {kind!r} has no token input, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
+        )
+    if config.model.copy and train.loss != "softmax":
+        yield (
+            f"model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got {train.loss!r}; "
+            "model.attention_map may be sparse"
         )
     if train.teacher_forcing_schedule != "constant" and train.teacher_forcing == 1:
         yield (

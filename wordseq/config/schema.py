@@ -51,6 +51,7 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
+            "copy": False,
             "tie_embeddings": False,
             "pretrained_tgt": "",
         },
@@ -59,6 +60,7 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
+            "copy": False,
             "tie_embeddings": False,
             "pretrained_tgt": "",
             "decoder_layers": 1,
@@ -274,6 +276,11 @@ class ModelConfig:
     input_feeding: bool = setting(
         False,
         "input feeding: join the last attentional vector to the next decoder input (Luong et al. 2015, section 3.3); slower",
+    )
+    copy: bool = setting(
+        False,
+        "pointer-generator: the next token is drawn from a learned mixture of the vocabulary and the source's tokens, by their "
+        "attention weights (See et al. 2017)",
     )
     tie_embeddings: bool = setting(False, "use the target embedding as output weights too")
     pretrained_src: str = setting(

@@ -190,7 +190,8 @@ class Translator:
 
         for rows, hypotheses in zip(batches, side_by_side(search, len(batches)), strict=True):
             batch = [sources[i] for i in rows]
-            names = [self.src.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+            spelled = decode.copy_unknown or self.model.copying is not None
+            names = [self.src.tokenize(prepared[i]) for i in rows] if spelled else None
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
                 found[row] = best
         return found
@@ -360,14 +361,21 @@ class Translator:
         return best
 
     def _copy(self, odd: list[tuple[list[int], list[str], list[int]]]) -> list[str]:
-        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3)."""
+        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3).
+
+        A model that copies gets it from unknown tokens of the source: it is one of these, if there are any.
+        """
         if not odd:
             return []
         weights = self.scorer.alignments(IdStore.of([src for src, _, _ in odd]), IdStore.of([tgt for _, _, tgt in odd]))
         texts = []
-        for (_, names, ids), weights_ts in zip(odd, weights, strict=True):
+        for (src, names, ids), aligned_ts in zip(odd, weights, strict=True):
+            unknown_s = [self.model.copying is not None and i == UNK_ID for i in src]
+            weights_ts = aligned_ts[:, : len(names)]  # The last column belongs to EOS.
+            if any(unknown_s):
+                weights_ts = np.where(unknown_s, weights_ts, -1.0)
             tokens = [
-                names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
+                names[int(row.argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
                 for i, row in zip(ids, weights_ts, strict=False)  # The last row belongs to EOS.
             ]
             texts.append(self.tgt.detokenize(tokens))

@@ -81,7 +81,7 @@ def test_every_default():
         "train": {"seed": 1, "max_epochs": 20, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001}
         | {"schedule": "plateau", "decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto", "patience": 4}
         | {"teacher_forcing": 1, "teacher_forcing_schedule": "constant", "teacher_forcing_decay": 1000}
-        | {"save_minutes": 10, "log_steps": 100, "loss": "softmax"},
+        | {"save_minutes": 10, "log_steps": 100, "loss": "softmax", "select_by": "bleu"},
         "decode": {"beam_size": 1, "length_penalty": 1, "max_len_ratio": 2, "max_len_extra": 20, "batch_size": 128}
         | {"precision": "float32"},
         "eval": {"tokenize": "auto"},
@@ -264,6 +264,18 @@ def test_names_that_are_equally_close_are_all_named():
         (
             {"model": {"input_feeding": True, "attention": "none"}},
             "model.input_feeding = true needs attention, but model.attention is 'none'",
+        ),
+        (
+            {"model": {"attention": "none", "copy": True}},
+            "model.copy = true needs attention, but model.attention is 'none'",
+        ),
+        (
+            {"model": {"copy": True}, "train": {"loss": "entmax15"}},
+            "model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got 'entmax15'",
+        ),
+        (
+            {"model": {"kind": "same_length", "attention": "none", "copy": True}},
+            "model.kind = 'same_length' needs model.copy = false, got true",
         ),
         (
             {"model": {"attention": "none", "attention_map": "sparsemax"}},
@@ -554,7 +566,7 @@ def _configs(draw) -> Config:
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none":
-        model["input_feeding"], model["attention_map"] = False, "softmax"
+        model["input_feeding"], model["copy"], model["attention_map"] = False, False, "softmax"
         if model["bridge"] == "zero":
             model["bridge"] = "copy"
     if model["kind"] != "encoder_decoder":
@@ -562,6 +574,8 @@ def _configs(draw) -> Config:
         tables["train"]["teacher_forcing"] = 1.0
     if model["tie_embeddings"] or not (model["pretrained_src"] or model["pretrained_tgt"]):
         model["freeze_pretrained"] = False
+    if model["copy"]:
+        tables["train"]["loss"] = "softmax"
     if tables["train"]["teacher_forcing"] == 1:
         tables["train"]["teacher_forcing_schedule"] = "constant"
     if tables["train"]["teacher_forcing_schedule"] == "constant":
