@@ -78,7 +78,11 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             "p_randomisation": randomisation.p_value if randomisation else None,
         }
 
-    rows, notes, names = [], [tokenizer_note(tokenize, refs)], run_names([run.folder for run in runs])
+    rows, notes, names = (
+        [],
+        [None if task == WORDS else tokenizer_note(tokenize, refs)],
+        run_names([run.folder for run in runs]),
+    )
     for k, (run, name) in enumerate(zip(runs, names, strict=True)):
         scores = score_corpus(run.hyps, refs, tokenize=tokenize, symbols=symbols, seed=seed)
         if k == 0:
