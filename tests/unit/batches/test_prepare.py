@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import itertools
+import json
 import os
 import random
 import subprocess
@@ -132,7 +133,13 @@ def test_a_file_prepared_in_shards_is_the_corpus_in_memory(file, tmp_path, small
 def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "processors", lambda: 3)
-    assert_same(dataclasses.replace(SMALL, train=str(file)), tmp_path / "cache")
+    # Texts of JSON may have line breaks, which cleaning makes spaces.
+    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if "\t" in line]
+    rows = [[text.replace(" ", "\n\r\u2028 "[k % 4], 1) for text in row] for k, row in enumerate(rows)]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(dict(zip(("source", "target"), row, strict=True))) + "\n" for row in rows))
+    found = assert_same(dataclasses.replace(SMALL, train=str(path)), tmp_path / "cache")
+    assert found.split["counts"]["parts"]["pairs"]["normalised"]["line and page breaks"] > 300
 
 
 @pytest.mark.parametrize(
