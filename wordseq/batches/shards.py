@@ -50,8 +50,8 @@ class Shard:
     - K.SIDE.txt: the cleaned sentences, one per line.
     - K.npz, one row per pair: "pair", its digest as four 64-bit words; "source", "key" and "draw", the first word of the
       digests of its source, of its group and of its rank in a draw.
-    - K.SIDE.words.txt, of a side that is cut early: the distinct words, one per line.
-    - K.npz, of such a side: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
+    - K.SIDE.words.txt, where SIDE is cut early: the distinct words, one per line.
+    - K.npz, likewise: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
       ids; "SIDE.parts", the start of each part of the list, in words and in bytes.
     """
 
@@ -125,7 +125,9 @@ def cut_early(data: DataConfig, side: str) -> bool:
 
     The word level needs no training; subwords need the complete text first. Symbols are few and need no list of words.
     """
-    return data.level_of(side) == "word" and data.form_of(side) == "NFC"
+    return (
+        data.level_of(side) == "word" and data.form_of(side) == "NFC" and not (side == "src" and data.feature_separator)
+    )
 
 
 def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:

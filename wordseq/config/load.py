@@ -299,6 +299,22 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
         missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
         yield f"{missing} must be set too: source and target have a language each"
     yield from _separator_conflicts(data)
+    yield from _feature_conflicts(data)
+
+
+def _feature_conflicts(data: DataConfig) -> Iterator[str]:
+    """Conflicts of features with other settings, one message each."""
+    key = f"data.features_separator = {data.features_separator!r}"
+    if not data.features_separator:
+        yield f"{key}: it must be the string between two features, e.g. ';'"
+    yield from (f"{key}{fault}" for fault in _never_occurs(data.features_separator, "NFC", lowercase=False))
+    if data.features_separator != DataConfig.features_separator and not data.features_column:
+        yield f"{key} has no effect: set data.features_column, or remove it"
+    if data.features_column and data.swap:
+        yield (
+            "data.features_column gives sources features, but with data.swap they would be those of the target; name the "
+            "columns with data.src_column and data.tgt_column, and remove data.swap"
+        )
 
 
 def _separator_conflicts(data: DataConfig) -> Iterator[str]:

@@ -139,6 +139,12 @@ class DataConfig:
         changes=Changes.PLACE,
     )
     tgt_column: str = setting("", "column of the target, as data.src_column", changes=Changes.PLACE)
+    features_column: str = setting(
+        "",
+        "column of the features of a source, such as the tags of an inflected form: its number or name; empty: none",
+        changes=Changes.PLACE,
+    )
+    features_separator: str = setting(";", "the string between two features")
     header: str = setting(
         "auto",
         "whether the first record has the names of the columns",
@@ -207,6 +213,11 @@ class DataConfig:
         if {"src": self.src_separator, "tgt": self.tgt_separator}[side]:
             return "symbols"
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
+
+    @property
+    def feature_separator(self) -> str:
+        """The string between the features of a source; empty if sources have no features."""
+        return self.features_separator if self.features_column else ""
 
     def form_of(self, side: str) -> str:
         """The Unicode form in which the model sees the texts of `side`."""

@@ -64,6 +64,5 @@ def copied_ids(src: TextCodec, tgt: TextCodec) -> list[int]:
     """
     specials = {UNK_ID: UNK_ID, EOS_ID: EOS_ID}
     ids = [specials.get(index, Copying.NOTHING) for index in range(len(SPECIALS))]
-    features = sum(token.startswith("\t") for token in src.vocab.tokens)
-    words = src.vocab.tokens[: len(src.vocab.tokens) - features]
-    return ids + [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words] + [Copying.NOTHING] * features
+    words = src.vocab.tokens[: len(src.vocab.tokens) - src.features]
+    return ids + [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words] + [Copying.NOTHING] * src.features

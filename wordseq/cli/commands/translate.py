@@ -39,7 +39,12 @@ def add(commands: Any) -> None:
     )
     add_run(parser)
     parser.add_argument(
-        "text", nargs="*", default=[], metavar="TEXT", help="texts to translate, instead of --input (default: none)"
+        "text",
+        nargs="*",
+        default=[],
+        metavar="TEXT",
+        help="texts to translate, instead of --input; where sources have features, each a word, a TAB and its features "
+        "(default: none)",
     )
     add_input(parser)
     parser.add_argument(
@@ -128,7 +133,14 @@ def _translate(options: argparse.Namespace) -> None:
     from wordseq.runs.folder import RunFolder
 
     # Before TensorFlow: a wrong folder is reported at once.
-    decode = decode_settings(RunFolder.open(options.run).config.decode, options)
+    run = RunFolder.open(options.run)
+    decode = decode_settings(run.config.decode, options)
+    if split and run.config.data.feature_separator:
+        if options.split:
+            raise UserError(
+                "--split: a text of this run is a word and its features, which are not split into sentences"
+            )
+        split = False
     for text in options.text:
         if len(text) < LONGEST_NAME and Path(text).is_file():
             note(f"wordseq: note: {text!r} is translated as a text; --input {text} reads the file")
