@@ -213,6 +213,40 @@ def test_a_comparison_is_that_of_the_command_line(trained, tiny_run, tmp_path, c
         wordseq.compare([])
 
 
+def test_several_runs_are_one_system_in_memory_or_in_a_folder_of_their_own(trained, tiny_run, tmp_path):
+    both = wordseq.load(trained.folder, tiny_run.folder)
+    texts = ["I am cold.", "Where is the station?"]
+    # Equal weights: the translations of one, and exactly its scores.
+    assert both.translate(texts, nbest=2) == trained.translate(texts, nbest=2)
+    assert repr(both) == f"wordseq.load({str(trained.folder)!r}, {str(tiny_run.folder)!r})"
+    assert pickle.loads(pickle.dumps(both)).translate(texts) == trained.translate(texts)
+    again = pickle.loads(pickle.dumps(both.translator))
+    assert again(texts) == trained.translate(texts)
+    with pytest.raises(UserError, match=r"has no folder for its scores; save it: run\.save"):
+        wordseq.compare([both, trained])
+    saved = both.save(tmp_path / "both")
+    with few_draws():
+        live, scores = both.evaluate(beam=2), saved.evaluate(beam=2)
+        found = wordseq.compare([trained, tiny_run.folder, saved], say=None)
+    assert (live["bleu"], live["perplexity"], live["notes"]) == (scores["bleu"], scores["perplexity"], scores["notes"])
+    for key in ("train_minutes", "parameters"):
+        first, second, together = (row[key] for row in found["rows"])
+        assert together == pytest.approx(first + second)
+    names = f"{trained.folder}, {tiny_run.folder}"
+    assert any(note.endswith(f"both: ensemble of 2 runs: {names}; mean of probabilities") for note in found["notes"])
+    # It is no sample with another seed.
+    assert found["seeds"] == []
+    for wrong, message in (
+        (lambda: trained.save(tmp_path / "x"), "not an ensemble"),
+        (lambda: trained.translate(texts, ensemble="probabilities"), "needs an ensemble"),
+        (lambda: both.embed(texts), "an ensemble has no vectors of texts"),
+        (lambda: both.pack(tmp_path / "x"), "an ensemble cannot be packed"),
+        (lambda: both.finished, "an ensemble has the best checkpoints of its runs only"),
+    ):
+        with pytest.raises(UserError, match=message):
+            wrong()
+
+
 def test_a_run_travels_to_other_processes_as_its_folder(trained):
     again = pickle.loads(pickle.dumps(trained))
     assert again.folder == trained.folder

@@ -77,7 +77,7 @@ def test_a_pickled_translator_is_loaded_again_from_its_run(translator, expected)
             assert found is not translator
             assert found(TEXTS) == expected[0]
             assert (found.config, found.origin) == (translator.config, translator.origin)
-    assert os.path.isabs(translator.origin.folder)
+    assert os.path.isabs(translator.origin.folders[0])
     assert len(pickle.dumps(translator)) < 5000
 
 

@@ -28,6 +28,7 @@ from wordseq.cli.main import main
 from wordseq.comparison.page import plots
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS
+from wordseq.runs.combine import open_run
 from wordseq.runs.folder import BEST, LAST, RunFolder
 
 SETTINGS = (
@@ -166,6 +167,35 @@ def test_texts_of_the_command_line_are_translated_like_lines(call, translate, tm
     call("translate", "alpha", "a text", "--input", "in.txt", code=2)
     with pytest.raises(SystemExit):
         call("translate", "alpha", "a text", "--unknown")
+
+
+@law("translate --ensemble")
+def test_runs_before_the_texts_are_an_ensemble_and_after_two_dashes_they_are_texts(call, translate, capsys):
+    one, other = TEXTS[0], TEXTS[2]
+    assert call("translate", "alpha", "alpha", one, "--nbest", "2") == call("translate", "alpha", one, "--nbest", "2")
+    call("translate", "alpha", one, "beta", other)
+    assert main(["translate", "alpha", "--beam", "1", "beta", one, other]) == 0
+    both = capsys.readouterr()
+    assert "ensemble of 2 runs: alpha, beta; mean of probabilities\n" in both.err
+    assert len(both.out.splitlines()) == 2
+    scores = [
+        call("translate", "alpha", "beta", one, "--nbest", "2", "--ensemble", mean)
+        for mean in ("probabilities", "log_probabilities")
+    ]
+    assert scores[0] != scores[1]
+    # Nobody's run, but texts.
+    for words in (
+        ["alpha", "--", "beta", one],
+        ["alpha", one, "--", "beta"],
+        ["alpha", "--beam", "1", "--", one, "beta"],
+    ):
+        assert main(["translate", *words]) == 0
+        found = capsys.readouterr()
+        assert "ensemble" not in found.err
+        assert len(found.out.splitlines()) == 2
+    call("translate", "alpha", "--ensemble", "probabilities", one, code=2)
+    assert main(["translate", "alpha", "./gamma"]) == 0
+    assert "note: './gamma' is translated as a text; it is not the folder of a run\n" in capsys.readouterr().err
 
 
 @law("translate --no-split")
@@ -412,6 +442,61 @@ def test_a_pack_translates_and_embeds_like_its_run_and_has_its_test_split_on_req
     assert "BLEU" in call("eval", "alpha-packed", "--src", "in.txt", "--ref", "in.txt")
     ours, theirs = (json.loads(call("eval", run, "--json")) for run in (tmp_path / "full", "alpha"))
     assert (ours["bleu"], ours["perplexity"]) == (theirs["bleu"], theirs["perplexity"])
+
+
+# --- ensemble, average
+
+
+@law(
+    *("eval --ensemble", "ensemble run", "ensemble --output", "ensemble --beam", "ensemble --length-penalty"),
+    *("ensemble --max-len-ratio", "ensemble --max-len-extra", "ensemble --copy-unknown", "ensemble --precision"),
+    "ensemble --ensemble",
+)
+def test_an_ensemble_is_used_like_a_run_and_has_the_given_settings_of_the_search(call, evaluate, translate):
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
+    live = json.loads(call("eval", "alpha", "beta", "--json", "--ensemble", "log_probabilities"))
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before, "a file was written"
+    assert (live["runs"], live["ensemble"], live["run"]) == (["alpha", "beta"], "log_probabilities", "alpha + beta")
+    assert "ensemble of 2 runs: alpha, beta; mean of log-probabilities" in live["notes"]
+    call("eval", "alpha", "--ensemble", "probabilities", code=2)
+    said = call("ensemble", "alpha", "beta", "--output", "both", "--ensemble", "log_probabilities")
+    assert said == "both: ensemble of 2 runs: alpha, beta; mean of log-probabilities\n"
+    saved = evaluate(run="both")
+    assert (saved["bleu"], saved["perplexity"]) == (live["bleu"], live["perplexity"])
+    assert saved["perplexity"] != evaluate("--ensemble", "probabilities", run="both")["perplexity"]
+    call("ensemble", "alpha", "beta", "--output", "both", code=2)
+    options = {"beam": 3, "length-penalty": 2.0, "max-len-ratio": 1.0, "max-len-extra": 4, "precision": "bfloat16"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    call("ensemble", "alpha", "beta", "--output", "set", *words, "--copy-unknown")
+    decode = open_run(Path("set")).config.decode
+    assert [getattr(decode, name.replace("-", "_").replace("beam", "beam_size")) for name in options] == [
+        *options.values()
+    ]
+    assert decode.copy_unknown
+    described = json.loads(call("describe", "both", "--json"))
+    assert described["parameters"] == 2 * json.loads(call("describe", "alpha", "--json"))["parameters"]
+    assert translate("--ensemble", "probabilities", run="both") == translate("beta")
+    for words in (
+        ("pack", "both"),
+        ("embed", "both"),
+        ("describe", "both", "--svg", "x.svg"),
+        ("train", "--run", "both"),
+    ):
+        call(*words, code=2)
+
+
+@law("average run", "average --output")
+def test_an_average_is_used_like_a_run(call, translate):
+    assert call("average", "alpha", "--output", "mean").startswith(
+        "mean: average of the weights of alpha, best, update 3; "
+    )
+    assert len(set(map(tuple, (translate(run="mean"), translate(), translate(run="beta"))))) == 3
+    assert "average of the weights of alpha, best" in call("describe", "mean")
+    call("average", "alpha", "beta", "--output", "mean", code=2)
+    call("average", "alpha", "alpha", "--output", "same")
+    assert translate(run="same") == translate()
+    call("train", "--run", "mean", code=2)
+    assert "average of the weights of alpha" in call("eval", "mean")
 
 
 # --- compare, report

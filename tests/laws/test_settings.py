@@ -83,9 +83,6 @@ def folder(tmp_path_factory):
     thirds = [(src, tgt, f"{tgt} {src}") for src, tgt in pairs]
     rows = [("first", "second", "third"), *thirds]
     (folder / "table.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
-    tags = [(*row, f"V;{row[1][0]}+{k % 2}") for k, row in enumerate(pairs)]
-    rows = [("first", "second", "third"), *tags]
-    (folder / "inflected.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
     nested = [{"translation": dict(zip(("en", "fr", "de"), row, strict=True))} for row in thirds]
     (folder / "nested.jsonl").write_text("".join(json.dumps(row) + "\n" for row in nested))
     for part, some in (("train", pairs[16:]), ("dev", pairs[:8]), ("test", pairs[8:16])):
@@ -215,7 +212,6 @@ def given_split(part: str) -> Law:
 TABLE = ("data.train=table.tsv", "data.src_column=first", "data.tgt_column=second")
 NESTED = ("data.train=nested.jsonl", "data.src_lang=en", "data.tgt_lang=fr")
 
-INFLECTED = ("data.train=inflected.tsv", "data.src_column=first", "data.tgt_column=second")
 ACCENTS = ("data.train=latin.tsv", "data.encoding=cp1252")
 
 DATA = {
@@ -227,10 +223,6 @@ DATA = {
     "encoding": Law("cp1252", "error", given=("data.train=latin.tsv",), to={"error": ""}),
     "src_column": Law("third", "train, src tokens", "counts", TABLE),
     "tgt_column": Law("third", "train, tgt tokens", "src tokens, counts", TABLE),
-    "features_column": Law("third", "train, src tokens, src size, src text", "tgt tokens, tgt text, pairs", INFLECTED),
-    "features_separator": Law(
-        "+", "src tokens, src size", "tgt tokens, train, dev, test", (*INFLECTED, "data.features_column=third")
-    ),
     "header": Law("yes", "counts"),
     "src_lang": Law("de", "train, src tokens", "counts", NESTED),
     "tgt_lang": Law("de", "train, tgt tokens", "src tokens, counts", NESTED),
@@ -273,7 +265,6 @@ MODEL = {
     "recurrent_dropout": Law("0.6", "first loss", "shapes, tokens"),
     "peek": Law("true", "shapes, first loss", "tokens, rates"),
     "input_feeding": Law("true", "shapes, first loss", "tokens, rates"),
-    "copy": Law("true", "shapes, first loss", "tokens, rates"),
     "tie_embeddings": Law("true", "shapes, first loss", "tokens, rates"),
     "pretrained_src": Law("src.vec", "first loss, files", "shapes, tokens"),
     "pretrained_tgt": Law("tgt.vec", "first loss, files", "shapes, tokens"),
@@ -324,6 +315,8 @@ DECODE = {
     "max_len_extra": Law("6", "tokens", "batches"),
     "batch_size": Law("2", "batches", "texts, tokens", to={"batches": [2, 2, 2]}),
     "precision": Law("bfloat16", "scores", "batches"),
+    # Set in both, so that both are of an ensemble.
+    "ensemble": Law("log_probabilities", "scores", "batches", ("decode.ensemble=probabilities",)),
     "copy_unknown": Law("true", "texts", "scores, tokens, unknown, batches"),
 }
 EVAL = {"tokenize": Law("none", "dev bleu, test bleu, signature, note", "texts, chrf")}
@@ -332,10 +325,17 @@ LAWS = {"data": DATA, "model": MODEL, "train": TRAIN, "decode": DECODE, "eval": 
 
 @functools.cache
 def decoded(*settings: str) -> dict[str, Any]:
-    """What a run whose config.toml has these settings makes of texts; its weights are drawn so large that outputs differ."""
+    """What a run whose config.toml has these settings makes of texts; its weights are drawn so large that outputs differ.
+
+    With `decode.ensemble`, what it makes of them together with another.
+    """
     run = outcome()["run"]
     sharpen(run, BEST, 3)
     run.write_config(load_config(None, [*TINY, *settings]))
+    folders = [run.folder]
+    if any(setting.startswith("decode.ensemble=") for setting in settings):
+        folders.append(outcome("train.seed=2")["run"].folder)
+        sharpen(RunFolder(folders[1]), BEST, 4)
     batches: list[int] = []
     encode = Seq2Seq.encode
 
@@ -344,7 +344,7 @@ def decoded(*settings: str) -> dict[str, Any]:
         return encode(model, src_ids_bs, training)
 
     with pytest.MonkeyPatch.context() as patched:
-        translator = Translator.load(run.folder)
+        translator = Translator.load(folders)
         patched.setattr(Seq2Seq, "encode", watched)
         found = [hypotheses[0] for hypotheses in translator.translate(TEXTS)]
     return {

@@ -83,7 +83,7 @@ def compare(
     """Compare runs on their test split, which must be the same; runs that are not scored are scored first.
 
     Args:
-        runs: a list of runs or of their folders, the baseline first.
+        runs: a list of runs or of their folders, the baseline first; an ensemble must be saved.
         more: must be empty; it catches runs that are not in a list.
         command: what the user typed, for the record.
         say: called with each run that is scored; None: nothing is printed.
@@ -93,18 +93,18 @@ def compare(
     """
     if more or isinstance(runs, str | os.PathLike | Run):
         raise UserError("compare needs a list of runs: wordseq.compare([run, other])")
-    folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
+    folders = [run.saved_folder() if isinstance(run, Run) else Path(run) for run in runs]
     if not folders:
         raise UserError("compare needs at least one run")
 
     def score(folder: Path) -> None:
         import_tensorflow()
         from wordseq.evaluation.evaluate import evaluate_run
-        from wordseq.runs.folder import RunFolder
+        from wordseq.runs.combine import open_run
 
         if say:
             say(f"scoring {folder}")
-        evaluate_run(RunFolder.open(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
+        evaluate_run(open_run(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
 
     found = scored_runs(folders, score)
     return Comparison(found, compare_runs(found, command=command))

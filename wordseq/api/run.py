@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from wordseq.api.data import Data, data_settings, pairs_of
 from wordseq.config.arguments import text_list
@@ -16,6 +16,7 @@ from wordseq.config.schema import OTHER_NAMES, SECTIONS, SOURCES, Config, Decode
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics.names import dev_score
 from wordseq.evaluation.scores import Scores
+from wordseq.runs.combine import EnsembleFolder, open_run
 from wordseq.runs.data import check_usable, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _SOURCE_KEYS = tuple(f"data.{name}" for name in SOURCES)
 
-_COLUMN_KEYS = ("data.src_column", "data.tgt_column", "data.features_column", "data.src_lang", "data.tgt_lang")
+_COLUMN_KEYS = ("data.src_column", "data.tgt_column", "data.src_lang", "data.tgt_lang")
 
 _DECODE_NAMES = {"beam": "beam_size"}
 """Short names of settings of the search, as the command line has them."""
@@ -56,9 +57,7 @@ def train(
     Args:
         data: pairs of (source, target), dicts, a DataFrame, the path of a file of pairs, or the name of a corpus. Of more than
             two columns, keys or cells, `src_column` and `tgt_column` choose two by name or number; without them columns named
-            source and target or the like are taken. `features_column` names that of the features of a source, such as the
-            tags of an inflected form: with `features_column=3` a row is (source, target, features). None: the data that the
-            preset, the settings or the run name.
+            source and target or the like are taken. None: the data that the preset, the settings or the run name.
         run: the folder of the run; it is made if it is missing.
         preset: settings to start from: the name of a preset or a TOML file. None: those of the run, if it exists, else the
             defaults.
@@ -102,7 +101,7 @@ def train(
     elif not files.begun:
         # `train_run` writes them for good, and finds what is prepared here.
         check_usable(files)
-        with locked(folder), pairs_written(files, pairs, features=bool(config.data.features_column)):
+        with locked(folder), pairs_written(files, pairs):
             prepare_run(with_own_pairs(config, files, given=True), files, mirrored, _silent)
     import_tensorflow()
     from wordseq.training.distributed import join
@@ -154,13 +153,18 @@ def section_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def load(run: str | os.PathLike[str]) -> "Run":
+def load(run: str | os.PathLike[str], *more: str | os.PathLike[str]) -> "Run":
     """Open a run that was trained before, by Python or by the command line.
 
+    Args:
+        run: the folder of a run or of an ensemble.
+        more: folders of further runs. All of them together are an ensemble: one system, which chooses each token by the mean of
+            the runs' probabilities, or with `ensemble="log_probabilities"` by the mean of their logarithms.
+
     Raises:
-        UserError: the folder is missing or is not a run.
+        UserError: a folder is missing or is not a run, or the runs do not fit together.
     """
-    return Run(run)
+    return Run(run, *more)
 
 
 class Run:
@@ -170,23 +174,25 @@ class Run:
 
     Args:
         folder: of the run.
+        more: folders of further runs, for an ensemble; see `load`.
 
     Raises:
-        UserError: the folder is missing or is not a run.
+        UserError: a folder is missing or is not a run, or the runs do not fit together.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        self._files = RunFolder.open(self.folder)
+    def __init__(self, folder: str | os.PathLike[str], *more: str | os.PathLike[str]) -> None:
+        self._folders = [str(Path(each)) for each in (folder, *more)]
+        self._files = open_run(*map(Path, self._folders))
+        self.folder = self._files.folder
         self._loaded: tuple[str, Translator] | None = None
         self._loading = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"wordseq.load({str(self.folder)!r})"
+        return f"wordseq.load({', '.join(map(repr, self._folders))})"
 
-    def __reduce__(self) -> tuple[Callable[..., "Run"], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[..., "Run"], tuple[str, ...]]:
         # A run is its folder: another process loads the model from there.
-        return Run, (str(self.folder),)
+        return Run, tuple(self._folders)
 
     @property
     def config(self) -> Config:
@@ -225,12 +231,12 @@ class Run:
                 import_tensorflow()
                 from wordseq.decoding.translator import Translator
 
-                self._loaded = sha256, Translator.load(self.folder)
+                self._loaded = sha256, Translator.load(self._files)
             return self._loaded[1]
 
     def evaluate(
         self,
-        sources: Iterable[str | tuple[str, str]] | None = None,
+        sources: Iterable[str] | None = None,
         references: Iterable[str | Sequence[str]] | None = None,
         *,
         tokenize: str = "",
@@ -239,8 +245,10 @@ class Run:
     ) -> Scores:
         """Scores of the held-out test split, or of other sentences; saved in the run's folder `eval/` as well.
 
+        The scores of an ensemble are saved only if the ensemble is: see `save`.
+
         Args:
-            sources: sentences instead of the test split; where they have features, pairs of (word, features).
+            sources: sentences instead of the test split.
             references: for each of them a reference, or the list of its references.
             tokenize: sacreBLEU's tokenizer, one of those of `eval.tokenize`; empty: the run's.
             lowercase: score without case.
@@ -271,7 +279,7 @@ class Run:
     @overload
     def translate(
         self,
-        texts: Iterable[str | tuple[str, str]],
+        texts: Iterable[str],
         *,
         split: bool = False,
         nbest: None = None,
@@ -281,12 +289,12 @@ class Run:
 
     @overload
     def translate(
-        self, texts: Iterable[str | tuple[str, str]], *, nbest: int, sampling: "Sampling | None" = None, **decode: Any
+        self, texts: Iterable[str], *, nbest: int, sampling: "Sampling | None" = None, **decode: Any
     ) -> "list[list[Hypothesis]]": ...
 
     def translate(
         self,
-        texts: Iterable[str | tuple[str, str]],
+        texts: Iterable[str],
         *,
         split: bool = False,
         nbest: int | None = None,
@@ -296,13 +304,12 @@ class Run:
         """Translate texts, in their order; an empty text gives an empty translation.
 
         Args:
-            texts: one sentence each, as written. Where sources have features: pairs of (word, features), or WORD, TAB,
-                FEATURES.
+            texts: one sentence each, as written.
             split: the texts may have several sentences, which are translated one by one and joined.
             nbest: without `split`: return this number of hypotheses for each text; the beam is made as large.
             sampling: draw at random instead of searching.
             decode: settings of the search in place of the run's: `beam`, `length_penalty`, `max_len_ratio`, `max_len_extra`,
-                `batch_size`, `copy_unknown`.
+                `batch_size`, `copy_unknown`; of an ensemble `ensemble`: "probabilities" or "log_probabilities".
 
         Returns:
             The best translation of each text; with `nbest` a list of hypotheses of each text, best first: `text`, `score`,
@@ -317,23 +324,46 @@ class Run:
             if nbest is not None:
                 raise UserError("split and nbest exclude each other: an n-best list belongs to one sentence")
             translator = self.translator
-            if translator.src.feature_separator:
-                raise UserError(
-                    "split: a text of this run is a word and its features, which are not split into sentences"
-                )
             from wordseq.decoding.lines import translate_sentences
 
-            listed = text_list("texts", cast(Iterable[str], texts))
-            return list(translate_sentences(translator, listed, search, sampling=sampling))
+            return list(translate_sentences(translator, text_list("texts", texts), search, sampling=sampling))
         if nbest is None:
             return [found[0].text for found in self.translator.translate(texts, search, sampling=sampling)]
         if isinstance(nbest, int) and sampling is None and nbest > search.beam_size:
             search = dataclasses.replace(search, beam_size=nbest)
         return self.translator.translate(texts, search, nbest=nbest, sampling=sampling)
 
-    def embed(self, texts: Iterable[str | tuple[str, str]]) -> "npt.NDArray[np.float32]":
+    def embed(self, texts: Iterable[str]) -> "npt.NDArray[np.float32]":
         """The encoder's vector for each text, `[n, hidden]`: see `Translator.embed`."""
         return self.translator.embed(texts)
+
+    def save(self, folder: str | os.PathLike[str]) -> "Run":
+        """Save an ensemble as a new folder, which every function and command takes as a run.
+
+        The folder names the runs, whose weights stay where they are. It can be moved together with them.
+
+        Returns:
+            The saved ensemble.
+
+        Raises:
+            UserError: not an ensemble, or the folder exists.
+        """
+        if not isinstance(self._files, EnsembleFolder):
+            raise UserError(f"{self.folder}: not an ensemble; a run is saved in its folder while it is trained")
+        self._files.write_to(Path(folder))
+        return Run(folder)
+
+    def saved_folder(self) -> Path:
+        """The folder of the run.
+
+        Raises:
+            UserError: an ensemble that is not saved.
+        """
+        if isinstance(self._files, EnsembleFolder) and not self._files.saved:
+            raise UserError(
+                f'{self.folder}: this ensemble has no folder for its scores; save it: run.save("runs/NAME")'
+            )
+        return self.folder
 
     def pack(
         self, output: str | os.PathLike[str] | None = None, *, with_test: bool = False, verbose: bool = True
@@ -370,6 +400,8 @@ class Run:
     def _search(self, given: Mapping[str, Any]) -> DecodeConfig:
         """The run's settings of the search with others in their place."""
         names = [field.name for field in dataclasses.fields(DecodeConfig)]
+        if "ensemble" in given and not self._files.members:
+            raise UserError("ensemble= needs an ensemble, as of wordseq.load(run, other)")
         changed = {}
         for name, value in given.items():
             key = _DECODE_NAMES.get(name, name)
@@ -401,11 +433,11 @@ class Run:
         """
         return _figures().learning_curves(list(self._files.metrics()), self.folder.name, self.config.train.select_by)
 
-    def plot_attention(self, text: str | tuple[str, str], translation: str | None = None) -> "Figure":
+    def plot_attention(self, text: str, translation: str | None = None) -> "Figure":
         """Which source tokens each token of a translation attended to: a row for each output token.
 
         Args:
-            text: a source sentence; where sources have features, (word, features). Features are labelled in brackets.
+            text: a source sentence.
             translation: the translation to explain; None: the run's own.
 
         Raises:
@@ -413,22 +445,16 @@ class Run:
             UserError: matplotlib is missing, the model has no attention, or the text is empty.
         """
         figures = _figures()
-        from wordseq.text.features import features_fault, prepare_source, with_features, word_of
-        from wordseq.text.normalise import prepare
-
-        separator = self.config.data.feature_separator
-        (text,) = with_features([text]) if separator else [text]
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
         if self.config.model.attention == "none":
             raise UserError(f"{self.folder}: model.attention is 'none': there is no attention to plot")
         from wordseq.comparison.attention import attention_of
+        from wordseq.text.normalise import prepare
 
         lowercase = self.config.data.lowercase
-        if separator and (fault := features_fault(text)):
-            raise UserError(f"the text has {fault}")
-        source = prepare_source(text, lowercase, separator)
-        if not word_of(source):
+        source = prepare(text, lowercase)
+        if not source:
             raise UserError("the text is empty")
         own = self.translator.tgt.stored(self.translate([text])[0]) if translation is None else ""
         hyp = own if translation is None else prepare(translation, lowercase)

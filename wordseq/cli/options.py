@@ -45,11 +45,16 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As in argparse; words that are left over are texts, if the command takes texts."""
+        """As in argparse; words that are left over are texts, if the command takes texts. All words after -- are.
+
+        `literal` of the options is the number of words after --.
+        """
         found, rest = super().parse_known_args(args, namespace)
         if hasattr(found, "text"):
-            found.text = [*found.text, *(word for word in rest if not word.startswith("-"))]
-            rest = [word for word in rest if word.startswith("-")]
+            found.literal = len(args) - args.index("--") - 1 if "--" in args else 0
+            at = rest.index("--") if "--" in rest else len(rest)
+            found.text = [*found.text, *(word for word in rest[:at] if not word.startswith("-")), *rest[at + 1 :]]
+            rest = [word for word in rest[:at] if word.startswith("-")]
         return found, rest
 
 
@@ -95,11 +100,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run (required)")
 
 
-def add_runs(parser: argparse.ArgumentParser) -> None:
-    """Add `RUN ...`, the folders of runs to compare."""
-    parser.add_argument(
-        "run", type=Path, nargs="+", metavar="RUN", help="folders of trained runs, the baseline first (required)"
-    )
+def add_runs(parser: argparse.ArgumentParser, described: str) -> None:
+    """Add `RUN ...`, the folders of several runs; the help is `described`."""
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN", help=f"{described} (required)")
 
 
 def add_config(parser: argparse.ArgumentParser, default: str) -> None:
@@ -187,13 +190,18 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_decode(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a search. Each has the name of its setting in `DecodeConfig`, and is None if it is not given."""
+def add_decode(parser: argparse.ArgumentParser, whose: str = "of the run") -> None:
+    """Add the options of a search. Each has the name of its setting in `DecodeConfig`, and is None if it is not given.
+
+    Args:
+        parser: parser of the command.
+        whose: the settings that are the defaults, in words.
+    """
     fields = {field.name: field.metadata for field in dataclasses.fields(DecodeConfig)}
 
     def described(name: str) -> str:
         # Not the default of the setting: a run may have been trained with another value.
-        return f"{fields[name]['doc']} (default: decode.{name} of the run)"
+        return f"{fields[name]['doc']} (default: decode.{name} {whose})"
 
     def add(option: str, name: str, metavar: str, kind: type) -> None:
         bounds = number_between(kind, fields[name]["minimum"], fields[name]["maximum"])
@@ -205,6 +213,7 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     add("--max-len-extra", "max_len_extra", "N", int)
     parser.add_argument("--copy-unknown", action="store_true", default=None, help=described("copy_unknown"))
     parser.add_argument("--precision", choices=NUMBER_FORMATS, help=described("precision"))
+    parser.add_argument("--ensemble", choices=fields["ensemble"]["choices"], help=described("ensemble"))
 
 
 def decode_settings(decode: DecodeConfig, options: argparse.Namespace) -> DecodeConfig:

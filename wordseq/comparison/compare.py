@@ -78,11 +78,8 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             "p_randomisation": randomisation.p_value if randomisation else None,
         }
 
-    rows, notes, names = (
-        [],
-        [None if task == WORDS else tokenizer_note(tokenize, refs)],
-        run_names([run.folder for run in runs]),
-    )
+    rows, notes, names = [], [tokenizer_note(tokenize, refs)], run_names([run.folder for run in runs])
+    notes += [f"{name}: {run.made_of}" if run.made_of else None for run, name in zip(runs, names, strict=True)]
     for k, (run, name) in enumerate(zip(runs, names, strict=True)):
         scores = score_corpus(run.hyps, refs, tokenize=tokenize, symbols=symbols, seed=seed)
         if k == 0:
@@ -141,8 +138,8 @@ def search_warnings(runs: Sequence[ScoredRun], names: Sequence[str]) -> list[str
     baseline, lines = asdict(runs[0].config.decode), []
     for run, name in zip(runs[1:], names[1:], strict=True):
         found = asdict(run.config.decode)
-        # Without batch_size: a translation does not depend on it.
-        differ = [key for key in found if key != "batch_size" and found[key] != baseline[key]]
+        # A translation does not depend on batch_size; how an ensemble combines its runs is in the notes.
+        differ = [key for key in found if key not in ("batch_size", "ensemble") and found[key] != baseline[key]]
         if not differ:
             continue
         theirs, ours = (
@@ -226,7 +223,6 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
     speed = train_speed(run.log)
     running = sum(map(len, run.tgt_tokens))
     chars = sum(len(references[0]) for references in run.test.references)
-    seconds = max((entry.get("seconds", 0.0) for entry in run.log), default=None)
     # Training writes the file at its end: a run that was stopped has none.
     took = RunFolder(run.folder).read_json(MEMORY_FILE) if (run.folder / MEMORY_FILE).is_file() else {}
     machine = None
@@ -237,7 +233,7 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
     return {
         "bits_per_char": found("bits_per_char"),
         "parameters": run.parameters,
-        "train_minutes": None if seconds is None else seconds / 60,
+        "train_minutes": None if run.train_seconds is None else run.train_seconds / 60,
         "train_tokens_per_second": speed,
         # Times the characters per token; the speed counts EOS as a token.
         "train_chars_per_second": None if speed is None else speed * chars / (running + sentences),
@@ -272,11 +268,11 @@ def by_settings(
     runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Config, dict[int, Mapping[str, Any]]]]:
     """Groups of runs that differ only in train.seed: the other settings, and the rows by seed."""
-    groups: dict[tuple[Config, str], dict[int, Mapping[str, Any]]] = {}
+    groups: dict[tuple[Config, str, str], dict[int, Mapping[str, Any]]] = {}
     for run, row in zip(runs, rows, strict=True):
         # A run that is listed twice is not a second sample.
         groups.setdefault(run.without_chance, {}).setdefault(run.config.train.seed, row)
-    return [(config, members) for (config, _), members in groups.items()]
+    return [(config, members) for (config, *_), members in groups.items()]
 
 
 def averaged(values: Sequence[float | None]) -> dict[str, float | None]:

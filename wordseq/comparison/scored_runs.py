@@ -12,6 +12,7 @@ from wordseq.config.load import config_from_dict, config_to_dict
 from wordseq.config.schema import Config, without_chance
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics.references import rectangular
+from wordseq.runs.combine import combination_note, open_run
 from wordseq.runs.folder import BEST, EVAL_FOLDER, SPLIT_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import is_number
@@ -43,6 +44,8 @@ class ScoredRun:
         parameters: number of parameters of the best checkpoint.
         step: number of updates of the best checkpoint.
         train_sha256: SHA-256 of the training pairs.
+        train_seconds: time of the training, with validations; None if it is not known.
+        made_of: what an ensemble or an average consists of, see `combination_note`.
     """
 
     folder: Path
@@ -54,16 +57,18 @@ class ScoredRun:
     parameters: int
     step: int
     train_sha256: str
+    train_seconds: float | None
+    made_of: str = ""
 
     @property
-    def without_chance(self) -> tuple[Config, str]:
-        """What two samples of the same have in common: settings without chance, and the training pairs."""
-        return without_chance(self.config), self.train_sha256
+    def without_chance(self) -> tuple[Config, str, str]:
+        """What two samples of the same have in common: settings without chance, the training pairs, and what it is made of."""
+        return without_chance(self.config), self.train_sha256, self.made_of
 
     @cached_property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
         """Source and target tokenizer with vocabulary."""
-        return RunFolder(self.folder).codecs
+        return open_run(self.folder).codecs
 
     @cached_property
     def src_tokens(self) -> list[list[str]]:
@@ -81,7 +86,7 @@ def is_scored(folder: Path) -> bool:
 
     The files of sources and references count too: a user gives them to sacreBLEU.
     """
-    run = RunFolder.open(folder)
+    run = open_run(folder)
     try:
         evaluation = _read_evaluation(run)
         _as_decoded(Config(), evaluation, run)  # Raises if its decode settings are not valid.
@@ -106,7 +111,7 @@ def read_run(folder: Path) -> ScoredRun:
     Raises:
         UserError: a file is missing or damaged.
     """
-    run = RunFolder.open(folder)
+    run = open_run(folder)
     test, hyps = run.held_out("test"), [line.rstrip() for line in run.read_lines(HYPS_FILE)]
     if len(hyps) != len(test.sources):
         raise UserError(f"{folder / HYPS_FILE}: {counted(len(hyps), 'line')}, expected {len(test.sources):,}")
@@ -115,7 +120,17 @@ def read_run(folder: Path) -> ScoredRun:
     needed = {**_SHOWN_OF_KIND, "dev": (*_SHOWN_OF_KIND["dev"], config.train.select_by)}
     log = [entry for entry in run.metrics() if all(key in entry for key in needed.get(str(entry.get("kind")), ()))]
     return ScoredRun(
-        folder, config, test, hyps, evaluation, log, best.parameters, int(best.state.get("step", 0)), _train_sha256(run)
+        folder=folder,
+        config=config,
+        test=test,
+        hyps=hyps,
+        evaluation=evaluation,
+        log=log,
+        parameters=best.parameters,
+        step=int(best.state.get("step", 0)),
+        train_sha256=_train_sha256(run),
+        train_seconds=run.train_seconds,
+        made_of=combination_note(run, config.decode.ensemble),
     )
 
 
@@ -158,9 +173,9 @@ def check_same_test(folders: Sequence[Path]) -> None:
     Raises:
         UserError: the test splits differ; the message names the two runs and the first difference.
     """
-    first = RunFolder.open(folders[0]).held_out("test")
+    first = open_run(folders[0]).held_out("test")
     for folder in folders[1:]:
-        test = RunFolder.open(folder).held_out("test")
+        test = open_run(folder).held_out("test")
         if split_digest(test) != split_digest(first):
             raise UserError(
                 "runs with different test sets cannot be compared: "

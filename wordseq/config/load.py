@@ -189,19 +189,20 @@ def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
     return dataclasses.asdict(config)
 
 
-def to_toml(config: Config) -> str:
-    """The settings as a TOML file, each with its description; `load_config` reads it back."""
+def to_toml(config: Config, sections: Iterable[str] = tuple(SECTIONS)) -> str:
+    """The settings of some sections as a TOML file, each with its description; `load_config` reads it back."""
     lines: list[str] = []
-    for section, kind in SECTIONS.items():
+    for section in sections:
         lines.append(f"[{section}]")
-        for field in dataclasses.fields(kind):
+        for field in dataclasses.fields(SECTIONS[section]):
             value = getattr(getattr(config, section), field.name)
-            lines.append(f"{field.name} = {_toml_value(value)}  # {field.metadata['doc']}")
+            lines.append(f"{field.name} = {toml_value(value)}  # {field.metadata['doc']}")
         lines.append("")
     return "\n".join(lines)
 
 
-def _toml_value(value: bool | int | float | str) -> str:
+def toml_value(value: bool | int | float | str | list[str]) -> str:
+    """A value as TOML."""
     # JSON strings, numbers and booleans are valid TOML, except that TOML requires DEL to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -299,22 +300,6 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
         missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
         yield f"{missing} must be set too: source and target have a language each"
     yield from _separator_conflicts(data)
-    yield from _feature_conflicts(data)
-
-
-def _feature_conflicts(data: DataConfig) -> Iterator[str]:
-    """Conflicts of features with other settings, one message each."""
-    key = f"data.features_separator = {data.features_separator!r}"
-    if not data.features_separator:
-        yield f"{key}: it must be the string between two features, e.g. ';'"
-    yield from (f"{key}{fault}" for fault in _never_occurs(data.features_separator, "NFC", lowercase=False))
-    if data.features_separator != DataConfig.features_separator and not data.features_column:
-        yield f"{key} has no effect: set data.features_column, or remove it"
-    if data.features_column and data.swap:
-        yield (
-            "data.features_column gives sources features, but with data.swap they would be those of the target; name the "
-            "columns with data.src_column and data.tgt_column, and remove data.swap"
-        )
 
 
 def _separator_conflicts(data: DataConfig) -> Iterator[str]:
@@ -352,7 +337,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
     """Conflicts between settings of [model], one message each."""
     for key, value in KIND_SETTINGS.get(model.kind, {}).items():
         if (got := getattr(model, key)) != value:
-            yield f"model.kind = {model.kind!r} needs model.{key} = {_toml_value(value)}, got {_toml_value(got)}"
+            yield f"model.kind = {model.kind!r} needs model.{key} = {toml_value(value)}, got {toml_value(got)}"
     yield from _attention_conflicts(model)
     sees_source = model.attention != "none" or model.peek or model.kind != "encoder_decoder"
     if not sees_source and model.bridge == "zero":
@@ -384,10 +369,10 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
 def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
     """Settings of [model] that need attention where there is none."""
     if model.attention == "none":
-        for key in ("input_feeding", "attention_map", "copy"):
+        for key in ("input_feeding", "attention_map"):
             if (got := getattr(model, key)) != getattr(ModelConfig, key):
                 yield (
-                    f"model.{key} = {_toml_value(got)} needs attention, but model.attention is 'none'; change one of them"
+                    f"model.{key} = {toml_value(got)} needs attention, but model.attention is 'none'; change one of them"
                 )
 
 
@@ -397,11 +382,6 @@ def _train_conflicts(config: Config) -> Iterator[str]:
     if kind != "encoder_decoder" and train.teacher_forcing < 1:
         yield (
             f"model.kind = {kind!r} has no token input, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
-        )
-    if config.model.copy and train.loss != "softmax":
-        yield (
-            f"model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got {train.loss!r}; "
-            "model.attention_map may be sparse"
         )
     if train.teacher_forcing_schedule != "constant" and train.teacher_forcing == 1:
         yield (

@@ -51,7 +51,6 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
-            "copy": False,
             "tie_embeddings": False,
             "pretrained_tgt": "",
         },
@@ -60,7 +59,6 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
-            "copy": False,
             "tie_embeddings": False,
             "pretrained_tgt": "",
             "decoder_layers": 1,
@@ -139,12 +137,6 @@ class DataConfig:
         changes=Changes.PLACE,
     )
     tgt_column: str = setting("", "column of the target, as data.src_column", changes=Changes.PLACE)
-    features_column: str = setting(
-        "",
-        "column of the features of a source, such as the tags of an inflected form: its number or name; empty: none",
-        changes=Changes.PLACE,
-    )
-    features_separator: str = setting(";", "the string between two features")
     header: str = setting(
         "auto",
         "whether the first record has the names of the columns",
@@ -214,11 +206,6 @@ class DataConfig:
             return "symbols"
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
 
-    @property
-    def feature_separator(self) -> str:
-        """The string between the features of a source; empty if sources have no features."""
-        return self.features_separator if self.features_column else ""
-
     def form_of(self, side: str) -> str:
         """The Unicode form in which the model sees the texts of `side`."""
         return {"src": self.src_form, "tgt": self.tgt_form}[side]
@@ -287,11 +274,6 @@ class ModelConfig:
     input_feeding: bool = setting(
         False,
         "input feeding: join the last attentional vector to the next decoder input (Luong et al. 2015, section 3.3); slower",
-    )
-    copy: bool = setting(
-        False,
-        "pointer-generator: the next token is drawn from a learned mixture of the vocabulary and the source's tokens, by their "
-        "attention weights (See et al. 2017)",
     )
     tie_embeddings: bool = setting(False, "use the target embedding as output weights too")
     pretrained_src: str = setting(
@@ -422,6 +404,11 @@ class DecodeConfig:
         "float32",
         "number format of large matrix products; bfloat16 is faster but decides near ties differently; auto: by the CPU",
         choices=NUMBER_FORMATS,
+    )
+    ensemble: str = setting(
+        "probabilities",
+        "ensembles: the mean that the next token is chosen by, of the runs' probabilities or of their log-probabilities",
+        choices=("probabilities", "log_probabilities"),
     )
     copy_unknown: bool = setting(False, "replace <unk> by the source word with the highest attention weight")
 

@@ -1,5 +1,6 @@
 """Search, forced decoding, and translation of text of any size."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -10,14 +11,15 @@ if TYPE_CHECKING:
 class LoadedFrom(NamedTuple):
     """Where a translator was loaded from."""
 
-    folder: str
+    folders: Sequence[str]
+    """Of one run or a saved ensemble; several are the runs of an ensemble that is not saved."""
     checkpoint: str
     precision: str
     sha256: str
-    """Of the checkpoint."""
+    """Of the checkpoints."""
 
 
-def load_again(folder: str, checkpoint: str, precision: str, sha256: str, config: "Config") -> "Translator":
+def load_again(folders: Sequence[str], checkpoint: str, precision: str, sha256: str, config: "Config") -> "Translator":
     """Load a translator that was pickled in another process; it is here so that TensorFlow is imported quietly.
 
     Raises:
@@ -29,8 +31,8 @@ def load_again(folder: str, checkpoint: str, precision: str, sha256: str, config
     from wordseq.decoding.translator import Translator
     from wordseq.system.errors import UserError
 
-    translator = Translator.load(folder, checkpoint, precision)
+    translator = Translator.load(folders, checkpoint, precision, config.decode.ensemble)
     if translator.origin is None or translator.origin.sha256 != sha256:
-        raise UserError(f"{folder}: was trained since the Translator was pickled; load it again")
+        raise UserError(f"{', '.join(folders)}: was trained since the Translator was pickled; load it again")
     translator.config = config
     return translator

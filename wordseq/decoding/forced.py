@@ -1,6 +1,7 @@
 """Forced decoding: costs and attention weights of given targets."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
+from wordseq.decoding.ensemble import Ensemble
 from wordseq.decoding.threads import side_by_side
 from wordseq.models.seq2seq import Decoded, Memory, Seq2Seq
 
@@ -17,8 +19,8 @@ _IDS = tf.TensorSpec([None, None], tf.int32)
 class Scorer:
     """Computes the costs and the attention weights of given targets, without dropout."""
 
-    def __init__(self, model: Seq2Seq) -> None:
-        self.model = model
+    def __init__(self, model: Seq2Seq | Ensemble) -> None:
+        self.model: Any = model  # Not their union: memories and outputs of the two differ, and are only handed on.
 
     def nats(self, src: IdStore, tgt: IdStore, batch_size: int = 128) -> npt.NDArray[np.float64]:
         """-log p(target | source) of each pair, end of sentence included, in nats.

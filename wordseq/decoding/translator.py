@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,18 @@ from wordseq.config.arguments import real_number, text_list, whole_number
 from wordseq.config.load import check_section
 from wordseq.config.schema import MOST, Config, DecodeConfig
 from wordseq.decoding import LoadedFrom, load_again
+from wordseq.decoding.ensemble import Ensemble
 from wordseq.decoding.forced import Scorer
 from wordseq.decoding.search import Found, beam_search, decode_one, make_sampler
 from wordseq.decoding.threads import side_by_side
 from wordseq.models.matmul import cast_once, resolve_precision
 from wordseq.models.seq2seq import Memory, Seq2Seq, States
+from wordseq.runs.combine import open_run
 from wordseq.runs.folder import BEST, RunFolder, SrcLengths
 from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
-from wordseq.text.features import features_fault, prepare_source, with_features, word_of
+from wordseq.text.normalise import prepare
 from wordseq.text.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
 
 SMALLEST_BATCH = 16
@@ -89,7 +91,7 @@ class Translator:
     """Translates texts with a model; `translator(["a text", ...])` returns a list of translations.
 
     Args:
-        model: trained.
+        model: trained; or an ensemble of such models.
         src: source tokenizer and vocabulary.
         tgt: target tokenizer and vocabulary.
         config: settings of the run.
@@ -97,19 +99,20 @@ class Translator:
         src_lengths: lengths of the training sources, if they are known.
 
     Attributes:
-        origin: the run folder's checkpoint that `load` read; None for a translator that was made otherwise.
+        origin: the checkpoints that `load` read; None for a translator that was made otherwise.
     """
 
     def __init__(
         self,
-        model: Seq2Seq,
+        model: Seq2Seq | Ensemble,
         src: TextCodec,
         tgt: TextCodec,
         config: Config,
         tgt_per_src: float,
         src_lengths: SrcLengths | None = None,
     ) -> None:
-        self.model, self.src, self.tgt, self.config = model, src, tgt, config
+        self.model: Any = model  # Not their union: memories and outputs of the two differ, and are only handed on.
+        self.src, self.tgt, self.config = src, tgt, config
         self.tgt_per_src, self.src_lengths = tgt_per_src, src_lengths
         self.scorer = Scorer(model)
         self._searches: dict[Any, Any] = {}
@@ -117,24 +120,39 @@ class Translator:
         self._compiling = threading.Lock()
 
     @classmethod
-    def load(cls, run: str | Path, checkpoint: str = BEST, precision: str = "") -> "Translator":
-        """The translator of a run folder.
+    def load(
+        cls,
+        run: str | Path | RunFolder | Sequence[str | Path],
+        checkpoint: str = BEST,
+        precision: str = "",
+        mean: str = "",
+    ) -> "Translator":
+        """The translator of a run, or of several as an ensemble.
 
         Args:
-            run: the folder.
-            checkpoint: "best" or "last".
+            run: the folder of a run or of an ensemble; or several folders of runs.
+            checkpoint: "best" or "last"; of an ensemble "best".
             precision: number format of the products, see `matmul`; empty: the run's `decode.precision`.
+            mean: of the runs of an ensemble; empty: its `decode.ensemble`.
 
         Raises:
-            UserError: not a run, or a file of it is missing or damaged.
+            UserError: not a run, or a file of it is missing or damaged; or the runs of an ensemble do not fit together.
         """
-        opened = RunFolder.open(Path(run))
+        if isinstance(run, str | Path):
+            run = [run]
+        opened = run if isinstance(run, RunFolder) else open_run(*map(Path, run))
         precision = resolve_precision(precision or opened.config.decode.precision)
-        ((model, _),) = side_by_side(lambda _: load_model(opened, checkpoint, precision), 1)
-        translator = cls(model, *opened.codecs, opened.config, opened.tgt_per_src, opened.src_lengths)
-        translator.origin = LoadedFrom(
-            str(opened.folder.resolve()), checkpoint, precision, opened.header(checkpoint).sha256
-        )
+        sha256, members = opened.header(checkpoint).sha256, opened.members or (opened,)
+        models = [
+            model for model, _ in side_by_side(lambda k: load_model(members[k], checkpoint, precision), len(members))
+        ]
+        config = opened.config
+        if mean:
+            config = dataclasses.replace(config, decode=dataclasses.replace(config.decode, ensemble=mean))
+        model = Ensemble(models, config.decode.ensemble) if opened.members else models[0]
+        translator = cls(model, *opened.codecs, config, opened.tgt_per_src, opened.src_lengths)
+        folders = [opened.folder] if opened.folder.exists() else [member.folder for member in members]
+        translator.origin = LoadedFrom([str(folder.resolve()) for folder in folders], checkpoint, precision, sha256)
         return translator
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -147,13 +165,13 @@ class Translator:
             raise TypeError("a Translator that was not loaded from a run folder cannot be pickled; see Translator.load")
         return load_again, (*self.origin, self.config)
 
-    def __call__(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
+    def __call__(self, texts: Iterable[str]) -> list[str]:
         """The best translation of each text, with the run's decode settings; errors as `translate`."""
         return [found[0].text for found in self.translate(texts)]
 
     def translate(
         self,
-        texts: Iterable[str | tuple[str, str]],
+        texts: Iterable[str],
         decode: DecodeConfig | None = None,
         *,
         nbest: int = 1,
@@ -163,7 +181,6 @@ class Translator:
 
         Args:
             texts: one sentence each, not tokenized; a list, a generator, an open file, a pandas Series or a NumPy array.
-                Where sources have features: pairs of (word, features), or WORD, TAB, FEATURES.
             decode: replaces the decode settings of the run.
             nbest: most hypotheses of each text; at most `decode.beam_size`.
             sampling: sample instead of a search; the beam size has no effect.
@@ -182,9 +199,8 @@ class Translator:
         prepared = self._prepared(texts)
         sources = [self.src.to_ids(text) for text in prepared]
         found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in prepared]
-        # Sorted by length: batches then have little padding. Empty texts are not searched, whatever their features.
-        filled = (i for i, ids in enumerate(sources) if ids and word_of(prepared[i]))
-        order = sorted(filled, key=lambda i: len(sources[i]))
+        # Sorted by length: batches then have little padding. Empty texts are not searched.
+        order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
         batches = _batches(order, [len(ids) for ids in sources], decode.batch_size)
 
         def search(number: int) -> Found:
@@ -192,14 +208,12 @@ class Translator:
 
         for rows, hypotheses in zip(batches, side_by_side(search, len(batches)), strict=True):
             batch = [sources[i] for i in rows]
-            spelled = decode.copy_unknown or self.model.copying is not None
-            # Features are not copied; they stand after the words.
-            names = [self.src.word_tokens(word_of(prepared[i])) for i in rows] if spelled else None
+            names = [self.src.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
                 found[row] = best
         return found
 
-    def embed(self, texts: Iterable[str | tuple[str, str]]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """The vector of each text, `[n, hidden]`, in the order of the texts. Compare vectors by their cosine.
 
         A vector is the mean of the encoder's outputs over the tokens of the text and EOS. So an empty text has a vector too.
@@ -210,8 +224,10 @@ class Translator:
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
-            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or a surrogate.
+            UserError: a text has more than `MAX_SRC_TOKENS` tokens, or a surrogate; or the model is an ensemble.
         """
+        if isinstance(self.model, Ensemble):
+            raise UserError("an ensemble has no vectors of texts, as each of its runs has its own; embed with one run")
         prepared = self._prepared(texts)
         # Each distinct text once: in different batches, equal texts would differ by rounding.
         rows = {text: row for row, text in enumerate(dict.fromkeys(prepared))}
@@ -241,30 +257,18 @@ class Translator:
         """
         return self.model.decoder_step
 
-    def _prepared(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
+    def _prepared(self, texts: Iterable[str]) -> list[str]:
         """The texts, normalised like training text.
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
             UserError: a text cannot be translated.
         """
-        texts = self._listed(texts)
+        texts = text_list("texts", texts)
         fault = self.unusable(texts)
         if fault:
             raise UserError(f"text {fault[0] + 1}: {fault[1]}")
-        return list(map(self._prepare, texts))
-
-    def _listed(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
-        """The texts as a list; where sources have features, pairs of (word, features) as one text each.
-
-        Raises:
-            TypeError: see `text_list`.
-        """
-        joined = with_features(texts) if self.src.feature_separator else texts
-        return text_list("texts", cast(Iterable[str], joined))
-
-    def _prepare(self, text: str) -> str:
-        return prepare_source(text, self.config.data.lowercase, self.src.feature_separator)
+        return [prepare(text, self.config.data.lowercase) for text in texts]
 
     @tf.function(autograph=False, input_signature=[_IDS])
     def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
@@ -280,8 +284,6 @@ class Translator:
             surrogate = None if text.isascii() else _SURROGATES.search(text)
             if surrogate:
                 return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
-            if self.src.feature_separator and (missing := features_fault(text)):
-                return place, missing
             # Tokenizing is slow, and a character has at most four tokens, its bytes: only long texts are counted.
             if 4 * len(text) > MAX_SRC_TOKENS:
                 tokens = self.tokens_of(text)
@@ -291,24 +293,25 @@ class Translator:
 
     def tokens_of(self, text: str) -> int:
         """Number of source tokens of a text."""
-        return len(self.src.to_ids(self._prepare(text)))
+        return len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
 
-    def unknown(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
-        """The distinct tokens of the texts that are not in the source vocabulary, in order; features begin with a TAB.
+    def unknown(self, texts: Iterable[str]) -> list[str]:
+        """The distinct tokens of the texts that are not in the source vocabulary, in order.
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        tokens = map(self.src.tokenize, map(self._prepare, self._listed(texts)))
+        prepared = (prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
+        tokens = map(self.src.tokenize, prepared)
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
-    def replaced(self, texts: Iterable[str | tuple[str, str]]) -> list[tuple[str, str]]:
+    def replaced(self, texts: Iterable[str]) -> list[tuple[str, str]]:
         """The words of the texts that the model reads as others, each with what it is read as; see `text.twins`.
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        return self.src.replaced(map(self._prepare, self._listed(texts)))
+        return self.src.replaced(prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
         """The most output tokens for a source of `src_tokens` tokens, both with EOS."""
@@ -320,29 +323,32 @@ class Translator:
         limits_b = np.array([self.limit(len(ids) + 1, decode) for ids in batch], np.int32)
         sampled = sampling or Sampling()
         # Nothing but what changes the graph: another seed, temperature or length penalty compiles nothing.
-        key = decode.beam_size if sampling is None else (sampled.top_k > 0, sampled.top_p < 1)
+        key = decode.ensemble, decode.beam_size if sampling is None else (sampled.top_k > 0, sampled.top_p < 1)
         # Several threads may ask for the same search first.
         with self._compiling:
             if key not in self._searches:
-                self._searches[key] = self._compile(decode.beam_size, sampling)
+                self._searches[key] = self._compile(decode, sampling)
         # With the number of the batch: otherwise all batches would draw the same noise.
         whole = np.array([sampled.seed, number, sampled.top_k], np.int32)
         real = np.array([decode.length_penalty, sampled.temperature, sampled.top_p], np.float32)
         found = self._searches[key](*map(tf.constant, (ids_bs, limits_b, whole, real)))
         return Found(*(part.numpy() for part in found))
 
-    def _compile(self, beam_size: int, sampling: Sampling | None) -> Any:
+    def _compile(self, decode: DecodeConfig, sampling: Sampling | None) -> Any:
         """The compiled search: a function of source ids, limits, [seed, batch, top_k] and [alpha, temperature, top_p]."""
+        beam_size, model = decode.beam_size, self.model
+        if isinstance(model, Ensemble):
+            model = Ensemble(model.models, decode.ensemble)
 
         def step(last_ids_bk: tf.Tensor, state: States, memory: Memory) -> tuple[tf.Tensor, States]:
-            return self.model.decoder_step(last_ids_bk, memory, state)
+            return model.decoder_step(last_ids_bk, memory, state)
 
         numbers = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([3], tf.int32), tf.TensorSpec([3]))
 
         @tf.function(autograph=False, input_signature=[_IDS, *numbers])
         def search(src_ids_bs: tf.Tensor, limits_b: tf.Tensor, whole: tf.Tensor, real: tf.Tensor) -> Found:
-            with cast_once(self.model.weights, self.model.precision, divided=True):
-                memory, states = self.model.encode(src_ids_bs)
+            with cast_once(model.weights, model.precision, divided=True):
+                memory, states = model.encode(src_ids_bs)
                 states = tf.nest.map_structure(lambda part: part[:, None], states)
                 if sampling is not None:
                     top_k, top_p = whole[2] if sampling.top_k else 0, real[2] if sampling.top_p < 1 else 1.0
@@ -377,21 +383,14 @@ class Translator:
         return best
 
     def _copy(self, odd: list[tuple[list[int], list[str], list[int]]]) -> list[str]:
-        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3).
-
-        A model that copies gets it from unknown tokens of the source: it is one of these, if there are any.
-        """
+        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3)."""
         if not odd:
             return []
         weights = self.scorer.alignments(IdStore.of([src for src, _, _ in odd]), IdStore.of([tgt for _, _, tgt in odd]))
         texts = []
-        for (src, names, ids), aligned_ts in zip(odd, weights, strict=True):
-            unknown_s = [self.model.copying is not None and i == UNK_ID for i in src[: len(names)]]
-            weights_ts = aligned_ts[:, : len(names)]  # The last columns belong to features and EOS.
-            if any(unknown_s):
-                weights_ts = np.where(unknown_s, weights_ts, -1.0)
+        for (_, names, ids), weights_ts in zip(odd, weights, strict=True):
             tokens = [
-                names[int(row.argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
+                names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
                 for i, row in zip(ids, weights_ts, strict=False)  # The last row belongs to EOS.
             ]
             texts.append(self.tgt.detokenize(tokens))

@@ -22,6 +22,7 @@ from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note
 from wordseq.evaluation.metrics.words import percent, word_ratios
 from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
+from wordseq.runs.combine import combination_note
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
@@ -155,7 +156,7 @@ def evaluate_texts(
         "command": measured.command,
     }
     notes = (
-        None if words else tokenizer_note(tokenize, refs),
+        tokenizer_note(tokenize, refs),
         interval_note(scores[main_metrics(found)[0]], len(hyps)),
         selection_note(task, measured.select_by),
     )
@@ -214,6 +215,8 @@ def evaluate_run(
 ) -> Scores:
     """Scores of a run on held-out sentences. They are saved in the run's folder `eval/` as NAME.json and text files.
 
+    Of an ensemble that is not saved, nothing is written.
+
     Args:
         run: a trained run.
         held_out: normalised sentences with references; None: the run's test split.
@@ -233,7 +236,7 @@ def evaluate_run(
     tokenize = usable_tokenizer(tokenize, "tokenize") if tokenize else bleu_tokenizer(run.config, held_out.references)
     # Read before the model: if training replaces the checkpoint meanwhile, `compare` sees that the scores are of an older one.
     of_checkpoint = run.header(BEST).sha256
-    translator = Translator.load(run.folder, precision=decode.precision)
+    translator = Translator.load(run, precision=decode.precision, mean=decode.ensemble)
     translator.translate(held_out.sources[:1], decode)  # The first call compiles, which must not be measured.
     start = time.perf_counter()
     found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
@@ -263,8 +266,12 @@ def evaluate_run(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )
     # Without batch_size: a translation does not depend on it.
-    result |= {key: value for key, value in asdict(decode).items() if key != "batch_size"}
+    result |= {key: value for key, value in asdict(decode).items() if key not in ("batch_size", "ensemble")}
     result["checkpoint"] = of_checkpoint
+    if made_of := combination_note(run, decode.ensemble):
+        result["notes"].insert(0, made_of)
+    if run.members:
+        result |= {"ensemble": decode.ensemble, "runs": [str(member.folder) for member in run.members]}
     try:
         _save_evaluation(run, name, result, held_out, hyps)
     except OSError as error:

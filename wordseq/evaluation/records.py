@@ -46,13 +46,12 @@ def record_of(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Any]:
     progress = run.header(BEST).state
     check_state(run, progress)
     # The best checkpoint is older than the end of the training; the log has the time up to its last entry.
-    times = [entry["seconds"] for entry in run.metrics() if isinstance(entry.get("seconds"), float)]
-    seconds = max(times, default=progress["seconds"])
+    seconds = run.train_seconds or progress["seconds"]
     train = {
         "minutes": round(seconds / 60, 2),
         "epochs": progress["epoch"],
         "select_by": run.config.train.select_by,
-        "dev_score": progress["best_score"],
+        "dev_score": progress.get("best_score"),
     }
     return result_record(result, config=config_to_dict(run.config), describe=describe_run(run), train=train)
 

@@ -46,6 +46,6 @@ def check_state(run: RunFolder, state: dict[str, Any]) -> None:
     Raises:
         UserError: a number is missing or not a number.
     """
-    for key in ("step", "epoch", "seconds", "best_score"):
+    for key in ("step", "epoch", "seconds", *(() if run.members or run.averaged else ("best_score",))):
         if not isinstance(state.get(key), int | float):
             raise UserError(f"{run.path_of(BEST)}: damaged checkpoint: {key} = {state.get(key)!r}, expected a number")

@@ -32,6 +32,12 @@ PRETRAINED = "pretrained"
 PACK_FILE = "pack.json"
 """Name of a packed run, and the versions that trained and packed it; see `wordseq.runs.pack`. Only packed runs have it."""
 
+ENSEMBLE_FILE = "ensemble.toml"
+"""The runs of an ensemble; see `wordseq.runs.combine`. Its folder has no config.toml."""
+
+AVERAGE_FILE = "average.json"
+"""What the weights of a run are the mean of; see `wordseq.runs.combine`. Only averaged runs have it."""
+
 PAIRS_FILE = "pairs.tsv"
 """The training data of a run that got them from Python, so that the run can be resumed from its folder."""
 
@@ -68,23 +74,29 @@ class RunFolder:
     - pretrained.safetensors, with model.pretrained_src or pretrained_tgt: the word vectors of the vocabulary, so that their
       source file is not needed again.
     - pack.json, in a packed run only: see `wordseq.runs.pack`.
+    - average.json, in an averaged run only: see `wordseq.runs.combine`.
     """
+
+    members: "tuple[RunFolder, ...]" = ()
+    """The runs of an ensemble; empty for a single run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
     def open(cls, folder: Path) -> "RunFolder":
-        """An existing run.
+        """An existing single run; `combine.open_run` takes ensembles too.
 
         Raises:
-            UserError: the folder is missing or is not a run folder.
+            UserError: the folder is missing, or is not that of a single run.
         """
         if not folder.is_dir():
             unpack = "; unpack it and give the folder in it" if folder.suffix.lower() == ".zip" else ""
             a_file = f"a file, expected a run folder{unpack}"
             raise UserError(f"{folder}: {a_file if folder.exists() else 'no such run folder'}")
         run = cls(folder)
+        if (folder / ENSEMBLE_FILE).is_file():
+            raise UserError(f"{folder}: an ensemble, expected a single run: give one of its runs")
         if not run.begun:
             raise UserError(f"{folder}: not a run folder: it has no {CONFIG_FILE}")
         return run
@@ -98,6 +110,18 @@ class RunFolder:
     def packed(self) -> bool:
         """Whether the run was packed, so that it can translate but not train."""
         return (self.folder / PACK_FILE).is_file()
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the weights are the mean of others, so that the run can translate but not train."""
+        return (self.folder / AVERAGE_FILE).is_file()
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Time of the training so far, with validations; None if it is not known."""
+        # An averaged run has no log, but its only checkpoint has the sum.
+        entries = [self.header(BEST).state] if self.averaged else self.metrics()
+        return max((entry["seconds"] for entry in entries if isinstance(entry.get("seconds"), float)), default=None)
 
     @property
     def config(self) -> Config:

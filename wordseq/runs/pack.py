@@ -84,6 +84,8 @@ class Pack:
         Raises:
             UserError: the run has no checkpoint yet, or a file is missing or damaged.
         """
+        if run.members:
+            raise UserError(f"{run.folder}: an ensemble cannot be packed; pack its runs, and combine the packed ones")
         arrays, state = run.load(BEST)
         name = _run_name(run)
         evaluation = _evaluation(run, name, with_test)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from wordseq.api.comparison import Comparison
 
 
+_RUNS = "folders of trained runs or of ensembles, the baseline first"
+
+
 def add(commands: Any) -> None:
     """Add `compare` and `report` to the commands."""
     parser = add_command(
@@ -25,7 +28,7 @@ def add(commands: Any) -> None:
             "wordseq compare runs/gru runs/lstm --html page.html --record scores.json",
         ),
     )
-    add_runs(parser)
+    add_runs(parser, _RUNS)
     add_outputs(parser)
     report = add_command(
         commands,
@@ -34,7 +37,7 @@ def add(commands: Any) -> None:
         "write one HTML page about runs: curves, scores, translations, attention",
         ("wordseq report runs/phrasebook --html page.html", "wordseq report runs/gru runs/lstm --html page.html"),
     )
-    add_runs(report)
+    add_runs(report, _RUNS)
     add_html(report, required=True)
 
 

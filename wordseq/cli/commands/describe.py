@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_json, add_run
+from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 
 
@@ -29,11 +30,15 @@ def add(commands: Any) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
+    from wordseq.runs.combine import combination_note, open_run
     from wordseq.runs.describe import describe_run, draw_run
-    from wordseq.runs.folder import RunFolder
 
-    run = RunFolder.open(options.run)
-    found = describe_run(run)
+    run = open_run(options.run)
+    if options.svg and run.members:
+        raise UserError(
+            f"{options.run}: --svg draws the model of one run, and this is an ensemble; give one of its runs"
+        )
+    found = describe_run(run) | ({"made_of": made_of} if (made_of := combination_note(run)) else {})
     if options.svg:
         write_atomically(options.svg, draw_run(run, found).encode())
     if options.json:
@@ -47,3 +52,5 @@ def _describe(options: argparse.Namespace) -> None:
     average = found["settings"]["train"]["average"]
     averaged = f"; moving averages of the weights, with a decay of {average:g} per update" if average else ""
     print(f"best checkpoint: update {found['step']:,}; sha256 of its weights {found['weights_sha256']}{averaged}")
+    if made_of:
+        print(made_of)

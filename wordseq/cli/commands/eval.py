@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_decode, add_json, add_run, decode_settings, note
+from wordseq.cli.options import add_command, add_decode, add_json, add_runs, decode_settings, note
 from wordseq.config.schema import BLEU_TOKENIZERS
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_json
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
             "wordseq eval runs/phrasebook --src new.en --ref new.fr --beam 5 --json",
         ),
     )
-    add_run(parser)
+    add_runs(parser, "folder of a trained run or of an ensemble; several runs are scored as an ensemble")
     parser.add_argument(
         "--src",
         type=Path,
@@ -46,9 +46,7 @@ def add(commands: Any) -> None:
         choices=BLEU_TOKENIZERS,
         help="sacreBLEU's tokenizer for BLEU (default: the run's eval.tokenize)",
     )
-    parser.add_argument(
-        "--lowercase", action="store_true", help="ignore case in all metrics; TER always does (default: off)"
-    )
+    parser.add_argument("--lowercase", action="store_true", help="ignore case in BLEU and chrF (default: off)")
     add_json(parser)
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="also write all figures, without sentences, as JSON (default: none)"
@@ -60,13 +58,18 @@ def _eval(options: argparse.Namespace) -> None:
         raise UserError("--src and --ref must be given together")
     from wordseq.evaluation.given import read_files
     from wordseq.evaluation.metrics.tokenizing import usable_tokenizer
-    from wordseq.runs.folder import RunFolder
+    from wordseq.runs.combine import open_run
 
     def warn(line: str) -> None:
         note(f"wordseq: note: {line}")
 
     # Before TensorFlow: a wrong folder or file and a missing package are reported at once.
-    run = RunFolder.open(options.run)
+    run = open_run(*options.run)
+    decode = decode_settings(run.config.decode, options)
+    if options.ensemble and not run.members:
+        raise UserError("--ensemble needs an ensemble: several runs, or the folder of one")
+    if options.run[1:]:
+        warn("the scores of an ensemble that has no folder are only printed; `wordseq ensemble` makes it one")
     if options.tokenize:
         usable_tokenizer(options.tokenize, "--tokenize")
     held_out = read_files(run, options.src, options.ref, say=warn) if options.src else run.held_out("test")
@@ -82,7 +85,7 @@ def _eval(options: argparse.Namespace) -> None:
         run,
         held_out,
         options.src.name if options.src else "test",
-        decode=decode_settings(run.config.decode, options),
+        decode=decode,
         tokenize=options.tokenize,
         lowercase=options.lowercase,
         command=options.command_line,

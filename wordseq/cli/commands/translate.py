@@ -1,6 +1,7 @@
 """`wordseq translate`: translate lines of text."""
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from functools import partial
@@ -21,9 +22,6 @@ from wordseq.cli.options import (
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
-LONGEST_NAME = 200
-"""A text of more characters is not looked up as the name of a file."""
-
 
 def add(commands: Any) -> None:
     """Add `translate` to the commands."""
@@ -43,8 +41,8 @@ def add(commands: Any) -> None:
         nargs="*",
         default=[],
         metavar="TEXT",
-        help="texts to translate, instead of --input; where sources have features, each a word, a TAB and its features "
-        "(default: none)",
+        help="texts to translate, instead of --input; words that are folders of runs are further runs of an ensemble, unless "
+        "they stand after -- (default: none)",
     )
     add_input(parser)
     parser.add_argument(
@@ -128,22 +126,38 @@ def _forms(options: argparse.Namespace) -> tuple[bool, bool]:
     return numbered, usual if options.split is None else options.split
 
 
+def _further_runs(options: argparse.Namespace) -> list[Path]:
+    """The texts that are folders of runs, which are taken out of the texts; after -- all are texts."""
+    from wordseq.runs.combine import is_run
+
+    before = max(0, len(options.text) - options.literal)
+    runs = [text for text in options.text[:before] if is_run(text)]
+    options.text = [text for text in options.text[:before] if text not in runs] + options.text[before:]
+    return [Path(run) for run in runs]
+
+
+def _check_texts(texts: list[str]) -> None:
+    """Print a note on texts that may have been meant as the name of a file or a run."""
+    for text in texts:
+        if os.path.isfile(text):
+            note(f"wordseq: note: {text!r} is translated as a text; --input {text} reads the file")
+        elif os.path.isdir(text) or (" " not in text and os.path.isdir(os.path.dirname(text))):
+            note(f"wordseq: note: {text!r} is translated as a text; it is not the folder of a run")
+
+
 def _translate(options: argparse.Namespace) -> None:
+    runs = [options.run, *_further_runs(options)]
     numbered, split = _forms(options)
-    from wordseq.runs.folder import RunFolder
+    from wordseq.runs.combine import combination_note, open_run
 
     # Before TensorFlow: a wrong folder is reported at once.
-    run = RunFolder.open(options.run)
+    run = open_run(*runs)
     decode = decode_settings(run.config.decode, options)
-    if split and run.config.data.feature_separator:
-        if options.split:
-            raise UserError(
-                "--split: a text of this run is a word and its features, which are not split into sentences"
-            )
-        split = False
-    for text in options.text:
-        if len(text) < LONGEST_NAME and Path(text).is_file():
-            note(f"wordseq: note: {text!r} is translated as a text; --input {text} reads the file")
+    if run.members:
+        note(f"wordseq: {combination_note(run, decode.ensemble)}")
+    elif options.ensemble:
+        raise UserError("--ensemble needs an ensemble: several runs, or the folder of one")
+    _check_texts(options.text[: max(0, len(options.text) - options.literal)])
     check_input(options.input)
     import_tensorflow()
     from wordseq.decoding.lines import translate_groups, translate_lines, translate_sentences
@@ -154,7 +168,7 @@ def _translate(options: argparse.Namespace) -> None:
     if options.nbest > decode.beam_size:
         decode = replace(decode, beam_size=options.nbest)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed) if options.sample else None
-    translator = Translator.load(options.run, precision=decode.precision)
+    translator = Translator.load(run, precision=decode.precision)
     if numbered:
         translate = partial(translate_groups, translator, decode=decode, nbest=options.nbest, split=split)
     elif split:
