@@ -81,8 +81,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     path.write_bytes(checkpoint_bytes({"a/w": np.zeros((3, 4)), "a/b": np.zeros(3)}, state))
 
 
-def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str]) -> None:
-    """What `wordseq eval` would write."""
+def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str], of: str = "") -> None:
+    """What `wordseq eval` would write; `of` is the digest of the checkpoint, by default that of the folder."""
     measured = Measured(2.0, 200, 0, 200, 0, nats=90.0, tgt_tokens=300, tgt_chars=900, run=str(folder))
     tokenize = "none" if config.data.pretokenized else "13a"
     result = evaluate_texts(test.sources, hyps, test.references, measured, tokenize=tokenize, bootstrap=2)
@@ -91,5 +91,5 @@ def score(folder: Path, config: Config, test: HeldOut, hyps: Sequence[str]) -> N
     (folder / "eval").mkdir(exist_ok=True)
     for name, lines in files.items():
         (folder / "eval" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    result |= {"beam_size": 1, "checkpoint": read_header(folder / "best.safetensors").sha256}
+    result |= {"beam_size": 1, "checkpoint": of or read_header(folder / "best.safetensors").sha256}
     (folder / "eval" / "test.json").write_text(json.dumps(result), encoding="utf-8")

@@ -232,7 +232,7 @@ def test_several_runs_are_one_system_in_memory_or_in_a_folder_of_their_own(train
     for key in ("train_minutes", "parameters"):
         first, second, together = (row[key] for row in found["rows"])
         assert together == pytest.approx(first + second)
-    names = f"{trained.folder}, {tiny_run.folder}"
+    names = ", ".join("/".join(Path(folder).parts[-2:]) for folder in (trained.folder, tiny_run.folder))
     assert any(note.endswith(f"both: ensemble of 2 runs: {names}; mean of probabilities") for note in found["notes"])
     # It is no sample with another seed.
     assert found["seeds"] == []

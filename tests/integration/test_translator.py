@@ -18,7 +18,7 @@ from tests.reference.corpus import train_codec
 from tests.runs import FAST_CELLS, environment, some_pairs
 from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
 from wordseq.decoding.translator import Sampling, Translator
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.build import model_for
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.system.errors import UserError
@@ -46,7 +46,7 @@ def random_translator(level="word", min_freq=1, decode=SHORT, scale=0.8, **model
     config = Config(
         data=DataConfig(level=level), model=ModelConfig(**{"embed_dim": 16, "hidden_size": 24, **model}), decode=decode
     )
-    made = Seq2Seq(config.model, len(src.vocab), len(tgt.vocab))
+    made = model_for(config, src, tgt, precision="float32")
     rng = np.random.default_rng(3)
     for weight in made.weights:
         weight.assign(rng.normal(size=weight.shape, scale=scale).astype(np.float32))
@@ -349,6 +349,21 @@ def test_copied_words_are_those_of_the_alignment(eager, monkeypatch):
     monkeypatch.setattr(translator.scorer, "alignments", alignments)
     found = translator.translate(["un deux trois"], dataclasses.replace(SHORT, copy_unknown=True))
     assert found[0][0].text.split()[:3] == ["trois", "un", "deux"]
+
+
+def test_a_model_that_copies_spells_what_the_target_lacks_without_being_asked(eager, monkeypatch):
+    translator = biased_to_unknown(random_translator(attention="general", copy=True))
+    known = next(token for token in translator.tgt.vocab.tokens if token in translator.src.vocab and token.isalpha())
+    gate = next(weight for weight in translator.model.weights if weight.path.endswith("copying/gate/bias"))
+    gate.assign([1e3])  # The vocabulary alone, which says <unk>.
+
+    def alignments(src, tgt):
+        # The known word has the highest weight, but it does not give <unk>.
+        return [np.array([[0.6, 0.1 * (t % 2), 0.1 * (1 - t % 2), 0.9] for t in range(len(tgt[0]) + 1)])]
+
+    monkeypatch.setattr(translator.scorer, "alignments", alignments)
+    found = translator.translate([f"{known} Zork blorp"], SHORT)
+    assert found[0][0].text.split()[:3] == ["blorp", "Zork", "blorp"]
 
 
 def test_without_attention_nothing_is_copied(eager):

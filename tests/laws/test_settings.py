@@ -83,6 +83,9 @@ def folder(tmp_path_factory):
     thirds = [(src, tgt, f"{tgt} {src}") for src, tgt in pairs]
     rows = [("first", "second", "third"), *thirds]
     (folder / "table.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    tags = [(*row, f"V;{row[1][0]}+{k % 2}") for k, row in enumerate(pairs)]
+    rows = [("first", "second", "third"), *tags]
+    (folder / "inflected.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
     nested = [{"translation": dict(zip(("en", "fr", "de"), row, strict=True))} for row in thirds]
     (folder / "nested.jsonl").write_text("".join(json.dumps(row) + "\n" for row in nested))
     for part, some in (("train", pairs[16:]), ("dev", pairs[:8]), ("test", pairs[8:16])):
@@ -212,6 +215,7 @@ def given_split(part: str) -> Law:
 TABLE = ("data.train=table.tsv", "data.src_column=first", "data.tgt_column=second")
 NESTED = ("data.train=nested.jsonl", "data.src_lang=en", "data.tgt_lang=fr")
 
+INFLECTED = ("data.train=inflected.tsv", "data.src_column=first", "data.tgt_column=second")
 ACCENTS = ("data.train=latin.tsv", "data.encoding=cp1252")
 
 DATA = {
@@ -223,6 +227,10 @@ DATA = {
     "encoding": Law("cp1252", "error", given=("data.train=latin.tsv",), to={"error": ""}),
     "src_column": Law("third", "train, src tokens", "counts", TABLE),
     "tgt_column": Law("third", "train, tgt tokens", "src tokens, counts", TABLE),
+    "features_column": Law("third", "train, src tokens, src size, src text", "tgt tokens, tgt text, pairs", INFLECTED),
+    "features_separator": Law(
+        "+", "src tokens, src size", "tgt tokens, train, dev, test", (*INFLECTED, "data.features_column=third")
+    ),
     "header": Law("yes", "counts"),
     "src_lang": Law("de", "train, src tokens", "counts", NESTED),
     "tgt_lang": Law("de", "train, tgt tokens", "src tokens, counts", NESTED),
@@ -265,6 +273,7 @@ MODEL = {
     "recurrent_dropout": Law("0.6", "first loss", "shapes, tokens"),
     "peek": Law("true", "shapes, first loss", "tokens, rates"),
     "input_feeding": Law("true", "shapes, first loss", "tokens, rates"),
+    "copy": Law("true", "shapes, first loss", "tokens, rates"),
     "tie_embeddings": Law("true", "shapes, first loss", "tokens, rates"),
     "pretrained_src": Law("src.vec", "first loss, files", "shapes, tokens"),
     "pretrained_tgt": Law("tgt.vec", "first loss, files", "shapes, tokens"),

@@ -14,6 +14,7 @@ from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import Origin, Reading, find_origin
 from wordseq.data.splits import HeldOut, draw_digest, group_key, held_out_parts, key_digest, pair_digest, sizes
+from wordseq.text.features import feature_tokens, split_features, word_of
 from wordseq.text.normalise import in_form
 from wordseq.text.tokenizers import SentencePieceTokenizer, train_tokenizer
 from wordseq.text.vocab import TextCodec, Vocab, twins_of, vocab_of_counts, vocab_of_model
@@ -124,11 +125,16 @@ def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size:
 
 def train_codec(sentences: Iterable[str], data: DataConfig, side: str) -> TextCodec:
     """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences."""
-    level, form = data.level_of(side), data.form_of(side)
-    sentences = [in_form(text, form) for text in sentences]
+    level, form, sentences = data.level_of(side), data.form_of(side), list(sentences)
+    separator = data.feature_separator if side == "src" else ""
+    features = [token for text in sentences for token in feature_tokens(split_features(text)[1], separator or ";")]
+    sentences = [in_form(word_of(text) if separator else text, form) for text in sentences]
     tokenizer = train_tokenizer(level, sentences, subword_size=data.subword_size, separator=data.separator_of(side))
     if isinstance(tokenizer, SentencePieceTokenizer):
-        return TextCodec(tokenizer, vocab_of_model(tokenizer), twins_of(side, tokenizer), form)
-    limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
-    vocab = build_vocab(map(tokenizer.tokenize, sentences), *limits)
-    return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form)
+        vocab = vocab_of_model(tokenizer)
+    else:
+        limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
+        vocab = build_vocab(map(tokenizer.tokenize, sentences), *limits)
+    if separator:
+        vocab = Vocab([*vocab.tokens, *build_vocab([features]).tokens])
+    return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form, feature_separator=separator)

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from wordseq.config.load import load_config
 from wordseq.config.schema import DataConfig
-from wordseq.data.columns import columns_by_name, set_columns
-from wordseq.data.pairs import Pair
+from wordseq.data.columns import check_features, columns_by_name, features_index, set_columns
+from wordseq.data.pairs import Pair, PairWithFeatures
 from wordseq.data.public import DATASETS, find_dataset
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import archive_of
@@ -18,9 +18,10 @@ from wordseq.data.sources import Reading, find_origin
 from wordseq.data.synthetic import SYNTHETIC
 from wordseq.system.errors import UserError
 from wordseq.system.progress import Say
+from wordseq.text.features import join_features
 
-Data: TypeAlias = Iterable[tuple[str, str]] | str | os.PathLike[str] | Any
-"""Pairs of source and target, a path of a file of pairs, the name of a corpus, or a DataFrame."""
+Data: TypeAlias = Iterable[Sequence[str]] | str | os.PathLike[str] | Any
+"""Pairs of source and target (and features), a path of a file of pairs, the name of a corpus, or a DataFrame."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -33,10 +34,11 @@ def read_pairs(
     mirror: str | os.PathLike[str] | None = None,
     say: Say | None = print,
     **settings: Any,
-) -> list[Pair]:
+) -> list[Pair] | list[PairWithFeatures]:
     """The pairs of a corpus or of a file, unchanged: to inspect them, or to train on some of them.
 
-    `pandas.DataFrame(wordseq.read_pairs("phrasebook"))` has the columns src and tgt.
+    `pandas.DataFrame(wordseq.read_pairs("phrasebook"))` has the columns src and tgt. With `features_column` each is a
+    (src, tgt, features), which `wordseq.train(pairs, run, features_column=3)` takes.
 
     Args:
         data: the name of a corpus, a file of pairs in any format, a folder or an archive. Of data that come split: the training
@@ -55,6 +57,8 @@ def read_pairs(
     say = say or (lambda line: None)
     origin = find_origin(config, Path(mirror) if mirror is not None else None, say)
     rows = origin.rows(config, BadLines(config.on_bad_line), reading=Reading(say))
+    if config.features_column:
+        return [PairWithFeatures(row.src, row.tgt, row.features or "") for row in rows]
     return [Pair(row.tgt, row.src) if config.swap else Pair(row.src, row.tgt) for row in rows]
 
 
@@ -90,6 +94,7 @@ def pairs_of(data: Data, settings: DataConfig | None = None) -> Iterator[Pair]:
         data: a DataFrame of pandas or Polars, or an iterable of sequences or dicts.
         settings: `src_column` and `tgt_column`, by name or number, are the columns of a DataFrame, keys of dicts or places in
             longer sequences. Otherwise columns are taken by usual names, such as source and target, or the only two.
+            `features_column` is that of the features; the source is then WORD, TAB, FEATURES, see `wordseq.text.features`.
 
     Raises:
         UserError: data or a row of another form, or there is no such column; the message names the row, counted from 1.
@@ -97,6 +102,7 @@ def pairs_of(data: Data, settings: DataConfig | None = None) -> Iterator[Pair]:
     settings = settings or DataConfig()
     names, rows = _table(data)
     chosen: Sequence[int] | None = None
+    features = bool(settings.features_column)
     for number, row in enumerate(rows, 1):
         if isinstance(row, Mapping):
             names = names or list(row)
@@ -110,15 +116,29 @@ def pairs_of(data: Data, settings: DataConfig | None = None) -> Iterator[Pair]:
         if chosen is None:
             chosen = _columns(names, texts, settings)
         # Which cells of longer rows are meant must be known.
-        if max(chosen) >= len(texts) or (len(texts) > 2 and not (names or settings.src_column)):
-            raise UserError(f"data, pair {number}: expected 2 texts, source and target, got {len(texts)}")
+        if max(chosen) >= len(texts) or (len(texts) > 2 + features and not (names or settings.src_column)):
+            expected = "3 texts, source, target and features" if features else "2 texts, source and target"
+            hint = "; features_column=3 takes the third as features" if not features and len(texts) == 3 else ""
+            raise UserError(f"data, pair {number}: expected {expected}, got {len(texts)}{hint}")
         texts = tuple(texts[k] for k in chosen)
-        for side, text in zip(("source", "target"), texts, strict=True):
-            if not isinstance(text, str):
-                raise UserError(f"data, pair {number}: the {side} must be a text, got {_shown(text)}")
-            if not text.isascii() and (surrogate := _SURROGATES.search(text)):
-                raise UserError(f"data, pair {number}: the {side} has half a character, U+{ord(surrogate[0]):04X}")
-        yield Pair(*texts)
+        _check_texts(number, texts)
+        if features:
+            # A TAB within a text is white space.
+            source, target, tags = (text.replace("\t", " ") for text in texts)
+            yield Pair(join_features(source, tags), target)
+        else:
+            yield Pair(*texts)
+
+
+def _check_texts(number: int, texts: Sequence[Any]) -> None:
+    """Check the source, the target and the features of a pair."""
+    for side, text in zip(("source", "target", "features"), texts, strict=False):
+        if not isinstance(text, str):
+            verb = "must be texts" if side == "features" else "must be a text"
+            raise UserError(f"data, pair {number}: the {side} {verb}, got {_shown(text)}")
+        if not text.isascii() and (surrogate := _SURROGATES.search(text)):
+            has = "have" if side == "features" else "has"
+            raise UserError(f"data, pair {number}: the {side} {has} half a character, U+{ord(surrogate[0]):04X}")
 
 
 def _table(data: Any) -> tuple[list[Any], Iterable[Any]]:
@@ -131,20 +151,35 @@ def _table(data: Any) -> tuple[list[Any], Iterable[Any]]:
     return [], data
 
 
-def _columns(names: Sequence[Any], first: Sequence[Any], settings: DataConfig) -> tuple[int, int]:
-    """Indices of source and target."""
+def _columns(names: Sequence[Any], first: Sequence[Any], settings: DataConfig) -> tuple[int, ...]:
+    """Indices of source and target, and of the features if a setting names them."""
     given = [str(name) for name in names] or [f"column {k + 1}" for k in range(len(first))]
     cells = [[str(cell)] for cell in first]
+    features = features_index(given, cells, "data", settings)
+    chosen = _source_and_target(names, given, cells, settings, features)
+    check_features(features, chosen, given, cells, "data", settings)
+    return chosen if features is None else (*chosen, features)
+
+
+def _source_and_target(
+    names: Sequence[Any],
+    given: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    settings: DataConfig,
+    features: int | None,
+) -> tuple[int, int]:
     if settings.src_column or settings.tgt_column:
         return set_columns(given, cells, "data", settings)
-    if found := columns_by_name([name.casefold() for name in given], cells, settings):
+    found = columns_by_name([name.casefold() for name in given], cells, settings)
+    if found and features not in found[0]:
         return found[0]
-    if names and len(names) != 2:
+    others = [k for k in range(len(given)) if k != features]
+    if len(others) < 2 or (names and len(others) != 2):
         raise UserError(
             f"data: the columns are {', '.join(map(repr, given))}; expected 2, or 'source' and 'target'; name two of them: "
             "src_column='english', tgt_column='french'"
         )
-    return 0, 1
+    return others[0], others[1]
 
 
 def _shown(value: Any) -> str:

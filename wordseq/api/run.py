@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from wordseq.api.data import Data, data_settings, pairs_of
 from wordseq.config.arguments import text_list
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _SOURCE_KEYS = tuple(f"data.{name}" for name in SOURCES)
 
-_COLUMN_KEYS = ("data.src_column", "data.tgt_column", "data.src_lang", "data.tgt_lang")
+_COLUMN_KEYS = ("data.src_column", "data.tgt_column", "data.features_column", "data.src_lang", "data.tgt_lang")
 
 _DECODE_NAMES = {"beam": "beam_size"}
 """Short names of settings of the search, as the command line has them."""
@@ -57,7 +57,9 @@ def train(
     Args:
         data: pairs of (source, target), dicts, a DataFrame, the path of a file of pairs, or the name of a corpus. Of more than
             two columns, keys or cells, `src_column` and `tgt_column` choose two by name or number; without them columns named
-            source and target or the like are taken. None: the data that the preset, the settings or the run name.
+            source and target or the like are taken. `features_column` names that of the features of a source, such as the
+            tags of an inflected form: with `features_column=3` a row is (source, target, features). None: the data that the
+            preset, the settings or the run name.
         run: the folder of the run; it is made if it is missing.
         preset: settings to start from: the name of a preset or a TOML file. None: those of the run, if it exists, else the
             defaults.
@@ -101,7 +103,7 @@ def train(
     elif not files.begun:
         # `train_run` writes them for good, and finds what is prepared here.
         check_usable(files)
-        with locked(folder), pairs_written(files, pairs):
+        with locked(folder), pairs_written(files, pairs, features=bool(config.data.features_column)):
             prepare_run(with_own_pairs(config, files, given=True), files, mirrored, _silent)
     import_tensorflow()
     from wordseq.training.distributed import join
@@ -236,7 +238,7 @@ class Run:
 
     def evaluate(
         self,
-        sources: Iterable[str] | None = None,
+        sources: Iterable[str | tuple[str, str]] | None = None,
         references: Iterable[str | Sequence[str]] | None = None,
         *,
         tokenize: str = "",
@@ -248,7 +250,7 @@ class Run:
         The scores of an ensemble are saved only if the ensemble is: see `save`.
 
         Args:
-            sources: sentences instead of the test split.
+            sources: sentences instead of the test split; where they have features, pairs of (word, features).
             references: for each of them a reference, or the list of its references.
             tokenize: sacreBLEU's tokenizer, one of those of `eval.tokenize`; empty: the run's.
             lowercase: score without case.
@@ -279,7 +281,7 @@ class Run:
     @overload
     def translate(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | tuple[str, str]],
         *,
         split: bool = False,
         nbest: None = None,
@@ -289,12 +291,12 @@ class Run:
 
     @overload
     def translate(
-        self, texts: Iterable[str], *, nbest: int, sampling: "Sampling | None" = None, **decode: Any
+        self, texts: Iterable[str | tuple[str, str]], *, nbest: int, sampling: "Sampling | None" = None, **decode: Any
     ) -> "list[list[Hypothesis]]": ...
 
     def translate(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | tuple[str, str]],
         *,
         split: bool = False,
         nbest: int | None = None,
@@ -304,7 +306,8 @@ class Run:
         """Translate texts, in their order; an empty text gives an empty translation.
 
         Args:
-            texts: one sentence each, as written.
+            texts: one sentence each, as written. Where sources have features: pairs of (word, features), or WORD, TAB,
+                FEATURES.
             split: the texts may have several sentences, which are translated one by one and joined.
             nbest: without `split`: return this number of hypotheses for each text; the beam is made as large.
             sampling: draw at random instead of searching.
@@ -324,16 +327,21 @@ class Run:
             if nbest is not None:
                 raise UserError("split and nbest exclude each other: an n-best list belongs to one sentence")
             translator = self.translator
+            if translator.src.feature_separator:
+                raise UserError(
+                    "split: a text of this run is a word and its features, which are not split into sentences"
+                )
             from wordseq.decoding.lines import translate_sentences
 
-            return list(translate_sentences(translator, text_list("texts", texts), search, sampling=sampling))
+            listed = text_list("texts", cast(Iterable[str], texts))
+            return list(translate_sentences(translator, listed, search, sampling=sampling))
         if nbest is None:
             return [found[0].text for found in self.translator.translate(texts, search, sampling=sampling)]
         if isinstance(nbest, int) and sampling is None and nbest > search.beam_size:
             search = dataclasses.replace(search, beam_size=nbest)
         return self.translator.translate(texts, search, nbest=nbest, sampling=sampling)
 
-    def embed(self, texts: Iterable[str]) -> "npt.NDArray[np.float32]":
+    def embed(self, texts: Iterable[str | tuple[str, str]]) -> "npt.NDArray[np.float32]":
         """The encoder's vector for each text, `[n, hidden]`: see `Translator.embed`."""
         return self.translator.embed(texts)
 
@@ -433,11 +441,11 @@ class Run:
         """
         return _figures().learning_curves(list(self._files.metrics()), self.folder.name, self.config.train.select_by)
 
-    def plot_attention(self, text: str, translation: str | None = None) -> "Figure":
+    def plot_attention(self, text: str | tuple[str, str], translation: str | None = None) -> "Figure":
         """Which source tokens each token of a translation attended to: a row for each output token.
 
         Args:
-            text: a source sentence.
+            text: a source sentence; where sources have features, (word, features). Features are labelled in brackets.
             translation: the translation to explain; None: the run's own.
 
         Raises:
@@ -445,16 +453,22 @@ class Run:
             UserError: matplotlib is missing, the model has no attention, or the text is empty.
         """
         figures = _figures()
+        from wordseq.text.features import features_fault, prepare_source, with_features, word_of
+        from wordseq.text.normalise import prepare
+
+        separator = self.config.data.feature_separator
+        (text,) = with_features([text]) if separator else [text]
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
         if self.config.model.attention == "none":
             raise UserError(f"{self.folder}: model.attention is 'none': there is no attention to plot")
         from wordseq.comparison.attention import attention_of
-        from wordseq.text.normalise import prepare
 
         lowercase = self.config.data.lowercase
-        source = prepare(text, lowercase)
-        if not source:
+        if separator and (fault := features_fault(text)):
+            raise UserError(f"the text has {fault}")
+        source = prepare_source(text, lowercase, separator)
+        if not word_of(source):
             raise UserError("the text is empty")
         own = self.translator.tgt.stored(self.translate([text])[0]) if translation is None else ""
         hyp = own if translation is None else prepare(translation, lowercase)

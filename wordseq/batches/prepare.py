@@ -28,6 +28,7 @@ from wordseq.config.schema import DATA_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
 from wordseq.data.columns import shortened
 from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
+from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import archive_of, digest_of, is_stream
 from wordseq.data.sources import Origin, Reading, find_origin
@@ -36,6 +37,7 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
 from wordseq.system.locks import try_lock
 from wordseq.system.progress import Say
+from wordseq.text.features import word_of
 from wordseq.text.scripts import scripts_of
 from wordseq.text.vocab import TextCodec, coverage
 
@@ -286,12 +288,14 @@ def _write(
             "train": table.write_ids(made[k], side, folder),
             "dev": {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share},
         }
-    sample = table.sample(SAMPLE_PAIRS)
+    # Features are neither words nor in a script.
+    sample = [Pair(word_of(pair.src), pair.tgt) for pair in table.sample(SAMPLE_PAIRS)]
+    words = {part: HeldOut(list(map(word_of, found.sources)), found.references) for part, found in held_out.items()}
     split["first"] = table.first(SHOWN_PAIRS)
     split["scripts"] = {side: dict(scripts_of([getattr(pair, side) for pair in sample])) for side in SIDES}
     split["warnings"] = [text for found in (reading, *readings.values()) for text in found.warnings]
     # The pairs of a synthetic corpus are what they should be.
-    examined, compared = ([], {}) if origin.pairs else (sample, held_out)
+    examined, compared = ([], {}) if origin.pairs else (sample, words)
     changed, (text, back) = table.changed_for_good("tgt")
     if changed:
         split["warnings"].append(

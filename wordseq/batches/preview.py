@@ -13,6 +13,7 @@ from wordseq.batches.prepare import prepare_corpus
 from wordseq.config.schema import DataConfig
 from wordseq.data.cleaning import WARNING, describe
 from wordseq.system.progress import Say
+from wordseq.text.features import MARK, split_features
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Preview:
     Attributes:
         format: the recognised formats, e.g. "CSV with semicolons".
         columns: names of the columns: "source", "target", and a list of the "unused" ones; empty if the format has none.
-        first: the first pairs after cleaning.
+        first: the first pairs after cleaning; a source with features is WORD, TAB, FEATURES.
         counts: for each part, what was read, dropped and kept.
         levels: for source and target the level of tokens.
         lengths: for source and target the tokens per text: "median", "99%" and "longest"; of the training pairs.
@@ -61,11 +62,16 @@ class Preview:
         Args:
             width: of the terminal; longer lines are wrapped, and the texts of pairs are cut. 0: neither.
         """
-        pairs = [
-            f"  {name}  {text if not width or len(text) <= width - 10 else f'{text[: width - 13]}...'}"
-            for pair in self.first
-            for name, text in zip(_SIDES.values(), pair, strict=True)
-        ]
+        pairs = []
+        for src, tgt in self.first:
+            word, features = split_features(src)
+            texts = {"source": word, **({"features": features} if MARK in src else {}), "target": tgt}
+            column = max(map(len, texts))
+            for name, text in texts.items():
+                room = width - column - 4
+                pairs.append(
+                    f"  {name:{column}}  {text if not width or len(text) <= room else f'{text[: room - 3]}...'}"
+                )
         table = [f"{'tokens per text':18}{'median':>8}{'99 %':>8}{'longest':>9}  scripts"]
         for side, name in _SIDES.items():
             sizes, scripts = self.lengths[side], self.scripts[side]

@@ -7,6 +7,7 @@ the complete corpus (duplicates, held-out sources, the vocabulary) are in `table
 import dataclasses
 import functools
 import itertools
+import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -49,8 +50,8 @@ class Shard:
     - K.SIDE.txt: the cleaned sentences, one per line.
     - K.npz, one row per pair: "pair", its digest as four 64-bit words; "source", "key" and "draw", the first word of the
       digests of its source, of its group and of its rank in a draw.
-    - K.SIDE.words.txt, of a side that is cut early: the distinct words, one per line.
-    - K.npz, of such a side: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
+    - K.SIDE.words.txt, where SIDE is cut early: the distinct words, one per line.
+    - K.npz, likewise: "SIDE.ids", for each token its number in that list; "SIDE.ends", the end of each sentence in the
       ids; "SIDE.parts", the start of each part of the list, in words and in bytes.
     """
 
@@ -99,18 +100,17 @@ class Shard:
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Write rows before cleaning, for `make_from_files` in a worker process."""
-        for side in SIDES:
-            self._write(f"{side}.raw", [getattr(row, side) for row in rows])
+        # JSON, not lines: a text of a quoted cell, of JSON or of a catalogue may have line breaks before it is cleaned.
+        texts = json.dumps([row[1:] for row in rows], ensure_ascii=False)
+        self._path("rows.json").write_bytes(texts.encode())
 
     def make_from_files(self, data: DataConfig, distinct: bool) -> Counts:
         """As `make`, with the rows that `write_rows` wrote."""
-        paths = [self._path(f"{side}.raw") for side in SIDES]
-        # As bytes: Python's text mode would treat a lone CR as the end of a line.
-        sides = [path.read_bytes().decode().split("\n")[:-1] for path in paths]
+        path = self._path("rows.json")
         # Line numbers are only for errors about bad lines, which the reading process has reported.
-        counts = self.make(map(Row, itertools.count(1), *sides), data, distinct)
-        for path in paths:
-            path.unlink()
+        rows = (Row(number, *texts) for number, texts in enumerate(json.loads(path.read_bytes()), 1))
+        counts = self.make(rows, data, distinct)
+        path.unlink()
         return counts
 
     def _path(self, ending: str) -> Path:
@@ -125,7 +125,9 @@ def cut_early(data: DataConfig, side: str) -> bool:
 
     The word level needs no training; subwords need the complete text first. Symbols are few and need no list of words.
     """
-    return data.level_of(side) == "word" and data.form_of(side) == "NFC"
+    return (
+        data.level_of(side) == "word" and data.form_of(side) == "NFC" and not (side == "src" and data.feature_separator)
+    )
 
 
 def number_words(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[list[str], dict[str, npt.NDArray[Any]]]:

@@ -22,10 +22,11 @@ from wordseq.data.guards import MANY_TARGETS
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
 from wordseq.system.files import ArrayFile
+from wordseq.text.features import feature_tokens, split_features, word_of
 from wordseq.text.normalise import in_form
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
 from wordseq.text.twins import Twins
-from wordseq.text.vocab import UNK_ID, TextCodec, twins_of, vocab_of_counts, vocab_of_model
+from wordseq.text.vocab import UNK_ID, TextCodec, Vocab, twins_of, vocab_of_counts, vocab_of_model
 
 BUCKET = 250_000
 """Hashes compared at a time, which bounds the memory of sorting: 2 MB of hashes."""
@@ -162,10 +163,12 @@ class PairTable:
         """
         data = self._data
         level, form = data.level_of(side), data.form_of(side)
+        separator = data.feature_separator if side == "src" else ""
 
         def texts() -> Iterator[str]:
             found = self._texts(self._use, side)
-            return found if form == "NFC" else (in_form(text, form) for text in found)
+            words = map(word_of, found) if separator else found
+            return words if form == "NFC" else (in_form(text, form) for text in words)
 
         tokenizer = train_tokenizer(level, texts(), subword_size=data.subword_size, separator=data.separator_of(side))
         if isinstance(tokenizer, SentencePieceTokenizer):
@@ -179,13 +182,18 @@ class PairTable:
                 else Counter(token for text in texts() for token in tokenizer.tokenize(text)).items()
             )
             vocab = vocab_of_counts(counts, *limits)
-        return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form, written)
+        if separator:
+            sources = map(split_features, self._texts(self._use, side))
+            found = Counter(token for _, features in sources for token in feature_tokens(features, separator))
+            # All features, the most frequent first.
+            vocab = Vocab([*vocab.tokens, *vocab_of_counts(found.items()).tokens])
+        return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form, written, separator)
 
     def changed_for_good(self, side: str) -> tuple[int, tuple[str, str]]:
-        """Number of training texts of `side` that its Unicode form changes so that they do not come back, and one of them.
+        """Number of training texts of `side` that its Unicode form changes for good, and one of them.
 
         Returns:
-            The number, and the text as it is and as it comes back; two empty texts if there is none.
+            The number, and the text as it is and as it is after NFC; two empty texts if there is none.
         """
         number, example = 0, ("", "")
         form = self._data.form_of(side)

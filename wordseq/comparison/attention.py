@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wordseq.batches.id_store import IdStore
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED
+from wordseq.text.features import shown_token, word_of
 
 if TYPE_CHECKING:
     from wordseq.decoding.translator import Translator
@@ -23,7 +24,10 @@ HEAT_MAP_CHARS = (20, 60)
 
 @dataclass(frozen=True)
 class Alignment:
-    """The attention of one translation: `weights[t][s]` of target token t to source token s; both end with `END`."""
+    """The attention of one translation: `weights[t][s]` of target token t to source token s; both end with `END`.
+
+    A feature is written in brackets.
+    """
 
     src_tokens: list[str]
     tgt_tokens: list[str]
@@ -33,8 +37,9 @@ class Alignment:
 def chosen_sentences(sources: Sequence[str]) -> list[int]:
     """Positions of the sentences whose attention is shown: a random sample of those of medium length."""
     low, high = HEAT_MAP_CHARS
-    fitting = [i for i, source in enumerate(sources) if low <= len(source) <= high]
-    fitting = fitting or sorted(range(len(sources)), key=lambda i: len(sources[i]))[:HEAT_MAPS]
+    lengths = [len(word_of(source)) for source in sources]
+    fitting = [i for i, length in enumerate(lengths) if low <= length <= high]
+    fitting = fitting or sorted(range(len(sources)), key=lengths.__getitem__)[:HEAT_MAPS]
     return sorted(random.Random(DEFAULT_SEED).sample(fitting, min(HEAT_MAPS, len(fitting))))
 
 
@@ -53,6 +58,6 @@ def attention_of(translator: "Translator", pairs: Sequence[tuple[str, str]]) -> 
         IdStore.of([src.to_ids(source) for source, _ in pairs]), IdStore.of([tgt.to_ids(hyp) for _, hyp in pairs])
     )
     return [
-        Alignment([*src.tokenize(source), END], [*tgt.tokenize(hyp), END], weights_ts.tolist())
+        Alignment([*map(shown_token, src.tokenize(source)), END], [*tgt.tokenize(hyp), END], weights_ts.tolist())
         for (source, hyp), weights_ts in zip(pairs, found, strict=True)
     ]

@@ -51,11 +51,12 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
         `test`: `sentences`, `references`, `sha256`.
         `paired_signatures`, `seed`, `commit`, `command`.
 
-        A row has `run`, `name`, `level`, `cell`, `beam_size` and the figures of `run_cost`. `bleu` and the other metrics of
-        `score_corpus` have the keys of `Score`, and `difference` to the first run, `p_bootstrap`, `p_randomisation`. These are
-        None in the first row. `tokenize` is the run's own tokenizer for BLEU, and `select_by` what chose its
-        checkpoint. `different` is the number of sentences with another translation than in the first run. `seed_only` tells
-        whether the run differs from the first one only in train.seed. `bleu_whole_unk` is BLEU with <unk> as one token.
+        A row has `run`, `name`, of an ensemble or average `made_of`; `level`, `cell`, `beam_size` and the figures of
+        `run_cost`. `bleu` and the other metrics of `score_corpus` have the keys of `Score`, and `difference` to the first
+        run, `p_bootstrap`, `p_randomisation`. These are None in the first row. `tokenize` is the run's own tokenizer for
+        BLEU, and `select_by` what chose its checkpoint. `different` is the number of sentences with another translation than
+        in the first run. `seed_only` tells whether the run differs from the first one only in train.seed. `bleu_whole_unk` is
+        BLEU with <unk> as one token.
     """
     test = runs[0].test
     refs = rectangular(test.references)
@@ -78,7 +79,11 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             "p_randomisation": randomisation.p_value if randomisation else None,
         }
 
-    rows, notes, names = [], [tokenizer_note(tokenize, refs)], run_names([run.folder for run in runs])
+    rows, notes, names = (
+        [],
+        [None if task == WORDS else tokenizer_note(tokenize, refs)],
+        run_names([run.folder for run in runs]),
+    )
     notes += [f"{name}: {run.made_of}" if run.made_of else None for run, name in zip(runs, names, strict=True)]
     for k, (run, name) in enumerate(zip(runs, names, strict=True)):
         scores = score_corpus(run.hyps, refs, tokenize=tokenize, symbols=symbols, seed=seed)
@@ -88,6 +93,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
             {
                 "run": str(run.folder),
                 "name": name,
+                **({"made_of": run.made_of} if run.made_of else {}),
                 "level": level_name(config_to_dict(run.config)["data"]),
                 "cell": run.config.model.cell,
                 "beam_size": run.evaluation.get("beam_size"),

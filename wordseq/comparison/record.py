@@ -45,8 +45,9 @@ def comparison_record(runs: Sequence[ScoredRun], result: Mapping[str, Any], name
         `rows` (without `run`), `test`, `seed`, `command`, `commit` of the comparison.
         `machine`: this one. `date`: UTC, ISO 8601.
 
-        A combination has `values` of the varied settings, `seeds` and `runs`. It has `mean` and standard `deviation` (None for
-        one seed) of each score and each of `FIGURES`. A score also has `ci95`, the mean of the runs' bootstrap bounds.
+        A combination has `values` of the varied settings, `seeds` and `runs`, of an ensemble or average `made_of`. It has
+        `mean` and standard `deviation` (None for one seed) of each score and each of `FIGURES`. A score also has `ci95`, the
+        mean of the runs' bootstrap bounds.
     """
     varied = [key for key in result["settings"] if key not in keys_that_change(Changes.CHANCE)]
     found = by_settings(runs, result["rows"])
@@ -80,6 +81,7 @@ def _combination(keys: Sequence[str], config: Config, members: Mapping[int, Mapp
         "values": {key: settings[key] for key in keys},
         "seeds": sorted(members),
         "runs": [row["name"] for row in rows],
+        **{key: rows[0][key] for key in ("made_of",) if key in rows[0]},
         **scores,
         **{key: averaged([row[key] for row in rows]) for key in FIGURES},
     }

@@ -300,6 +300,22 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
         missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
         yield f"{missing} must be set too: source and target have a language each"
     yield from _separator_conflicts(data)
+    yield from _feature_conflicts(data)
+
+
+def _feature_conflicts(data: DataConfig) -> Iterator[str]:
+    """Conflicts of features with other settings, one message each."""
+    key = f"data.features_separator = {data.features_separator!r}"
+    if not data.features_separator:
+        yield f"{key}: it must be the string between two features, e.g. ';'"
+    yield from (f"{key}{fault}" for fault in _never_occurs(data.features_separator, "NFC", lowercase=False))
+    if data.features_separator != DataConfig.features_separator and not data.features_column:
+        yield f"{key} has no effect: set data.features_column, or remove it"
+    if data.features_column and data.swap:
+        yield (
+            "data.features_column gives sources features, but with data.swap they would be those of the target; name the "
+            "columns with data.src_column and data.tgt_column, and remove data.swap"
+        )
 
 
 def _separator_conflicts(data: DataConfig) -> Iterator[str]:
@@ -369,7 +385,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
 def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
     """Settings of [model] that need attention where there is none."""
     if model.attention == "none":
-        for key in ("input_feeding", "attention_map"):
+        for key in ("input_feeding", "attention_map", "copy"):
             if (got := getattr(model, key)) != getattr(ModelConfig, key):
                 yield (
                     f"model.{key} = {toml_value(got)} needs attention, but model.attention is 'none'; change one of them"
@@ -382,6 +398,11 @@ def _train_conflicts(config: Config) -> Iterator[str]:
     if kind != "encoder_decoder" and train.teacher_forcing < 1:
         yield (
             f"model.kind = {kind!r} has no token input, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
+        )
+    if config.model.copy and train.loss != "softmax":
+        yield (
+            f"model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got {train.loss!r}; "
+            "model.attention_map may be sparse"
         )
     if train.teacher_forcing_schedule != "constant" and train.teacher_forcing == 1:
         yield (

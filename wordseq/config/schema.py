@@ -51,6 +51,7 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
+            "copy": False,
             "tie_embeddings": False,
             "pretrained_tgt": "",
         },
@@ -59,6 +60,7 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "attention_map": "softmax",
             "peek": False,
             "input_feeding": False,
+            "copy": False,
             "tie_embeddings": False,
             "pretrained_tgt": "",
             "decoder_layers": 1,
@@ -137,6 +139,12 @@ class DataConfig:
         changes=Changes.PLACE,
     )
     tgt_column: str = setting("", "column of the target, as data.src_column", changes=Changes.PLACE)
+    features_column: str = setting(
+        "",
+        "column of the features of a source, such as the tags of an inflected form: its number or name; empty: none",
+        changes=Changes.PLACE,
+    )
+    features_separator: str = setting(";", "the string between two features")
     header: str = setting(
         "auto",
         "whether the first record has the names of the columns",
@@ -206,6 +214,11 @@ class DataConfig:
             return "symbols"
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
 
+    @property
+    def feature_separator(self) -> str:
+        """The string between the features of a source; empty if sources have no features."""
+        return self.features_separator if self.features_column else ""
+
     def form_of(self, side: str) -> str:
         """The Unicode form in which the model sees the texts of `side`."""
         return {"src": self.src_form, "tgt": self.tgt_form}[side]
@@ -274,6 +287,11 @@ class ModelConfig:
     input_feeding: bool = setting(
         False,
         "input feeding: join the last attentional vector to the next decoder input (Luong et al. 2015, section 3.3); slower",
+    )
+    copy: bool = setting(
+        False,
+        "pointer-generator: the next token is drawn from a learned mixture of the vocabulary and the source's tokens, by their "
+        "attention weights (See et al. 2017)",
     )
     tie_embeddings: bool = setting(False, "use the target embedding as output weights too")
     pretrained_src: str = setting(
@@ -445,13 +463,7 @@ USUAL = (
     *("data.dev_size", "data.test_size"),
     *("model.cell", "model.embed_dim", "model.hidden_size", "model.encoder_layers", "model.decoder_layers"),
     *("model.bidirectional", "model.attention", "model.dropout"),
-    *(
-        "train.max_epochs",
-        "train.max_minutes",
-        "train.batch_size",
-        "train.learning_rate",
-        "train.patience",
-    ),
+    *("train.max_epochs", "train.max_minutes", "train.batch_size", "train.learning_rate", "train.patience"),
     *("decode.beam_size", "decode.length_penalty"),
 )
 """The settings that people change; `--list-settings all` prints the others too."""

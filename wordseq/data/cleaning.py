@@ -14,6 +14,7 @@ from wordseq.data.sources import Origin, Reading, read_pair_files
 from wordseq.data.splits import MOST_SOURCES, HeldOut
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
+from wordseq.text.features import join_features, prepare_features, word_of
 from wordseq.text.normalise import describe_counts, normalise, prepare
 
 _DROPPED = MappingProxyType(
@@ -116,11 +117,17 @@ def describe(split: Mapping[str, Any]) -> list[str]:
     for first, second, where in (("train", "test", "training"), ("train", "dev", "training"), ("dev", "test", "dev")):
         if number := shared[f"{first}_{second}"]:
             total = split[second]["sources"]
-            lines.append(f"{WARNING}{number:,} of {total:,} {second} sources also occur in {where}")
+            what = "sources have words that" if _has_features(split) else "sources"
+            lines.append(f"{WARNING}{number:,} of {total:,} {second} {what} also occur in {where}")
     for name in ("dev", "test"):
         seen, total = split["references_seen"][name], split[name]["references"]
         lines.append(f"{name} references that are also a training target: {seen:,} of {total:,} ({seen / total:.1%})")
     return lines + [f"{WARNING}{text}" for text in split["warnings"]]
+
+
+def _has_features(split: Mapping[str, Any]) -> bool:
+    readings = [part["reading"] for part in split["counts"]["parts"].values()]
+    return any("features" in reading.get("columns", ()) for reading in readings)
 
 
 def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair] | None) -> Iterator[Pair]:
@@ -137,9 +144,10 @@ def clean(rows: Iterable[Row], data: DataConfig, counts: Counts, seen: set[Pair]
         counts.lines += 1
         # Normalise first: a line of invisible characters is empty, and two lines may become equal.
         pair = _prepared(row, data, counts)
-        if not (pair.src and pair.tgt):
+        word = word_of(pair.src)
+        if not (word and pair.tgt):
             counts.empty += 1
-        elif max(len(pair.src), len(pair.tgt)) > data.max_chars:
+        elif max(len(word), len(pair.tgt)) > data.max_chars:
             counts.too_long += 1
         elif seen is not None and pair in seen:
             counts.duplicates += 1
@@ -165,7 +173,7 @@ def read_given(data: DataConfig, origin: Origin, part: str, reading: Reading) ->
         for row in read_pair_files(files, origin.settings(data), bad, reading):
             found.lines += 1
             pair = _prepared(row, data, found)
-            if pair.src and pair.tgt:
+            if word_of(pair.src) and pair.tgt:
                 pairs.append(pair)
             else:
                 # By row, not by pair: data.swap exchanges the texts of a pair, but not the files.
@@ -189,7 +197,10 @@ def _prepared(row: Row, data: DataConfig, counts: Counts) -> Pair:
         counts.decomposed += decomposed > composed
     if data.swap:
         src, tgt = tgt, src
-    return Pair(_without_empty(src, data.src_separator, counts), _without_empty(tgt, data.tgt_separator, counts))
+    src, tgt = _without_empty(src, data.src_separator, counts), _without_empty(tgt, data.tgt_separator, counts)
+    if row.features is not None:
+        src = join_features(src, prepare_features(row.features, data.features_separator, counts.normalised))
+    return Pair(src, tgt)
 
 
 def _without_empty(text: str, separator: str, counts: Counts) -> str:

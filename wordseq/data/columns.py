@@ -48,9 +48,14 @@ KNOWN_NAMES = {
 }
 """Further names by which a header is recognised, by kind: see the file."""
 
+FEATURE_NAMES = ("features", "feats", "msd", "tags")
+"""Names of columns that may have the features of a source."""
+
 LANGUAGE_CODES = KNOWN_NAMES["codes"]
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+
+_TAGS = re.compile(r"[^\s;]+(?:;[^\s;]+)+")
 
 _LABEL = re.compile(r"\w+(?:[ _-]\w+){0,2}")
 
@@ -72,6 +77,8 @@ class Columns:
         reason: how they were chosen, for the line that is printed; empty for the first two of two.
         examples: a cell of each column.
         like_header: the first record, if it is taken as a pair but may be a header; else empty.
+        features: index of the column of features, if a setting names it.
+        like_features: index of a column that is not used but may have features.
     """
 
     src: int
@@ -81,11 +88,18 @@ class Columns:
     reason: str
     examples: tuple[str, ...]
     like_header: str = ""
+    features: int | None = None
+    like_features: int | None = None
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Indices of source and target, and of the features if there are some."""
+        return (self.src, self.tgt) if self.features is None else (self.src, self.tgt, self.features)
 
     @property
     def unused(self) -> tuple[int, ...]:
         """Indices of the other columns."""
-        return tuple(k for k in range(len(self.names)) if k not in (self.src, self.tgt))
+        return tuple(k for k in range(len(self.names)) if k not in self.used)
 
     def name(self, index: int) -> str:
         """A column as printed: its number, and its name where it has one."""
@@ -95,17 +109,23 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """The choice for JSON: names of the columns, or their numbers as "column 1"."""
         unused = [self.names[k] for k in self.unused]
-        return {"source": self.names[self.src], "target": self.names[self.tgt], "unused": unused, "header": self.header}
+        used = dict(zip(("source", "target", "features"), (self.names[k] for k in self.used), strict=False))
+        return {**used, "unused": unused, "header": self.header}
 
     def describe(self) -> str:
         """The choice as part of a line."""
-        parts = [f"source: {self.name(self.src)}", f"target: {self.name(self.tgt)}"]
+        kinds = ("source", "target", "features")
+        parts = [f"{kind}: {self.name(k)}" for kind, k in zip(kinds, self.used, strict=False)]
         if self.unused:
             examples = [f"{self.name(k)}, e.g. {shortened(self.examples[k])}" for k in self.unused[:3]]
             more = f" and {len(self.unused) - 3} more" if len(self.unused) > 3 else ""
             parts.append(f"not used: {'; '.join(examples)}{more}")
         header = "header in line 1; " if self.header else ""
-        why = f" ({self.reason})" if self.reason and self.unused else ""
+        reasons = [self.reason] if self.reason and self.unused else []
+        if self.like_features is not None:
+            number = self.like_features + 1
+            reasons.append(f"data.features_column={number} takes column {number} as features")
+        why = f" ({'; '.join(reasons)})" if reasons else ""
         return f"{header}{', '.join(parts)}{why}"
 
 
@@ -115,7 +135,7 @@ def rows_of(table: FileTable, path: Path, data: DataConfig, bad: BadLines) -> tu
     Args:
         table: as its reader returns it; its first records are read now.
         path: for messages.
-        data: settings `src_column`, `tgt_column`, `src_lang`, `tgt_lang` and `header`.
+        data: settings `src_column`, `tgt_column`, `features_column`, `src_lang`, `tgt_lang` and `header`.
         bad: records without a source or target, or with too many cells, are added to it.
 
     Raises:
@@ -133,17 +153,17 @@ def rows_of(table: FileTable, path: Path, data: DataConfig, bad: BadLines) -> tu
 
 
 def _rows(records: Iterator[Record], columns: Columns, path: Path, bad: BadLines) -> Iterator[Row]:
-    src, tgt, width = columns.src, columns.tgt, len(columns.names)
-    last = max(src, tgt)
+    used, width = columns.used, len(columns.names)
+    last = max(used)
     for number, cells in records:
         if last < len(cells) <= width:
-            source, target = cells[src], cells[tgt]
-            if source is None or target is None:
-                bad.add(path, number, f"no {columns.names[src if source is None else tgt]}")
+            texts = [text for k in used if (text := cells[k]) is not None]
+            if len(texts) < len(used):
+                bad.add(path, number, f"no {next(columns.names[k] for k in used if cells[k] is None)}")
             else:
-                yield Row(number, source, target)
+                yield Row(number, *texts)
         elif len(cells) == 1 and not (cells[0] or "").strip():
-            yield Row(number, "", "")
+            yield Row(number, *[""] * len(used))
         else:
             expected = f"expected {width}" if width == last + 1 else f"expected {last + 1} to {width}"
             bad.add(path, number, f"{len(cells)} column{'s' * (len(cells) > 1)}, {expected}")
@@ -163,9 +183,59 @@ def choose(table: FileTable, first: Sequence[Record], path: Path, data: DataConf
     body = [record.cells for record in (full[1:] if header else full) if len(record.cells) == width]
     columns = [[cells[k] for cells in body] for k in range(width)]
     examples = tuple(next((cell for cell in column if cell), "") for column in columns)
-    chosen, reason = _chosen(table, names, columns, path, data)
+    features = features_index(names, columns, str(path), data)
+    chosen, reason = _chosen(table, names, columns, path, data, features)
+    check_features(features, chosen, names, columns, str(path), data)
     doubtful = not header and not table.columns and data.header == "auto" and first and not _recurs(first)
-    return Columns(*chosen, names, header, reason, examples, _like_header(first[0], chosen) if doubtful else "")
+    like_header = _like_header(first[0], chosen) if doubtful else ""
+    like_features = None if features is not None else _like_features(names, columns, chosen)
+    return Columns(*chosen, names, header, reason, examples, like_header, features, like_features)
+
+
+def features_index(
+    names: Sequence[str], columns: Sequence[Sequence[str | None]], where: str, data: DataConfig
+) -> int | None:
+    """Index of the column that `data.features_column` names; None if the setting is empty.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    if not data.features_column:
+        return None
+    return _index(data.features_column, names, columns, f"{where}: data.features_column")
+
+
+def check_features(
+    features: int | None,
+    chosen: tuple[int, int],
+    names: Sequence[str],
+    columns: Sequence[Sequence[str | None]],
+    where: str,
+    data: DataConfig,
+) -> None:
+    """Check that the column of features is neither source nor target.
+
+    Raises:
+        UserError: it is one of them.
+    """
+    if features in chosen:
+        side = "target" if features == chosen[1] else "source"
+        raise UserError(
+            f"{where}: data.features_column = {data.features_column!r} is the column of the {side} too; "
+            f"{_listed(names, columns)}"
+        )
+
+
+def _like_features(
+    names: Sequence[str], columns: Sequence[Sequence[str | None]], chosen: tuple[int, int]
+) -> int | None:
+    """The first other column that is called like features, or whose cells are most often tags such as V;PST;SG."""
+    for k, column in enumerate(columns):
+        filled = [cell for cell in column if cell]
+        tags = sum(_TAGS.fullmatch(cell) is not None for cell in filled)
+        if k not in chosen and filled and (names[k].casefold() in FEATURE_NAMES or tags * 2 > len(filled)):
+            return k
+    return None
 
 
 def _like_header(first: Record, chosen: tuple[int, int]) -> str:
@@ -178,28 +248,40 @@ def _like_header(first: Record, chosen: tuple[int, int]) -> str:
 
 
 def _chosen(
-    table: FileTable, names: Sequence[str], columns: Sequence[Sequence[str | None]], path: Path, data: DataConfig
+    table: FileTable,
+    names: Sequence[str],
+    columns: Sequence[Sequence[str | None]],
+    path: Path,
+    data: DataConfig,
+    features: int | None,
 ) -> tuple[tuple[int, int], str]:
-    """Indices of source and target, and how they were found."""
+    """Indices of source and target, which are not `features` if they are not set, and how they were found."""
     if data.src_column or data.tgt_column:
         return set_columns(names, columns, str(path), data), ""
     if table.pairs:
         return (0, 1), ""
+    others = [k for k in range(len(names)) if k != features]
+    if len(others) < 2 and features is not None:
+        raise UserError(
+            f"{path}: {len(names)} column{'s' * (len(names) > 1)}; expected a source, a target and their features; "
+            f"{_listed(names, columns)}"
+        )
     if len(names) < 2:
         example = next((cell for column in columns for cell in column if cell), "")
         raise UserError(
             f"{path}: {table.format} with one column, e.g. {shortened(example)}; expected a source and a target in each line, "
             "e.g. separated by TAB; two parallel files are given as SRC,TGT"
         )
-    if (found := columns_by_name([name.casefold() for name in names], columns, data)) is not None:
+    found = columns_by_name([name.casefold() for name in names], columns, data)
+    if found is not None and features not in found[0]:
         return found
     # Numbers, codes of languages and empty columns are no texts, unless there are only two columns.
-    texts = [k for k, column in enumerate(columns) if _is_text(column)] if len(names) > 2 else [0, 1]
+    texts = [k for k in others if _is_text(columns[k])] if len(others) > 2 else others
     if len(texts) == 2:
-        return (texts[0], texts[1]), "the only two with text" if len(names) > 2 else ""
+        return (texts[0], texts[1]), "the only two with text" if len(others) > 2 else ""
     # The first two of a table such as lemma, form, features. Of one with numbers between, no order is usual.
-    if texts[:2] == [0, 1]:
-        return (0, 1), "the first two; data.src_column and data.tgt_column choose others"
+    if len(texts) > 1 and texts[:2] == others[:2]:
+        return (texts[0], texts[1]), "the first two; data.src_column and data.tgt_column choose others"
     kind = "only one column holds text" if len(texts) == 1 else f"{len(names)} columns"
     raise UserError(
         f"{path}: {kind}; name the columns of the pairs with data.src_column and data.tgt_column; {_listed(names, columns)}"
@@ -282,7 +364,8 @@ def _has_header(first: Sequence[Record], width: int, data: DataConfig) -> bool:
     if len(cells) != width or len(set(cells)) != width:
         return False
     # A setting that is the name of a column shows that there are names.
-    if any(setting and not setting.isdecimal() and setting in cells for setting in (data.src_column, data.tgt_column)):
+    settings = (data.src_column, data.tgt_column, data.features_column)
+    if any(setting and not setting.isdecimal() and setting in cells for setting in settings):
         return True
     if _recurs(first):
         return False

@@ -146,12 +146,16 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
     """
     bad.begin()
     if len(files) == 2:
+        if data.features_column:
+            raise UserError(f"{files[0]}: {_no_features('parallel files', data)}")
         reading.note(f"{files[0].name} and {files[1].name}", "parallel files")
         yield from read_parallel(files[0], files[1], bad, data.encoding)
         return
     path = files[0]
     with open_file(path, data.encoding) as opened:
         table = FORMATS[recognise(opened, data)].reader(opened, data, bad)
+        if table.pairs and data.features_column:
+            raise UserError(f"{path}: {_no_features(table.format, data)}")
         columns, rows = rows_of(table, path, data, bad)
         reading.note(path.name, table.format, opened, columns)
         reading.add(table, path)
@@ -166,6 +170,14 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
                 "added them, else data.format=tsv"
             )
         yield from rows
+
+
+def _no_features(form: str, data: DataConfig) -> str:
+    """The end of an error about data whose format has no columns."""
+    return (
+        f"data.features_column = {data.features_column!r}, but {form} have no such column; features are read from TSV, CSV, "
+        "JSON Lines, JSON and Parquet"
+    )
 
 
 @dataclass(frozen=True)
@@ -207,6 +219,8 @@ class Origin:
             UserError: after the last row: there are bad lines and data.on_bad_line is "stop".
         """
         number, reading = 0, reading or Reading()
+        if self.pairs and data.features_column:
+            raise UserError(f"{self.name}: {_no_features('synthetic corpora', data)}")
         if self.pairs:
             yield from (Row(number, *pair) for number, pair in enumerate(self.pairs, 1))
             return

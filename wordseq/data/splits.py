@@ -12,6 +12,7 @@ import regex
 from wordseq.data.pairs import Pair
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json
+from wordseq.text.features import word_of
 
 # 64 bits: among a million groups two share a hash with a chance of 1 in 37 million.
 HASH_DIGITS = 16
@@ -57,13 +58,13 @@ class HeldOut:
 
 
 def group_key(source: str) -> str:
-    """The key that groups sources: "Go.", "Go!" and "go" have the key "go".
+    """The key that groups sources: "Go.", "Go!" and "go" have the key "go", whatever their features.
 
     The key is the casefolded text, with one space for each run of punctuation and white space and none at the ends. A text
     of punctuation only keeps it.
     """
     # casefold, not lower: "STRASSE" and "Straße" are one source.
-    folded = source.casefold()
+    folded = word_of(source).casefold()
     return _BETWEEN_WORDS.sub(" ", folded).strip() or folded
 
 
@@ -98,7 +99,7 @@ def draw_digest(pair: Pair, seed: int) -> bytes:
 
 
 def pair_digest(pair: Pair) -> bytes:
-    """Identifies a pair; unambiguous, because normalised text contains no TAB."""
+    """Identifies a pair; unambiguous: normalised text has no TAB, and all sources of a corpus have features or none has."""
     return sha256(f"{pair.src}\t{pair.tgt}")
 
 

@@ -51,6 +51,11 @@ class Ensemble:
         """The attention of the first model that has one."""
         return next((model.attention for model in self.models if model.attention is not None), None)
 
+    @property
+    def copying(self) -> keras.layers.Layer | None:
+        """The layer of the first model that copies."""
+        return next((model.copying for model in self.models if model.copying is not None), None)
+
     def encode(self, src_ids_bs: tf.Tensor) -> tuple[tuple[Memory, ...], tuple[States, ...]]:
         """See `Seq2Seq.encode`."""
         memories, states = zip(*(model.encode(src_ids_bs) for model in self.models), strict=True)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from wordseq.decoding.translator import Translator
+from wordseq.text.features import shown_token
 from wordseq.text.sentences import split_sentences
 from wordseq.text.twins import twins_note
 
@@ -41,7 +42,7 @@ class InputNotes:
         if not unknown:
             return
         shown = unknown[: SHOWN_WORDS - len(self._told)]
-        words = ", ".join(word if len(word) <= 40 else f"{word[:40]}..." for word in shown)
+        words = ", ".join(word if len(word) <= 40 else f"{word[:40]}..." for word in map(shown_token, shown))
         _print(f"unknown to the model: {words}{' ...' * (shown != unknown)}")
         if not self._typed:
             self._told.update(shown)

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from wordseq.runs.folder import BEST, RunFolder, SrcLengths
 from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
-from wordseq.text.normalise import prepare
+from wordseq.text.features import features_fault, prepare_source, with_features, word_of
 from wordseq.text.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
 
 SMALLEST_BATCH = 16
@@ -165,13 +165,13 @@ class Translator:
             raise TypeError("a Translator that was not loaded from a run folder cannot be pickled; see Translator.load")
         return load_again, (*self.origin, self.config)
 
-    def __call__(self, texts: Iterable[str]) -> list[str]:
+    def __call__(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
         """The best translation of each text, with the run's decode settings; errors as `translate`."""
         return [found[0].text for found in self.translate(texts)]
 
     def translate(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | tuple[str, str]],
         decode: DecodeConfig | None = None,
         *,
         nbest: int = 1,
@@ -181,6 +181,7 @@ class Translator:
 
         Args:
             texts: one sentence each, not tokenized; a list, a generator, an open file, a pandas Series or a NumPy array.
+                Where sources have features: pairs of (word, features), or WORD, TAB, FEATURES.
             decode: replaces the decode settings of the run.
             nbest: most hypotheses of each text; at most `decode.beam_size`.
             sampling: sample instead of a search; the beam size has no effect.
@@ -199,8 +200,9 @@ class Translator:
         prepared = self._prepared(texts)
         sources = [self.src.to_ids(text) for text in prepared]
         found: list[list[Hypothesis]] = [[Hypothesis("", 0.0, 0, 0)] for _ in prepared]
-        # Sorted by length: batches then have little padding. Empty texts are not searched.
-        order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]))
+        # Sorted by length: batches then have little padding. Empty texts are not searched, whatever their features.
+        filled = (i for i, ids in enumerate(sources) if ids and word_of(prepared[i]))
+        order = sorted(filled, key=lambda i: len(sources[i]))
         batches = _batches(order, [len(ids) for ids in sources], decode.batch_size)
 
         def search(number: int) -> Found:
@@ -208,12 +210,14 @@ class Translator:
 
         for rows, hypotheses in zip(batches, side_by_side(search, len(batches)), strict=True):
             batch = [sources[i] for i in rows]
-            names = [self.src.tokenize(prepared[i]) for i in rows] if decode.copy_unknown else None
+            spelled = decode.copy_unknown or self.model.copying is not None
+            # Features are not copied; they stand after the words.
+            names = [self.src.word_tokens(word_of(prepared[i])) for i in rows] if spelled else None
             for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
                 found[row] = best
         return found
 
-    def embed(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Iterable[str | tuple[str, str]]) -> npt.NDArray[np.float32]:
         """The vector of each text, `[n, hidden]`, in the order of the texts. Compare vectors by their cosine.
 
         A vector is the mean of the encoder's outputs over the tokens of the text and EOS. So an empty text has a vector too.
@@ -257,18 +261,30 @@ class Translator:
         """
         return self.model.decoder_step
 
-    def _prepared(self, texts: Iterable[str]) -> list[str]:
+    def _prepared(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
         """The texts, normalised like training text.
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
             UserError: a text cannot be translated.
         """
-        texts = text_list("texts", texts)
+        texts = self._listed(texts)
         fault = self.unusable(texts)
         if fault:
             raise UserError(f"text {fault[0] + 1}: {fault[1]}")
-        return [prepare(text, self.config.data.lowercase) for text in texts]
+        return list(map(self._prepare, texts))
+
+    def _listed(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
+        """The texts as a list; where sources have features, pairs of (word, features) as one text each.
+
+        Raises:
+            TypeError: see `text_list`.
+        """
+        joined = with_features(texts) if self.src.feature_separator else texts
+        return text_list("texts", cast(Iterable[str], joined))
+
+    def _prepare(self, text: str) -> str:
+        return prepare_source(text, self.config.data.lowercase, self.src.feature_separator)
 
     @tf.function(autograph=False, input_signature=[_IDS])
     def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
@@ -284,6 +300,8 @@ class Translator:
             surrogate = None if text.isascii() else _SURROGATES.search(text)
             if surrogate:
                 return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
+            if self.src.feature_separator and (missing := features_fault(text)):
+                return place, missing
             # Tokenizing is slow, and a character has at most four tokens, its bytes: only long texts are counted.
             if 4 * len(text) > MAX_SRC_TOKENS:
                 tokens = self.tokens_of(text)
@@ -293,25 +311,24 @@ class Translator:
 
     def tokens_of(self, text: str) -> int:
         """Number of source tokens of a text."""
-        return len(self.src.to_ids(prepare(text, self.config.data.lowercase)))
+        return len(self.src.to_ids(self._prepare(text)))
 
-    def unknown(self, texts: Iterable[str]) -> list[str]:
-        """The distinct tokens of the texts that are not in the source vocabulary, in order.
+    def unknown(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
+        """The distinct tokens of the texts that are not in the source vocabulary, in order; features begin with a TAB.
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        prepared = (prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
-        tokens = map(self.src.tokenize, prepared)
+        tokens = map(self.src.tokenize, map(self._prepare, self._listed(texts)))
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
-    def replaced(self, texts: Iterable[str]) -> list[tuple[str, str]]:
+    def replaced(self, texts: Iterable[str | tuple[str, str]]) -> list[tuple[str, str]]:
         """The words of the texts that the model reads as others, each with what it is read as; see `text.twins`.
 
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        return self.src.replaced(prepare(text, self.config.data.lowercase) for text in text_list("texts", texts))
+        return self.src.replaced(map(self._prepare, self._listed(texts)))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
         """The most output tokens for a source of `src_tokens` tokens, both with EOS."""
@@ -383,14 +400,21 @@ class Translator:
         return best
 
     def _copy(self, odd: list[tuple[list[int], list[str], list[int]]]) -> list[str]:
-        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3)."""
+        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3).
+
+        A model that copies gets it from unknown tokens of the source: it is one of these, if there are any.
+        """
         if not odd:
             return []
         weights = self.scorer.alignments(IdStore.of([src for src, _, _ in odd]), IdStore.of([tgt for _, _, tgt in odd]))
         texts = []
-        for (_, names, ids), weights_ts in zip(odd, weights, strict=True):
+        for (src, names, ids), aligned_ts in zip(odd, weights, strict=True):
+            unknown_s = [self.model.copying is not None and i == UNK_ID for i in src[: len(names)]]
+            weights_ts = aligned_ts[:, : len(names)]  # The last columns belong to features and EOS.
+            if any(unknown_s):
+                weights_ts = np.where(unknown_s, weights_ts, -1.0)
             tokens = [
-                names[int(row[: len(names)].argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
+                names[int(row.argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
                 for i, row in zip(ids, weights_ts, strict=False)  # The last row belongs to EOS.
             ]
             texts.append(self.tgt.detokenize(tokens))

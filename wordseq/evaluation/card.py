@@ -35,16 +35,24 @@ def model_card(pack: Pack) -> str:
         "## Scores on held-out sentences",
         _scores(pack),
         "## Use",
-        _USE,
+        _use(pack),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def _use(pack: Pack) -> str:
+    if not pack.codecs[0].feature_separator:
+        return _USE.format(typed='"a text"', text='"a text"', input="")
+    example = pack.codecs[0].feature_separator.join(("V", "PST", "SG"))
+    note = f"A source is a word, a TAB and its features, also in files: the line `gehen<TAB>{example}`.\n\n"
+    return _USE.format(typed=f"$'gehen\\t{example}'", text=f'("gehen", "{example}")', input=note)
+
+
 _USE = """\
-wordseq and TensorFlow: `pip install 'wordseq[cpu]'`. In the folder of this file:
+{input}wordseq and TensorFlow: `pip install 'wordseq[cpu]'`. In the folder of this file:
 
 ```
-wordseq translate . "a text"
+wordseq translate . {typed}
 wordseq translate . --input lines.txt --output out.txt
 wordseq eval . --src sources.txt --ref references.txt
 wordseq describe .
@@ -54,7 +62,7 @@ wordseq describe .
 import wordseq
 
 run = wordseq.load(".")
-run.translate(["a text"])
+run.translate([{text}])
 ```
 
 A packed run cannot be trained further: it has no optimizer state and no training data."""
@@ -85,6 +93,8 @@ def _model(pack: Pack) -> list[tuple[str, str]]:
         ("Vocabulary", " and ".join(f"{len(codec.vocab):,} {side} ids" for side, codec in _sides(pack))),
         ("Parameters", f"{sum(array.size for array in pack.arrays.values()):,}"),
     ]
+    if separator := pack.codecs[0].feature_separator:
+        rows += [("Features of a source", f"{pack.codecs[0].features:,}, separated by {escape_markdown(separator)}")]
     if data.src_lang:
         languages = [data.src_lang, data.tgt_lang][:: -1 if data.swap else 1]
         rows += [("Languages", " to ".join(map(escape_markdown, languages)))]

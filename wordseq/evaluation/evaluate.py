@@ -156,7 +156,7 @@ def evaluate_texts(
         "command": measured.command,
     }
     notes = (
-        tokenizer_note(tokenize, refs),
+        None if words else tokenizer_note(tokenize, refs),
         interval_note(scores[main_metrics(found)[0]], len(hyps)),
         selection_note(task, measured.select_by),
     )

@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from wordseq.data.readers.lines import read_sentences
 from wordseq.data.splits import HeldOut
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
+from wordseq.text.features import features_fault, prepare_source, with_features
 from wordseq.text.normalise import prepare
 
 
@@ -30,7 +32,7 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
             raise UserError(f"{path} has {counted(len(column), 'line')}, but {src} has {len(sources):,}")
     if not sources:
         raise UserError(f"{src}: no sentences")
-    found = prepare_held_out(run, sources, list(zip(*columns, strict=True)))
+    found = prepare_held_out(run, sources, list(zip(*columns, strict=True)), f"{src}, line")
     prepared: list[tuple[Path, Sequence[str]]] = [(src, found.sources)]
     prepared += zip(refs, zip(*found.references, strict=True), strict=True)
     for path, texts in prepared:
@@ -39,22 +41,29 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
     return found
 
 
-def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterable[str | Sequence[str]]) -> HeldOut:
+def prepare_held_out(
+    run: RunFolder,
+    sources: Iterable[str | tuple[str, str]],
+    references: Iterable[str | Sequence[str]],
+    place: str = "sentence",
+) -> HeldOut:
     """Sentences with their references, prepared like the run's data.
 
     Args:
         run: the run.
-        sources: source sentences.
+        sources: source sentences; where they have features, pairs of (word, features), or WORD, TAB, FEATURES.
         references: for each source its reference, or the list of its references.
+        place: stands before the number of a sentence in errors.
 
     Raises:
         TypeError: `sources` or `references` is one text, or contains something that is not a text.
-        UserError: sources and references differ in number, there are none, or a source has no reference.
+        UserError: sources and references differ in number, there are none, a source has no reference, or it has no features
+            where sources have some.
     """
-    lowercase = run.config.data.lowercase
+    lowercase, separator = run.config.data.lowercase, run.config.data.feature_separator
     if isinstance(sources, str | bytes) or isinstance(references, str | bytes):
         raise TypeError("sources and references must be lists of texts, got one text")
-    texts = list(sources)
+    texts: list[Any] = list(with_features(sources) if separator else sources)
     rows = [[row] if isinstance(row, str) else list(row) for row in references]
     if len(texts) != len(rows):
         raise UserError(f"{counted(len(texts), 'source')}, but references of {len(rows):,}")
@@ -62,10 +71,13 @@ def prepare_held_out(run: RunFolder, sources: Iterable[str], references: Iterabl
         raise UserError("no sentences to score")
     for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
         if not row:
-            raise UserError(f"sentence {number}: no reference")
+            raise UserError(f"{place} {number}: no reference")
         for found in (text, *row):
             if not isinstance(found, str):
-                raise TypeError(f"sentence {number}: expected texts, got {type(found).__name__} {found!r}")
+                raise TypeError(f"{place} {number}: expected texts, got {type(found).__name__} {found!r}")
+        if separator and (fault := features_fault(text)):
+            raise UserError(f"{place} {number}: {fault}")
     return HeldOut(
-        [prepare(text, lowercase) for text in texts], [[prepare(text, lowercase) for text in row] for row in rows]
+        [prepare_source(text, lowercase, separator) for text in texts],
+        [[prepare(text, lowercase) for text in row] for row in rows],
     )

@@ -1,12 +1,13 @@
 """The kinds of models by name: encoder-decoder, repeated vector, one output for each input position."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from wordseq.config.schema import Config, ModelConfig
+from wordseq.models.layers import Copying
 from wordseq.models.same_length import SameLength
 from wordseq.models.seq2seq import Seq2Seq
-from wordseq.text.vocab import TextCodec
+from wordseq.text.vocab import EOS_ID, SPECIALS, UNK_ID, TextCodec
 
 KINDS: Mapping[str, type[Seq2Seq]] = MappingProxyType(
     {"encoder_decoder": Seq2Seq, "repeat_vector": Seq2Seq, "same_length": SameLength}
@@ -18,6 +19,7 @@ def make_model(
     src_size: int,
     tgt_size: int,
     *,
+    copied_ids: Sequence[int] = (),
     output_map: str = "softmax",
     precision: str = "float32",
     seed: int = 1,
@@ -29,7 +31,9 @@ def make_model(
     """
     if config.kind not in KINDS:
         raise ValueError(f"unknown kind {config.kind!r}; choose from {', '.join(sorted(KINDS))}")
-    return KINDS[config.kind](config, src_size, tgt_size, output_map=output_map, precision=precision, seed=seed)
+    return KINDS[config.kind](
+        config, src_size, tgt_size, copied_ids=copied_ids, output_map=output_map, precision=precision, seed=seed
+    )
 
 
 def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str) -> Seq2Seq:
@@ -45,7 +49,20 @@ def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str)
         config.model,
         len(src.vocab),
         len(tgt.vocab),
+        copied_ids=copied_ids(src, tgt) if config.model.copy else (),
         output_map=config.train.loss,
         precision=precision,
         seed=config.train.seed,
     )
+
+
+def copied_ids(src: TextCodec, tgt: TextCodec) -> list[int]:
+    """For each source id the target id that is copied, see `Copying`: that of the same token.
+
+    EOS gives EOS, and UNK gives UNK, which the text replaces by the word of the source. Features and padding give nothing. Nor
+    does a known token that the target vocabulary lacks: the model would learn that any foreign word is a way to write <unk>.
+    """
+    specials = {UNK_ID: UNK_ID, EOS_ID: EOS_ID}
+    ids = [specials.get(index, Copying.NOTHING) for index in range(len(SPECIALS))]
+    words = src.vocab.tokens[: len(src.vocab.tokens) - src.features]
+    return ids + [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words] + [Copying.NOTHING] * src.features

@@ -1,11 +1,13 @@
-"""Layers around the recurrence: embeddings, products with a bias, and the bridge from encoder to decoder."""
+"""Layers around the recurrence: embeddings, products with a bias, the bridge from encoder to decoder, copying."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from wordseq.models.cells import State
+from wordseq.models.losses import token_nats
 from wordseq.models.matmul import fan_in_uniform, matmul
 
 
@@ -79,6 +81,92 @@ class OutputLayer(keras.layers.Layer):
             self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.size), initializer=init)
         self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros")
         self.built = True
+
+
+class Copying(keras.layers.Layer):
+    """A mixture of the vocabulary and the tokens of the source (See et al. 2017, equations 8 and 9; Gu et al. 2016).
+
+        g = sigmoid(w . [a; x] + b)     from the attended vector (of decoder output and context) and the last token's embedding
+        p(y) = (g + (1 - g) r) p_vocab(y) + (1 - g) * sum of the attention weights of the positions whose token is y
+
+    r is the sum of the weights of positions that cannot be copied, such as features: their share goes to the vocabulary. So the
+    mixture sums to 1 wherever attention looks.
+
+    Args:
+        copied_ids: for each source id the target id that is copied, or `NOTHING`.
+        inputs: size of [a; x].
+        seed: of initialisation.
+        name: of the layer.
+    """
+
+    NOTHING = -1
+
+    def __init__(self, copied_ids: Sequence[int], inputs: int, seed: int, name: str) -> None:
+        super().__init__(name=name, dtype="float32")
+        self.copied_ids = tuple(copied_ids)
+        self.gate = Dense(inputs, 1, "float32", seed, "gate")
+
+    def build(self, _: Any) -> None:
+        """Make w and b."""
+        self.gate.build(None)
+        self.built = True
+
+    def call(self, given_bti: tf.Tensor) -> tf.Tensor:
+        """g, `[b, t, 1]`, of [a; x]."""
+        # Bounded, so that neither g nor 1 - g is ever 0: the loss of a token that only one of them gives stays finite.
+        return tf.sigmoid(tf.clip_by_value(self.gate(given_bti), -15.0, 15.0))
+
+    def copied(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
+        """The target id that each source position gives; -1: none."""
+        return tf.gather(tf.constant(self.copied_ids, tf.int32), src_ids_bs)
+
+    def probabilities(
+        self, vocab_btv: tf.Tensor, g_bt1: tf.Tensor, weights_bts: tf.Tensor, copied_bs: tf.Tensor
+    ) -> tf.Tensor:
+        """The mixture `[b, t, v]`.
+
+        Args:
+            vocab_btv: p_vocab.
+            g_bt1: g.
+            weights_bts: attention weights.
+            copied_bs: see `copied`.
+        """
+        shape = tf.shape(vocab_btv)
+        given_bts = tf.where(copied_bs[:, None] == self.NOTHING, 0.0, weights_bts) * (1 - g_bt1)
+        ids_bts = tf.broadcast_to(tf.maximum(copied_bs, 0)[:, None], tf.shape(given_bts))
+        rows_bt1 = tf.reshape(tf.range(shape[0] * shape[1]), [shape[0], shape[1], 1])
+        places_n1 = tf.reshape(rows_bt1 * shape[2] + ids_bts, [-1, 1])
+        mixed_n = tf.reshape(vocab_btv * self._of_vocabulary(g_bt1, weights_bts, copied_bs), [-1])
+        mixed_n = tf.tensor_scatter_nd_add(mixed_n, places_n1, tf.reshape(given_bts, [-1]))
+        # Softmax is never 0 but for rounding, and a logarithm of it must have a gradient.
+        return tf.reshape(tf.maximum(mixed_n, 1e-38), shape)
+
+    def of_gold(
+        self, gold_bt: tf.Tensor, g_bt1: tf.Tensor, weights_bts: tf.Tensor, copied_bs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """For `nats`: the vocabulary's share of the mixture, and the copied probability of the gold tokens, both `[b, t]`."""
+        same_bts = copied_bs[:, None] == gold_bt[:, :, None]
+        copied_bt = tf.reduce_sum(tf.where(same_bts, weights_bts, 0.0), -1) * (1 - g_bt1[:, :, 0])
+        return self._of_vocabulary(g_bt1, weights_bts, copied_bs)[:, :, 0], copied_bt
+
+    def nats(self, logits_nv: tf.Tensor, gold_n: tf.Tensor, share_n: tf.Tensor, copied_n: tf.Tensor) -> tf.Tensor:
+        """-log p of gold tokens, without the other probabilities of the mixture.
+
+        Args:
+            logits_nv: of the vocabulary's softmax.
+            gold_n: the tokens.
+            share_n: the vocabulary's share.
+            copied_n: the probability from copying; 0 where no position has the token.
+        """
+        some_n = copied_n > 0
+        # The logarithm of 1 in place of 0: `where` would multiply an infinite gradient by 0.
+        log_copied_n = tf.where(some_n, tf.math.log(tf.where(some_n, copied_n, 1.0)), -1e9)
+        both_2n = tf.stack([tf.math.log(share_n) - token_nats(logits_nv, gold_n), log_copied_n])
+        return -tf.reduce_logsumexp(both_2n, 0)
+
+    def _of_vocabulary(self, g_bt1: tf.Tensor, weights_bts: tf.Tensor, copied_bs: tf.Tensor) -> tf.Tensor:
+        rest_bts = tf.where(copied_bs[:, None] == self.NOTHING, weights_bts, 0.0)
+        return g_bt1 + (1 - g_bt1) * tf.reduce_sum(rest_bts, -1, keepdims=True)
 
 
 class Embedding(keras.layers.Embedding):

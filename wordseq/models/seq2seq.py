@@ -1,7 +1,7 @@
 """The encoder-decoder: ids in, logits or log-probabilities out. It does not depend on files, text or search."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -11,7 +11,7 @@ from wordseq.batches.batching import mask
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import make_attention
 from wordseq.models.cells import State
-from wordseq.models.layers import Bridge, Dense, OutputLayer, embedding
+from wordseq.models.layers import Bridge, Copying, Dense, OutputLayer, embedding
 from wordseq.models.losses import cross_entropy, token_nats
 from wordseq.models.matmul import cast_once, matmul
 from wordseq.models.rnn import Stack, without_gradient
@@ -32,6 +32,8 @@ class Memory(NamedTuple):
     mask_bs: tf.Tensor
     context: tuple[tf.Tensor, ...] = ()
     """The encoder's last top output `[b, h]`, if it is an input of every decoder step."""
+    copied: tuple[tf.Tensor, ...] = ()
+    """With copying, the target id that each source position gives, `[b, s]`; see `Copying`."""
 
 
 class Decoded(NamedTuple):
@@ -44,6 +46,8 @@ class Decoded(NamedTuple):
     """Vectors for `Seq2Seq.logits`."""
     weights_bts: tf.Tensor | None
     """Attention weights; None without attention."""
+    vocab_share_bt1: tf.Tensor | None = None
+    """With copying, the share g of the vocabulary, see `Copying`."""
 
 
 @registered
@@ -64,14 +68,18 @@ class Seq2Seq(keras.Model):
 
     With input feeding, attention is inside the recurrence, and the decoder runs step by step.
 
+    With `model.copy`, the distribution is a mixture of this softmax and of the source's tokens, see `layers.Copying`.
+
     A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
-    (which starts with BOS). `compile`, `fit`, `save`, `load_model`, `clone_model`, `export` and Keras's callbacks work.
+    (which starts with BOS); with copying they are log-probabilities. `compile`, `fit`, `save`, `load_model`, `clone_model`,
+    `export` and Keras's callbacks work.
     Weights and sums are float32 whatever Keras's global policy is; `precision` alone changes the products.
 
     Args:
         config: sizes and kinds.
         src_size: source vocabulary.
         tgt_size: target vocabulary, v.
+        copied_ids: with `model.copy`, the target id that each source id gives, see `layers.Copying`.
         output_map: from logits to probabilities of the next token, see `sparse`. It belongs to the loss (`train.loss`).
         precision: number format of the large products, see `matmul`.
         seed: of initialisation and dropout.
@@ -79,6 +87,7 @@ class Seq2Seq(keras.Model):
 
     Raises:
         UserError: this process was forked from one in which TensorFlow ran.
+        ValueError: `model.copy` with another number of copied ids than source ids.
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class Seq2Seq(keras.Model):
         src_size: int,
         tgt_size: int,
         *,
+        copied_ids: Sequence[int] = (),
         output_map: str = "softmax",
         precision: str = "float32",
         seed: int = 1,
@@ -96,9 +106,10 @@ class Seq2Seq(keras.Model):
         super().__init__(name=name, dtype="float32")
         self.built: bool = False
         self.config = config
-        self.src_size, self.tgt_size = src_size, tgt_size
+        self.src_size, self.tgt_size, self.copied_ids = src_size, tgt_size, tuple(copied_ids)
         self.output_map, self.precision, self.seed = output_map, precision, seed
         self.to_probabilities = map_named(output_map)
+        self.copying: Copying | None = None
         seed *= 100_000
         shared: dict[str, Any] = {
             "dropout": config.dropout,
@@ -140,6 +151,11 @@ class Seq2Seq(keras.Model):
             config.attention, units, self.precision, seed + 4, weights_map=config.attention_map
         )
         self.combine = Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
+        if config.copy:
+            if len(self.copied_ids) != self.src_size:
+                found = len(self.copied_ids)
+                raise ValueError(f"model.copy needs {self.src_size} copied ids, one for each source id, got {found}")
+            self.copying = Copying(self.copied_ids, units + config.embed_dim, seed + 10, "copying")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this model again."""
@@ -147,6 +163,7 @@ class Seq2Seq(keras.Model):
             "config": dataclasses.asdict(self.config),
             "src_size": self.src_size,
             "tgt_size": self.tgt_size,
+            "copied_ids": self.copied_ids,
             "output_map": self.output_map,
             "precision": self.precision,
             "seed": self.seed,
@@ -188,7 +205,7 @@ class Seq2Seq(keras.Model):
         given = self.sees_tokens * self.config.embed_dim + (self.sees_context + self.config.input_feeding) * units
         self.decoder.build((None, None, given))
         self.bridge.build(self.encoder_state_parts)
-        for layer in (self.attention, self.combine):
+        for layer in (self.attention, self.combine, self.copying):
             if layer is not None:
                 layer.build(None)
 
@@ -226,7 +243,8 @@ class Seq2Seq(keras.Model):
         # The attended vector is a state like those of the layers, so a search carries it along.
         if self.config.input_feeding:
             started = (*started, (tf.zeros_like(memory_bsh[:, 0]),))
-        return Memory(memory_bsh, keys_bsh, mask(src_ids_bs), context), started
+        copied = (self.copying.copied(src_ids_bs),) if self.copying else ()
+        return Memory(memory_bsh, keys_bsh, mask(src_ids_bs), context, copied), started
 
     def _read(self, src_ids_bs: tf.Tensor, training: bool) -> tuple[tf.Tensor, States]:
         """The encoder's outputs `[b, s, h]` and last states."""
@@ -242,9 +260,11 @@ class Seq2Seq(keras.Model):
             given.append(tf.repeat(memory.context[0][:, None], tf.shape(tgt_ids_bt)[1], axis=1))
         vectors_bti = given[0] if len(given) == 1 else tf.concat(given, -1)
         if self.config.input_feeding:
-            return self._decode_by_steps(vectors_bti, memory, states, training)
-        hidden_bth, _ = self.decoder(vectors_bti, mask(tgt_ids_bt), states, training=training)
-        return self._attend(hidden_bth, memory, training)
+            decoded = self._decode_by_steps(vectors_bti, memory, states, training)
+        else:
+            hidden_bth, _ = self.decoder(vectors_bti, mask(tgt_ids_bt), states, training=training)
+            decoded = self._attend(hidden_bth, memory, training)
+        return self._with_gate(decoded, given)
 
     def _decode_by_steps(self, vectors_bti: tf.Tensor, memory: Memory, states: States, training: bool) -> Decoded:
         """`decode` with input feeding: the attended vector of each step, after dropout, is an input of the next."""
@@ -279,10 +299,18 @@ class Seq2Seq(keras.Model):
         attended_bth = tf.tanh(self.combine(tf.concat([hidden_bth, context_bth], -1)))
         return Decoded(self.drop_out(attended_bth, training=training), weights_bts)
 
+    def _with_gate(self, decoded: Decoded, given: Sequence[tf.Tensor]) -> Decoded:
+        """With the share of the vocabulary, if the model copies; `given` are the decoder's inputs, the embedding first."""
+        if self.copying is None:
+            return decoded
+        return decoded._replace(vocab_share_bt1=self.copying(tf.concat([decoded.hidden_bth, given[0]], -1)))
+
     def log_probs(self, decoded: Decoded, memory: Memory) -> tf.Tensor:
         """Log-probabilities `[b, t, v]` of the next tokens; -inf for probability 0, which sparse outputs have."""
-        del memory
         logits_btv = self.logits(decoded.hidden_bth)
+        if self.copying:
+            shares = decoded.vocab_share_bt1, decoded.weights_bts, memory.copied[0]
+            return tf.math.log(self.copying.probabilities(tf.nn.softmax(logits_btv), *shares))
         if self.output_map == "softmax":
             return tf.nn.log_softmax(logits_btv)
         return tf.math.log(self.to_probabilities(logits_btv, possible_tokens(self.tgt_size)))
@@ -292,34 +320,55 @@ class Seq2Seq(keras.Model):
 
         Faster than `log_probs`, which has all v tokens.
         """
-
-        def of_real(logits_nv: tf.Tensor, gold_n: tf.Tensor) -> tf.Tensor:
-            if self.output_map == "softmax":
-                return token_nats(logits_nv, gold_n)
+        if self.copying:
+            real_n2, _, _, nats_n = self._copied_nats(self.copying, decoded, memory, gold_bt)
+            return tf.scatter_nd(real_n2, nats_n, tf.shape(gold_bt, tf.int64))
+        real_n2, logits_nv, gold_n = self._at_real(decoded, gold_bt)
+        if self.output_map == "softmax":
+            nats_n = token_nats(logits_nv, gold_n)
+        else:
             p_nv = self.to_probabilities(logits_nv, possible_tokens(self.tgt_size))
             p_n = tf.gather(p_nv, gold_n, batch_dims=1)
-            return tf.where(p_n > 0, -tf.math.log(p_n), IMPOSSIBLE_NATS)
-
-        return self._at_real(of_real, decoded, gold_bt)
+            nats_n = tf.where(p_n > 0, -tf.math.log(p_n), IMPOSSIBLE_NATS)
+        return tf.scatter_nd(real_n2, nats_n, tf.shape(gold_bt, tf.int64))
 
     def token_losses(self, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor) -> tf.Tensor:
         """The loss `[b, t]` of the gold tokens without label smoothing; 0 at padding. With softmax these are the nats."""
         if self.output_map == "softmax":
             return self.nats(decoded, memory, gold_bt)
-        return self._at_real(lambda *given: fenchel_young(self.output_map, *given)[1], decoded, gold_bt)
+        real_n2, logits_nv, gold_n = self._at_real(decoded, gold_bt)
+        losses_n, _ = fenchel_young(self.output_map, logits_nv, gold_n)
+        return tf.scatter_nd(real_n2, losses_n, tf.shape(gold_bt, tf.int64))
 
-    def _at_real(
-        self, figure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], decoded: Decoded, gold_bt: tf.Tensor
-    ) -> tf.Tensor:
-        """A figure `[b, t]` of logits and gold token; 0 at padding, where there are no logits."""
+    def _at_real(self, decoded: Decoded, gold_bt: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The places `[n, 2]` of real tokens, their logits and ids. There are no logits at padding."""
         real_n2 = tf.where(mask(gold_bt))
-        found_n = figure(self.logits(tf.gather_nd(decoded.hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2))
-        return tf.scatter_nd(real_n2, found_n, tf.shape(gold_bt, tf.int64))
+        return real_n2, self.logits(tf.gather_nd(decoded.hidden_bth, real_n2)), tf.gather_nd(gold_bt, real_n2)
+
+    def _copied_nats(
+        self, copying: Copying, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        """Places, logits, ids and nats of real tokens."""
+        real_n2, logits_nv, gold_n = self._at_real(decoded, gold_bt)
+        found = copying.of_gold(gold_bt, decoded.vocab_share_bt1, decoded.weights_bts, memory.copied[0])
+        share_n, copied_n = (tf.gather_nd(part_bt, real_n2) for part_bt in found)
+        return real_n2, logits_nv, gold_n, copying.nats(logits_nv, gold_n, share_n, copied_n)
 
     def training_loss(
         self, decoded: Decoded, memory: Memory, gold_bt: tf.Tensor, label_smoothing: float = 0.0
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The loss to minimise, and without label smoothing or gradient, summed over real tokens; and their number."""
+        """The loss to minimise, and without label smoothing or gradient, summed over real tokens; and their number.
+
+        With copying, label smoothing is that of the vocabulary: (1 - e) * -log p(target) + e * mean of -log p_vocab(id).
+        """
+        if self.copying:
+            _, logits_nv, gold_n, nats_n = self._copied_nats(self.copying, decoded, memory, gold_bt)
+            plain = tf.reduce_sum(nats_n)
+            if not label_smoothing:
+                return plain, tf.stop_gradient(plain), tf.size(gold_n)
+            uniform = tf.reduce_sum(tf.reduce_logsumexp(logits_nv, -1) - tf.reduce_mean(logits_nv, -1))
+            loss = (1 - label_smoothing) * plain + label_smoothing * uniform
+            return loss, tf.stop_gradient(plain), tf.size(gold_n)
         # No logits at padding: the product with the vocabulary is most of the work.
         real_n = tf.where(tf.reshape(mask(gold_bt), [-1]))[:, 0]
         hidden_nh = tf.gather(tf.reshape(decoded.hidden_bth, [-1, decoded.hidden_bth.shape[-1]]), real_n)
@@ -376,10 +425,13 @@ class Seq2Seq(keras.Model):
         decoded = self._attend(hidden_bkh, memory, training=False)
         if self.config.input_feeding:
             states = (*states, (decoded.hidden_bth,))
-        return decoded, states
+        # `given` are rows here, one for each hypothesis.
+        first = [tf.reshape(part, [batch, beams, part.shape[-1]]) for part in given[:1]]
+        return self._with_gate(decoded, first), states
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits `[b, t, v]` of the token after each of `tgt_ids_bt`, given `(src_ids_bs, tgt_ids_bt)`."""
         src_ids_bs, tgt_ids_bt = inputs
         memory, states = self.encode(src_ids_bs, training=training)
-        return self.logits(self.decode(tgt_ids_bt, memory, states, training=training).hidden_bth)
+        decoded = self.decode(tgt_ids_bt, memory, states, training=training)
+        return self.log_probs(decoded, memory) if self.copying else self.logits(decoded.hidden_bth)

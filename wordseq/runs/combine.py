@@ -211,7 +211,8 @@ def combination_note(run: RunFolder, mean: str = "") -> str:
     if run.members:
         names = [member.folder.name for member in run.members]
         if len(set(names)) < len(names):
-            names = [str(member.folder) for member in run.members]
+            # Not complete paths: records of comparisons, which are published, have this line.
+            names = ["/".join(member.folder.resolve().parts[-2:]) for member in run.members]
         mean = (mean or run.config.decode.ensemble).replace("_", "-")
         return f"ensemble of {counted(len(run.members), 'run')}: {', '.join(names)}; mean of {mean}"
     return f"average of the weights of {'; '.join(_averaged(run))}" if run.averaged else ""

@@ -15,6 +15,7 @@ from wordseq.runs.folder import ENSEMBLE_FILE, PAIRS_FILE, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 from wordseq.system.progress import Say
+from wordseq.text.features import split_features
 
 _CELL_ENDS = re.compile(r"[\t\n\r]")
 
@@ -39,14 +40,26 @@ def with_own_pairs(config: Config, run: RunFolder, given: bool) -> Config:
         return config
     # Nothing about this file is to be guessed from its texts.
     data = dataclasses.replace(
-        config.data, train=str(own), format="tsv", header="no", encoding="", src_column="1", tgt_column="2"
+        config.data,
+        train=str(own),
+        format="tsv",
+        header="no",
+        encoding="",
+        src_column="1",
+        tgt_column="2",
+        features_column="3" if config.data.features_column else "",
     )
     return dataclasses.replace(config, data=data)
 
 
 @contextlib.contextmanager
-def pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[None]:
+def pairs_written(run: RunFolder, pairs: Iterable[Pair] | None, *, features: bool = False) -> Iterator[None]:
     """Write pairs into the run's folder; if the run cannot be started, the file is removed.
+
+    Args:
+        run: the run.
+        pairs: the pairs; None: the run has other data.
+        features: the sources have features, which are written as a third column.
 
     Raises:
         UserError: there are no pairs, or the folder holds a run on other data.
@@ -55,7 +68,7 @@ def pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[None
         yield
         return
     path = run.folder / PAIRS_FILE
-    content = "".join(f"{_one_cell(pair.src)}\t{_one_cell(pair.tgt)}\n" for pair in pairs).encode()
+    content = "".join("\t".join(map(_one_cell, _cells(pair, features))) + "\n" for pair in pairs).encode()
     if not content:
         raise UserError("data: no pairs in it")
     if run.begun and path.is_file() and path.read_bytes() != content:
@@ -72,6 +85,13 @@ def pairs_written(run: RunFolder, pairs: Iterable[Pair] | None) -> Iterator[None
     finally:
         if not run.begun:
             path.unlink(missing_ok=True)
+
+
+def _cells(pair: Pair, features: bool) -> tuple[str, ...]:
+    if not features:
+        return pair
+    word, tags = split_features(pair.src)
+    return word, pair.tgt, tags
 
 
 def _one_cell(text: str) -> str:

@@ -162,7 +162,12 @@ class _Parts:
             joined = (f"tanh, [{axes}, {model.hidden_size}]", *self.count("combine"))
             boxes.append(Box("combine", 1, "combine", joined))
         boxes.append(self.output(axes))
+        if model.copy:
+            mixture = (f"log-probabilities [{axes}, {self.tgt_size:,}]", *self.count("copying"))
+            boxes.append(Box("copying", 1, "copying: mixture with the source's tokens", mixture))
         arrows = _chain(boxes)
+        if model.copy:
+            arrows.append(Arrow("attention", "copying", "weights", dashed=True))
         if model.input_feeding:
             arrows.append(Arrow("combine", "decoder_0", "next step", dashed=True))
         if model.tie_embeddings:

@@ -123,7 +123,8 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
 def _spellings(codec: TextCodec) -> dict[str, list[tuple[int, int]]]:
     """For each spelling, the ids of its tokens and the rank of the spelling for each; the lowest rank is preferred."""
     wanted: dict[str, list[tuple[int, int]]] = {}
-    for place, token in enumerate(codec.vocab.tokens, len(SPECIALS)):
+    words = codec.vocab.tokens[: len(codec.vocab.tokens) - codec.features]
+    for place, token in enumerate(words, len(SPECIALS)):
         if codec.tokenizer.level not in ("word", "symbols") and _BYTE_TOKEN.fullmatch(token):
             continue
         text = codec.tokenizer.detokenize([token]).strip()

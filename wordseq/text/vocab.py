@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 from wordseq.config.schema import FORMS
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
+from wordseq.text.features import MARK, feature_tokens, features_of, join_features, split_features, word_of
 from wordseq.text.normalise import in_form
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import (
@@ -49,14 +50,20 @@ class Vocab:
     """Ids of tokens: 0-3 are special, then come the given tokens in their order.
 
     Args:
-        tokens: distinct tokens without the special ones; the first gets id 4.
+        tokens: distinct tokens without the special ones; the first gets id 4. Features, see `wordseq.text.features`, are last.
+
+    Attributes:
+        features: number of features: the last ids.
 
     Raises:
-        ValueError: a token appears twice.
+        ValueError: a token appears twice, or stands after a feature.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self.tokens = tuple(tokens)
+        self.features = sum(token.startswith(MARK) for token in self.tokens)
+        if not all(token.startswith(MARK) for token in self.tokens[len(self.tokens) - self.features :]):
+            raise ValueError("a token stands after a feature")
         self._names = SPECIALS + self.tokens
         self._ids = {token: index for index, token in enumerate(self.tokens, start=len(SPECIALS))}
         if len(self._ids) < len(self.tokens):
@@ -100,7 +107,7 @@ class Vocab:
 
     def save(self, folder: Path, side: str) -> None:
         """Write `SIDE.vocab.json`, one token per line."""
-        write_json(_path(folder, side), {"size": len(self.tokens), "tokens": self.tokens})
+        write_json(_path(folder, side), {"size": len(self.tokens), "features": self.features, "tokens": self.tokens})
 
     @classmethod
     def load(cls, folder: Path, side: str) -> Self:
@@ -120,7 +127,10 @@ class Vocab:
             if values.get("size") != len(tokens):
                 # A cut-off file is not JSON; a hand-edited one may have lost tokens, which would shift all later ids.
                 raise ValueError(f"size = {values.get('size')!r}, but it has {len(tokens)} tokens")
-            return cls(tokens)
+            found = cls(tokens)
+            if values.get("features") != found.features:
+                raise ValueError(f"features = {values.get('features')!r}, but it has {found.features}")
+            return found
         except ValueError as error:
             raise UserError(f"{path}: damaged: {error}") from None
 
@@ -184,6 +194,7 @@ class TextCodec:
         twins: what is read as its twin where the vocabulary does not know it.
         form: Unicode form of the tokens.
         written: Unicode form of the texts that it returns: that of the training file.
+        feature_separator: the string between the features of a source; empty: sources have no features.
     """
 
     tokenizer: Tokenizer
@@ -191,9 +202,22 @@ class TextCodec:
     twins: Twins = Twins.NONE
     form: str = "NFC"
     written: str = "NFC"
+    feature_separator: str = ""
+
+    @property
+    def features(self) -> int:
+        """Number of features in the vocabulary; they have its last ids."""
+        return self.vocab.features
 
     def tokenize(self, text: str) -> list[str]:
-        """The tokens of one line of normalised text as the model reads them: with twins of unknown ones."""
+        """The tokens of one line of normalised text as the model reads them: with twins of unknown ones, then its features."""
+        if not self.feature_separator:
+            return self.word_tokens(text)
+        word, features = split_features(text)
+        return self.word_tokens(word) + feature_tokens(features, self.feature_separator)
+
+    def word_tokens(self, text: str) -> list[str]:
+        """`tokenize` for a text without features."""
         if self._reader:
             return self._reader.tokenize(text)
         # Normalised text is in NFC already.
@@ -211,6 +235,7 @@ class TextCodec:
         """The words of normalised texts that are read as others, each with what it is read as, with repetitions."""
         if self._reader is None:
             return []
+        texts = map(word_of, texts) if self.feature_separator else texts
         # What the form replaces is no twin.
         formed = texts if self.form in ("NFC", "NFD") else (in_form(in_form(text, self.form), "NFC") for text in texts)
         return list(replaced_words(formed, self._reader))
@@ -235,9 +260,12 @@ class TextCodec:
         return self.detokenize(self.vocab.to_tokens(ids))
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The text of any tokens, in the form `written`."""
-        text = self.tokenizer.detokenize(tokens)
-        return text if self.form == self.written == "NFC" else unicodedata.normalize(cast(Any, self.written), text)
+        """The text of any tokens, in the form `written`, with their features if there may be some."""
+        words = [token for token in tokens if not token.startswith(MARK)] if self.feature_separator else tokens
+        text = self.tokenizer.detokenize(words)
+        if not self.form == self.written == "NFC":
+            text = unicodedata.normalize(cast(Any, self.written), text)
+        return join_features(text, features_of(tokens, self.feature_separator)) if self.feature_separator else text
 
     def stored(self, text: str) -> str:
         """A text that `to_text` returned, in the form in which texts are stored and scored: NFC."""
@@ -254,7 +282,8 @@ class TextCodec:
     @property
     def sha256(self) -> str:
         """A digest in hex; codecs with equal digests give the same ids, and the same texts of ids."""
-        values = [self.tokenizer.level, self.vocab.tokens, self.twins, self.form, self.written]
+        forms = [self.form, self.written, self.feature_separator]
+        values = [self.tokenizer.level, self.vocab.tokens, self.twins, *forms]
         digest = hashlib.sha256(json.dumps(values).encode())
         digest.update(self.tokenizer.fingerprint)
         return digest.hexdigest()
@@ -263,7 +292,8 @@ class TextCodec:
         """Write the tokenizer and the vocabulary of `side`, "src" or "tgt", and `SIDE.codec.json` with the rest."""
         self.tokenizer.save(folder, side)
         self.vocab.save(folder, side)
-        write_json(_codec_path(folder, side), {"form": self.form, "written": self.written})
+        rest = {"form": self.form, "written": self.written, "feature_separator": self.feature_separator}
+        write_json(_codec_path(folder, side), rest)
 
     @classmethod
     def load(cls, folder: Path, side: str) -> Self:
@@ -273,14 +303,18 @@ class TextCodec:
             UserError: a file is missing or damaged, or the vocabulary does not belong to the tokenizer.
         """
         tokenizer, vocab = load_tokenizer(folder, side), Vocab.load(folder, side)
-        if isinstance(tokenizer, SentencePieceTokenizer) and vocab.tokens != vocab_of_model(tokenizer).tokens:
+        words = vocab.tokens[: len(vocab.tokens) - vocab.features]
+        if isinstance(tokenizer, SentencePieceTokenizer) and words != vocab_of_model(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
         path = _codec_path(folder, side)
         values = read_json(path)
         for key in ("form", "written"):
             if values.get(key) not in FORMS:
                 raise UserError(f"{path}: damaged: {key} = {values.get(key)!r}; choose from {', '.join(FORMS)}")
-        return cls(tokenizer, vocab, twins_of(side, tokenizer), values["form"], values["written"])
+        separator = values.get("feature_separator")
+        if not isinstance(separator, str) or (vocab.features and not separator):
+            raise UserError(f"{path}: damaged: feature_separator = {separator!r}, expected the text between features")
+        return cls(tokenizer, vocab, twins_of(side, tokenizer), values["form"], values["written"], separator)
 
 
 def _codec_path(folder: Path, side: str) -> Path:

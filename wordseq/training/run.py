@@ -101,7 +101,7 @@ def train_run(
         return _train(run, config, prepare_run(config, run, mirror, say), say, team)
     with locked(folder):
         check_folder(run, config)  # Again: before the lock, another process may have started the run.
-        with pairs_written(run, pairs):
+        with pairs_written(run, pairs, features=bool(config.data.features_column)):
             if corpus is None or (run.begun and not _has_codecs(corpus, run)):
                 corpus = prepare_run(config, run, mirror, say)
             return _train(run, config, corpus, say, team, tensorboard, bar)

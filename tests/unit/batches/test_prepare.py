@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import itertools
+import json
 import os
 import random
 import subprocess
@@ -26,8 +27,10 @@ from wordseq.batches.shards import WORD_PARTS, Shard, number_words
 from wordseq.config.schema import DataConfig
 from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
 from wordseq.data.pairs import Pair
+from wordseq.data.splits import HeldOut
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
+from wordseq.text.features import word_of
 from wordseq.text.scripts import scripts_of
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.twins import Twins
@@ -77,11 +80,15 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     found = {key: new.split[key] for key in ("first", "scripts", "warnings")}
     assert new.split == old.report | found
     if len(old.train) <= SAMPLE_PAIRS:
-        texts = {side: [getattr(pair, side) for pair in old.train] for side in ("src", "tgt")}
+        words = [Pair(word_of(pair.src), pair.tgt) for pair in old.train]
+        texts = {side: [getattr(pair, side) for pair in words] for side in ("src", "tgt")}
         assert found["scripts"] == {side: dict(scripts_of(those)) for side, those in texts.items()}
         (counts,) = list(old.report["counts"]["parts"].values())[:1]
-        held_out = {"dev": old.dev, "test": old.test}
-        examined = (old.train, held_out) if data.train else ([], {})
+        held_out = {
+            part: HeldOut(list(map(word_of, found.sources)), found.references)
+            for part, found in (("dev", old.dev), ("test", old.test))
+        }
+        examined = (words, held_out) if data.train else ([], {})
         expected = warnings_about(*examined, data, counts, old.report["train"], new.coverage)
         assert [line for line in found["warnings"] if "for good" not in line] == expected
     assert list(new.split["counts"]["parts"]) == list(old.report["counts"]["parts"])
@@ -129,10 +136,31 @@ def test_a_file_prepared_in_shards_is_the_corpus_in_memory(file, tmp_path, small
     assert found.split["counts"]["parts"]["pairs"]["duplicates"] > 0
 
 
+@pytest.mark.parametrize(
+    "changed", [{}, {"src_level": "char"}, {"src_form": "NFD", "features_separator": "e"}], ids=str
+)
+def test_features_prepared_in_shards_are_those_in_memory(file, tmp_path, small_shards, changed):
+    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line]
+    tags = ["V;PST", "V;PST;SG", "N", "", "é;V"]
+    file.write_text("".join(f"{src}\t{tgt}\t{tags[k % 5]}\n" for k, (src, tgt) in enumerate(rows)), encoding="utf-8")
+    data = dataclasses.replace(SMALL, train=str(file), features_column="3", min_freq=1, **changed)
+    found = assert_same(data, tmp_path / "cache")
+    assert found.codecs[0].features == (4 if "features_separator" in changed else 5)
+    assert all(source.count("\t") == 1 for part in (found.dev, found.test) for source in part.sources)
+
+
 def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_PAIRS", 70)
     monkeypatch.setattr(shards, "processors", lambda: 3)
-    assert_same(dataclasses.replace(SMALL, train=str(file)), tmp_path / "cache")
+    # Texts of JSON may have line breaks, which cleaning makes spaces.
+    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if "\t" in line]
+    rows = [[text.replace(" ", "\n\r\u2028 "[k % 4], 1) for text in row] for k, row in enumerate(rows)]
+    path = tmp_path / "pairs.jsonl"
+    keys = ("source", "target", "tags")
+    path.write_text("".join(json.dumps(dict(zip(keys, (*row, "V;\nSG"), strict=True))) + "\n" for row in rows))
+    data = dataclasses.replace(SMALL, train=str(path), features_column="tags")
+    found = assert_same(data, tmp_path / "cache")
+    assert found.split["counts"]["parts"]["pairs"]["normalised"]["line and page breaks"] > 300
 
 
 @pytest.mark.parametrize(
@@ -422,7 +450,7 @@ def test_a_process_makes_a_shard_of_what_was_read(tmp_path):
         assert worker.ask("make", number=3)["kept"] == 1
         with pytest.raises(FileNotFoundError) as error:
             worker.ask("make", number=4)
-    assert error.value.filename == str(tmp_path / "4.src.raw")
+    assert error.value.filename == str(tmp_path / "4.rows.json")
     assert Shard(tmp_path, 3).texts("src") == ["a b c."]
     assert Pair(*(Shard(tmp_path, 3).texts(side)[0] for side in ("src", "tgt"))) == Pair("a b c.", "d")
 

@@ -30,6 +30,8 @@ from wordseq.evaluation.metrics import significance
 from wordseq.evaluation.metrics.names import metrics_of
 from wordseq.evaluation.metrics.references import rectangular
 from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
+from wordseq.runs.combine import open_run
+from wordseq.runs.folder import BEST
 from wordseq.system.errors import UserError
 
 # Importing sacreBLEU's command line lets SIGPIPE end the process: a later test that writes to a child that has ended would.
@@ -345,6 +347,34 @@ def test_runs_of_different_machines_that_differ_only_in_seed_are_seeds(held_out,
     record = comparison_record(runs, result, "x")
     assert record["varied"] == []
     assert len(record["combinations"]) == 1
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_an_ensemble_is_compared_by_its_folder_has_the_cost_of_its_runs_and_is_no_seed(held_out, tmp_path):
+    folders = [fake_run(tmp_path / str(k), held_out, with_errors(held_out, 0.2, k), f"train.seed={k}") for k in (1, 2)]
+    for folder in folders:
+        write_checkpoint(folder / "best.safetensors", {"step": 4, "epoch": 1, "seconds": 9.0, "best_score": 1.0})
+    both = tmp_path / "both"
+    open_run(*folders).write_to(both)
+    assert not is_scored(both)
+    score(both, load_config(None), held_out, with_errors(held_out, 0.1), of=open_run(both).header(BEST).sha256)
+    assert is_scored(both)
+    runs = [*map(read_run, folders), read_run(both)]
+    result = compare_runs(runs)
+    note = "ensemble of 2 runs: 1, 2; mean of probabilities"
+    assert f"both: {note}" in comparison_notes(result)
+    first, second, together = result["rows"]
+    for key in ("parameters", "train_minutes"):
+        assert together[key] == first[key] + second[key]
+    assert [row.get("made_of") for row in result["rows"]] == [None, None, note]
+    assert [row["seed_only"] for row in result["rows"]] == [False, True, False]
+    assert [group["names"] for group in result["seeds"]] == [["1", "2"]]
+    record = comparison_record(runs, result, "x")
+    assert [combination["runs"] for combination in record["combinations"]] == [["1", "2"], ["both"]]
+    assert record["combinations"][1]["made_of"] == note
+    # Further training of a run makes the scores old.
+    write_checkpoint(folders[1] / "best.safetensors", {"step": 5, "epoch": 1, "seconds": 9.0, "best_score": 1.0})
+    assert not is_scored(both)
 
 
 @pytest.mark.usefixtures("few_draws")

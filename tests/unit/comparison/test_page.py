@@ -18,6 +18,7 @@ from wordseq.comparison.page.html import marked_differences, render_page, scores
 from wordseq.comparison.scored_runs import read_run
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics.bleu import bleu
+from wordseq.evaluation.metrics.symbols import Symbols
 from wordseq.evaluation.tables import NOTHING, one_line
 from wordseq.system.errors import UserError
 
@@ -289,6 +290,18 @@ def test_the_best_validation_is_named_with_its_update_wherever_it_is_in_the_log(
             *("Run", "Validations", "Best checkpoint", "At update", "Total minutes"),
             *(str(k), "3", "dev BLEU 35.00", str(10 * (best + 1)), "3.0"),
         ]
+
+
+@pytest.mark.parametrize(
+    ("units", "hyp", "found"),
+    [
+        (Symbols(), "gegangt", [("", "gegang"), ("del", "en"), ("ins", "t")]),
+        (Symbols("|"), "g|e|x", [("del", "gegangen"), ("ins", "g|e|x")]),
+        (Symbols(" "), "gegangen  ", [("", "gegangen")]),
+    ],
+)
+def test_differences_of_words_are_marked_in_their_symbols(units, hyp, found):
+    assert marked_differences(hyp, ["gegangen", "zzz"], units) == found
 
 
 @pytest.mark.usefixtures("no_charts")

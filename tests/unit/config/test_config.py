@@ -73,7 +73,8 @@ def test_every_default():
             "max_chars": 1000,
             "seed": 1,
         }
-        | {"on_bad_line": "stop", "header": "auto", "src_form": "NFC", "tgt_form": "NFC"},
+        | {"on_bad_line": "stop", "header": "auto", "src_form": "NFC", "tgt_form": "NFC"}
+        | {"features_separator": ";"},
         "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
         | {"attention_map": "softmax"}
@@ -245,6 +246,13 @@ def test_names_that_are_equally_close_are_all_named():
             )
             for separator in ("\t", "|\n", "\u00a0", "\u200d")
         ),
+        ({"data": {"features_separator": ""}}, "it must be the string between two features, e.g. ';'"),
+        ({"data": {"features_separator": "\t", "features_column": "3"}}, "a separator cannot have tabs"),
+        (
+            {"data": {"features_separator": "|"}},
+            "data.features_separator = '|' has no effect: set data.features_column, or remove it",
+        ),
+        ({"data": {"features_column": "3", "swap": True}}, "with data.swap they would be those of the target"),
         ({"data": {"src_separator": "  "}}, "text is normalised first and has no two spaces in a row"),
         (
             {"data": {"src_separator": "X", "lowercase": True}},
@@ -264,6 +272,18 @@ def test_names_that_are_equally_close_are_all_named():
         (
             {"model": {"input_feeding": True, "attention": "none"}},
             "model.input_feeding = true needs attention, but model.attention is 'none'",
+        ),
+        (
+            {"model": {"attention": "none", "copy": True}},
+            "model.copy = true needs attention, but model.attention is 'none'",
+        ),
+        (
+            {"model": {"copy": True}, "train": {"loss": "entmax15"}},
+            "model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got 'entmax15'",
+        ),
+        (
+            {"model": {"kind": "same_length", "attention": "none", "copy": True}},
+            "model.kind = 'same_length' needs model.copy = false, got true",
         ),
         (
             {"model": {"attention": "none", "attention_map": "sparsemax"}},
@@ -304,6 +324,7 @@ def test_settings_that_do_not_go_together(values, message):
         {"data": {"pretokenized": True}},
         {"data": {"level": "char", "tgt_separator": " "}},
         {"data": {"src_separator": " ", "tgt_separator": " @@"}},
+        {"data": {"features_column": "msd", "features_separator": "+"}},
         {"data": {"src_level": "word", "src_separator": "X", "tgt_level": "bpe"}},
         {"data": {"pretokenized": True, "level": "bpe", "src_level": "word", "tgt_level": "word"}},
         {"model": {"hidden_size": 7, "bidirectional": False}},
@@ -531,6 +552,8 @@ def _fit_data(draw, data):
         data[f"{side}_separator"] = draw(st.sampled_from(["", "", " ", "|", " @@"]))
         if data[f"{side}_separator"]:
             data[f"{side}_level"] = draw(st.sampled_from(["", "word"]))
+    data["features_separator"] = draw(st.sampled_from([";", "+"])) if data["features_column"] else ";"
+    data["swap"] &= not data["features_column"]
     separated = [side for side in ("src", "tgt") if data[f"{side}_separator"]]
     if len(separated) == 2:
         data["level"] = "word"
@@ -554,7 +577,7 @@ def _configs(draw) -> Config:
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none":
-        model["input_feeding"], model["attention_map"] = False, "softmax"
+        model["input_feeding"], model["copy"], model["attention_map"] = False, False, "softmax"
         if model["bridge"] == "zero":
             model["bridge"] = "copy"
     if model["kind"] != "encoder_decoder":
@@ -562,6 +585,8 @@ def _configs(draw) -> Config:
         tables["train"]["teacher_forcing"] = 1.0
     if model["tie_embeddings"] or not (model["pretrained_src"] or model["pretrained_tgt"]):
         model["freeze_pretrained"] = False
+    if model["copy"]:
+        tables["train"]["loss"] = "softmax"
     if tables["train"]["teacher_forcing"] == 1:
         tables["train"]["teacher_forcing_schedule"] = "constant"
     if tables["train"]["teacher_forcing_schedule"] == "constant":
@@ -685,7 +710,7 @@ def test_each_setting_declares_when_it_may_change():
     assert set(keys_that_change(Changes.LIMIT)) == {
         *("train.max_epochs", "train.max_steps", "train.max_minutes", "train.patience", "train.save_minutes"),
     }
-    reading = ("format", "encoding", "header", "src_column", "tgt_column", "src_lang", "tgt_lang")
+    reading = ("format", "encoding", "header", "src_column", "tgt_column", "features_column", "src_lang", "tgt_lang")
     assert set(keys_that_change(Changes.PLACE)) == {f"data.{key}" for key in (*DATA_FILES, *reading)}
     assert set(keys_that_change(Changes.CHANCE)) == {"train.seed", "train.shards"}
     assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards", "eval.tokenize"}

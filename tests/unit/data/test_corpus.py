@@ -82,6 +82,8 @@ def test_dropped_pairs_are_counted_and_reported(tmp_path: Path) -> None:
         "bad_lines": 1,
         "empty": 3,
         "too_long": 1,
+        "composed": 11,
+        "decomposed": 0,
         "duplicates": 1,
         "kept": 10,
         "normalised": {"no-break spaces": 1, "zero-width characters": 1},

@@ -60,10 +60,10 @@ def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_
     assert_nats_are_those_of_the_search(fixed_model(cell=cell, attention=attention, decoder_layers=2), beam_size)
 
 
-@pytest.mark.parametrize("output_map", ["sparsemax", "entmax15"])
+@pytest.mark.parametrize("settings", [{"output_map": "sparsemax"}, {"output_map": "entmax15"}, {"copy": True}])
 @pytest.mark.parametrize("beam_size", [0, 3])
-def test_a_translation_by_a_sparse_output_costs_what_the_search_found(eager, output_map, beam_size):
-    model = fixed_model(attention="dot", attention_map="entmax15", output_map=output_map)
+def test_a_translation_by_a_sparse_output_or_copying_costs_what_the_search_found(eager, settings, beam_size):
+    model = fixed_model(attention="dot", attention_map="entmax15", **settings)
     assert_nats_are_those_of_the_search(model, beam_size)
 
 
@@ -77,9 +77,10 @@ def assert_nats_are_those_of_the_search(model, beam_size):
         close(nats, -found.log_probs_bk.numpy()[rows, k])
 
 
-@pytest.mark.parametrize(
-    "settings", [{"attention": "none", "decoder_layers": 2}, {"output_map": "entmax15"}, {"output_map": "sparsemax"}]
-)
+GREEDY = [{"attention": "none", "decoder_layers": 2}, {"output_map": "entmax15"}, {"output_map": "sparsemax"}]
+
+
+@pytest.mark.parametrize("settings", [*GREEDY, {"copy": True}])
 def test_a_beam_of_one_is_greedy(eager, settings):
     model = fixed_model(**settings)
     greedy, beam = _search(model, 0), _search(model, 1)

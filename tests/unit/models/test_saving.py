@@ -24,6 +24,7 @@ KINDS = {
     ),
     "tied, dense": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3),
     "sparse": dataclasses.replace(SMALL, attention_map="sparsemax"),
+    "copying": dataclasses.replace(SMALL, copy=True),
     "repeated": dataclasses.replace(SMALL, kind="repeat_vector", attention="none"),
     "same length": dataclasses.replace(SMALL, kind="same_length", attention="none"),
 }
@@ -42,8 +43,12 @@ def fitted(request):
     return filled(request.param)
 
 
+def small(config, seed=1):
+    return make_model(config, 12, 11, copied_ids=[-1, 1, -1, 3, *range(4, 11), 1] if config.copy else (), seed=seed)
+
+
 def filled(kind):
-    made = make_model(KINDS[kind], 12, 11, seed=3)
+    made = small(KINDS[kind], 3)
     for weight in made.weights:
         weight.assign(RNG.normal(size=weight.shape))
     return made
@@ -77,7 +82,7 @@ def test_callbacks_of_keras_checkpoint_it(fitted, tmp_path):
     ]
     model.fit((SRC, TGT[:, :-1]), TGT[:, 1:], verbose=0, callbacks=callbacks)
     assert_same(keras.models.load_model(tmp_path / "whole.keras"), model)
-    fresh = make_model(model.config, 12, 11, seed=9)
+    fresh = small(model.config, 9)
     fresh.load_weights(tmp_path / "some.weights.h5")
     assert_same(fresh, model)
 
@@ -88,7 +93,7 @@ def test_every_kind_is_saved_and_loaded(model, tmp_path):
 
 
 def test_a_clone_has_new_weights_that_depend_on_the_seed_alone(model):
-    clone, same = keras.models.clone_model(model), make_model(model.config, 12, 11, seed=3)
+    clone, same = keras.models.clone_model(model), small(model.config, 3)
     assert_same(clone, same)
     assert clone.get_config() == model.get_config()
 
@@ -102,7 +107,7 @@ def test_it_is_pickled_and_copied(model):
     "kind", ["gru, general", *(pytest.param(kind, marks=pytest.mark.slow) for kind in [*KINDS][1:])]
 )
 def test_an_exported_model_gives_the_same_logits(kind, tmp_path):
-    model = make_model(KINDS[kind], 12, 11)
+    model = small(KINDS[kind])
     model.export(tmp_path / "exported", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     close(loaded.serve((tf.constant(SRC), tf.constant(TGT))), model((SRC, TGT)))
@@ -112,12 +117,13 @@ def test_an_exported_model_gives_the_same_logits(kind, tmp_path):
 
 
 def test_settings_that_are_not_defaults_are_kept():
-    model = Seq2Seq(SMALL, 12, 11, output_map="entmax15", precision="bfloat16", seed=7, name="mine")
+    given = {"copied_ids": tuple(range(12)), "output_map": "entmax15", "precision": "bfloat16"}
+    model = Seq2Seq(SMALL, 12, 11, **given, seed=7, name="mine")
     model.trainable = False
     found = Seq2Seq.from_config(model.get_config())
     assert (found.config, found.src_size, found.tgt_size) == (SMALL, 12, 11)
     assert (found.precision, found.seed, found.name, found.trainable) == ("bfloat16", 7, "mine", False)
-    assert found.output_map == "entmax15"
+    assert (found.copied_ids, found.output_map) == (given["copied_ids"], "entmax15")
     assert found.weights[0].path.startswith("mine/")
     close(found.weights[0], model.weights[0])
     assert type(SameLength.from_config(make_model(KINDS["same length"], 12, 11).get_config())) is SameLength

@@ -23,6 +23,8 @@ SRC_SIZE, TGT_SIZE = 11, 13
 SRC = [[4, 5, 6], [8], [9, 4]]
 TGT = [[4, 12], [5, 6, 7], [10]]
 SMALL = ModelConfig(embed_dim=6, hidden_size=8, dropout=0.0)
+COPIED = [-1, 1, -1, 3, 7, 1, 4, 12, 5, 6, -1]
+"""For each source id the target id that is copied."""
 BRIDGES = ("copy", "dense", "zero")
 WIRINGS = [pair for pair in itertools.product(ATTENTIONS, BRIDGES) if pair != ("none", "zero")]
 """Attention and bridge; without either, the decoder would see nothing of the source, and the settings forbid it."""
@@ -55,7 +57,9 @@ EACH_ATTENTION = pytest.mark.parametrize(
 
 def make_model(seed: int = 1, output_map: str = "softmax", **settings) -> Seq2Seq:
     """A small model with random weights, biases too."""
-    model = Seq2Seq(dataclasses.replace(SMALL, **settings), SRC_SIZE, TGT_SIZE, output_map=output_map, seed=seed)
+    config = dataclasses.replace(SMALL, **settings)
+    copied_ids = COPIED if config.copy else ()
+    model = Seq2Seq(config, SRC_SIZE, TGT_SIZE, copied_ids=copied_ids, output_map=output_map, seed=seed)
     randomise(model, seed)
     return model
 
@@ -112,6 +116,17 @@ SPARSE = [
     for k, cell in enumerate(CELL_TYPES)
 ]
 """Every cell with every attention, with sparse weights and outputs in turn."""
+
+COPYING = [
+    pytest.param(
+        {"cell": cell, "attention": attention, "input_feeding": (n + k) % 2 == 0, "peek": k % 3 == 0}
+        | {"attention_map": PROBABILITY_MAPS[(n + k) % 3]},
+        marks=_long_unless(cell == FAST_CELLS[n % len(FAST_CELLS)]),
+    )
+    for n, attention in enumerate(sorted(set(ATTENTIONS) - {"none"}))
+    for k, cell in enumerate(CELL_TYPES)
+]
+"""Every cell with every attention, for models that copy."""
 
 GIVEN = [
     {"input_feeding": True, "attention": "dot"},
@@ -173,6 +188,14 @@ def test_step_by_step_logits_of_a_residual_model_equal_teacher_forced_logits(cel
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
     assert np.abs(model((src_ids_bs, tgt_ids_bt)) - plain((src_ids_bs, tgt_ids_bt))).max() > 1e-3
     assert_steps_equal_one_pass(model)
+
+
+@pytest.mark.parametrize("settings", COPYING)
+def test_copying_models_step_by_step_in_batches_and_with_hypotheses_are_as_in_one_pass(settings):
+    model = fixed_model(copy=True, **settings)
+    assert_steps_equal_one_pass(model)
+    assert_hypotheses_apart(model)
+    assert_batch_equals_sentences(model)
 
 
 @pytest.mark.parametrize("settings", SPARSE)

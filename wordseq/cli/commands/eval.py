@@ -46,7 +46,9 @@ def add(commands: Any) -> None:
         choices=BLEU_TOKENIZERS,
         help="sacreBLEU's tokenizer for BLEU (default: the run's eval.tokenize)",
     )
-    parser.add_argument("--lowercase", action="store_true", help="ignore case in BLEU and chrF (default: off)")
+    parser.add_argument(
+        "--lowercase", action="store_true", help="ignore case in all metrics; TER always does (default: off)"
+    )
     add_json(parser)
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="also write all figures, without sentences, as JSON (default: none)"

@@ -41,8 +41,8 @@ def add(commands: Any) -> None:
         nargs="*",
         default=[],
         metavar="TEXT",
-        help="texts to translate, instead of --input; words that are folders of runs are further runs of an ensemble, unless "
-        "they stand after -- (default: none)",
+        help="texts to translate, instead of --input; where sources have features, each a word, a TAB and its features; words "
+        "that are folders of runs are further runs of an ensemble, unless they stand after -- (default: none)",
     )
     add_input(parser)
     parser.add_argument(
@@ -158,6 +158,12 @@ def _translate(options: argparse.Namespace) -> None:
     elif options.ensemble:
         raise UserError("--ensemble needs an ensemble: several runs, or the folder of one")
     _check_texts(options.text[: max(0, len(options.text) - options.literal)])
+    if split and run.config.data.feature_separator:
+        if options.split:
+            raise UserError(
+                "--split: a text of this run is a word and its features, which are not split into sentences"
+            )
+        split = False
     check_input(options.input)
     import_tensorflow()
     from wordseq.decoding.lines import translate_groups, translate_lines, translate_sentences

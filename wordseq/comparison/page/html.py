@@ -32,6 +32,7 @@ from wordseq.config.load import to_toml
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, with_whole_unk
 from wordseq.evaluation.metrics.corpus import by_length
 from wordseq.evaluation.metrics.names import NAMES, SENTENCES, WORDS, dev_name, dev_score, gain, main_metrics
+from wordseq.evaluation.metrics.symbols import Symbols
 from wordseq.evaluation.metrics.words import percent, word_ratios
 from wordseq.evaluation.tables import NOTHING, number, one_line
 from wordseq.system.errors import UserError
@@ -40,6 +41,10 @@ from wordseq.text.tokenizers import JOINER
 
 SHOWN_SENTENCES = 20
 """Number of sentences shown with all translations."""
+
+
+SPACED = Symbols(" ")
+"""Words of a sentence."""
 
 
 def check_page_file(path: Path) -> None:
@@ -81,6 +86,7 @@ def render_page(
     folder, rows = importlib.resources.files(__package__), result["rows"]
     names = [row["name"] for row in rows]
     tokenize = result["tokenize"]
+    units = shared_symbols(runs) if result["task"] == WORDS else SPACED
     environment = jinja2.Environment(
         autoescape=True,
         # `one_line` makes control characters visible, before Jinja2 escapes the text. Markup is left as it is.
@@ -106,7 +112,8 @@ def render_page(
         tables=comparison_tables(result),
         lengths=_lengths(runs, names, tokenize, result["task"]),
         unknown=scores_by_unknown(runs, names, tokenize, result["task"]),
-        samples=_samples(runs),
+        samples=_samples(runs, units),
+        separator=units.separator,
         attention=_attention(runs, names, looks or {}),
         without_attention=[name for run, name in zip(runs, names, strict=True) if run.folder not in (looks or {})],
         statistics=_statistics(runs, rows),
@@ -200,34 +207,40 @@ def _lengths(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str, tas
     return chart, (title, (f"Source {unit}", task.capitalize(), *names), rows)
 
 
-def _samples(runs: Sequence[ScoredRun]) -> list[tuple[int, str, Sequence[str], list[list[tuple[str, str]]]]]:
+def _samples(
+    runs: Sequence[ScoredRun], units: Symbols
+) -> list[tuple[int, str, Sequence[str], list[list[tuple[str, str]]]]]:
     """Line number, source, references, and the marked differences of each run."""
     test = runs[0].test
     size = len(test.sources)
     return [
-        (i + 1, test.sources[i], refs, [marked_differences(run.hyps[i], refs) for run in runs])
+        (i + 1, test.sources[i], refs, [marked_differences(run.hyps[i], refs, units) for run in runs])
         for i in sorted(random.Random(DEFAULT_SEED).sample(range(size), min(SHOWN_SENTENCES, size)))
         for refs in [test.references[i]]
     ]
 
 
-def marked_differences(hyp: str, references: Sequence[str]) -> list[tuple[str, str]]:
+def marked_differences(hyp: str, references: Sequence[str], units: Symbols = SPACED) -> list[tuple[str, str]]:
     """The differences between a translation and its nearest reference.
 
+    Args:
+        hyp: the translation.
+        references: of the sentence.
+        units: what is compared: words, or the symbols of words.
+
     Returns:
-        Parts in order, each as mark and words. `ins` marks words that are not in the reference, `del` words of the reference
-        that are missing. Common words have no mark.
+        Parts in order, each as mark and text; joined by `units.separator` they are the complete text. `ins` marks units that
+        are not in the reference, `del` units of the reference that are missing. Common units have no mark.
     """
-    words = one_line(hyp).split()
-    choices = [one_line(reference).split() for reference in references]
-    matchers = [difflib.SequenceMatcher(None, choice, words, autojunk=False) for choice in choices]
+    found, *choices = [units.cut(" ".join(one_line(text).split())) for text in (hyp, *references)]
+    matchers = [difflib.SequenceMatcher(None, choice, found, autojunk=False) for choice in choices]
     wanted, nearest = max(zip(choices, matchers, strict=True), key=lambda pair: pair[1].ratio())
     parts = []
     for kind, i1, i2, j1, j2 in nearest.get_opcodes():
         if kind != "equal":
             parts.append(("del", wanted[i1:i2]))
-        parts.append(("" if kind == "equal" else "ins", words[j1:j2]))
-    return [(mark, " ".join(found)) for mark, found in parts if found]
+        parts.append(("" if kind == "equal" else "ins", found[j1:j2]))
+    return [(mark, units.separator.join(some)) for mark, some in parts if some]
 
 
 def _attention(

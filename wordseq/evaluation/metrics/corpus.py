@@ -17,6 +17,7 @@ from wordseq.evaluation.metrics.references import matching_texts, reference_colu
 from wordseq.evaluation.metrics.symbols import Symbols, symbols_of_texts, task_of
 from wordseq.evaluation.metrics.words import counted_symbols, percent, resampled, signature, word_ratios
 from wordseq.system.progress import counted
+from wordseq.text.features import word_of
 
 WIDE_INTERVAL = 8.0
 """Width of BLEU's 95 % interval, in points, from which a report states how wide it is."""
@@ -156,7 +157,7 @@ def by_length(
     sources, hyps, refs = matching_texts(sources, hyps, refs)
     symbols = symbols or symbols_of_texts(refs)
     words = task_of(symbols, refs) == WORDS
-    texts = [source.partition("\t")[0] for source in sources]
+    texts = list(map(word_of, sources))
     lengths = [len(text) if words else len(text.split()) for text in texts]
     ratios = word_ratios(hyps, refs, symbols, lowercase=lowercase) if words else {}
     rows = []
