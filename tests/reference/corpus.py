@@ -111,7 +111,9 @@ def audit(split: Split) -> dict[str, Any]:
         "pairs": len(split.train),
         "sources": len({pair.src for pair in split.train}),
         "groups": len(train_keys),
-        "many_targets": sum(number >= MANY_TARGETS for number in Counter(pair.src for pair in split.train).values()),
+        "many_targets": sum(
+            number >= MANY_TARGETS for number in Counter(pair.src for pair in set(split.train)).values()
+        ),
         "sha256": f"{sum(int.from_bytes(pair_digest(pair)) for pair in split.train) % 2**256:064x}",
     }
     held_out = {"dev": split.dev, "test": split.test}

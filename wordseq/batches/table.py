@@ -52,6 +52,7 @@ class PairTable:
         self._scratch, self._shards, self._data = scratch, shards, data
         self._use = np.ones(sum(rows for _, rows in shards), np.bool_)
         self._made = itertools.count()
+        self._distinct = False
 
     @property
     def used(self) -> int:
@@ -62,6 +63,7 @@ class PairTable:
         """Keep the first of equal pairs; returns the number of dropped pairs."""
         if len(self._use):
             self._use = _first_of_each(self._column("pair"))
+        self._distinct = True
         return len(self._use) - self.used
 
     def hold_out(self, parts: Container[str] = ("test", "dev")) -> dict[str, HeldOut]:
@@ -114,7 +116,7 @@ class PairTable:
 
     def audit(self, held_out: Mapping[str, HeldOut]) -> dict[str, Any]:
         """Run `splits.audit` on the training pairs in use and the held-out splits."""
-        sources, keys = self._column("source", self._use), self._column("key", self._use)
+        sources, keys = self._column("source", self._distinct_pairs()), self._column("key", self._use)
         sources.sort()
         keys.sort()
         # Only targets that are references too are collected, so memory depends on the held-out splits.
@@ -139,6 +141,14 @@ class PairTable:
             "sha256": f"{total % 2**256:064x}",
         }
         return audit(train, held_out, shared, targets)
+
+    def _distinct_pairs(self) -> Mask:
+        """The pairs in use, each once: given training files keep their duplicates."""
+        distinct = self._use
+        if not self._distinct and self.used:
+            distinct = distinct.copy()
+            distinct[distinct] = _first_of_each(self._column("pair", self._use))
+        return distinct
 
     def sample(self, number: int) -> list[Pair]:
         """About `number` training pairs in use, spread evenly over the corpus; fewer if there are fewer."""

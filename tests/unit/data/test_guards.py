@@ -54,6 +54,18 @@ def test_nothing_is_said_about_sentences(tmp_path):
     assert warnings(tmp_path, PLAIN.items(), list(PLAIN.items())[:9], level="char") == []
 
 
+def test_running_text_word_by_word_has_no_sources_of_many_targets(tmp_path):
+    """Training files beside given dev and test files keep their duplicates, which are one target."""
+    rows = [(word, word.upper()) for word in ("in", "je", "na") for _ in range(120)]
+    split = {part: [*PLAIN.items()][:9] for part in ("dev", "test")}
+    files = {part: written(tmp_path, f"{part}s.tsv", rows) for part, rows in split.items()}
+    said = warnings(tmp_path, [*PLAIN.items(), *rows], **files)
+    assert not any("different targets" in line for line in said)
+    several = [(word, f"{word}{k // 2}") for word in ("in", "je", "na") for k in range(240)]
+    said = warnings(tmp_path, [*PLAIN.items(), *several], **files)
+    assert any(line.startswith("3 sources have 100 different targets or more") for line in said)
+
+
 PHONES = [(word, " ".join(word)) for word in WORDS]
 
 
