@@ -127,7 +127,8 @@ def _spellings(codec: TextCodec) -> dict[str, list[tuple[int, int]]]:
     for place, token in enumerate(words, len(SPECIALS)):
         if codec.tokenizer.level not in ("word", "symbols") and _BYTE_TOKEN.fullmatch(token):
             continue
-        text = codec.tokenizer.detokenize([token]).strip()
+        # As files have it, whatever form the tokens have.
+        text = codec.stored(codec.tokenizer.detokenize([token])).strip()
         names = (token, text, text.lower())
         for name in dict.fromkeys(names):
             wanted.setdefault(name, []).append((place, names.index(name)))

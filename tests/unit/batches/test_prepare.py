@@ -269,6 +269,16 @@ def test_texts_come_out_in_the_form_of_the_targets_in_the_file(tmp_path, form, s
     assert again.codecs[1].written == form
 
 
+def test_symbols_of_other_data_are_unknown_not_read_as_twins(tmp_path):
+    path, settings = tmp_path / "pairs.tsv", {"tgt_separator": " ", "min_freq": 1, "dev_size": 1, "test_size": 1}
+    path.write_text("".join(f"{k} a\tb '\n" for k in range(9)), encoding="utf-8")
+    codecs = prepare_corpus(DataConfig(train=str(path), **settings), tmp_path / "cache", say=mute).codecs
+    path.write_text("".join(f"{k} A\tb ’\n" for k in range(9)), encoding="utf-8")
+    found = prepare_corpus(DataConfig(train=str(path), **settings), tmp_path / "cache", codecs, say=mute)
+    assert (found.coverage["tgt"]["train"]["unknown"], found.coverage["tgt"]["train"]["twins"]) == (7, 0)
+    assert found.coverage["src"]["train"]["twins"] == 7
+
+
 def test_targets_that_a_form_changes_for_good_are_counted(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(f"a{k}\t{'ﬁn' if k < 4 else 'né'} {k}\n" for k in range(40)), encoding="utf-8")

@@ -180,6 +180,24 @@ def test_cleaning_counts_words_and_keeps_features_as_they_are() -> None:
     assert list(clean([Row(1, "a\tb", "c")], DataConfig(), Counts(), None)) == [Pair("a b", "c")]
 
 
+def test_empty_symbols_are_dropped_and_counted() -> None:
+    counts = Counts()
+    data = DataConfig(src_separator=" @@", tgt_separator="|")
+    rows = [Row(1, "a @@ @@b c", "|a||b|"), Row(2, "a|b", "|"), Row(3, "a b", "a b")]
+    assert list(clean(rows, data, counts, None)) == [Pair("a @@b c", "a|b"), Pair("a b", "a b")]
+    assert (counts.normalised["empty symbols"], counts.empty) == (1 + 3 + 2, 1)
+
+
+def test_scripts_are_those_of_words(tmp_path: Path) -> None:
+    rows = [(f"{a}{b}ω", f"{a}{b}ον", "V;PST;SG;DECL") for a in "βγδζκ" for b in "αεηιο"]
+    data = DataConfig(
+        train=str(written(tmp_path / "x.tsv", rows)), level="char", features_column="3", dev_size=2, test_size=2
+    )
+    split = prepare_corpus(data, tmp_path / "cache", say=mute).split
+    assert split["scripts"] == {"src": {"Greek": 21}, "tgt": {"Greek": 21}}
+    assert split["warnings"] == []
+
+
 def test_groups_are_of_words() -> None:
     assert group_key("Gehen!\tV;PST") == group_key("gehen\tN") == group_key("gehen") == "gehen"
     assert group_key("!\tV") == "!"

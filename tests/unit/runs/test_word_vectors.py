@@ -50,6 +50,13 @@ def test_rows_equal_the_files(tmp_path, form):
     assert {word: np.float32(vector).tolist() for word, vector in expected.items()} == found
 
 
+def test_features_have_no_vectors_and_tokens_of_another_form_have_theirs(tmp_path):
+    data = DataConfig(level="word", min_freq=1, features_column="3", src_form="NFD")
+    words = train_codec(["été\tPST;the", "the\tPST"], data, "src")
+    found = rows(read_vectors(written(tmp_path, "PST 1 1\nthe 2 2\nété 3 3\n"), words, 2), words)
+    assert found == {"the": [2, 2], "e\u0301te\u0301": [3, 3]}
+
+
 def test_the_written_form_is_preferred_to_lower_case(tmp_path):
     words = codec()
     for content in ("the 1 1\nThe 2 2\n", "The 2 2\nthe 1 1\n"):
