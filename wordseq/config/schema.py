@@ -458,8 +458,8 @@ SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
 
 
 USUAL = (
-    *("data.corpus", "data.train", "data.src_column", "data.tgt_column", "data.swap"),
-    *("data.level", "data.min_freq", "data.subword_size"),
+    *("data.corpus", "data.train", "data.src_column", "data.tgt_column", "data.features_column", "data.swap"),
+    *("data.level", "data.src_separator", "data.tgt_separator", "data.min_freq", "data.subword_size"),
     *("data.dev_size", "data.test_size"),
     *("model.cell", "model.embed_dim", "model.hidden_size", "model.encoder_layers", "model.decoder_layers"),
     *("model.bidirectional", "model.attention", "model.dropout"),
