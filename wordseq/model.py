@@ -7,6 +7,6 @@ import_tensorflow()
 from wordseq.config.schema import ModelConfig
 from wordseq.models.build import make_model
 from wordseq.models.same_length import SameLength
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.seq2seq import Seq2Seq, SourceIds
 
-__all__ = ["ModelConfig", "SameLength", "Seq2Seq", "make_model"]
+__all__ = ["ModelConfig", "SameLength", "Seq2Seq", "SourceIds", "make_model"]

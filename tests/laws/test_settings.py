@@ -273,6 +273,7 @@ MODEL = {
     "recurrent_dropout": Law("0.6", "first loss", "shapes, tokens"),
     "peek": Law("true", "shapes, first loss", "tokens, rates"),
     "input_feeding": Law("true", "shapes, first loss", "tokens, rates"),
+    "features": Law("separate", "shapes, first loss", "tokens, rates", (*INFLECTED, "data.features_column=third")),
     "copy": Law("true", "shapes, first loss", "tokens, rates"),
     "tie_embeddings": Law("true", "shapes, first loss", "tokens, rates"),
     "pretrained_src": Law("src.vec", "first loss, files", "shapes, tokens"),

@@ -385,7 +385,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
 def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
     """Settings of [model] that need attention where there is none."""
     if model.attention == "none":
-        for key in ("input_feeding", "attention_map", "copy"):
+        for key in ("input_feeding", "attention_map", "features", "copy"):
             if (got := getattr(model, key)) != getattr(ModelConfig, key):
                 yield (
                     f"model.{key} = {toml_value(got)} needs attention, but model.attention is 'none'; change one of them"
@@ -399,6 +399,8 @@ def _train_conflicts(config: Config) -> Iterator[str]:
         yield (
             f"model.kind = {kind!r} has no token input, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
         )
+    if config.model.features == "separate" and not config.data.features_column:
+        yield "model.features = 'separate' reads features of sources: set data.features_column, or remove it"
     if config.model.copy and train.loss != "softmax":
         yield (
             f"model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got {train.loss!r}; "

@@ -44,29 +44,14 @@ CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gr
 ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
 """Cells without a recurrent matrix product, so recurrent dropout has no effect in them."""
 
+# Neither attention nor an input of target tokens.
+_ONE_PASS: Mapping[str, Any] = MappingProxyType(
+    {"attention": "none", "attention_map": "softmax", "peek": False, "input_feeding": False}
+    | {"features": "joined", "copy": False, "tie_embeddings": False, "pretrained_tgt": ""}
+)
+
 KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "repeat_vector": {
-            "attention": "none",
-            "attention_map": "softmax",
-            "peek": False,
-            "input_feeding": False,
-            "copy": False,
-            "tie_embeddings": False,
-            "pretrained_tgt": "",
-        },
-        "same_length": {
-            "attention": "none",
-            "attention_map": "softmax",
-            "peek": False,
-            "input_feeding": False,
-            "copy": False,
-            "tie_embeddings": False,
-            "pretrained_tgt": "",
-            "decoder_layers": 1,
-            "bridge": "copy",
-        },
-    }
+    {"repeat_vector": _ONE_PASS, "same_length": {**_ONE_PASS, "decoder_layers": 1, "bridge": "copy"}}
 )
 """For each `model.kind` the settings of [model] that it has no use for, with the value that each must have."""
 
@@ -287,6 +272,11 @@ class ModelConfig:
     input_feeding: bool = setting(
         False,
         "input feeding: join the last attentional vector to the next decoder input (Luong et al. 2015, section 3.3); slower",
+    )
+    features: str = setting(
+        "joined",
+        "how features of sources (e.g. inflection tags) are read; joined: after the word; separate: with their own attention",
+        choices=("joined", "separate"),
     )
     copy: bool = setting(
         False,

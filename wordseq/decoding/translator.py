@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from wordseq.batches.batching import mask, pad
+from wordseq.batches.batching import pad
 from wordseq.batches.id_store import IdStore
 from wordseq.config.arguments import real_number, text_list, whole_number
 from wordseq.config.load import check_section
@@ -289,9 +289,9 @@ class Translator:
     @tf.function(autograph=False, input_signature=[_IDS])
     def _embed(self, src_ids_bs: tf.Tensor) -> tf.Tensor:
         """The mean `[b, h]` of the encoder's outputs at real positions."""
-        memory_bsh = self.model.encode(src_ids_bs)[0].memory_bsh
-        real_bs1 = mask(src_ids_bs)[:, :, None]
-        total_bh = tf.reduce_sum(tf.where(real_bs1, memory_bsh, 0.0), 1)
+        memory, _ = self.model.encode(src_ids_bs)
+        real_bs1 = memory.mask_bs[:, :, None]
+        total_bh = tf.reduce_sum(tf.where(real_bs1, memory.memory_bsh, 0.0), 1)
         return total_bh / tf.reduce_sum(tf.cast(real_bs1, tf.float32), 1)
 
     def unusable(self, texts: Sequence[str]) -> tuple[int, str] | None:

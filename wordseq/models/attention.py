@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from wordseq.models.layers import Dense
 from wordseq.models.matmul import fan_in_uniform, matmul
 from wordseq.models.sparse import map_named
 
@@ -93,6 +94,55 @@ class AdditiveAttention(DotAttention):
         query_bth = matmul(query_bth, self.query_kernel, self.precision)
         both_btsh = tf.tanh(query_bth[:, :, None] + keys_bsh[:, None])
         return tf.squeeze(matmul(both_btsh, self.vector, self.precision), -1)
+
+
+class FeatureReader(keras.layers.Layer):
+    """Encodes the features of a source, such as inflection tags, one by one, and attends to them.
+
+        f = tanh(x W + b) for the embedding x of each feature; context = sum of attention weights * f
+
+    The mean of f is added to the decoder's initial outputs: attention alone would not reach the recurrence. The order of
+    features has no effect. For a source without features both are 0.
+
+    Args:
+        first: the first id of features; all after it are features too.
+        inputs: units of an embedding.
+        attention: to features.
+        seed: of initialisation.
+        name: of the layer.
+    """
+
+    def __init__(self, first: int, inputs: int, attention: DotAttention, seed: int, name: str) -> None:
+        super().__init__(name=name, dtype="float32")
+        self.first, self.attention = first, attention
+        self.encoder = Dense(inputs, attention.units, attention.precision, seed, "encoder")
+
+    def build(self, _: Any) -> None:
+        """Make the weights."""
+        self.encoder.build(None)
+        self.attention.build(None)
+        self.built = True
+
+    def read(self, src_ids_bs: tf.Tensor, vectors_bse: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Vectors f and keys `[b, s, h]`, and the mask `[b, s]`, true at features.
+
+        Args:
+            src_ids_bs: sources with words and features.
+            vectors_bse: their embeddings.
+        """
+        mask_bs = src_ids_bs >= self.first
+        # 0 elsewhere: without features, the context is 0 wherever attention looks.
+        encoded_bsh = tf.where(mask_bs[:, :, None], tf.tanh(self.encoder(vectors_bse)), 0.0)
+        return encoded_bsh, self.attention.keys(encoded_bsh), mask_bs
+
+    def summary(self, encoded_bsh: tf.Tensor, mask_bs: tf.Tensor) -> tf.Tensor:
+        """The mean vector `[b, h]` of the features of each source."""
+        count_b1 = tf.reduce_sum(tf.cast(mask_bs, tf.float32), 1, keepdims=True)
+        return tf.math.divide_no_nan(tf.reduce_sum(encoded_bsh, 1), count_b1)
+
+    def call(self, query_bth: tf.Tensor, encoded_bsh: tf.Tensor, keys_bsh: tf.Tensor, mask_bs: tf.Tensor) -> tf.Tensor:
+        """Contexts `[b, t, h]` of decoder outputs."""
+        return self.attention(query_bth, keys_bsh, encoded_bsh, mask_bs)[0]
 
 
 ATTENTIONS: Mapping[str, type[DotAttention] | None] = MappingProxyType(

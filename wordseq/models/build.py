@@ -1,12 +1,13 @@
 """The kinds of models by name: encoder-decoder, repeated vector, one output for each input position."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from wordseq.config.schema import Config, ModelConfig
 from wordseq.models.layers import Copying
 from wordseq.models.same_length import SameLength
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.seq2seq import NOTHING_KNOWN, Seq2Seq, SourceIds
+from wordseq.system.errors import UserError
 from wordseq.text.vocab import EOS_ID, SPECIALS, UNK_ID, TextCodec
 
 KINDS: Mapping[str, type[Seq2Seq]] = MappingProxyType(
@@ -19,7 +20,7 @@ def make_model(
     src_size: int,
     tgt_size: int,
     *,
-    copied_ids: Sequence[int] = (),
+    source: SourceIds = NOTHING_KNOWN,
     output_map: str = "softmax",
     precision: str = "float32",
     seed: int = 1,
@@ -32,7 +33,7 @@ def make_model(
     if config.kind not in KINDS:
         raise ValueError(f"unknown kind {config.kind!r}; choose from {', '.join(sorted(KINDS))}")
     return KINDS[config.kind](
-        config, src_size, tgt_size, copied_ids=copied_ids, output_map=output_map, precision=precision, seed=seed
+        config, src_size, tgt_size, source=source, output_map=output_map, precision=precision, seed=seed
     )
 
 
@@ -44,19 +45,24 @@ def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str)
         src: source tokenizer and vocabulary.
         tgt: target tokenizer and vocabulary.
         precision: number format of large matrix products.
+
+    Raises:
+        UserError: `model.features` = "separate", but sources have no features.
     """
+    if config.model.features == "separate" and not src.features:
+        raise UserError("model.features = 'separate', but the sources have no features; set model.features = 'joined'")
     return make_model(
         config.model,
         len(src.vocab),
         len(tgt.vocab),
-        copied_ids=copied_ids(src, tgt) if config.model.copy else (),
+        source=SourceIds(src.features, copied_ids(src, tgt) if config.model.copy else ()),
         output_map=config.train.loss,
         precision=precision,
         seed=config.train.seed,
     )
 
 
-def copied_ids(src: TextCodec, tgt: TextCodec) -> list[int]:
+def copied_ids(src: TextCodec, tgt: TextCodec) -> tuple[int, ...]:
     """For each source id the target id that is copied, see `Copying`: that of the same token.
 
     EOS gives EOS, and UNK gives UNK, which the text replaces by the word of the source. Features and padding give nothing. Nor
@@ -65,4 +71,5 @@ def copied_ids(src: TextCodec, tgt: TextCodec) -> list[int]:
     specials = {UNK_ID: UNK_ID, EOS_ID: EOS_ID}
     ids = [specials.get(index, Copying.NOTHING) for index in range(len(SPECIALS))]
     words = src.vocab.tokens[: len(src.vocab.tokens) - src.features]
-    return ids + [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words] + [Copying.NOTHING] * src.features
+    ids += [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words]
+    return (*ids, *[Copying.NOTHING] * src.features)

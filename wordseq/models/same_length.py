@@ -27,7 +27,8 @@ class SameLength(Seq2Seq):
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
         """See `Seq2Seq.encode`; the state is the position of the next token, `[b, 1]`."""
         mask_bs = mask(src_ids_bs)
-        memory_bsh = tf.where(mask_bs[:, :, None], self._read(src_ids_bs, training)[0], 0.0)
+        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
+        memory_bsh = tf.where(mask_bs[:, :, None], self.encoder(vectors_bse, mask_bs, training=training)[0], 0.0)
         return Memory(memory_bsh, memory_bsh, mask_bs), ((tf.zeros([tf.shape(src_ids_bs)[0], 1], tf.int32),),)
 
     def decode(self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False) -> Decoded:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from wordseq.batches.batching import mask
 from wordseq.config.schema import ModelConfig
-from wordseq.models.attention import make_attention
+from wordseq.models.attention import FeatureReader, make_attention
 from wordseq.models.cells import State
 from wordseq.models.layers import Bridge, Copying, Dense, OutputLayer, embedding
 from wordseq.models.losses import cross_entropy, token_nats
@@ -24,6 +24,20 @@ States = tuple[State, ...]
 """One state per decoder layer. With input feeding, a last state has one tensor: the last attended vector."""
 
 
+@dataclasses.dataclass(frozen=True)
+class SourceIds:
+    """What some settings need from the source vocabulary."""
+
+    features: int = 0
+    """Number of features, such as inflection tags: the last ids. For `model.features` = "separate"."""
+    copied: tuple[int, ...] = ()
+    """For each source id the target id that is copied, see `layers.Copying`. For `model.copy`."""
+
+
+NOTHING_KNOWN = SourceIds()
+"""For models without features and copying."""
+
+
 class Memory(NamedTuple):
     """The decoder's view of the source, computed once per sentence."""
 
@@ -34,6 +48,8 @@ class Memory(NamedTuple):
     """The encoder's last top output `[b, h]`, if it is an input of every decoder step."""
     copied: tuple[tf.Tensor, ...] = ()
     """With copying, the target id that each source position gives, `[b, s]`; see `Copying`."""
+    features: tuple[tf.Tensor, ...] = ()
+    """With separate features, what `FeatureReader.read` returns."""
 
 
 class Decoded(NamedTuple):
@@ -68,6 +84,9 @@ class Seq2Seq(keras.Model):
 
     With input feeding, attention is inside the recurrence, and the decoder runs step by step.
 
+    With `model.features` = "separate", the encoder skips the features among the source ids. See `attention.FeatureReader`: its
+    context is concatenated to that of the word, and the mean of what it reads is added to the decoder's initial outputs.
+
     With `model.copy`, the distribution is a mixture of this softmax and of the source's tokens, see `layers.Copying`.
 
     A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
@@ -79,7 +98,7 @@ class Seq2Seq(keras.Model):
         config: sizes and kinds.
         src_size: source vocabulary.
         tgt_size: target vocabulary, v.
-        copied_ids: with `model.copy`, the target id that each source id gives, see `layers.Copying`.
+        source: what `model.features` and `model.copy` need from the source vocabulary.
         output_map: from logits to probabilities of the next token, see `sparse`. It belongs to the loss (`train.loss`).
         precision: number format of the large products, see `matmul`.
         seed: of initialisation and dropout.
@@ -87,7 +106,7 @@ class Seq2Seq(keras.Model):
 
     Raises:
         UserError: this process was forked from one in which TensorFlow ran.
-        ValueError: `model.copy` with another number of copied ids than source ids.
+        ValueError: `model.copy` with another number of copied ids than source ids, or separate features where there are none.
     """
 
     def __init__(
@@ -96,7 +115,7 @@ class Seq2Seq(keras.Model):
         src_size: int,
         tgt_size: int,
         *,
-        copied_ids: Sequence[int] = (),
+        source: SourceIds = NOTHING_KNOWN,
         output_map: str = "softmax",
         precision: str = "float32",
         seed: int = 1,
@@ -106,10 +125,12 @@ class Seq2Seq(keras.Model):
         super().__init__(name=name, dtype="float32")
         self.built: bool = False
         self.config = config
-        self.src_size, self.tgt_size, self.copied_ids = src_size, tgt_size, tuple(copied_ids)
+        self.src_size, self.tgt_size = src_size, tgt_size
+        self.source = source
         self.output_map, self.precision, self.seed = output_map, precision, seed
         self.to_probabilities = map_named(output_map)
         self.copying: Copying | None = None
+        self.feature_reader: FeatureReader | None = None
         seed *= 100_000
         shared: dict[str, Any] = {
             "dropout": config.dropout,
@@ -150,12 +171,21 @@ class Seq2Seq(keras.Model):
         self.attention = make_attention(
             config.attention, units, self.precision, seed + 4, weights_map=config.attention_map
         )
-        self.combine = Dense(2 * units, units, self.precision, seed + 5, "combine") if self.attention else None
+        if config.features == "separate":
+            first = self.src_size - self.source.features
+            kind = make_attention(
+                config.attention, units, self.precision, seed + 12, weights_map=config.attention_map, layer="attention"
+            )
+            if kind is None or not self.source.features:
+                raise ValueError("model.features = 'separate' needs attention, and features in the source vocabulary")
+            self.feature_reader = FeatureReader(first, config.embed_dim, kind, seed + 11, "feature_reader")
+        joined = (3 if self.feature_reader else 2) * units
+        self.combine = Dense(joined, units, self.precision, seed + 5, "combine") if self.attention else None
         if config.copy:
-            if len(self.copied_ids) != self.src_size:
-                found = len(self.copied_ids)
+            if len(self.source.copied) != self.src_size:
+                found = len(self.source.copied)
                 raise ValueError(f"model.copy needs {self.src_size} copied ids, one for each source id, got {found}")
-            self.copying = Copying(self.copied_ids, units + config.embed_dim, seed + 10, "copying")
+            self.copying = Copying(self.source.copied, units + config.embed_dim, seed + 10, "copying")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this model again."""
@@ -163,7 +193,7 @@ class Seq2Seq(keras.Model):
             "config": dataclasses.asdict(self.config),
             "src_size": self.src_size,
             "tgt_size": self.tgt_size,
-            "copied_ids": self.copied_ids,
+            "source": dataclasses.asdict(self.source),
             "output_map": self.output_map,
             "precision": self.precision,
             "seed": self.seed,
@@ -177,6 +207,8 @@ class Seq2Seq(keras.Model):
         del custom_objects  # Its layers are its own.
         arguments = dict(config)
         trainable = arguments.pop("trainable", True)
+        source = arguments.pop("source")
+        arguments["source"] = SourceIds(source["features"], tuple(source["copied"]))
         model = cls(ModelConfig(**arguments.pop("config")), **arguments)
         model.trainable = trainable
         return model
@@ -205,7 +237,7 @@ class Seq2Seq(keras.Model):
         given = self.sees_tokens * self.config.embed_dim + (self.sees_context + self.config.input_feeding) * units
         self.decoder.build((None, None, given))
         self.bridge.build(self.encoder_state_parts)
-        for layer in (self.attention, self.combine, self.copying):
+        for layer in (self.attention, self.combine, self.feature_reader, self.copying):
             if layer is not None:
                 layer.build(None)
 
@@ -236,20 +268,24 @@ class Seq2Seq(keras.Model):
 
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
         """The decoder's view of the source, and its initial states."""
-        memory_bsh, states = self._read(src_ids_bs, training)
+        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
+        mask_bs = mask(src_ids_bs)
+        features: tuple[tf.Tensor, ...] = ()
+        if self.feature_reader:
+            features = self.feature_reader.read(src_ids_bs, vectors_bse)
+            mask_bs &= ~features[-1]
+        memory_bsh, states = self.encoder(vectors_bse, mask_bs, training=training)
         keys_bsh = self.attention.keys(memory_bsh) if self.attention else memory_bsh
         context = (states[-1][0],) if self.sees_context else ()
         started = self.bridge(states)
+        if self.feature_reader:
+            summary_bh = self.feature_reader.summary(features[0], features[-1])
+            started = tuple((state[0] + summary_bh, *state[1:]) for state in started)
         # The attended vector is a state like those of the layers, so a search carries it along.
         if self.config.input_feeding:
             started = (*started, (tf.zeros_like(memory_bsh[:, 0]),))
         copied = (self.copying.copied(src_ids_bs),) if self.copying else ()
-        return Memory(memory_bsh, keys_bsh, mask(src_ids_bs), context, copied), started
-
-    def _read(self, src_ids_bs: tf.Tensor, training: bool) -> tuple[tf.Tensor, States]:
-        """The encoder's outputs `[b, s, h]` and last states."""
-        vectors_bse = self.drop_src(self.src_embed(src_ids_bs), training=training)
-        return self.encoder(vectors_bse, mask(src_ids_bs), training=training)
+        return Memory(memory_bsh, keys_bsh, mask_bs, context, copied, features), started
 
     def decode(self, tgt_ids_bt: tf.Tensor, memory: Memory, states: States, training: bool = False) -> Decoded:
         """The decoder's outputs after each of `tgt_ids_bt`, which starts with BOS."""
@@ -296,7 +332,10 @@ class Seq2Seq(keras.Model):
         if self.attention is None or self.combine is None:
             return Decoded(self.drop_out(hidden_bth, training=training), None)
         context_bth, weights_bts = self.attention(hidden_bth, memory.keys_bsh, memory.memory_bsh, memory.mask_bs)
-        attended_bth = tf.tanh(self.combine(tf.concat([hidden_bth, context_bth], -1)))
+        joined = [hidden_bth, context_bth]
+        if self.feature_reader:
+            joined.append(self.feature_reader(hidden_bth, *memory.features))
+        attended_bth = tf.tanh(self.combine(tf.concat(joined, -1)))
         return Decoded(self.drop_out(attended_bth, training=training), weights_bts)
 
     def _with_gate(self, decoded: Decoded, given: Sequence[tf.Tensor]) -> Decoded:

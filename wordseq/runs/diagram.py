@@ -159,6 +159,9 @@ class _Parts:
         if model.attention != "none":
             weights = f"weights [{axes}, s]"
             boxes.append(Box("attention", 1, f"attention: {model.attention}", (weights, *self.count("attention"))))
+            if model.features == "separate":
+                title = f"attention to features: {model.attention}"
+                boxes.append(Box("feature_attention", 1, title, (weights, *self.count("feature_reader/attention"))))
             joined = (f"tanh, [{axes}, {model.hidden_size}]", *self.count("combine"))
             boxes.append(Box("combine", 1, "combine", joined))
         boxes.append(self.output(axes))
@@ -189,16 +192,29 @@ class _Parts:
             arrows.append(Arrow(top, "decoder_0", "c, at every step"))
         if self.model.attention != "none":
             arrows.append(Arrow(top, "attention", "outputs"))
-        return Panel("Model, as trained", (*left, self.bridge(), *right), tuple(arrows))
+        if self.model.features == "separate":
+            arrows.append(Arrow("feature_encoder", "feature_attention", "features"))
+        return Panel("Model, as trained", (*left, self.bridge(), *self.features(), *right), tuple(arrows))
+
+    def features(self) -> tuple[Box, ...]:
+        """The encoder of features of their own."""
+        if self.model.features != "separate":
+            return ()
+        lines = (
+            "tanh, of the features in src_embed",
+            f"[b, s, {self.model.hidden_size}]",
+            *self.count("feature_reader/encoder"),
+        )
+        return (Box("feature_encoder", 0, "feature_reader", lines),)
 
     def handed_on(self) -> tuple[Box, ...]:
         """What the encoder passes to the decoder."""
         size = self.model.hidden_size
         memory = (f"outputs [b, s, {size}]",) * (self.model.attention != "none")
         context = (f"c [b, {size}]",) * self.sees_context
-        return self.bridge(), Box(
-            "memory", 0, "memory, states", (*memory, *context, f"states [b, {size}]"), layer=False
-        )
+        features = (f"features [b, s, {size}]",) * len(self.features())
+        lines = (*memory, *features, *context, f"states [b, {size}]")
+        return self.bridge(), *self.features(), Box("memory", 0, "memory, states", lines, layer=False)
 
     def encoder(self, *handed_on: Box) -> Panel:
         """The encoder alone: it runs once per sentence."""
@@ -216,6 +232,8 @@ class _Parts:
         if self.model.attention != "none":
             boxes.append(Box("memory", 0, "memory", (f"[b, s, {size}]",), layer=False))
             arrows.append(Arrow("memory", "attention", "outputs"))
+        if self.model.features == "separate":
+            arrows.append(Arrow("memory", "feature_attention", "features"))
         return Panel("Decoder, one step", (*boxes, *right), tuple(arrows))
 
     def same_length(self) -> Panel:

@@ -77,7 +77,7 @@ def test_every_default():
         | {"features_separator": ";"},
         "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
-        | {"attention_map": "softmax"}
+        | {"attention_map": "softmax", "features": "joined"}
         | {"dropout": 0.3},
         "train": {"seed": 1, "max_epochs": 20, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001}
         | {"schedule": "plateau", "decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto", "patience": 4}
@@ -273,6 +273,11 @@ def test_names_that_are_equally_close_are_all_named():
             {"model": {"input_feeding": True, "attention": "none"}},
             "model.input_feeding = true needs attention, but model.attention is 'none'",
         ),
+        (
+            {"model": {"attention": "none", "features": "separate"}, "data": {"features_column": "3"}},
+            "model.features = \"separate\" needs attention, but model.attention is 'none'",
+        ),
+        ({"model": {"features": "separate"}}, "'separate' reads features of sources: set data.features_column"),
         (
             {"model": {"attention": "none", "copy": True}},
             "model.copy = true needs attention, but model.attention is 'none'",
@@ -571,6 +576,7 @@ def _configs(draw) -> Config:
     }
     data, model = tables["data"], tables["model"]
     _fit_data(draw, data)
+    model["features"] = model["features"] if data["features_column"] else "joined"
     model["hidden_size"] += model["hidden_size"] % 2
     if model["cell"] in ELEMENTWISE_CELLS:
         model["recurrent_dropout"] = 0.0
@@ -578,6 +584,7 @@ def _configs(draw) -> Config:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none":
         model["input_feeding"], model["copy"], model["attention_map"] = False, False, "softmax"
+        model["features"] = "joined"
         if model["bridge"] == "zero":
             model["bridge"] = "copy"
     if model["kind"] != "encoder_decoder":

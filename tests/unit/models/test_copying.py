@@ -11,7 +11,8 @@ from wordseq.batches.batching import mask
 from wordseq.config.schema import Config, ModelConfig
 from wordseq.models.build import copied_ids, model_for
 from wordseq.models.layers import Copying
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.seq2seq import Seq2Seq, SourceIds
+from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, TextCodec, Vocab
 
@@ -140,15 +141,15 @@ def test_every_weight_is_trained():
 
 
 def test_what_is_copied_is_what_is_written_alike():
-    src = TextCodec(WordTokenizer(), Vocab(["b", "Zork", "a"]))
+    src = TextCodec(WordTokenizer(), Vocab(["b", "Zork", "a", "\ta", "\tb"]))
     tgt = TextCodec(WordTokenizer(), Vocab(["a", "x", "b"]))
-    assert copied_ids(src, tgt) == [NONE, UNK_ID, NONE, EOS_ID, 6, NONE, 4]
+    assert copied_ids(src, tgt) == (NONE, UNK_ID, NONE, EOS_ID, 6, NONE, 4, NONE, NONE)
     model = model_for(Config(model=ModelConfig(embed_dim=4, hidden_size=6, copy=True)), src, tgt, precision="float32")
     np.testing.assert_array_equal(
         model.encode(tf.constant([[4, 5, 6, UNK_ID, EOS_ID, PAD_ID]]))[0].copied[0],
         [[6, NONE, 4, UNK_ID, EOS_ID, NONE]],
     )
-    assert model_for(Config(), src, tgt, precision="float32").copied_ids == ()
+    assert model_for(Config(), src, tgt, precision="float32").source == SourceIds(2)
 
 
 def test_copied_ids_are_one_for_each_source_id():
@@ -156,4 +157,13 @@ def test_copied_ids_are_one_for_each_source_id():
     assert max(COPIED) < TGT_SIZE
     assert not {PAD_ID, BOS_ID} & set(COPIED)
     with pytest.raises(ValueError, match=r"model\.copy needs 11 copied ids, one for each source id, got 3"):
-        Seq2Seq(dataclasses.replace(SMALL, copy=True), SRC_SIZE, TGT_SIZE, copied_ids=[4, 5, 6])
+        Seq2Seq(dataclasses.replace(SMALL, copy=True), SRC_SIZE, TGT_SIZE, source=SourceIds(0, (4, 5, 6)))
+
+
+def test_separate_features_need_features_in_the_data():
+    codec = TextCodec(WordTokenizer(), Vocab(["a"]))
+    config = Config(model=ModelConfig(embed_dim=4, hidden_size=6, features="separate"))
+    with pytest.raises(UserError, match=r"model\.features = 'separate', but the sources have no features"):
+        model_for(config, codec, codec, precision="float32")
+    with_features = TextCodec(WordTokenizer(), Vocab(["a", "\tPST"]))
+    assert model_for(config, with_features, codec, precision="float32").feature_reader.first == 5

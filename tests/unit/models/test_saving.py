@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.closeness import close
-from wordseq.model import ModelConfig, SameLength, Seq2Seq, make_model
+from wordseq.model import ModelConfig, SameLength, Seq2Seq, SourceIds, make_model
 
 pytestmark = [
     pytest.mark.usefixtures("uncompiled"),
@@ -24,6 +24,7 @@ KINDS = {
     ),
     "tied, dense": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3),
     "sparse": dataclasses.replace(SMALL, attention_map="sparsemax"),
+    "features": dataclasses.replace(SMALL, features="separate"),
     "copying": dataclasses.replace(SMALL, copy=True),
     "repeated": dataclasses.replace(SMALL, kind="repeat_vector", attention="none"),
     "same length": dataclasses.replace(SMALL, kind="same_length", attention="none"),
@@ -44,7 +45,7 @@ def fitted(request):
 
 
 def small(config, seed=1):
-    return make_model(config, 12, 11, copied_ids=[-1, 1, -1, 3, *range(4, 11), 1] if config.copy else (), seed=seed)
+    return make_model(config, 12, 11, source=SourceIds(2, (-1, 1, -1, 3, *range(4, 11), 1)), seed=seed)
 
 
 def filled(kind):
@@ -117,13 +118,13 @@ def test_an_exported_model_gives_the_same_logits(kind, tmp_path):
 
 
 def test_settings_that_are_not_defaults_are_kept():
-    given = {"copied_ids": tuple(range(12)), "output_map": "entmax15", "precision": "bfloat16"}
+    given = {"source": SourceIds(3, tuple(range(12))), "output_map": "entmax15", "precision": "bfloat16"}
     model = Seq2Seq(SMALL, 12, 11, **given, seed=7, name="mine")
     model.trainable = False
     found = Seq2Seq.from_config(model.get_config())
     assert (found.config, found.src_size, found.tgt_size) == (SMALL, 12, 11)
     assert (found.precision, found.seed, found.name, found.trainable) == ("bfloat16", 7, "mine", False)
-    assert (found.copied_ids, found.output_map) == (given["copied_ids"], "entmax15")
+    assert (found.source, found.output_map) == (given["source"], "entmax15")
     assert found.weights[0].path.startswith("mine/")
     close(found.weights[0], model.weights[0])
     assert type(SameLength.from_config(make_model(KINDS["same length"], 12, 11).get_config())) is SameLength

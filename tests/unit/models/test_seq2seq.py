@@ -15,7 +15,7 @@ from wordseq.config.schema import PROBABILITY_MAPS, ModelConfig
 from wordseq.models.attention import ATTENTIONS
 from wordseq.models.cells import CELL_TYPES
 from wordseq.models.losses import token_nats
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.seq2seq import Seq2Seq, SourceIds
 from wordseq.models.sparse import IMPOSSIBLE_NATS, fenchel_young
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID
 
@@ -25,6 +25,8 @@ TGT = [[4, 12], [5, 6, 7], [10]]
 SMALL = ModelConfig(embed_dim=6, hidden_size=8, dropout=0.0)
 COPIED = [-1, 1, -1, 3, 7, 1, 4, 12, 5, 6, -1]
 """For each source id the target id that is copied."""
+FEATURES = 3
+"""Number of features, the last source ids, where a model reads them apart."""
 BRIDGES = ("copy", "dense", "zero")
 WIRINGS = [pair for pair in itertools.product(ATTENTIONS, BRIDGES) if pair != ("none", "zero")]
 """Attention and bridge; without either, the decoder would see nothing of the source, and the settings forbid it."""
@@ -58,8 +60,8 @@ EACH_ATTENTION = pytest.mark.parametrize(
 def make_model(seed: int = 1, output_map: str = "softmax", **settings) -> Seq2Seq:
     """A small model with random weights, biases too."""
     config = dataclasses.replace(SMALL, **settings)
-    copied_ids = COPIED if config.copy else ()
-    model = Seq2Seq(config, SRC_SIZE, TGT_SIZE, copied_ids=copied_ids, output_map=output_map, seed=seed)
+    source = SourceIds(FEATURES, tuple(COPIED)) if config.copy or config.features == "separate" else SourceIds()
+    model = Seq2Seq(config, SRC_SIZE, TGT_SIZE, source=source, output_map=output_map, seed=seed)
     randomise(model, seed)
     return model
 
@@ -196,6 +198,67 @@ def test_copying_models_step_by_step_in_batches_and_with_hypotheses_are_as_in_on
     assert_steps_equal_one_pass(model)
     assert_hypotheses_apart(model)
     assert_batch_equals_sentences(model)
+
+
+SEPARATE = [
+    pytest.param(
+        {"cell": cell, "attention": attention, "attention_map": PROBABILITY_MAPS[(n + k) % 3]}
+        | {"copy": k % 2 == 0, "input_feeding": k % 3 == 1},
+        marks=_long_unless(cell == FAST_CELLS[n % len(FAST_CELLS)]),
+    )
+    for n, attention in enumerate(sorted(set(ATTENTIONS) - {"none"}))
+    for k, cell in enumerate(CELL_TYPES)
+]
+"""Every cell with every attention, for models that read features apart."""
+
+
+@pytest.mark.parametrize("settings", SEPARATE)
+def test_models_with_separate_features_step_by_step_in_batches_and_with_hypotheses_are_as_in_one_pass(settings):
+    model = fixed_model(features="separate", **settings)
+    # In `SRC` the first sentence has no feature, the second one alone has nothing else.
+    assert [[i for i in ids if i >= SRC_SIZE - FEATURES] for ids in SRC] == [[], [8], [9]]
+    assert_steps_equal_one_pass(model)
+    assert_hypotheses_apart(model)
+    assert_batch_equals_sentences(model)
+
+
+@pytest.mark.parametrize("attention_map", PROBABILITY_MAPS)
+def test_separate_features_are_a_set_that_the_encoder_does_not_see(attention_map):
+    model = fixed_model(features="separate", cell="lstm", encoder_layers=2, attention_map=attention_map)
+    tgt_ids_bt = _ids([[4, 5]] * 4, bos=True)
+    sources = _ids([[4, 5, 8, 9], [4, 5, 9, 8], [4, 5, 9, 10], [4, 5]])
+    memory, states = model.encode(sources)
+    # The encoder does not see them. The decoder starts from their mean, which is 0 without features.
+    encoded_bsh, _, features_bs = memory.features
+    means_bh = np.stack(
+        [np.mean(row[real], 0) for row, real in zip(encoded_bsh.numpy()[:3], features_bs, strict=False)]
+    )
+    for hidden_bh, cell_bh in states:
+        np.testing.assert_array_equal(cell_bh, tf.repeat(cell_bh[:1], 4, axis=0))
+        close(hidden_bh[:3] - hidden_bh[3:], means_bh)
+    assert np.abs(means_bh).min() > 0
+    np.testing.assert_array_equal(memory.mask_bs, [[1, 1, 0, 0, 1]] * 3 + [[1, 1, 1, 0, 0]])
+    decoded = model.decode(tgt_ids_bt, memory, states)
+    log_probs_btv = model.log_probs(decoded, memory).numpy()
+    close(log_probs_btv[1], log_probs_btv[0], 2e-6)
+    for other in (2, 3):
+        assert np.abs(log_probs_btv[other] - log_probs_btv[0]).max() > 1e-3
+    np.testing.assert_array_equal(decoded.weights_bts.numpy()[:3, :, 2:4], 0)
+    # Without features, padding has no effect either.
+    memory, states = model.encode(_ids([[4, 5]]))
+    close(model.log_probs(model.decode(tgt_ids_bt[:1], memory, states), memory)[0], log_probs_btv[3], 2e-6)
+
+
+def test_every_weight_of_a_model_with_separate_features_is_trained():
+    model = make_model(features="separate", attention="additive")
+    for path, gradient in _gradients(model, _ids([[4, 8, 9], [5, 10]]), _ids(TGT[:2], bos=True)).items():
+        assert gradient.any(), path
+
+
+def test_separate_features_need_features_and_attention():
+    for settings, features in (({}, 0), ({"attention": "none"}, 2)):
+        with pytest.raises(ValueError, match="'separate' needs attention, and features in the source vocabulary"):
+            Seq2Seq(ModelConfig(features="separate", **settings), 9, 9, source=SourceIds(features))
 
 
 @pytest.mark.parametrize("settings", SPARSE)

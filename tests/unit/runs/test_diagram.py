@@ -16,6 +16,7 @@ MODELS = {
     "usual": ModelConfig(),
     "deep": replace(DEEP, residual=True, tie_embeddings=True, embed_dim=512),
     "copying": ModelConfig(copy=True, input_feeding=True),
+    "features": ModelConfig(features="separate", peek=True),
     "very deep": replace(ModelConfig(), encoder_layers=6, decoder_layers=64, attention="none"),
     "repeat_vector": ModelConfig(kind="repeat_vector", attention="none"),
     "same_length": ModelConfig(kind="same_length", attention="none"),

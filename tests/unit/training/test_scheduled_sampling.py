@@ -22,7 +22,12 @@ from wordseq.training.step import Trainer
 
 SRC_IDS, TGT_IDS = tf.constant(pad(SRC)), tf.constant(pad(TGT, bos=True))
 INPUTS = TGT_IDS[:, :-1]
-KINDS = [{}, {"cell": "lstm", "decoder_layers": 2, "attention": "none"}, {"input_feeding": True, "peek": True}]
+KINDS = [
+    {},
+    {"cell": "lstm", "decoder_layers": 2, "attention": "none"},
+    {"input_feeding": True, "peek": True},
+    {"copy": True, "features": "separate", "attention_map": "sparsemax"},
+]
 
 
 # The share of gold tokens
