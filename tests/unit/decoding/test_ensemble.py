@@ -10,7 +10,7 @@ from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import Config, DecodeConfig, ModelConfig
 from wordseq.decoding.ensemble import MEANS, Ensemble, mean_log_probability, mean_probability
 from wordseq.decoding.translator import Sampling, Translator
-from wordseq.models.seq2seq import Seq2Seq
+from wordseq.models.seq2seq import Seq2Seq, SourceIds
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec, Vocab
 
@@ -26,7 +26,9 @@ def model(seed, output_map="softmax", **settings):
     """A model with weights so large that its outputs differ from sentence to sentence."""
     config = ModelConfig(**{"embed_dim": 6, "hidden_size": 8, "dropout": 0.0, **settings})
     sizes = [len(codec.vocab) for codec in WORDS]
-    made = Seq2Seq(config, *sizes, output_map=output_map, copied_ids=tuple(range(sizes[0])) if config.copy else ())
+    # The last word of the source is a feature for models with separate features.
+    source = SourceIds(int(config.features == "separate"), tuple(range(sizes[0])) if config.copy else ())
+    made = Seq2Seq(config, *sizes, output_map=output_map, source=source)
     rng = np.random.default_rng(seed)
     for weight in made.weights:
         weight.assign(rng.normal(size=weight.shape).astype(np.float32))
@@ -79,6 +81,7 @@ def test_the_mean_of_equal_distributions_is_exactly_that_distribution(number, me
         pytest.param({"input_feeding": True}, "probabilities", marks=pytest.mark.slow),
         pytest.param({"copy": True}, "probabilities", marks=pytest.mark.slow),
         pytest.param({"copy": True}, "log_probabilities", marks=pytest.mark.slow),
+        pytest.param({"features": "separate", "copy": True}, "probabilities", marks=pytest.mark.slow),
     ],
 )
 def test_an_ensemble_of_a_model_with_itself_gives_its_translations_and_scores_exactly(kind, mean):
@@ -92,7 +95,7 @@ def test_an_ensemble_of_a_model_with_itself_gives_its_translations_and_scores_ex
 
 @pytest.mark.parametrize("mean", MEANS)
 def test_a_translation_has_the_score_of_its_forced_decoding_which_is_the_mean_of_the_models(mean):
-    models = model(1), model(2, cell="lstm", attention="none", peek=True), model(3, copy=True)
+    models = model(1, features="separate"), model(2, cell="lstm", attention="none", peek=True), model(3, copy=True)
     together = translator(*models, mean=mean)
     decode = dataclasses.replace(SMALL, beam_size=4, length_penalty=0.0, ensemble=mean)
     found = [hypotheses[0] for hypotheses in together.translate(TEXTS, decode)]
