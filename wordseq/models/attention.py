@@ -101,7 +101,7 @@ class FeatureReader(keras.layers.Layer):
 
         f = tanh(x W + b) for the embedding x of each feature; context = sum of attention weights * f
 
-    The mean of f is added to the decoder's initial outputs: attention alone would not reach the recurrence. The order of
+    The sum of f is added to the decoder's initial outputs: attention alone would not reach the recurrence. The order of
     features has no effect. For a source without features both are 0.
 
     Args:
@@ -134,11 +134,6 @@ class FeatureReader(keras.layers.Layer):
         # 0 elsewhere: without features, the context is 0 wherever attention looks.
         encoded_bsh = tf.where(mask_bs[:, :, None], tf.tanh(self.encoder(vectors_bse)), 0.0)
         return encoded_bsh, self.attention.keys(encoded_bsh), mask_bs
-
-    def summary(self, encoded_bsh: tf.Tensor, mask_bs: tf.Tensor) -> tf.Tensor:
-        """The mean vector `[b, h]` of the features of each source."""
-        count_b1 = tf.reduce_sum(tf.cast(mask_bs, tf.float32), 1, keepdims=True)
-        return tf.math.divide_no_nan(tf.reduce_sum(encoded_bsh, 1), count_b1)
 
     def call(self, query_bth: tf.Tensor, encoded_bsh: tf.Tensor, keys_bsh: tf.Tensor, mask_bs: tf.Tensor) -> tf.Tensor:
         """Contexts `[b, t, h]` of decoder outputs."""

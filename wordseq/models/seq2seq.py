@@ -85,7 +85,7 @@ class Seq2Seq(keras.Model):
     With input feeding, attention is inside the recurrence, and the decoder runs step by step.
 
     With `model.features` = "separate", the encoder skips the features among the source ids. See `attention.FeatureReader`: its
-    context is concatenated to that of the word, and the mean of what it reads is added to the decoder's initial outputs.
+    context is concatenated to that of the word, and the sum of what it reads is added to the decoder's initial outputs.
 
     With `model.copy`, the distribution is a mixture of this softmax and of the source's tokens, see `layers.Copying`.
 
@@ -279,8 +279,8 @@ class Seq2Seq(keras.Model):
         context = (states[-1][0],) if self.sees_context else ()
         started = self.bridge(states)
         if self.feature_reader:
-            summary_bh = self.feature_reader.summary(features[0], features[-1])
-            started = tuple((state[0] + summary_bh, *state[1:]) for state in started)
+            total_bh = tf.reduce_sum(features[0], 1)
+            started = tuple((state[0] + total_bh, *state[1:]) for state in started)
         # The attended vector is a state like those of the layers, so a search carries it along.
         if self.config.input_feeding:
             started = (*started, (tf.zeros_like(memory_bsh[:, 0]),))

@@ -228,15 +228,13 @@ def test_separate_features_are_a_set_that_the_encoder_does_not_see(attention_map
     tgt_ids_bt = _ids([[4, 5]] * 4, bos=True)
     sources = _ids([[4, 5, 8, 9], [4, 5, 9, 8], [4, 5, 9, 10], [4, 5]])
     memory, states = model.encode(sources)
-    # The encoder does not see them. The decoder starts from their mean, which is 0 without features.
+    # The encoder does not see them. The decoder starts from their sum, which is 0 without features.
     encoded_bsh, _, features_bs = memory.features
-    means_bh = np.stack(
-        [np.mean(row[real], 0) for row, real in zip(encoded_bsh.numpy()[:3], features_bs, strict=False)]
-    )
+    sums_bh = np.stack([np.sum(row[real], 0) for row, real in zip(encoded_bsh.numpy()[:3], features_bs, strict=False)])
     for hidden_bh, cell_bh in states:
         np.testing.assert_array_equal(cell_bh, tf.repeat(cell_bh[:1], 4, axis=0))
-        close(hidden_bh[:3] - hidden_bh[3:], means_bh)
-    assert np.abs(means_bh).min() > 0
+        close(hidden_bh[:3] - hidden_bh[3:], sums_bh)
+    assert np.abs(sums_bh).min() > 0
     np.testing.assert_array_equal(memory.mask_bs, [[1, 1, 0, 0, 1]] * 3 + [[1, 1, 1, 0, 0]])
     decoded = model.decode(tgt_ids_bt, memory, states)
     log_probs_btv = model.log_probs(decoded, memory).numpy()
