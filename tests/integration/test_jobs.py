@@ -74,7 +74,7 @@ def test_a_run_folder_has_all_its_files_and_no_temporary_ones(trained):
             "last.safetensors",
         ),
         *("previous.safetensors", "memory.json"),
-        *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab")),
+        *(f"{side}.{kind}.json" for side in ("src", "tgt") for kind in ("tokenizer", "vocab", "codec")),
     }
 
 

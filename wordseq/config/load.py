@@ -48,6 +48,7 @@ def load_config(
 
     Raises:
         UserError: the preset or file is missing or not TOML, a key is unknown, or a value has a wrong type or is out of range.
+            Or a preset of a task has no data.
     """
     tables = read_toml(_settings_file(str(settings))) if settings else {}
     where = str(settings) if settings else "settings"
@@ -61,6 +62,8 @@ def load_config(
         replaced = _replaced_by(name, value)
         kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
         tables[section] = {**kept, name: value}
+    if settings in presets() and not any(tables.get("data", {}).get(name) for name in SOURCES):
+        raise UserError(f"the preset {settings} has settings for your own data; name the file: --set data.train=FILE")
     return config_from_dict(tables, where)
 
 

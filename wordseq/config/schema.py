@@ -449,12 +449,12 @@ SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
 
 USUAL = (
     *("data.corpus", "data.train", "data.src_column", "data.tgt_column", "data.features_column", "data.swap"),
-    *("data.level", "data.src_separator", "data.tgt_separator", "data.min_freq", "data.subword_size"),
+    *("data.level", "data.tgt_separator", "data.min_freq", "data.subword_size"),
     *("data.dev_size", "data.test_size"),
     *("model.cell", "model.embed_dim", "model.hidden_size", "model.encoder_layers", "model.decoder_layers"),
-    *("model.bidirectional", "model.attention", "model.dropout"),
+    *("model.attention", "model.dropout"),
     *("train.max_epochs", "train.max_minutes", "train.batch_size", "train.learning_rate", "train.patience"),
-    *("decode.beam_size", "decode.length_penalty"),
+    "decode.beam_size",
 )
 """The settings that people change; `--list-settings all` prints the others too."""
 

@@ -686,11 +686,25 @@ def test_every_experiment_loads(path):
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_loads_by_its_name_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = load_config(name)
-    assert config == load_config(PRESETS / f"{name}.toml") != load_config(None)
-    check_source(config.data)
-    head = (PRESETS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
-    assert head == f"# wordseq train {name} --run runs/{name}"
+    # The preset of a task has no data of its own: its first line names the setting for those of the user.
+    first = (PRESETS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+    command, _, own = first.partition(" --set ")
+    assert command == f"# wordseq train {name} --run runs/{name}"
+    config = load_config(name, [own] if own else [])
+    assert config == load_config(PRESETS / f"{name}.toml", [own] if own else []) != load_config(None)
+    if own:
+        assert config.data.train == own.removeprefix("data.train=")
+        with pytest.raises(UserError, match=f"^the preset {name} has settings for your own data; name the file: --set"):
+            load_config(name)
+    else:
+        check_source(config.data)
+
+
+def test_the_experiment_on_pronunciation_has_the_settings_of_the_preset():
+    preset = load_config("g2p", ["data.train=words.tsv"])
+    on_one_core = dataclasses.replace(preset.train, precision="float32", shards=1)
+    experiment = load_config(ROOT / "experiments" / "g2p2020.toml", ["data.train=words.tsv"])
+    assert experiment == dataclasses.replace(preset, train=on_one_core)
 
 
 def test_a_file_may_have_any_name_but_a_presets(tmp_path, monkeypatch):

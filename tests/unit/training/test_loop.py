@@ -291,7 +291,7 @@ def test_the_time_of_training_has_that_of_validations(tmp_path, counting, monkey
 
     def validate():
         takes(100)
-        return Validation(0.0, 1.0, [])
+        return Validation({"bleu": 0.0}, 1.0, [])
 
     counting.at = lambda step: takes(1)
     progress = count(tmp_path / "epoch", replace(validate_steps=2, max_epochs=1), validate)
