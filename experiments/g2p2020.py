@@ -1,7 +1,7 @@
 """Trains and scores the 15 languages of SIGMORPHON's shared task of 2020 on grapheme-to-phoneme conversion.
 
-python experiments/g2p2020.py FOLDER                     # everything; what is finished is not trained again
-python experiments/g2p2020.py FOLDER --languages dut ice --seeds 2
+python -m experiments.g2p2020 FOLDER                     # everything; what is finished is not trained again
+python -m experiments.g2p2020 FOLDER --languages dut ice --seeds 2
 
 FOLDER has LANG_train.tsv, LANG_dev.tsv and LANG_test.tsv: word, TAB, phones separated by spaces. The settings are those of
 g2p2020.toml. For each language several runs are trained that differ in the seed, `--jobs` of them at once. They are scored on
@@ -20,33 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from experiments.tables import PUBLISHED, pronunciation_averages, pronunciation_table
 from wordseq.evaluation.records import RECORD_FORMAT
-from wordseq.evaluation.tables import markdown_table
+from wordseq.runs.folder import MEMORY_FILE
 from wordseq.system.files import write_json
 from wordseq.system.platform import commit, machine
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = HERE / "g2p2020.toml"
 RECORD = HERE / "results" / "g2p2020.json"
-
-# WER and PER in percent of the task's LSTM baseline, Gorman et al. 2020, table 3.
-PUBLISHED: Mapping[str, tuple[float, float]] = {
-    "ady": (28.00, 6.53),
-    "arm": (14.67, 3.49),
-    "bul": (31.11, 5.94),
-    "dut": (16.44, 2.94),
-    "fre": (6.22, 1.32),
-    "geo": (26.44, 5.14),
-    "gre": (18.89, 3.30),
-    "hin": (6.67, 1.47),
-    "hun": (5.33, 1.18),
-    "ice": (10.00, 2.36),
-    "jpn": (7.56, 1.79),
-    "kor": (46.89, 16.78),
-    "lit": (19.11, 3.55),
-    "rum": (10.67, 2.53),
-    "vie": (4.67, 1.52),
-}
 
 # Hangul syllables are letters put together: taken apart, each letter is a symbol.
 OWN_SETTINGS: Mapping[str, Sequence[str]] = {"kor": ("data.src_form=NFD",)}
@@ -71,7 +53,7 @@ def main() -> int:
             )
         )
     rows = [scored(options.runs, language, seeds) for language in options.languages]
-    print(table(rows))
+    print(pronunciation_table(rows))
     if options.languages == sorted(PUBLISHED):
         write_json(RECORD, record(rows, options.seeds))
         print(f"written to {RECORD.relative_to(HERE.parent)}", file=sys.stderr)
@@ -119,7 +101,14 @@ def scored(runs: Path, language: str, seeds: Sequence[int]) -> dict[str, Any]:
     """Scores of the runs of a language and of their ensemble, in percent, without any text."""
     folders = [run_of(runs, language, seed) for seed in seeds]
     singles = [json.loads((folder / "eval" / "test.json").read_text(encoding="utf-8")) for folder in folders]
-    found = {"language": language, "runs": [scores_of(one) for one in singles], "minutes": minutes_of(folders)}
+    found = {
+        "language": language,
+        "runs": [scores_of(one) for one in singles],
+        "minutes": minutes_of(folders),
+        "trained_by": sorted(
+            {json.loads((folder / MEMORY_FILE).read_text(encoding="utf-8"))["wordseq"] for folder in folders}
+        ),
+    }
     if len(folders) == 1:
         return found
     both = runs / f"{language}-ensemble"
@@ -148,45 +137,6 @@ def minutes_of(folders: Sequence[Path]) -> float:
     return statistics.mean(json.loads(lines[-1])["seconds"] / 60 for lines in logs)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table in Markdown, with the macro average below."""
-    header = ("Language", "WER, one model", "PER", "WER, ensemble", "PER", "Minutes", "WER, published LSTM", "PER")
-    lines = []
-    for row in rows:
-        cells = [row["language"], mean_of(row, "wer", ".2f", deviation=True), mean_of(row, "per", ".2f")]
-        for key in ("wer", "per"):
-            both = row.get("ensemble")
-            low, high = both[f"{key}_ci95"] if both else (0, 0)
-            cells.append(f"{both[key]:.2f} ({low:.1f} to {high:.1f})" if both else "")
-        cells += [f"{row['minutes']:.1f}", *(f"{figure:.2f}" for figure in PUBLISHED[row["language"]])]
-        lines.append(cells)
-    average = macro(rows)
-    published = [statistics.mean(PUBLISHED[row["language"]][k] for row in rows) for k in (0, 1)]
-    lines.append(
-        ["macro average"]
-        + [f"{average[key]:.2f}" if key in average else "" for key in ("wer", "per", "ensemble_wer", "ensemble_per")]
-        + [f"{statistics.mean(row['minutes'] for row in rows):.1f}", *(f"{figure:.2f}" for figure in published)]
-    )
-    return markdown_table(header, lines)
-
-
-def mean_of(row: Mapping[str, Any], key: str, form: str, *, deviation: bool = False) -> str:
-    """The mean of a figure over the runs of a language, and its standard deviation."""
-    values = [run[key] for run in row["runs"]]
-    spread = f" ± {statistics.stdev(values):.2f}" if deviation and len(values) > 1 else ""
-    return f"{statistics.mean(values):{form}}{spread}"
-
-
-def macro(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Means over the languages: of the mean of the single runs, and of the ensemble."""
-    found = {
-        key: statistics.mean(statistics.mean(run[key] for run in row["runs"]) for row in rows) for key in ("wer", "per")
-    }
-    if all("ensemble" in row for row in rows):
-        found |= {f"ensemble_{key}": statistics.mean(row["ensemble"][key] for row in rows) for key in ("wer", "per")}
-    return found
-
-
 def record(rows: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
     """All figures, for version control."""
     return {
@@ -194,8 +144,9 @@ def record(rows: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
         "kind": "g2p2020",
         "experiment": "g2p2020",
         "seeds": seeds,
-        "macro": macro(rows),
+        "macro": pronunciation_averages(rows),
         "rows": list(rows),
+        "trained_by": sorted({version for row in rows for version in row["trained_by"]}),
         "commit": commit(),
         "machine": machine(),
     }

@@ -12,6 +12,7 @@ record without marks is an error.
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,25 @@ RESULTS_HEADER = (
 SCORES = ("bleu", "chrf", "ter")
 """Keys of the scores in `RESULTS_HEADER`."""
 
+# WER and PER in percent of the task's LSTM baseline, Gorman et al. 2020, table 3.
+PUBLISHED: Mapping[str, tuple[float, float]] = {
+    "ady": (28.00, 6.53),
+    "arm": (14.67, 3.49),
+    "bul": (31.11, 5.94),
+    "dut": (16.44, 2.94),
+    "fre": (6.22, 1.32),
+    "geo": (26.44, 5.14),
+    "gre": (18.89, 3.30),
+    "hin": (6.67, 1.47),
+    "hun": (5.33, 1.18),
+    "ice": (10.00, 2.36),
+    "jpn": (7.56, 1.79),
+    "kor": (46.89, 16.78),
+    "lit": (19.11, 3.55),
+    "rum": (10.67, 2.53),
+    "vie": (4.67, 1.52),
+}
+
 # The title of a column, and the function that gives its cell for a combination.
 _Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
@@ -59,6 +79,8 @@ def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     runs = [record for record in records if "kind" not in record]
     found = {record["experiment"]: combinations_table(record) for record in records if record.get("kind") == COMPARISON}
     headline = [combinations_table(record, HEADLINE_TITLES) for record in records if record["experiment"] == HEADLINE]
+    # Of SIGMORPHON's task in pronunciation.
+    found |= {record["kind"]: pronunciation_notes(record) for record in records if record.get("kind") == "g2p2020"}
     return {**found, "headline": "".join(headline), "results": results_table(runs)}
 
 
@@ -208,6 +230,59 @@ def _notes(record: Mapping[str, Any], columns: Sequence[_Column]) -> list[str]:
         f"BLEU {', '.join(f'`{signature}`' for signature in found)}.",
         f"{escape_markdown(where)}: `{record['command']}`",
     ]
+
+
+def pronunciation_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table in Markdown, with the macro average below."""
+    header = ("Language", "WER, one model", "PER", "WER, ensemble", "PER", "Minutes", "WER, published LSTM", "PER")
+    lines = []
+    for row in rows:
+        cells = [row["language"], _mean_of(row, "wer", ".2f", deviation=True), _mean_of(row, "per", ".2f")]
+        for key in ("wer", "per"):
+            both = row.get("ensemble")
+            low, high = both[f"{key}_ci95"] if both else (0, 0)
+            cells.append(f"{both[key]:.2f} ({low:.1f} to {high:.1f})" if both else "")
+        cells += [f"{row['minutes']:.1f}", *(f"{figure:.2f}" for figure in PUBLISHED[row["language"]])]
+        lines.append(cells)
+    average = pronunciation_averages(rows)
+    published = [statistics.mean(PUBLISHED[row["language"]][k] for row in rows) for k in (0, 1)]
+    lines.append(
+        ["macro average"]
+        + [f"{average[key]:.2f}" if key in average else "" for key in ("wer", "per", "ensemble_wer", "ensemble_per")]
+        + [f"{statistics.mean(row['minutes'] for row in rows):.1f}", *(f"{figure:.2f}" for figure in published)]
+    )
+    return markdown_table(header, lines)
+
+
+def _mean_of(row: Mapping[str, Any], key: str, form: str, *, deviation: bool = False) -> str:
+    """The mean of a figure over the runs of a language, and its standard deviation."""
+    values = [run[key] for run in row["runs"]]
+    spread = f" ± {statistics.stdev(values):.2f}" if deviation and len(values) > 1 else ""
+    return f"{statistics.mean(values):{form}}{spread}"
+
+
+def pronunciation_averages(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Means over the languages: of the mean of the single runs, and of the ensemble."""
+    found = {
+        key: statistics.mean(statistics.mean(run[key] for run in row["runs"]) for row in rows) for key in ("wer", "per")
+    }
+    if all("ensemble" in row for row in rows):
+        found |= {f"ensemble_{key}": statistics.mean(row["ensemble"][key] for row in rows) for key in ("wer", "per")}
+    return found
+
+
+def pronunciation_notes(record: Mapping[str, Any]) -> str:
+    """The table of a record of `experiments.g2p2020`, with how it was made."""
+    place, last = record["machine"], record["rows"][-1]
+    wer, per = last.get("ensemble", last["runs"][0])["signatures"]
+    versions = " and ".join(record["trained_by"])
+    notes = (
+        f"{record['seeds']} seeds, test words: mean ± standard deviation of single models, and their ensemble with its 95 % "
+        "interval. Minutes are those of one training on one core of a shared machine.",
+        f"WER is 100 - EXACT `{wer}`, PER is SER `{per}`.",
+        f"Trained on {place['cpu']}, {place['cores']} cores, by wordseq {versions}: `python -m experiments.g2p2020 FOLDER`",
+    )
+    return "\n\n".join((pronunciation_table(record["rows"]), *notes)) + "\n"
 
 
 def main() -> int:

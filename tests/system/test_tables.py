@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.tables import combinations_table
+from experiments.tables import combinations_table, pronunciation_averages, pronunciation_table
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from tests.runs import ROOT
 from wordseq.cli.commands.sweep import planned
@@ -111,3 +111,32 @@ def test_a_command_in_a_files_head_is_a_sweep_that_can_begin(path, command, monk
     assert options.record.suffix == ".json"
     assert options.folder.parent.as_posix() == "runs"
     assert len(planned(options)) > 1
+
+
+def test_the_table_of_pronunciation_has_means_over_seeds_and_languages():
+    def scores(wer, per):
+        return {
+            "wer": wer,
+            "wer_ci95": [wer - 1, wer + 1],
+            "per": per,
+            "per_ci95": [per, per + 0.5],
+            "signatures": ["w", "p"],
+        }
+
+    rows = [
+        {
+            "language": "ice",
+            "runs": [scores(10.0, 2.0), scores(14.0, 3.0)],
+            "ensemble": scores(9.0, 1.5),
+            "minutes": 1.0,
+        },
+        {"language": "vie", "runs": [scores(4.0, 1.0), scores(4.0, 1.0)], "ensemble": scores(3.0, 0.5), "minutes": 3.0},
+    ]
+    averages = pronunciation_averages(rows)
+    assert averages == {"wer": 8.0, "per": 1.75, "ensemble_wer": 6.0, "ensemble_per": 1.0}
+    _, _, ice, vie, last = pronunciation_table(rows).splitlines()
+    assert ice == "| ice | 12.00 ± 2.83 | 2.50 | 9.00 (8.0 to 10.0) | 1.50 (1.5 to 2.0) | 1.0 | 10.00 | 2.36 |"
+    assert vie.startswith("| vie | 4.00 ± 0.00 | 1.00 | 3.00 (2.0 to 4.0) | ")
+    assert last == "| macro average | 8.00 | 1.75 | 6.00 | 1.00 | 2.0 | 7.33 | 1.94 |"
+    without = pronunciation_table([{key: value for key, value in rows[0].items() if key != "ensemble"}])
+    assert without.splitlines()[2].startswith("| ice | 12.00 ± 2.83 | 2.50 |  |  | 1.0 |")
