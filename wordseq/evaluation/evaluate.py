@@ -156,11 +156,18 @@ def evaluate_texts(
         "command": measured.command,
     }
     notes = (
-        None if words else tokenizer_note(tokenize, refs),
+        error_rates_note(scores["exact"].score, scores["ser"].score) if words else tokenizer_note(tokenize, refs),
         interval_note(scores[main_metrics(found)[0]], len(hyps)),
         selection_note(task, measured.select_by),
     )
     return {**found, "notes": [note for note in notes if note]}
+
+
+def error_rates_note(exact: float, ser: float) -> str:
+    """A line on the error rates of shared tasks, whose WER counts outputs; our WER counts words between spaces."""
+    return (
+        f"shared tasks on words call 100 - EXACT the WER, here {100 - exact:.1f}; SER of phones is the PER, {ser:.1f}"
+    )
 
 
 def selection_note(task: str, select_by: str) -> str | None:

@@ -332,6 +332,8 @@ def test_the_length_of_a_word_is_in_characters_without_its_features(report):
 
 
 def test_a_report_on_words_says_what_else_may_choose_the_checkpoint(report):
+    wer = 100 - report["exact"]["score"]
+    assert any(f"100 - EXACT the WER, here {wer:.1f}; " in note for note in report["notes"])
     assert any("train.select_by=exact" in note for note in report["notes"])
     assert "dev BLEU" in terminal_table(report)
     for select_by, refs in (("exact", WORDS_OF_A_TASK[2]), ("bleu", [["a b c d e"]] * 4)):
