@@ -574,6 +574,21 @@ def test_public_corpora_come_from_the_mirror(call, mirror, tmp_path, monkeypatch
 # --- train
 
 
+@law("train file", "sweep file")
+def test_a_file_after_settings_is_what_is_trained_on_with_them(call, children, capsys):
+    Path("other.toml").write_text(Path("alpha/config.toml").read_text().replace("embed_dim = 4", "embed_dim = 5"))
+    call("train", "other.toml", "pairs.tsv", "--run", "of-file", *sets("train.max_steps=1"))
+    found = RunFolder(Path("of-file")).config
+    assert (found.model.embed_dim, found.data.train) == (5, "pairs.tsv")
+    children.fail = True
+    call("sweep", "other.toml", "pairs.tsv", code=2)
+    (command,) = children.commands
+    assert command[:2] == ["train", "other.toml"]
+    assert 'data.train="pairs.tsv"' in command
+    assert main(["train", "pairs.tsv", "other.tsv"]) == 2
+    assert "pairs.tsv is no preset and no .toml file" in capsys.readouterr().err
+
+
 @law("train config", "train --run", "train --set", "train --list-settings")
 def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that_are_set(call):
     text = Path("alpha/config.toml").read_text().replace("embed_dim = 4", "embed_dim = 5")

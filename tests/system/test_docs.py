@@ -54,6 +54,8 @@ def parsed(arguments):
         return end.code
     # Documents name files that a reader has.
     if hasattr(options, "set") and Path(options.config or "").suffix not in (".tsv", ".csv"):
+        if getattr(options, "file", None):
+            options.set, options.file = [f"data.train={options.file}", *options.set], None
         named_data(options)
         load_config(options.config, options.set)
     for pair in getattr(options, "vary", []):

@@ -106,7 +106,7 @@ def add_runs(parser: argparse.ArgumentParser, described: str) -> None:
 
 
 def add_config(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add `DATA`, a file of pairs or the settings to start from, and `--set`; `named_data` tells the two apart.
+    """Add `DATA`, a file of pairs or the settings to start from, `FILE` and `--set`; `named_data` tells them apart.
 
     Args:
         parser: parser of the command.
@@ -118,6 +118,12 @@ def add_config(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="DATA",
         help="what to train on: a file of pairs, a folder or archive, two parallel files as SRC,TGT, or the name of a corpus; "
         f"or settings to start from: a .toml file or a preset: {', '.join(presets())} (default: {default})",
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="after settings: what to train on with them, as DATA (default: the data that the settings name)",
     )
     add_set(parser)
 
@@ -145,27 +151,33 @@ def check_input(path: Path | None) -> None:
 
 
 def named_data(options: argparse.Namespace, *, presets_too: bool = True) -> None:
-    """Turn the argument `DATA` into a setting in `options.set` if it names data, not settings.
+    """Turn the argument that names data, `DATA` or `FILE`, into a setting in `options.set`; what is left are settings.
 
     Args:
         options: the parsed options.
         presets_too: a name may be that of a preset or a .toml file.
 
     Raises:
-        UserError: it names nothing that is known, or --set names data too.
+        UserError: it names nothing that is known, both arguments name data, or --set names data too.
     """
-    if options.config is None or (
-        presets_too and (options.config in presets() or Path(options.config).suffix == ".toml")
-    ):
+    file = getattr(options, "file", None)
+    settings = presets_too and (options.config in presets() or Path(options.config or "").suffix == ".toml")
+    named, start = (file, options.config) if settings else (options.config, None)
+    if named is None:
         return
+    if file is not None and not settings:
+        raise UserError(
+            f"{options.config} is no preset and no .toml file, so {file} cannot follow it; two parallel files are given as "
+            f"{options.config},{file}; the presets are {', '.join(presets())}"
+        )
     from wordseq.api.data import data_settings
 
-    ((key, value),) = (data_settings(options.config) or {}).items()
+    ((key, value),) = (data_settings(named) or {}).items()
     names = [f"data.{name}" for name in SOURCES] + [other for other, name in OTHER_NAMES.items() if name == key]
     if twice := [text for text in options.set if text.partition("=")[0].strip() in names]:
-        raise UserError(f"{options.config} names the data, and --set {twice[0]} too; give one")
+        raise UserError(f"{named} names the data, and --set {twice[0]} too; give one")
     # In quotes: a file may be called 2024 or true.
-    options.config, options.set = None, [f"{key}={json.dumps(value, ensure_ascii=False)}", *options.set]
+    options.config, options.set = start, [f"{key}={json.dumps(value, ensure_ascii=False)}", *options.set]
 
 
 def add_mirror(parser: argparse.ArgumentParser) -> None:

@@ -63,7 +63,9 @@ def load_config(
         kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
         tables[section] = {**kept, name: value}
     if settings in presets() and not any(tables.get("data", {}).get(name) for name in SOURCES):
-        raise UserError(f"the preset {settings} has settings for your own data; name the file: --set data.train=FILE")
+        raise UserError(
+            f"the preset {settings} has settings for your own data; name the file: wordseq train {settings} FILE"
+        )
     return config_from_dict(tables, where)
 
 

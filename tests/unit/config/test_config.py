@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import re
 import tomllib
 from pathlib import Path
 
@@ -686,15 +687,16 @@ def test_every_experiment_loads(path):
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_loads_by_its_name_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # The preset of a task has no data of its own: its first line names the setting for those of the user.
+    # The preset of a task has no data of its own: its first line names those of the user.
     first = (PRESETS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
-    command, _, own = first.partition(" --set ")
-    assert command == f"# wordseq train {name} --run runs/{name}"
-    config = load_config(name, [own] if own else [])
-    assert config == load_config(PRESETS / f"{name}.toml", [own] if own else []) != load_config(None)
-    if own:
-        assert config.data.train == own.removeprefix("data.train=")
-        with pytest.raises(UserError, match=f"^the preset {name} has settings for your own data; name the file: --set"):
+    file = re.fullmatch(rf"# wordseq train {name}(?: (\w+\.tsv))? --run runs/{name}", first)[1]
+    own = [f"data.train={file}"] if file else []
+    config = load_config(name, own)
+    assert config == load_config(PRESETS / f"{name}.toml", own) != load_config(None)
+    if file:
+        with pytest.raises(
+            UserError, match=f"^the preset {name} has .* data; name the file: wordseq train {name} FILE$"
+        ):
             load_config(name)
     else:
         check_source(config.data)
