@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,9 +63,13 @@ def _take(folder: Path) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            if folder.exists():
-                raise
-            continue  # It was removed between mkdir and exists.
+            # It was removed between two steps of mkdir, and may have been made again since: only what is no folder is an error.
+            try:
+                if stat.S_ISDIR(folder.lstat().st_mode):
+                    continue
+            except FileNotFoundError:
+                continue
+            raise
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:

@@ -84,6 +84,20 @@ def test_never_two_at_a_time_however_often_the_folder_comes_and_goes(tmp_path):
     assert all(int(number) > 0 for number in found)
 
 
+def test_a_folder_that_another_process_makes_at_the_same_moment_is_no_error(tmp_path, monkeypatch):
+    made, calls = Path.mkdir, []
+
+    def mkdir(folder, *options, **more):
+        calls.append(folder)
+        made(folder, exist_ok=True)
+        if len(calls) == 1:  # As pathlib does if the folder is removed and made again between its two steps.
+            raise FileExistsError(errno.EEXIST, "File exists", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with locked(tmp_path / "run"):
+        assert len(calls) == 2
+
+
 def test_training_works_on_file_systems_without_locks(tmp_path, monkeypatch):
     def none(handle):
         raise OSError(errno.ENOLCK, "No locks available")
