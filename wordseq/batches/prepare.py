@@ -27,7 +27,7 @@ from wordseq.batches.table import PairTable, store_paths
 from wordseq.config.schema import DATA_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
 from wordseq.data.columns import shortened
-from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
+from wordseq.data.guards import SAMPLE_PAIRS, features_warnings, warnings_about
 from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import archive_of, digest_of, is_stream
@@ -37,7 +37,7 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
 from wordseq.system.locks import try_lock
 from wordseq.system.progress import Say
-from wordseq.text.features import word_of
+from wordseq.text.features import split_features, word_of
 from wordseq.text.scripts import scripts_of
 from wordseq.text.vocab import TextCodec, coverage
 
@@ -289,7 +289,8 @@ def _write(
             "dev": {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share},
         }
     # Features are neither words nor in a script.
-    sample = [Pair(word_of(pair.src), pair.tgt) for pair in table.sample(SAMPLE_PAIRS)]
+    drawn = table.sample(SAMPLE_PAIRS)
+    sample = [Pair(word_of(pair.src), pair.tgt) for pair in drawn]
     words = {part: HeldOut(list(map(word_of, found.sources)), found.references) for part, found in held_out.items()}
     split["first"] = table.first(SHOWN_PAIRS)
     split["scripts"] = {side: dict(scripts_of([getattr(pair, side) for pair in sample])) for side in SIDES}
@@ -303,6 +304,7 @@ def _write(
             f"{shortened(text)} becomes {shortened(back)}: the model cannot write what it replaces"
         )
     split["warnings"] += warnings_about(examined, compared, data, counts.to_dict(), split["train"], cover)
+    split["warnings"] += features_warnings([split_features(pair.src)[1] for pair in drawn], data)
     write_json(folder / HELD_OUT_FILE, {part: dataclasses.asdict(found) for part, found in held_out.items()})
     write_json(folder / _FIGURES_FILE, {"split": split, "coverage": cover})
     shutil.rmtree(scratch)

@@ -38,6 +38,9 @@ _NUMBER = re.compile(r"[\d\s.,:;/%+-]*\d[\d\s.,:;/%+-]*")
 
 _SIDES = {"src": "source", "tgt": "target"}
 
+_SEPARATORS = (";", "|", ",", "+", " ")
+"""Usual separators of features."""
+
 
 def warnings_about(
     pairs: Sequence[Pair],
@@ -66,6 +69,25 @@ def warnings_about(
         # A vocabulary does not fit exchanged texts, so its coverage tells nothing new.
         *(swapped or _about_words(pairs, data, coverage)),
     ]
+
+
+def features_warnings(features: Sequence[str], data: DataConfig) -> Iterator[str]:
+    """Whether `data.features_separator` cuts the features, where another usual separator would.
+
+    Args:
+        features: those of some sources, each as one text.
+        data: the settings.
+    """
+    filled = [text for text in features if text]
+    if not filled or any(data.features_separator in text for text in filled):
+        return
+    other = next((sign for sign in _SEPARATORS if sum(sign in text for text in filled) * 2 > len(filled)), "")
+    if other:
+        example = next(text for text in filled if other in text)
+        yield (
+            f"data.features_separator = {data.features_separator!r} does not occur in the features, e.g. {shortened(example)}: "
+            f"each is one symbol; set data.features_separator={other!r}"
+        )
 
 
 def _about_lengths(counts: Mapping[str, Any]) -> Iterator[str]:

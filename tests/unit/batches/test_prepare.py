@@ -25,12 +25,12 @@ from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.batches.shards import WORD_PARTS, Shard, number_words
 from wordseq.config.schema import DataConfig
-from wordseq.data.guards import SAMPLE_PAIRS, warnings_about
+from wordseq.data.guards import SAMPLE_PAIRS, features_warnings, warnings_about
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut
 from wordseq.system.errors import UserError
 from wordseq.system.workers import Worker
-from wordseq.text.features import word_of
+from wordseq.text.features import split_features, word_of
 from wordseq.text.scripts import scripts_of
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.twins import Twins
@@ -90,6 +90,7 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
         }
         examined = (words, held_out) if data.train else ([], {})
         expected = warnings_about(*examined, data, counts, old.report["train"], new.coverage)
+        expected += features_warnings([split_features(pair.src)[1] for pair in old.train], data)
         assert [line for line in found["warnings"] if "for good" not in line] == expected
     assert list(new.split["counts"]["parts"]) == list(old.report["counts"]["parts"])
     assert (new.dev, new.test) == (old.dev, old.test)

@@ -244,3 +244,16 @@ SENTENCES = (
 def test_real_sentences(tmp_path, name):
     data = load_config(None, (), {"data.corpus": name}).data
     assert prepare_corpus(data, tmp_path, mirror=MIRROR, say=lambda line: None).split["warnings"] == []
+
+
+@pytest.mark.parametrize("wrong", ["|", "#"])
+def test_a_separator_that_cuts_no_features_is_named_with_the_one_that_does(tmp_path, wrong):
+    tags = [f"V;{person};{number}" for person in "123" for number in ("SG", "PL")]
+    rows = [(word, f"{word}{k}", tags[k]) for word in WORDS for k in range(3)]
+    given = {"features_column": "3", "level": "char"}
+    (line,) = warnings(tmp_path, rows, **given, features_separator=wrong)
+    assert line.startswith(f"data.features_separator = {wrong!r} does not occur in the features, e.g. 'V;")
+    assert line.endswith("set data.features_separator=';'")
+    assert warnings(tmp_path, rows, **given) == []
+    single = [(word, form, tag.partition(";")[0]) for word, form, tag in rows]
+    assert warnings(tmp_path, single, **given, features_separator=wrong) == []
