@@ -172,6 +172,8 @@ def test_an_unknown_preset_is_named_with_all_presets(place, complaint, words):
         "data 'phrasebok': neither a file nor a corpus; did you mean 'phrasebook'?",
         "the corpora are phrasebook, copy",
     )
+    assert err.count("did you mean") == 1
+    assert "; did you mean the preset 'segmentation'?" in complaint(words[0], "segmentaton", *words[2:])
     assert not (place / "new").exists()
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import difflib
 import json
 import math
 import stat
@@ -172,7 +173,13 @@ def named_data(options: argparse.Namespace, *, presets_too: bool = True) -> None
         )
     from wordseq.api.data import data_settings
 
-    ((key, value),) = (data_settings(named) or {}).items()
+    try:
+        ((key, value),) = (data_settings(named) or {}).items()
+    except UserError as error:
+        # A preset of a corpus has the name of the corpus, which is guessed there.
+        guess = presets_too and "did you mean" not in str(error)
+        close = difflib.get_close_matches(named, presets(), n=1) if guess else []
+        raise UserError(f"{error}{f'; did you mean the preset {close[0]!r}?' if close else ''}") from None
     names = [f"data.{name}" for name in SOURCES] + [other for other, name in OTHER_NAMES.items() if name == key]
     if twice := [text for text in options.set if text.partition("=")[0].strip() in names]:
         raise UserError(f"{named} names the data, and --set {twice[0]} too; give one")

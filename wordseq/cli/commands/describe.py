@@ -1,4 +1,4 @@
-"""`wordseq describe`: print layers, parameters and settings of a run."""
+"""`wordseq describe`: print layers and parameters of a run; as JSON, its settings too."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
         commands,
         "describe",
         _describe,
-        "print layers, parameters and settings of a run",
+        "print layers and parameters of a run, with --json its settings too",
         ("wordseq describe runs/phrasebook", "wordseq describe runs/phrasebook --svg model.svg"),
     )
     add_run(parser)
