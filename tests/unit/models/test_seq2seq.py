@@ -232,7 +232,8 @@ def test_separate_features_are_a_set_that_the_encoder_does_not_see(attention_map
     encoded_bsh, _, features_bs = memory.features
     sums_bh = np.stack([np.sum(row[real], 0) for row, real in zip(encoded_bsh.numpy()[:3], features_bs, strict=False)])
     for hidden_bh, cell_bh in states:
-        np.testing.assert_array_equal(cell_bh, tf.repeat(cell_bh[:1], 4, axis=0))
+        # Rows of a batch may be rounded apart, by the processor's vector width.
+        close(cell_bh, tf.repeat(cell_bh[:1], 4, axis=0))
         close(hidden_bh[:3] - hidden_bh[3:], sums_bh)
     assert np.abs(sums_bh).min() > 0
     np.testing.assert_array_equal(memory.mask_bs, [[1, 1, 0, 0, 1]] * 3 + [[1, 1, 1, 0, 0]])
