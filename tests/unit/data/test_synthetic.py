@@ -73,6 +73,13 @@ def test_the_numbers_of_a_written_date_are_those_of_the_date():
         assert list(map(int, re.findall("[0-9]+", src))) == expected, (src, tgt)
 
 
+def test_ordinal_numbers_have_the_endings_of_english_and_the_first_of_a_month_that_of_french():
+    endings = {match.groups() for src, _ in dates() for match in re.finditer(r"([0-9]+)(st|nd|rd|th|er)\b", src)}
+    others = {"1": "st", "21": "st", "31": "st", "2": "nd", "22": "nd", "3": "rd", "23": "rd"}
+    expected = {(str(day), others.get(str(day), "th")) for day in range(1, 32)}
+    assert endings == expected | {("1", "er")}
+
+
 def test_a_name_of_a_month_or_a_weekday_is_the_right_one():
     english = [(src, tgt) for src, tgt in dates() if re.fullmatch("[A-Z][a-z]+, [A-Z][a-z]+ [0-9a-z]+, [0-9]+", src)]
     assert len(english) > 100
