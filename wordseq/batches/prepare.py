@@ -34,7 +34,7 @@ from wordseq.data.readers.streams import archive_of, digest_of, is_stream
 from wordseq.data.sources import Origin, Reading, find_origin
 from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.system.errors import UserError
-from wordseq.system.files import read_json, write_json
+from wordseq.system.files import make_folder, read_json, write_json
 from wordseq.system.locks import try_lock
 from wordseq.system.progress import Say
 from wordseq.text.features import split_features, word_of
@@ -199,16 +199,22 @@ def _naming(cache: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _temporary(cache: Path) -> Iterator[Path]:
     """A temporary folder in the cache, deleted at the end if it was not renamed; those of killed processes are deleted now."""
-    cache.mkdir(parents=True, exist_ok=True)
-    for left in cache.glob(".tmp-*"):
-        if _abandoned(left):
-            shutil.rmtree(left, ignore_errors=True)
-    # Inside the cache, because renaming is atomic only within one file system.
-    folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=cache))
+    while True:
+        make_folder(cache)
+        try:
+            # Inside the cache, because renaming is atomic only within one file system.
+            folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=cache))
+            break
+        except FileNotFoundError:
+            continue  # Another process has just ended without a result, and removed the empty cache.
     try:
         with (folder / _LOCK_FILE).open("wb") as lock:
             with contextlib.suppress(OSError):  # Without locks, `_abandoned` is always false: nothing is deleted.
                 try_lock(lock.fileno())
+            # Only now: as long as our folder is in it, no other process removes the cache.
+            for left in cache.glob(".tmp-*"):
+                if left != folder and _abandoned(left):
+                    shutil.rmtree(left, ignore_errors=True)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shlex
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
@@ -23,6 +24,23 @@ TEMPORARY = "????????"
 
 _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 """Errors of a file system without hard links: FAT, many network and FUSE file systems."""
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless it exists; other processes may make and remove it meanwhile.
+
+    Raises:
+        OSError: it cannot be made, or something that is no folder has its name.
+    """
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except FileExistsError:
+            # pathlib raises this too if the folder is removed between two of its steps, and it may be made again since.
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise
 
 
 def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None = None) -> None:

@@ -3,12 +3,11 @@
 import contextlib
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from wordseq.system.errors import UserError
-from wordseq.system.files import naming
+from wordseq.system.files import make_folder, naming
 
 LOCK_FILE = ".wordseq.lock"
 
@@ -60,16 +59,7 @@ def _take(folder: Path) -> int:
     path = folder / LOCK_FILE
     # A loop, because another process may remove the lock file, or the empty folder, between any two steps.
     while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            # It was removed between two steps of mkdir, and may have been made again since: only what is no folder is an error.
-            try:
-                if stat.S_ISDIR(folder.lstat().st_mode):
-                    continue
-            except FileNotFoundError:
-                continue
-            raise
+        make_folder(folder)
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import unicodedata
 import zlib
 from pathlib import Path
@@ -427,6 +428,21 @@ def test_a_kill_leaves_only_files_that_are_removed_later(file, tmp_path, monkeyp
         assert working.exists()  # locked
     assert not left.exists()
     assert sorted(path.name[0] != "." for path in cache.iterdir()) == [True, True]
+
+
+def test_a_cache_that_another_process_removes_while_a_folder_is_made_in_it_is_made_again(tmp_path, monkeypatch):
+    made, calls = tempfile.mkdtemp, []
+
+    def mkdtemp(**options):
+        calls.append(options["dir"])
+        if len(calls) == 1:  # Another process ends without a result: it removes the empty cache.
+            options["dir"].rmdir()
+        return made(**options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    with prepare._temporary(tmp_path / "cache") as folder:
+        assert folder.parent == tmp_path / "cache"
+    assert len(calls) == 2
 
 
 def test_a_pipe_is_read_once_and_leaves_nothing_behind(file, tmp_path):
