@@ -15,7 +15,8 @@ from typing import Any
 from unittest import mock
 
 from wordseq.cli.main import make_parser
-from wordseq.config.schema import MOST, SECTIONS, Changes
+from wordseq.config.fields import Changes
+from wordseq.config.schema import MOST, SECTIONS
 
 COLUMNS = "88"
 """Width of the usage lines."""

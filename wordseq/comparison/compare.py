@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.comparison.scored_runs import ScoredRun, split_digest
+from wordseq.config.fields import Changes
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Changes, Config, by_key, keys_that_change
+from wordseq.config.schema import Config, by_key, keys_that_change
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, with_whole_unk
 from wordseq.evaluation.metrics.corpus import Score, interval_note, score_corpus
 from wordseq.evaluation.metrics.names import WORDS, main_metrics, metrics_of

@@ -10,8 +10,9 @@ from typing import Any
 
 from wordseq.comparison.compare import averaged, by_settings
 from wordseq.comparison.scored_runs import ScoredRun
+from wordseq.config.fields import Changes
 from wordseq.config.load import config_to_dict
-from wordseq.config.schema import Changes, Config, by_key, keys_that_change
+from wordseq.config.schema import Config, by_key, keys_that_change
 from wordseq.evaluation.metrics.names import metrics_of
 from wordseq.evaluation.records import RECORD_FORMAT
 from wordseq.system.platform import machine

@@ -1,11 +1,12 @@
-"""Settings as frozen dataclasses; each setting has a one-line doc, its unit, its bounds, and when it may change."""
+"""All settings, as frozen dataclasses."""
 
 import dataclasses
-import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_type_hints
+
+from wordseq.config.fields import Changes, setting
 
 LEVELS = ("char", "word", "bpe", "unigram")
 
@@ -58,43 +59,6 @@ KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 PROBABILITY_MAPS = ("softmax", "sparsemax", "entmax15")
 """Maps from scores to probabilities."""
-
-
-class Changes(enum.Flag):
-    """When a setting may differ from the saved setting of a run."""
-
-    NEVER = 0
-    LIMIT = enum.auto()
-    """It may differ when a run resumes: it decides when to stop or save, not what is computed."""
-    PLACE = enum.auto()
-    """It may differ when a run resumes: it tells where the data are and how their files are read. Their content is compared."""
-    CHANCE = enum.auto()
-    """It may differ between repetitions of one experiment: it sets a random seed or the order of summation."""
-    MACHINE = enum.auto()
-    """Its default is resolved when a run begins, by the machine or the data; the config.toml of a run has the value."""
-
-
-def setting(
-    default: Any,
-    doc: str,
-    *,
-    choices: Sequence[str] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-    changes: Changes = Changes.NEVER,
-) -> Any:
-    """A field of a settings dataclass.
-
-    Args:
-        default: the default value.
-        doc: one line: what the setting does, and its unit.
-        choices: allowed values; empty: any.
-        minimum: smallest allowed number.
-        maximum: largest allowed number.
-        changes: when it may differ from the saved setting of a run.
-    """
-    allowed = {"choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata={"doc": doc, **allowed, "changes": changes})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
-from wordseq.config.schema import Changes, Config, by_key, keys_that_change
+from wordseq.config.fields import Changes
+from wordseq.config.schema import Config, by_key, keys_that_change
 from wordseq.data.pairs import Pair
 from wordseq.runs.folder import ENSEMBLE_FILE, PAIRS_FILE, RunFolder
 from wordseq.system.errors import UserError

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wordseq.config.fields import Changes
 from wordseq.config.load import PRESETS, config_from_dict, config_to_dict, load_config, presets, to_toml
 from wordseq.config.schema import (
     DATA_FILES,
@@ -15,7 +16,6 @@ from wordseq.config.schema import (
     KIND_SETTINGS,
     LEVELS,
     SECTIONS,
-    Changes,
     Config,
     DataConfig,
     ModelConfig,
