@@ -89,7 +89,7 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
     for k, (run, name) in enumerate(zip(runs, names, strict=True)):
         scores = score_corpus(run.hyps, refs, tokenize=tokenize, symbols=symbols, seed=seed)
         if k == 0:
-            notes.append(interval_note(scores[main_metrics({"task": task, **scores})[0]], len(run.hyps)))
+            notes.append(interval_note(scores[main_metrics({"task": task, **scores})[0]], len(run.hyps), task))
         rows.append(
             {
                 "run": str(run.folder),

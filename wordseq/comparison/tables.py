@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wordseq.evaluation.metrics.corpus import FEW_SENTENCES
-from wordseq.evaluation.metrics.names import NAMES, main_metrics
+from wordseq.evaluation.metrics.names import NAMES, UNITS, main_metrics
 from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
 from wordseq.evaluation.tables import (
     escape_markdown,
@@ -151,7 +151,7 @@ def _tests_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             cells.append(f"{score['difference']:+.1f}" if score["difference"] else "0")
             cells += [f"{score['p_bootstrap']:.4f}", f"{score['p_randomisation']:.4f}"]
         lines.append((*cells, f"{row['different']:,}"))
-    return f"Difference to {rows[0]['name']}", (*header, "Sentences that differ"), lines
+    return f"Difference to {rows[0]['name']}", (*header, f"{UNITS[rows[0]['task']].capitalize()}s that differ"), lines
 
 
 def _columns(title: str, columns: _Columns, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -186,13 +186,13 @@ def spread(found: Mapping[str, float | None], form: str) -> str:
 
 def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     """Notes that a reader of the figures needs; the text is not escaped."""
-    test, rows = result["test"], result["rows"]
+    test, rows, unit = result["test"], result["rows"], UNITS[result["task"]]
     lines = [
-        f"Test set: {counted(test['sentences'], 'sentence')}, {counted(test['references'], 'reference')}, "
+        f"Test set: {counted(test['sentences'], unit)}, {counted(test['references'], 'reference')}, "
         f"sha256 {test['sha256'][:12]}."
     ]
     lines += result["notes"]
-    lines.append(f"Intervals: bootstrap over these sentences, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
+    lines.append(f"Intervals: bootstrap over these {unit}s, {PAIRED_DRAWS['bs']:,} resamples, seed {result['seed']}.")
     if rows[1:]:
         lines.append(
             "p: probability of a difference at least this large between equally good systems, by the paired "
@@ -203,7 +203,7 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
         )
         if test["sentences"] < FEW_SENTENCES:
             lines.append(
-                f"p of fewer than {FEW_SENTENCES} sentences is too small: the same few are drawn again and again."
+                f"p of fewer than {FEW_SENTENCES} {unit}s is too small: the same few are drawn again and again."
             )
         lines.append(f"{ABOUT_SEEDS} To measure that, train with several seeds (--seeds).")
     lines += [
@@ -216,7 +216,7 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     # Of the 2^n ways to swap n differing sentences, the given one and its opposite have at least this difference.
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [
-        f"{row['name']} differs from {rows[0]['name']} in only {counted(row['different'], 'sentence')}. "
+        f"{row['name']} differs from {rows[0]['name']} in only {counted(row['different'], unit)}. "
         "The randomisation test does not count trials with an equal difference, so its p is too small: "
         "an exact test gives at least "
         f"{2.0 ** (1 - row['different']):.3f}."

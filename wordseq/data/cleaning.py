@@ -177,7 +177,9 @@ def read_given(data: DataConfig, origin: Origin, part: str, reading: Reading) ->
                 pairs.append(pair)
             else:
                 # By row, not by pair: data.swap exchanges the texts of a pair, but not the files.
-                empty.add(files[-1 if normalise(row.src) else 0], row.number, "an empty sentence in held-out data")
+                empty.add(
+                    files[-1 if normalise(row.src) else 0], row.number, "an empty source or target in held-out data"
+                )
     bad.check(found.lines)
     empty.check(len(pairs))
     found.empty = empty.number

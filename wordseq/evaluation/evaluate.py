@@ -157,7 +157,7 @@ def evaluate_texts(
     }
     notes = (
         error_rates_note(scores["exact"].score, scores["ser"].score) if words else tokenizer_note(tokenize, refs),
-        interval_note(scores[main_metrics(found)[0]], len(hyps)),
+        interval_note(scores[main_metrics(found)[0]], len(hyps), task),
         selection_note(task, measured.select_by),
     )
     return {**found, "notes": [note for note in notes if note]}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wordseq.evaluation.metrics.corpus import Score
-from wordseq.evaluation.metrics.names import main_metrics
+from wordseq.evaluation.metrics.names import UNITS, main_metrics
 from wordseq.evaluation.tables import escape_markdown, markdown_table, score_rows, signatures, terminal_table
 from wordseq.system.progress import counted
 
@@ -86,6 +86,10 @@ class Scores(Figures):
         """
         return self._score("f1")
 
+    def _size(self) -> str:
+        """The number of outputs, such as "1,000 words"."""
+        return counted(self._result["sentences"], UNITS[self._result["task"]])
+
     def _score(self, key: str) -> Score:
         found = self._result[key]
         return Score(**{**found, "ci95": tuple(found["ci95"])})
@@ -94,7 +98,7 @@ class Scores(Figures):
         scores = ", ".join(
             f"{self._result[key]['name']} {self._result[key]['score']:.1f}" for key in main_metrics(self._result)
         )
-        return f"Scores({scores}; {counted(self._result['sentences'], 'sentence')})"
+        return f"Scores({scores}; {self._size()})"
 
     def __str__(self) -> str:
         return terminal_table(self._result)
@@ -103,6 +107,6 @@ class Scores(Figures):
         """The table that a notebook shows: scores, intervals, signatures."""
         table = markdown_table(("Metric", "Score", "95 % interval"), score_rows(self._result))
         below = "; ".join(f"{name} `{signature}`" for name, signature in signatures(self._result))
-        sentences, run = (self._result[key] for key in ("sentences", "run"))
+        run = self._result["run"]
         notes = "".join(f"{note}\n\n" for note in map(escape_markdown, self._result["notes"]))
-        return f"{table}\n\n{notes}{counted(sentences, 'sentence')}{f', run `{run}`' if run else ''}. {below}\n"
+        return f"{table}\n\n{notes}{self._size()}{f', run `{run}`' if run else ''}. {below}\n"

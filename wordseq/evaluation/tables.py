@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from wordseq.evaluation.metrics.names import WORDS, dev_name, metrics_of
+from wordseq.evaluation.metrics.names import UNITS, WORDS, dev_name, metrics_of
 
 NOTHING = "–"  # A value that was not measured.
 
@@ -17,8 +17,9 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~$#!])")
 
 def terminal_table(result: Mapping[str, Any]) -> str:
     """The result of `evaluate_texts` as plain text without colours and without examples."""
+    unit = UNITS[result["task"]]
     figures = [
-        ("sentences", f"{result['sentences']:,}"),
+        (f"{unit}s", f"{result['sentences']:,}"),
         ("references", f"{result['references']:,}"),
         ("output length / reference length", f"{result['length_ratio']:.3f}"),
         ("source tokens that the vocabulary lacks", f"{result['oov_rate']:.2%}"),
@@ -28,7 +29,7 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("of these, for spelling unknown words", number(result["spelling_bits_per_char"], ".3f")),
         ("checkpoint chosen by", dev_name(result["select_by"]) if result["select_by"] else NOTHING),
         ("seconds", number(result["seconds"], ".1f")),
-        ("sentences per second", number(result["sentences_per_second"], ",.1f")),
+        (f"{unit}s per second", number(result["sentences_per_second"], ",.1f")),
         ("run", result["run"] or NOTHING),
         ("wordseq", result["commit"]),
         ("command", result["command"] or NOTHING),

@@ -191,7 +191,7 @@ def test_leaks_of_given_splits_are_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("side", "swap"), [("src", False), ("tgt", False), ("src", True)])
 def test_an_empty_line_in_given_test_files_is_named_or_skipped(tmp_path: Path, side: str, swap: bool) -> None:
     data = given_splits(tmp_path, **{f"test_{side}": ["a", "b", " \u200b", "d", "e"]})
-    with pytest.raises(UserError, match=rf"test_{side}:3: an empty sentence in held-out data"):
+    with pytest.raises(UserError, match=rf"test_{side}:3: an empty source or target in held-out data"):
         load(data, swap=swap)
     corpus = load(data, swap=swap, on_bad_line="skip")
     assert len(corpus.test.sources) == 4

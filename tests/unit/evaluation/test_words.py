@@ -18,6 +18,7 @@ from wordseq.evaluation.metrics.corpus import by_length, score_corpus
 from wordseq.evaluation.metrics.names import NAMES, SENTENCES, WORDS, dev_score, gain, main_metrics, metrics_of
 from wordseq.evaluation.metrics.significance import paired_tests
 from wordseq.evaluation.metrics.symbols import Symbols, has_subwords, symbols_of_texts, target_symbols, task_of
+from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import examples, terminal_table
 
 SPACE, CHAR, BAR = Symbols(" "), Symbols(), Symbols("|")
@@ -329,6 +330,14 @@ def test_the_length_of_a_word_is_in_characters_without_its_features(report):
     assert rows == [("1-3", 1, 0, 200), ("4-6", 2, 50, pytest.approx(100 / 9)), ("17+", 1, 0, 25)]
     assert "source characters  words  EXACT  SER" in terminal_table(report)
     assert report["by_length"] == by_length(*WORDS_OF_A_TASK, symbols=CHAR)
+
+
+def test_a_report_on_words_counts_words(report):
+    texts = [terminal_table(report), repr(Scores(report)), Scores(report)._repr_markdown_()]
+    assert [line for line in texts[0].splitlines() if line.startswith(("words  ", "words per second  "))][1:]
+    # The note on the interval too: these are few.
+    assert all("4 words" in text for text in texts)
+    assert not any("sentence" in text for text in texts)
 
 
 def test_a_report_on_words_says_what_else_may_choose_the_checkpoint(report):

@@ -12,7 +12,7 @@ from typing import Any
 
 from wordseq.config.arguments import whole_number
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED, bleu, sacrebleu_metrics, sacrebleu_seed
-from wordseq.evaluation.metrics.names import NAMES, WORDS
+from wordseq.evaluation.metrics.names import NAMES, SENTENCES, UNITS, WORDS
 from wordseq.evaluation.metrics.references import matching_texts, reference_columns
 from wordseq.evaluation.metrics.symbols import Symbols, symbols_of_texts, task_of
 from wordseq.evaluation.metrics.words import counted_symbols, percent, resampled, signature, word_ratios
@@ -121,19 +121,26 @@ def _score(key: str, score: float, mean: float, half: float, signed: str) -> Sco
     return Score(NAMES[key], score, interval, signed, mean, half)
 
 
-def interval_note(score: Score, sentences: int) -> str | None:
-    """A line that states how wide a 95 % interval is, and what would narrow it; None if there is no need for it."""
+def interval_note(score: Score, sentences: int, task: str = SENTENCES) -> str | None:
+    """A line that states how wide a 95 % interval is, and what would narrow it; None if there is no need for it.
+
+    Args:
+        score: of the metric.
+        sentences: number of outputs.
+        task: a key of `UNITS`.
+    """
+    unit = UNITS[task]
     low, high = score.ci95
     wide, few = high - low >= WIDE_INTERVAL, sentences < FEW_SENTENCES
     if not (wide or few):
         return None
     found = (
         f"note: the 95 % interval of {score.name} is {high - low:.1f} points wide ({low:.1f} to {high:.1f}, "
-        f"{counted(sentences, 'sentence')})"
+        f"{counted(sentences, unit)})"
     )
-    more = "set data.test_size for a new run, or score more sentences with --src and --ref"
+    more = f"set data.test_size for a new run, or score more {unit}s with --src and --ref"
     if few:
-        return f"{found}. With so few sentences the true one is wider. Score {FEW_SENTENCES} sentences or more: {more}"
+        return f"{found}. With so few {unit}s the true one is wider. Score {FEW_SENTENCES} {unit}s or more: {more}"
     return f"{found}. Four times as many would halve it: {more}"
 
 

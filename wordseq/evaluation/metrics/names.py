@@ -7,6 +7,9 @@ from typing import Any
 SENTENCES, WORDS = "sentences", "words"
 """Kinds of task: outputs of several words, and outputs that are single words."""
 
+UNITS: Mapping[str, str] = MappingProxyType({SENTENCES: "sentence", WORDS: "word"})
+"""What a task's outputs are counted in, by kind of task."""
+
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "bleu": "BLEU",
