@@ -79,6 +79,7 @@ class Columns:
         like_header: the first record, if it is taken as a pair but may be a header; else empty.
         features: index of the column of features, if a setting names it.
         like_features: index of a column that is not used but may have features.
+        mistaken: without `data.tgt_column`: the target is like features, and the column of features is not.
     """
 
     src: int
@@ -90,6 +91,7 @@ class Columns:
     like_header: str = ""
     features: int | None = None
     like_features: int | None = None
+    mistaken: bool = False
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -188,8 +190,10 @@ def choose(table: FileTable, first: Sequence[Record], path: Path, data: DataConf
     check_features(features, chosen, names, columns, str(path), data)
     doubtful = not header and not table.columns and data.header == "auto" and first and not _recurs(first)
     like_header = _like_header(first[0], chosen) if doubtful else ""
-    like_features = None if features is not None else _like_features(names, columns, chosen)
-    return Columns(*chosen, names, header, reason, examples, like_header, features, like_features)
+    like = _like_features(names, columns)
+    like_features = next((k for k in like if features is None and k not in chosen), None)
+    mistaken = not (features is None or features in like or data.tgt_column) and chosen[1] in like
+    return Columns(*chosen, names, header, reason, examples, like_header, features, like_features, mistaken)
 
 
 def features_index(
@@ -226,16 +230,15 @@ def check_features(
         )
 
 
-def _like_features(
-    names: Sequence[str], columns: Sequence[Sequence[str | None]], chosen: tuple[int, int]
-) -> int | None:
-    """The first other column that is called like features, or whose cells are most often tags such as V;PST;SG."""
+def _like_features(names: Sequence[str], columns: Sequence[Sequence[str | None]]) -> list[int]:
+    """The columns that are called like features, or whose cells are most often tags such as V;PST;SG."""
+    found = []
     for k, column in enumerate(columns):
         filled = [cell for cell in column if cell]
         tags = sum(_TAGS.fullmatch(cell) is not None for cell in filled)
-        if k not in chosen and filled and (names[k].casefold() in FEATURE_NAMES or tags * 2 > len(filled)):
-            return k
-    return None
+        if filled and (names[k].casefold() in FEATURE_NAMES or tags * 2 > len(filled)):
+            found.append(k)
+    return found
 
 
 def _like_header(first: Record, chosen: tuple[int, int]) -> str:

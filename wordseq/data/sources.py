@@ -164,6 +164,12 @@ def read_pair_files(files: Files, data: DataConfig, bad: BadLines, reading: Read
                 f"{path.name}: line 1, {columns.like_header}, looks like a header; set data.header=yes if it is one, "
                 "else data.header=no"
             )
+        if columns.mistaken:
+            target, features = columns.name(columns.tgt), columns.name(columns.used[-1])
+            reading.warnings.append(
+                f"{path.name}: the target, {target}, looks like features, and {features}, the features, does not; if they are "
+                f"exchanged, set data.features_column={columns.tgt + 1}"
+            )
         if table.format == "TSV" and not data.format and delimited.looks_quoted(opened.head):
             reading.warnings.append(
                 f"{path.name}: some texts begin and end with quotes, which are kept; set data.format=quoted_tsv if a program "

@@ -84,9 +84,30 @@ def test_the_other_two_of_three_columns_are_source_and_target(tmp_path: Path) ->
     found, line = read(written(tmp_path / "x.tsv", rows), features_column="2")
     assert found == ROWS
     assert line == "x.tsv: TSV; source: column 1, target: column 3, features: column 2"
+    # The target is words here: nothing looks exchanged.
+    assert exchanged(tmp_path / "x.tsv", features_column="2") == []
     found, line = read(written(tmp_path / "y.tsv", [(*row, str(k)) for k, row in enumerate(rows)]), features_column="2")
     assert found == ROWS
     assert "not used: column 4, e.g. '0' (the only two with text)" in line
+
+
+def exchanged(path: Path, **settings: Any) -> list[str]:
+    """The warnings."""
+    data = load_config(None, (), {"data.train": str(path), **{f"data.{k}": v for k, v in settings.items()}}).data
+    reading = Reading()
+    list(find_origin(data, say=mute).rows(data, BadLines("stop"), "train", reading))
+    return reading.warnings
+
+
+def test_a_target_that_looks_like_features_is_a_warning(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.tsv", [("gehen", "ging", "V;PST"), ("Haus", "Häuser", "N;PL")])
+    assert exchanged(path, features_column="2") == [
+        "x.tsv: the target, column 3, looks like features, and column 2, the features, does not; if they are exchanged, set "
+        "data.features_column=3"
+    ]
+    # Right, or meant: the target is named.
+    assert exchanged(path, features_column="3") == []
+    assert exchanged(path, features_column="2", src_column="1", tgt_column="3") == []
 
 
 @pytest.mark.parametrize(
