@@ -600,7 +600,17 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
     listed = call("train", "--list-settings", "all")
     for section, kind in SECTIONS.items():
         for field in dataclasses.fields(kind):
-            assert f"{section}.{field.name} = {json.dumps(field.default)}\n" in listed
+            # Without data the phrasebook would be used.
+            value = "phrasebook" if field.name == "corpus" else field.default
+            assert f"{section}.{field.name} = {json.dumps(value)}" in listed
+
+
+def test_listed_settings_are_those_that_would_be_used(call):
+    listed = call("train", "g2p", "--list-settings", *sets("train.seed=7"))
+    for line in ('model.cell = "lstm"  (default: "gru")', "train.seed = 7  (default: 1)", 'data.corpus = ""'):
+        assert f"{line}\n" in listed
+    assert 'train.select_by = "exact"  (default: "bleu")\n' in listed
+    assert "\nmodel.embed_dim = 4  (default: 256)\n" in call("train", "--run", "alpha", "--list-settings")
 
 
 @pytest.mark.parametrize(

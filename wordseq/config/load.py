@@ -37,7 +37,11 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 def load_config(
-    settings: str | Path | None, overrides: Iterable[str] = (), given: Mapping[str, Any] = MappingProxyType({})
+    settings: str | Path | None,
+    overrides: Iterable[str] = (),
+    given: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    with_data: bool = True,
 ) -> Config:
     """Settings from a file (or the defaults), then overrides, checked.
 
@@ -45,6 +49,7 @@ def load_config(
         settings: the name of a preset, or the path of a TOML file; None: the defaults.
         overrides: `section.key=value`; the last one of a key wins.
         given: further overrides from Python: values by `section.key`.
+        with_data: False: a preset of a task may have no data; `data.corpus` is empty then.
 
     Raises:
         UserError: the preset or file is missing or not TOML, a key is unknown, or a value has a wrong type or is out of range.
@@ -62,11 +67,14 @@ def load_config(
         replaced = _replaced_by(name, value)
         kept = {key: old for key, old in _table(section, tables.get(section, {}), where).items() if key not in replaced}
         tables[section] = {**kept, name: value}
-    if settings in presets() and not any(tables.get("data", {}).get(name) for name in SOURCES):
+    if settings not in presets() or any(tables.get("data", {}).get(name) for name in SOURCES):
+        return config_from_dict(tables, where)
+    if with_data:
         raise UserError(
             f"the preset {settings} has settings for your own data; name the file: wordseq train {settings} FILE"
         )
-    return config_from_dict(tables, where)
+    config = config_from_dict(tables, where)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, corpus=""))
 
 
 def presets() -> list[str]:

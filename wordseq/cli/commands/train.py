@@ -11,7 +11,7 @@ from typing import Any
 
 from wordseq.cli.options import add_command, add_config, add_mirror, named_data
 from wordseq.config.load import load_config
-from wordseq.config.schema import SECTIONS, USUAL
+from wordseq.config.schema import SECTIONS, USUAL, Config, by_key
 from wordseq.evaluation.metrics.names import dev_score, main_metrics
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
@@ -47,14 +47,16 @@ def add(commands: Any) -> None:
         nargs="?",
         choices=("usual", "all"),
         const="usual",
-        help="print the settings that people change, with their defaults, and exit; all: every setting (default: off)",
+        help="print the settings that would be used, and exit: those that people change, and those that are not at their "
+        "default; all: every setting (default: off)",
     )
     add_mirror(parser)
 
 
 def _train(options: argparse.Namespace) -> int | None:
     if options.list_settings:
-        print(_settings(complete=options.list_settings == "all"))
+        named_data(options)
+        print(_settings(_config(options, with_data=False), complete=options.list_settings == "all"))
         return 0
     from wordseq.runs.data import prepare_run, with_own_pairs
     from wordseq.runs.find import data_name, folder_for
@@ -64,15 +66,13 @@ def _train(options: argparse.Namespace) -> int | None:
     if options.run is None and cluster is not None:
         raise UserError("train needs --run DIR where several processes train together")
     named_data(options)
+    config = _config(options)
     if options.run is None:
-        config = load_config(options.config, options.set)
         # What is left in options.config is a preset or a file of settings.
         name = Path(options.config).stem if options.config else data_name(config.data)
         options.run = folder_for(Path("runs") / name, config)
         print(f"run folder: {options.run}; --run DIR chooses another", flush=True)
-    # A run resumes with its own settings; --set on top of them is checked against `Changes` later.
-    saved = options.run / "config.toml"
-    config = load_config(options.config or (saved if saved.is_file() else None), options.set)
+        config = _config(options)  # Of this folder, which may have a run.
     if config.eval.tokenize != "auto":
         from wordseq.evaluation.metrics.tokenizing import usable_tokenizer
 
@@ -123,17 +123,31 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _settings(complete: bool) -> str:
-    """The settings as text: key, default, doc and choices."""
-    lines, hidden = [], 0
+def _config(options: argparse.Namespace, *, with_data: bool = True) -> Config:
+    """The settings that the options give, after `named_data`; see `load_config`."""
+    # A run resumes with its own settings; --set on top of them is checked against `Changes` later.
+    saved = options.run / "config.toml" if options.run else None
+    start = options.config or (saved if saved and saved.is_file() else None)
+    return load_config(start, options.set, with_data=with_data)
+
+
+def _settings(config: Config, complete: bool) -> str:
+    """The settings as text: key, value, default if it is another, doc and choices."""
+    lines, hidden, values = [], 0, by_key(config)
     for section, kind in SECTIONS.items():
         for field in fields(kind):
-            if not complete and f"{section}.{field.name}" not in USUAL:
+            key, value = f"{section}.{field.name}", values[f"{section}.{field.name}"]
+            if not complete and key not in USUAL and value == field.default:
                 hidden += 1
                 continue
             choices = field.metadata["choices"]
             allowed = f" ({', '.join(map(repr, choices))})" if choices else ""
-            lines.append(f"{section}.{field.name} = {json.dumps(field.default)}\n    {field.metadata['doc']}{allowed}")
+            usual = "" if value == field.default else f"  (default: {_shown(field.default)})"
+            lines.append(f"{key} = {_shown(value)}{usual}\n    {field.metadata['doc']}{allowed}")
     if hidden:
         lines.append(f"{hidden} more settings: wordseq train --list-settings all")
     return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
