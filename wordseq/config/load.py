@@ -376,11 +376,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
         )
     if model.bidirectional and model.hidden_size % 2:
         yield f"model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
-    if model.recurrent_dropout and model.cell in ELEMENTWISE_CELLS:
-        yield (
-            f"model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
-            "which has no recurrent matrix product"
-        )
+    yield from _dropout_conflicts(model)
     if model.freeze_pretrained and not (model.pretrained_src or model.pretrained_tgt):
         yield "model.freeze_pretrained needs model.pretrained_src or model.pretrained_tgt"
     if model.freeze_pretrained and model.pretrained_tgt and model.tie_embeddings:
@@ -395,10 +391,22 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
         )
 
 
+def _dropout_conflicts(model: ModelConfig) -> Iterator[str]:
+    """Rates of dropout that have no meaning, one message each."""
+    for key in ("embed_dropout", "output_dropout"):
+        if -1 < getattr(model, key) < 0:
+            yield f"model.{key} = {getattr(model, key)} must be -1, which stands for model.dropout, or from 0 to 0.95"
+    if model.recurrent_dropout and model.cell in ELEMENTWISE_CELLS:
+        yield (
+            f"model.recurrent_dropout = {model.recurrent_dropout} must be 0 with model.cell = {model.cell!r}, "
+            "which has no recurrent matrix product"
+        )
+
+
 def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
     """Settings of [model] that need attention where there is none."""
     if model.attention == "none":
-        for key in ("input_feeding", "attention_map", "features", "copy"):
+        for key in ("input_feeding", "attention_map", "features", "copy", "context_dropout"):
             if (got := getattr(model, key)) != getattr(ModelConfig, key):
                 yield (
                     f"model.{key} = {toml_value(got)} needs attention, but model.attention is 'none'; change one of them"

@@ -48,7 +48,7 @@ ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
 # Neither attention nor an input of target tokens.
 _ONE_PASS: Mapping[str, Any] = MappingProxyType(
     {"attention": "none", "attention_map": "softmax", "peek": False, "input_feeding": False}
-    | {"features": "joined", "copy": False, "tie_embeddings": False, "pretrained_tgt": ""}
+    | {"features": "joined", "copy": False, "context_dropout": 0.0, "tie_embeddings": False, "pretrained_tgt": ""}
 )
 
 KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -226,6 +226,21 @@ class ModelConfig:
     dropout: float = setting(
         0.3, "dropout rate of embeddings, layer inputs and layer outputs, a share", minimum=0, maximum=0.95
     )
+    embed_dropout: float = setting(
+        -1.0, "dropout rate of source and target embeddings, a share; -1: model.dropout", minimum=-1, maximum=0.95
+    )
+    context_dropout: float = setting(
+        0.0,
+        "dropout rate of the encoder's outputs that attention reads, a share (Caglayan et al. 2017)",
+        minimum=0,
+        maximum=0.95,
+    )
+    output_dropout: float = setting(
+        -1.0,
+        "dropout rate of the vectors that the next tokens are predicted from, a share; -1: model.dropout",
+        minimum=-1,
+        maximum=0.95,
+    )
     recurrent_dropout: float = setting(
         0.0,
         "dropout rate of the recurrent state, a share; the same units at every step (Gal and Ghahramani 2016)",
@@ -255,6 +270,11 @@ class ModelConfig:
     freeze_pretrained: bool = setting(
         False, "do not train the embeddings that come from word vectors; all others are trained"
     )
+
+    def dropout_of(self, place: str) -> float:
+        """The dropout rate of "embed" or "output": its own, or `dropout`."""
+        rate = {"embed": self.embed_dropout, "output": self.output_dropout}[place]
+        return self.dropout if rate < 0 else rate
 
 
 @dataclass(frozen=True)

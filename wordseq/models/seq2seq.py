@@ -151,9 +151,16 @@ class Seq2Seq(keras.Model):
         self._make_decoder(seed, shared)
         inputs = None if config.tie_embeddings else config.hidden_size
         self.output_layer = OutputLayer(inputs, tgt_size, seed + 6, "output")
-        self.drop_src = keras.layers.Dropout(config.dropout, seed=seed + 7, dtype="float32")
-        self.drop_tgt = keras.layers.Dropout(config.dropout, seed=seed + 8, dtype="float32")
-        self.drop_out = keras.layers.Dropout(config.dropout, seed=seed + 9, dtype="float32")
+        rates = (
+            config.dropout_of("embed"),
+            config.dropout_of("embed"),
+            config.dropout_of("output"),
+            config.context_dropout,
+        )
+        self.drop_src, self.drop_tgt, self.drop_out, self.drop_context = (
+            keras.layers.Dropout(rate, seed=seed + number, dtype="float32")
+            for rate, number in zip(rates, (7, 8, 9, 13), strict=True)
+        )
         self.build([(None, None), (None, None)])
 
     def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
@@ -275,6 +282,7 @@ class Seq2Seq(keras.Model):
             features = self.feature_reader.read(src_ids_bs, vectors_bse)
             mask_bs &= ~features[-1]
         memory_bsh, states = self.encoder(vectors_bse, mask_bs, training=training)
+        memory_bsh = self.drop_context(memory_bsh, training=training)
         keys_bsh = self.attention.keys(memory_bsh) if self.attention else memory_bsh
         context = (states[-1][0],) if self.sees_context else ()
         started = self.bridge(states)

@@ -203,7 +203,7 @@ class TeamTrainer(Trainer):
     def _draws_per_shard(self) -> list[int]:
         """The number of draws from each seed for one shard, counted in a trial with a minimal shard."""
         before = arrays_of(self._seeds())
-        if before and self.model.config.dropout + self.model.config.recurrent_dropout:
+        if before:
             ids = tf.constant([[PAD_ID + 1, PAD_ID + 1]])
             tf.function(lambda: self.team.strategy.run(lambda: self._gradients(ids, ids, None)[:2]), autograph=False)()
         draws = [int(after[1]) - int(before[name][1]) for name, after in arrays_of(self._seeds()).items()]

@@ -79,7 +79,7 @@ def test_every_default():
         "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
         | {"attention_map": "softmax", "features": "joined"}
-        | {"dropout": 0.3},
+        | {"dropout": 0.3, "embed_dropout": -1, "output_dropout": -1},
         "train": {"seed": 1, "max_epochs": 20, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001}
         | {"schedule": "plateau", "decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto", "patience": 4}
         | {"teacher_forcing": 1, "teacher_forcing_schedule": "constant", "teacher_forcing_decay": 1000}
@@ -269,6 +269,17 @@ def test_names_that_are_equally_close_are_all_named():
                 f"recurrent_dropout = 0.2 must be 0 with model.cell = {cell!r}",
             )
             for cell in ELEMENTWISE_CELLS
+        ),
+        *(
+            (
+                {"model": {key: -0.5}},
+                f"model.{key} = -0.5 must be -1, which stands for model.dropout, or from 0 to 0.95",
+            )
+            for key in ("embed_dropout", "output_dropout")
+        ),
+        (
+            {"model": {"context_dropout": 0.2, "attention": "none"}},
+            "model.context_dropout = 0.2 needs attention, but model.attention is 'none'",
         ),
         (
             {"model": {"input_feeding": True, "attention": "none"}},
@@ -569,6 +580,13 @@ def _fit_data(draw, data):
     } == {"word"}
 
 
+def _fit_dropout(model):
+    if model["cell"] in ELEMENTWISE_CELLS:
+        model["recurrent_dropout"] = 0.0
+    for key in ("embed_dropout", "output_dropout"):
+        model[key] = -1.0 if model[key] < 0 else model[key]
+
+
 @st.composite
 def _configs(draw) -> Config:
     tables = {
@@ -579,13 +597,12 @@ def _configs(draw) -> Config:
     _fit_data(draw, data)
     model["features"] = model["features"] if data["features_column"] else "joined"
     model["hidden_size"] += model["hidden_size"] % 2
-    if model["cell"] in ELEMENTWISE_CELLS:
-        model["recurrent_dropout"] = 0.0
+    _fit_dropout(model)
     if model["tie_embeddings"]:
         model["embed_dim"] = model["hidden_size"]
     if model["attention"] == "none":
         model["input_feeding"], model["copy"], model["attention_map"] = False, False, "softmax"
-        model["features"] = "joined"
+        model["features"], model["context_dropout"] = "joined", 0.0
         if model["bridge"] == "zero":
             model["bridge"] = "copy"
     if model["kind"] != "encoder_decoder":

@@ -591,6 +591,37 @@ def test_dropout_is_for_training_only():
     close(plain(ids, training=True), plain(ids))
 
 
+def test_embeddings_context_and_outputs_have_dropout_rates_of_their_own():
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    plain = make_model(bidirectional=False)
+    memory, states = plain.encode(ids[0])
+    vectors, outputs = plain.src_embed(ids[0]), plain.decode(ids[1], memory, states).hidden_bth
+    for place, undropped in {"embed": vectors, "context": memory.memory_bsh, "output": outputs}.items():
+        model = make_model(bidirectional=False, **{f"{place}_dropout": 0.5})
+        found = model.encode(ids[0], training=True)[0]
+        dropped = {
+            "embed": model.drop_src(vectors, training=True),
+            "context": found.memory_bsh,
+            "output": model.decode(ids[1], memory, states, training=True).hidden_bth,
+        }
+        kept = dropped[place].numpy() != 0
+        assert 0.3 < kept.mean() < 0.7
+        close(dropped[place].numpy()[kept], 2 * undropped.numpy()[kept], err_msg=place)
+        np.testing.assert_array_equal(model(ids), plain(ids))
+        # Attention scores what it reads.
+        close(found.keys_bsh, model.attention.keys(found.memory_bsh))
+        others = {"embed": 0.5, "context": 0.0, "output": 0.5, place: 0.0}
+        others = make_model(bidirectional=False, dropout=0.5, **{f"{place}_dropout": others[place]})
+        assert (others.drop_src.rate, others.drop_out.rate) == (0.5 * (place != "embed"), 0.5 * (place != "output"))
+
+
+def test_dropout_rates_that_are_not_set_are_that_of_the_model():
+    ids = _ids(SRC), _ids(TGT, bos=True)
+    given = {"embed_dropout": 0.5, "context_dropout": 0.0, "output_dropout": 0.5}
+    one, other = (_start(dropout=0.5, decoder_layers=2, **settings)(ids, training=True) for settings in ({}, given))
+    np.testing.assert_array_equal(one, other)
+
+
 def test_recurrent_dropout_is_for_training_only():
     model, plain = make_model(recurrent_dropout=0.5, bidirectional=False), make_model(bidirectional=False)
     ids = _ids(SRC), _ids(TGT, bos=True)
