@@ -26,9 +26,11 @@ from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
+from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import BOS_ID, EOS_ID, TextCodec, Vocab
 from wordseq.training.loop import Validation, train_model
+from wordseq.training.run import _check_selection
 from wordseq.training.step import Trainer
 from wordseq.training.validation import Validator
 
@@ -335,10 +337,28 @@ def test_dev_scores_of_words_are_of_greedy_output_by_hand(translator, select_by)
     rate = 100 * (len(hyps) - 1) / sum(map(len, hyps))
     assert all(hyps)
     assert [found[key] for key in ("exact", "ser", "cer")] == pytest.approx([100 / len(hyps), rate, rate])
+    assert "f1" not in found
     # chrF takes the longest.
     assert ("chrf" in found) is (select_by == "chrf")
     if select_by == "chrf":
         assert found["chrf"] == pytest.approx(CHRF().corpus_score(hyps, [[ref for (ref,) in refs]]).score)
+
+
+def test_dev_f1_is_of_subwords_by_hand(translator):
+    hyps, _ = dev_of(translator, FIRST)
+    # All parts of an output are right, and one is missing.
+    found = Validator(translator, HeldOut(SOURCES, [[f"{hyp} @@q"] for hyp in hyps]))().scores
+    parts = len(" ".join(hyps).split())
+    assert found["f1"] == pytest.approx(100 * 2 * parts / (2 * parts + len(hyps)))
+
+
+def test_without_subwords_f1_cannot_select():
+    config = Config(train=TrainConfig(select_by="f1"))
+    _check_selection(config, SimpleNamespace(dev=HeldOut(["ab"], [["a @@b"]])))
+    with pytest.raises(
+        UserError, match=r"F1 of subwords, but the dev references have none, e\.g\. 'a b'; expected ' @@' "
+    ):
+        _check_selection(config, SimpleNamespace(dev=HeldOut(["ab"], [["a b"]])))
 
 
 def test_dev_bleu_is_of_output_without_copies(translator):

@@ -38,7 +38,7 @@ NUMBER_FORMATS = ("float32", "bfloat16", "auto")
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh", "ja-mecab", "ko-mecab")
 """sacreBLEU's tokenizers for BLEU; the last two need a package, see `evaluation/metrics/tokenizing.py`."""
 
-SELECT_BY = ("bleu", "chrf", "exact", "ser", "cer", "loss")
+SELECT_BY = ("bleu", "chrf", "exact", "ser", "cer", "f1", "loss")
 
 CELLS = ("gru", "lstm", "rnn", "ln_gru", "ln_lstm", "sru", "atr", "lrn", "min_gru", "min_lstm")
 
@@ -351,7 +351,7 @@ class TrainConfig:
     select_by: str = setting(
         "bleu",
         "dev score that decides the best checkpoint, early stopping and plateau; exact: share of right outputs; "
-        "ser, cer: error rates of symbols, characters; loss: dev loss per token; equal scores: the lower dev loss",
+        "ser, cer: error rates of symbols, characters; f1: of subwords; loss: dev loss per token; ties: the lower dev loss",
         choices=SELECT_BY,
     )
     validate_steps: int = setting(0, "updates between validations; 0: one validation after each epoch", minimum=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wordseq.config.load import config_from_dict, read_toml, to_toml
-from wordseq.config.schema import SECTIONS, Config
+from wordseq.config.schema import SECTIONS, SELECT_BY, Config
 from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.runs.checkpoint import ENDING, Arrays, Header, checkpoint_bytes, read_checkpoint, read_header
 from wordseq.system.errors import UserError
@@ -43,7 +43,7 @@ PAIRS_FILE = "pairs.tsv"
 
 DAMAGED_FILE = f"damaged{ENDING}"
 
-LOGGED_NUMBERS = ("epoch", "loss", "bleu", "chrf", "exact", "ser", "cer", "tokens", "tokens_per_second", "seconds")
+LOGGED_NUMBERS = ("epoch", *SELECT_BY, "tokens", "tokens_per_second", "seconds")
 """Keys of the log whose values must be numbers, where they occur."""
 
 ABANDONED_SECONDS = 600

@@ -15,9 +15,11 @@ from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared
 from wordseq.config.schema import Config, ModelConfig, by_key
 from wordseq.data.cleaning import describe
+from wordseq.data.columns import shortened
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
+from wordseq.evaluation.metrics.symbols import SUBWORD_MARK, has_subwords, target_symbols
 from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note
 from wordseq.models.build import model_for
 from wordseq.models.matmul import resolve_precision
@@ -132,6 +134,7 @@ def _train(
             tell(line)
     (src, tgt), stores = corpus.codecs, corpus.stores
     _check_lengths(config, corpus)
+    _check_selection(config, corpus)
     digests = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
     sides = zip(("source", "target"), corpus.codecs, strict=True)
     digests |= {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
@@ -251,6 +254,20 @@ def _check_lengths(config: Config, corpus: Prepared) -> None:
         raise UserError(
             f"model.kind = 'same_length' has one output token for each source token, but {len(longer):,} of {len(src):,} "
             f"training targets have more tokens than their sources, e.g. {target!r} for {source!r}"
+        )
+
+
+def _check_selection(config: Config, corpus: Prepared) -> None:
+    """Check that the dev references have the score of `train.select_by`.
+
+    Raises:
+        UserError: it is F1, and they have no subwords.
+    """
+    if config.train.select_by == "f1" and not has_subwords(target_symbols(config.data), corpus.dev.references):
+        raise UserError(
+            f"train.select_by = 'f1' is F1 of subwords, but the dev references have none, e.g. "
+            f"{shortened(corpus.dev.references[0][0])}; expected {SUBWORD_MARK!r} before each but the first, or another string "
+            "between them, which data.tgt_separator names; else choose exact or ser"
         )
 
 

@@ -15,6 +15,8 @@ from wordseq.training.loop import Validation
 SHOWN_SAMPLES = 2
 """Dev translations to show after each validation."""
 
+_OF_WORDS = ("exact", "ser", "cer", "f1")
+
 
 class Validator:
     """Validates on the dev split: scores of greedy translations, loss of the first references, some samples."""
@@ -38,6 +40,6 @@ class Validator:
         """The scores that `train.select_by` may name; chrF, which takes longest, only where it does."""
         config, refs = self.translator.config, self.dev.references
         ratios = word_ratios(hyps, refs, target_symbols(config.data))
-        found = {key: float(percent(ratios[key].sum(0))) for key in ("exact", "ser", "cer")}
+        found = {key: float(percent(ratios[key].sum(0))) for key in _OF_WORDS if key in ratios}
         chosen = {"chrf": chrf(hyps, refs)} if config.train.select_by == "chrf" else {}
         return {"bleu": bleu(hyps, refs, tokenize=self.tokenize), **chosen, **found}

@@ -318,6 +318,8 @@ def test_a_report_on_words_begins_with_exact_and_ser(report):
 def test_train_ends_with_the_first_metric_of_the_task(report):
     assert held_out_line(report) == "held-out test EXACT 25.00, BLEU 0.00"
     assert held_out_line({**report, "task": SENTENCES}) == "held-out test BLEU 0.00"
+    segmented = evaluate_texts(["ab"], ["a @@b"], [["a @@b"]], Measured(1.0, 9, 0, 9, 0), bootstrap=2)
+    assert held_out_line(segmented).startswith("held-out test EXACT 100.00, F1 100.00, BLEU")
 
 
 def test_the_worst_words_have_the_highest_ser(report):

@@ -194,6 +194,7 @@ def test_best_is_never_overwritten_by_a_worse_or_an_equal_one(tmp_path, counting
         ("chrf", "chrF2", (10, 30, 20, 30, 29.9)),
         ("ser", "SER", (90, 70, 80, 70, 70.1)),
         ("cer", "CER", (190, 170, 180, 170, 170.1)),
+        ("f1", "F1", (10, 30, 20, 30, 29.9)),
         ("loss", "loss", (3.0, 1.5, 2.0, 1.5, 1.6)),
     ],
 )

@@ -113,8 +113,8 @@ def _train(options: argparse.Namespace) -> int | None:
 
 
 def held_out_line(scores: Mapping[str, Any]) -> str:
-    """The first metric of an evaluation's task, and BLEU."""
-    shown = [scores[key] for key in dict.fromkeys((main_metrics(scores)[0], "bleu"))]
+    """The first metric of an evaluation's task, F1 where there is one, and BLEU."""
+    shown = [scores[key] for key in dict.fromkeys((main_metrics(scores)[0], "f1", "bleu")) if key in scores]
     return "held-out test " + ", ".join(f"{score['name']} {score['score']:.2f}" for score in shown)
 
 
