@@ -271,6 +271,7 @@ MODEL = {
     "attention_map": Law("sparsemax", "first loss", "shapes, tokens, rates"),
     "dropout": Law("0.6", "first loss", "shapes, tokens"),
     "embed_dropout": Law("0.6", "first loss", "shapes, tokens"),
+    "word_dropout": Law("0.6", "first loss", "shapes, tokens"),
     "context_dropout": Law("0.6", "first loss", "shapes, tokens"),
     "output_dropout": Law("0.6", "first loss", "shapes, tokens"),
     "recurrent_dropout": Law("0.6", "first loss", "shapes, tokens"),
@@ -477,14 +478,14 @@ def test_source_and_target_embeddings_start_with_the_scale_of_the_setting():
 
 
 def test_every_place_of_dropout_draws_once_in_an_update():
-    """With two layers each: 4 states, 2 outputs to the layer above, and source, target, context and output vectors."""
+    """With two layers each: 4 states, 2 outputs to the layer above; context, output, 2 embeddings and their words."""
     found = outcome(
-        *("model.recurrent_dropout=0.6", "model.context_dropout=0.6"),
+        *("model.recurrent_dropout=0.6", "model.context_dropout=0.6", "model.word_dropout=0.6"),
         *("model.encoder_layers=2", "model.decoder_layers=2"),
     )
     draws = [number for _, number in found["draws"]]
     # The input of the lowest layers is embeddings, which were dropped before.
-    assert sorted(draws) == [0] * 2 + [1] * 10
+    assert sorted(draws) == [0] * 2 + [1] * 12
 
 
 def test_nothing_of_decoding_changes_training():

@@ -229,6 +229,13 @@ class ModelConfig:
     embed_dropout: float = setting(
         -1.0, "dropout rate of source and target embeddings, a share; -1: model.dropout", minimum=-1, maximum=0.95
     )
+    word_dropout: float = setting(
+        0.0,
+        "share of source tokens and of decoder inputs whose embedding is set to 0 in training (Gal and Ghahramani 2016; "
+        "Sennrich and Zhang 2019)",
+        minimum=0,
+        maximum=0.95,
+    )
     context_dropout: float = setting(
         0.0,
         "dropout rate of the encoder's outputs that attention reads, a share (Caglayan et al. 2017)",

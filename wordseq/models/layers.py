@@ -169,6 +169,34 @@ class Copying(keras.layers.Layer):
         return g_bt1 + (1 - g_bt1) * tf.reduce_sum(rest_bts, -1, keepdims=True)
 
 
+class TokenDropout(keras.layers.Layer):
+    """Dropout of embeddings in training: of all units of a token, and of single units.
+
+        y = x * w / (1 - word_rate) * u / (1 - rate)
+
+    w is 0 for a share `word_rate` of the tokens, else 1; u is 0 for a share `rate` of the units, else 1. Gal and Ghahramani
+    (2016, section 4.2) drop a word wherever it is in a sentence. Here each token is drawn by itself, as by Sennrich and Zhang
+    (2019).
+
+    Args:
+        word_rate: share of the tokens.
+        rate: share of the units.
+        word_seed: of w.
+        seed: of u.
+    """
+
+    def __init__(self, word_rate: float, rate: float, word_seed: int, seed: int) -> None:
+        super().__init__(dtype="float32")
+        # No axis of its own for units: one draw for a token.
+        shape = (None, None, 1)
+        self.words = keras.layers.Dropout(word_rate, noise_shape=shape, seed=word_seed, dtype="float32")
+        self.units = keras.layers.Dropout(rate, seed=seed, dtype="float32")
+
+    def call(self, vectors_bte: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The embeddings `[b, t, e]` after dropout; unchanged outside training."""
+        return self.units(self.words(vectors_bte, training=training), training=training)
+
+
 class Embedding(keras.layers.Embedding):
     """Vectors of tokens, some of which may be frozen."""
 

@@ -11,7 +11,7 @@ from wordseq.batches.batching import mask
 from wordseq.config.schema import ModelConfig
 from wordseq.models.attention import FeatureReader, make_attention
 from wordseq.models.cells import State
-from wordseq.models.layers import Bridge, Copying, Dense, OutputLayer, embedding
+from wordseq.models.layers import Bridge, Copying, Dense, OutputLayer, TokenDropout, embedding
 from wordseq.models.losses import cross_entropy, token_nats
 from wordseq.models.matmul import cast_once, matmul
 from wordseq.models.rnn import Stack, without_gradient
@@ -151,16 +151,11 @@ class Seq2Seq(keras.Model):
         self._make_decoder(seed, shared)
         inputs = None if config.tie_embeddings else config.hidden_size
         self.output_layer = OutputLayer(inputs, tgt_size, seed + 6, "output")
-        rates = (
-            config.dropout_of("embed"),
-            config.dropout_of("embed"),
-            config.dropout_of("output"),
-            config.context_dropout,
+        self.drop_src, self.drop_tgt = (
+            TokenDropout(config.word_dropout, config.dropout_of("embed"), seed + k + 14, seed + k + 7) for k in range(2)
         )
-        self.drop_src, self.drop_tgt, self.drop_out, self.drop_context = (
-            keras.layers.Dropout(rate, seed=seed + number, dtype="float32")
-            for rate, number in zip(rates, (7, 8, 9, 13), strict=True)
-        )
+        self.drop_out = keras.layers.Dropout(config.dropout_of("output"), seed=seed + 9, dtype="float32")
+        self.drop_context = keras.layers.Dropout(config.context_dropout, seed=seed + 13, dtype="float32")
         self.build([(None, None), (None, None)])
 
     def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ class Replica:
 def test_replicas_make_the_update_of_one_process_dropout_and_predicted_inputs_included(monkeypatch):
     train = TrainConfig(shards=4, optimizer="sgd", learning_rate=0.5, clip_norm=0.5, average=0.9)
     small = {"embed_dim": 4, "hidden_size": 4, "bidirectional": False, "attention": "dot"}
-    model = ModelConfig(cell="rnn", dropout=0.3, recurrent_dropout=0.2, context_dropout=0.1, **small)
+    model = ModelConfig(cell="rnn", dropout=0.3, recurrent_dropout=0.2, context_dropout=0.1, word_dropout=0.1, **small)
     texts = IdStore.of([[4, 5], [6], [7, 8], [8], [5, 4]])
     batch = make_batch(texts, texts, np.arange(5))
 

@@ -535,7 +535,8 @@ def real_runs(tmp_path_factory):
     Nothing is compiled here: `test_continued_equals_uninterrupted_for_each_cell` and tests/system do that.
     """
     folder = tmp_path_factory.mktemp("real")
-    model = dataclasses.replace(SMALL, dropout=0.3, recurrent_dropout=0.2, bridge="dense")
+    rates = {"dropout": 0.3, "recurrent_dropout": 0.2, "word_dropout": 0.2, "context_dropout": 0.1}
+    model = dataclasses.replace(SMALL, bridge="dense", **rates)
 
     validated = []
 
