@@ -352,6 +352,11 @@ def test_dev_f1_is_of_subwords_by_hand(translator):
     assert found["f1"] == pytest.approx(100 * 2 * parts / (2 * parts + len(hyps)))
 
 
+def test_a_validation_has_the_task_of_the_dev_references(translator):
+    for refs, task in ((FIRST, "sentences"), (["z"] * len(SOURCES), "words")):
+        assert Validator(translator, HeldOut(SOURCES, [[ref] for ref in refs]))().task == task
+
+
 def test_without_subwords_f1_cannot_select():
     config = Config(train=TrainConfig(select_by="f1"))
     _check_selection(config, SimpleNamespace(dev=HeldOut(["ab"], [["a @@b"]])))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from wordseq.batches.batching import make_batch, plan_epoch
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import TrainConfig
-from wordseq.evaluation.metrics.names import dev_name, gain
+from wordseq.evaluation.metrics.names import SENTENCES, dev_name, gain
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import assign
@@ -40,6 +40,8 @@ class Validation(NamedTuple):
     """Nats per token, with EOS."""
     samples: Sequence[tuple[str, str, str]]
     """A few (source, reference, hypothesis)."""
+    task: str = SENTENCES
+    """The kind of task, by the dev references: see `task_of`."""
 
     def score(self, key: str) -> float:
         """The score of a value of `train.select_by`, in its own unit."""
@@ -190,8 +192,8 @@ def _validated_by_chief(validate: Callable[[], Validation], team: Team) -> Calla
 
     def validate_once() -> Validation:
         found = validate() if team.chief else Validation({}, 0.0, [])
-        scores, loss = team.from_chief([dict(found.scores), found.loss])
-        return Validation(scores, loss, found.samples)
+        scores, loss, task = team.from_chief([dict(found.scores), found.loss, found.task])
+        return Validation(scores, loss, found.samples, task)
 
     return validate_once
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from wordseq.config.schema import TrainConfig
-from wordseq.evaluation.metrics.names import dev_score, score_text
+from wordseq.evaluation.metrics.names import dev_score, score_text, shown_of
 from wordseq.system.progress import BAR, TIME_LEFT, ProgressBar
 from wordseq.training.loop import Progress, Validation
 from wordseq.training.optimizers import learning_rate
@@ -71,17 +71,12 @@ class TrainingProgress:
         """See `loop.Reporter`."""
         key, best_score = self.train.select_by, score_text(self.train.select_by, progress.best_score)
         mark = "  best so far" if best else f"  best was {best_score} at update {progress.best_step}"
-        # Beside dev BLEU and dev loss, which every run has.
-        chosen = "" if key in ("bleu", "loss") else f"  {dev_score(key, found.score(key))}"
+        scores = "  ".join(dev_score(each, found.score(each)) for each in shown_of(found.task, key))
         # Small data decay the rate until nothing is learned any more; without a word that looks like a bad model.
         if self.train.schedule == "plateau" and progress.decays:
             rate = learning_rate(self.train, progress.step + 1, progress.epoch, progress.decays)
             mark += f"; learning rate {rate:.2g}"
-        self.line(
-            f"epoch {progress.epoch}  update {progress.step}  {dev_score('bleu', found.scores['bleu'])}{chosen}"
-            f"  {dev_score('loss', found.loss)}"
-            f"  {progress.seconds / 60:.1f} min{mark}"
-        )
+        self.line(f"epoch {progress.epoch}  update {progress.step}  {scores}  {progress.seconds / 60:.1f} min{mark}")
         for source, reference, hypothesis in found.samples:
             self.line(f"  source     {source}\n  reference  {reference}\n  hypothesis {hypothesis}")
 

@@ -245,7 +245,7 @@ def test_all_processes_get_the_scores_of_the_chief():
         return json.loads(json.dumps(sent[0]))
 
     chief, other = (SimpleNamespace(processes=2, chief=chief, from_chief=from_chief) for chief in (True, False))
-    found = Validation({"bleu": 0.1 + 0.2, "ser": 7.0}, 1 / 3, ["sample"])
+    found = Validation({"bleu": 0.1 + 0.2, "ser": 7.0}, 1 / 3, ["sample"], "words")
     assert loop._validated_by_chief(lambda: found, chief)() == found
     assert loop._validated_by_chief(pytest.fail, other)() == found._replace(samples=[])
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from wordseq.config.schema import TrainConfig
+from wordseq.evaluation.metrics.names import SENTENCES, WORDS
 from wordseq.system import progress as bars
 from wordseq.training import progress
 from wordseq.training.loop import Progress, Validation
@@ -45,18 +46,19 @@ def test_a_validation_line_keeps_brackets(shown):
 
 
 @pytest.mark.parametrize(
-    ("select_by", "said"),
+    ("task", "select_by", "said"),
     [
-        ("ser", "dev BLEU 12.50  dev SER 7.25  dev loss 2.500  0.0 min  best was 6.50 at update 7"),
-        ("loss", "dev BLEU 12.50  dev loss 2.500  0.0 min  best was 6.500 at update 7"),
+        (SENTENCES, "ser", "dev SER 7.25  dev BLEU 12.50  dev loss 2.500  0.0 min  best was 6.50 at update 7"),
+        (SENTENCES, "loss", "dev loss 2.500  dev BLEU 12.50  0.0 min  best was 6.500 at update 7"),
+        (WORDS, "exact", "dev EXACT 1.00  dev SER 7.25  dev loss 2.500  0.0 min"),
+        (WORDS, "bleu", "dev BLEU 12.50  dev EXACT 1.00  dev SER 7.25  dev loss 2.500  0.0 min"),
     ],
 )
-def test_a_validation_line_has_bleu_and_the_score_that_decides(shown, select_by, said):
-    found = Validation({"bleu": 12.5, "exact": 1.0, "ser": 7.25}, 2.5, [])
+def test_a_validation_line_begins_with_the_score_that_decides_and_has_those_of_the_task(shown, task, select_by, said):
+    found = Validation({"bleu": 12.5, "exact": 1.0, "ser": 7.25}, 2.5, [], task)
     with TrainingProgress(TrainConfig(select_by=select_by), 10, shown.say) as reporter:
         reporter.validation(Progress(step=9, best_score=6.5, best_step=7), found, best=False)
-    assert said in shown()
-    assert "EXACT" not in shown()
+    assert f"update 9  {said}" in shown()
 
 
 @pytest.mark.parametrize(

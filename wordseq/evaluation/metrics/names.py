@@ -52,6 +52,12 @@ def main_metrics(found: Mapping[str, Any]) -> tuple[str, ...]:
     return metrics_of(found)[:_MAIN]
 
 
+def shown_of(task: str, select_by: str) -> tuple[str, ...]:
+    """The dev scores that a line on a validation has: what decides, then the task's, then the loss."""
+    # BLEU of single words says little, and EXACT is 0 for some epochs, in which SER falls.
+    return tuple(dict.fromkeys([select_by, *(_ORDER[WORDS][:2] if task == WORDS else ("bleu",)), "loss"]))
+
+
 def gain(key: str, score: float) -> float:
     """A score as a number that is higher where the score is better."""
     return -score if key in LOWER_IS_BETTER else score
