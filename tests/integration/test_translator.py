@@ -16,6 +16,7 @@ from tests.closeness import close
 from tests.eager import eagerly
 from tests.reference.corpus import train_codec
 from tests.runs import FAST_CELLS, environment, some_pairs
+from wordseq.comparison.attention import attention_of
 from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
 from wordseq.decoding.translator import Sampling, Translator
 from wordseq.models.build import model_for
@@ -35,14 +36,14 @@ EMOJI_CHINESE = ["👩‍👩‍👧 👍🏻 ❤️ 🇫🇷", "我喜欢你。
 
 
 @functools.cache
-def codecs(level, min_freq=1):
-    data = DataConfig(level=level, min_freq=min_freq, subword_size=400)
+def codecs(level, min_freq=1, rare_words="unk"):
+    data = DataConfig(level=level, min_freq=min_freq, subword_size=400, rare_words=rare_words)
     return tuple(train_codec([pair[k] for pair in TRAINING], data, side) for k, side in enumerate(("src", "tgt")))
 
 
-def random_translator(level="word", min_freq=1, decode=SHORT, scale=0.8, **model):
+def random_translator(level="word", min_freq=1, rare_words="unk", decode=SHORT, scale=0.8, **model):
     """A model with weights so large that its outputs differ from sentence to sentence."""
-    src, tgt = codecs(level, min_freq)
+    src, tgt = codecs(level, min_freq, rare_words)
     config = Config(
         data=DataConfig(level=level), model=ModelConfig(**{"embed_dim": 16, "hidden_size": 24, **model}), decode=decode
     )
@@ -305,6 +306,33 @@ def test_unknown_lists_each_word_once_in_order(plain):
 def test_at_character_and_subword_level_nothing_is_unknown():
     for level in ("char", "bpe", "unigram"):
         assert of_level(level).unknown(EMOJI_CHINESE) == []
+
+
+# --- rare words spelled
+
+
+def test_a_model_that_spells_reads_and_writes_any_word(eager):
+    translator = random_translator(min_freq=3, rare_words="spell", attention="dot", scale=2.0)
+    texts = [*EMOJI_CHINESE, "Zork meets Blorp", *SENTENCES[:20]]
+    assert translator.unknown(texts) == []
+    found = translator.translate(texts, dataclasses.replace(SHORT, beam_size=2), nbest=2)
+    for row in found:
+        for hypothesis in row:
+            hypothesis.text.encode()
+            assert len(hypothesis.text.splitlines()) <= 1
+            assert "  " not in hypothesis.text
+    assert any(" " in row[0].text for row in found)
+    # Tokens are counted as the model has them, and so are limits.
+    assert translator.tokens_of("Blorp") == len(["▁", *"Blorp"])
+    assert max(row[0].tokens for row in translator.translate(["Blorp"], SHORT)) <= translator.limit(7, SHORT)
+
+
+def test_attention_shows_the_characters_of_spelled_words():
+    translator = random_translator(min_freq=3, rare_words="spell", attention="dot")
+    (found,) = attention_of(translator, [("The Zork.", "Zork.")])
+    assert found.src_tokens == ["The", "▁", "<0x5A>", "o", "r", "k", "￭.", "</s>"]
+    assert found.tgt_tokens == ["▁", "<0x5A>", "o", "r", "<0x6B>", "￭.", "</s>"]
+    assert np.shape(found.weights) == (7, 8)
 
 
 # --- unknown words copied

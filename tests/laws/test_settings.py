@@ -240,6 +240,12 @@ DATA = {
     "tgt_level": Law("char", "tgt tokens", "src tokens, train, dev, test"),
     "min_freq": Law("30", "src tokens, tgt tokens", "train, dev, test, pairs"),
     "max_size": Law("5", "src size, tgt size", "train, dev, test", to={"src size": 4 + 5, "tgt size": 4 + 5}),
+    "rare_words": Law(
+        "spell",
+        "src tokens, tgt tokens, src size, tgt size, src text, tgt text",
+        "train, dev, test",
+        ("data.min_freq=30",),
+    ),
     "subword_size": Law(
         "310", "src size, tgt size", "train, dev, test", given=("data.level=bpe", "data.train=words.tsv")
     ),

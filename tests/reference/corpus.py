@@ -125,6 +125,17 @@ def build_vocab(sentences: Iterable[Sequence[str]], min_freq: int = 1, max_size:
     return vocab_of_counts(Counter(token for tokens in sentences for token in tokens).items(), min_freq, max_size)
 
 
+def letters(sentences: Iterable[Sequence[str]], min_freq: int) -> list[str]:
+    """The tokens of the characters of tokenized sentences; see `wordseq.text.rare_words`."""
+    words = [word for tokens in sentences for word in tokens]
+    found = ["  "]
+    for mark, chars in (("  ", [word[0] for word in words]), (" ", "".join(words))):
+        counts = Counter(chars)
+        frequent = {char for char in counts if counts[char] >= min_freq} | {"\uffed"}
+        found += [mark + char for char in sorted(frequent, key=lambda char: (-counts[char], char))]
+    return [*found, *(f" <0x{byte:02X}>" for byte in range(256))]
+
+
 def train_codec(sentences: Iterable[str], data: DataConfig, side: str) -> TextCodec:
     """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences."""
     level, form, sentences = data.level_of(side), data.form_of(side), list(sentences)
@@ -137,6 +148,8 @@ def train_codec(sentences: Iterable[str], data: DataConfig, side: str) -> TextCo
     else:
         limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
         vocab = build_vocab(map(tokenizer.tokenize, sentences), *limits)
+        if level == "word" and data.rare_words == "spell":
+            vocab = Vocab([*letters(map(tokenizer.tokenize, sentences), data.min_freq), *vocab.tokens])
     if separator:
         vocab = Vocab([*vocab.tokens, *build_vocab([features]).tokens])
     return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form, feature_separator=separator)

@@ -72,6 +72,7 @@ class Prepared:
             `splits.audit`. "counts": what was read, dropped and normalised; "first": the first pairs; "scripts": those of a
             sample; "warnings": what looks wrong.
         coverage: for "src" and "tgt", and in them for "train" and "dev": "tokens", "unknown", and "share" of known tokens.
+            Where rare words are spelled, also "sentences", "words" and "spelled", see `PairTable.write_ids`.
     """
 
     stores: tuple[IdStore, IdStore]
@@ -290,10 +291,10 @@ def _write(
     for k, side in enumerate(SIDES):
         made[k].save(folder, side)
         known = coverage(made[k].vocab, map(made[k].tokenize, dev_texts[k]))
-        cover[side] = {
-            "train": table.write_ids(made[k], side, folder),
-            "dev": {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share},
-        }
+        dev_figures = {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share}
+        if made[k].vocab.speller:
+            dev_figures |= {"sentences": len(dev_texts[k]), "words": known.words, "spelled": known.spelled}
+        cover[side] = {"train": table.write_ids(made[k], side, folder), "dev": dev_figures}
     # Features are neither words nor in a script.
     drawn = table.sample(SAMPLE_PAIRS)
     sample = [Pair(word_of(pair.src), pair.tgt) for pair in drawn]

@@ -14,6 +14,7 @@ from wordseq.config.schema import DataConfig
 from wordseq.data.cleaning import WARNING, describe
 from wordseq.system.progress import Say
 from wordseq.text.features import MARK, split_features
+from wordseq.text.rare_words import spelling_line
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Preview:
         lengths: for source and target the tokens per text: "median", "99%" and "longest"; of the training pairs.
         scripts: for source and target the number of sampled texts in each script.
         warnings: what looks wrong, and what to type.
-        lines: counts, splits and overlaps in words.
+        lines: counts, splits, overlaps and spelled words, in words.
     """
 
     format: str
@@ -128,5 +129,6 @@ def preview(data: DataConfig, mirror: Path | None, say: Say) -> Preview:
         lengths,
         split["scripts"],
         [line.removeprefix(WARNING) for line in described if line.startswith(WARNING)],
-        [line for line in described if not line.startswith(WARNING)],
+        [line for line in described if not line.startswith(WARNING)]
+        + [f"{name}: {spelling_line(corpus.coverage[side])}" for side, name in _SIDES.items() if data.spells(side)],
     )

@@ -26,7 +26,16 @@ from wordseq.text.features import feature_tokens, split_features, word_of
 from wordseq.text.normalise import in_form
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
 from wordseq.text.twins import Twins
-from wordseq.text.vocab import UNK_ID, TextCodec, Vocab, twins_of, vocab_of_counts, vocab_of_model
+from wordseq.text.vocab import (
+    SPECIALS,
+    UNK_ID,
+    TextCodec,
+    Vocab,
+    spelling_vocab,
+    twins_of,
+    vocab_of_counts,
+    vocab_of_model,
+)
 
 BUCKET = 250_000
 """Hashes compared at a time, which bounds the memory of sorting: 2 MB of hashes."""
@@ -166,7 +175,8 @@ class PairTable:
     def train_codec(self, side: str, written: str = "NFC") -> TextCodec:
         """Train tokenizer and vocabulary of `side`, "src" or "tgt"; `written` is the Unicode form of its texts in the file.
 
-        `min_freq` and `max_size` apply to the word level, `subword_size` to bpe and unigram, none of them to symbols.
+        `min_freq`, `max_size` and `rare_words` apply to the word level, `subword_size` to bpe and unigram, none of them to
+        symbols.
 
         Raises:
             UserError: see `train_tokenizer`.
@@ -191,7 +201,7 @@ class PairTable:
                 if cut_early(data, side)
                 else Counter(token for text in texts() for token in tokenizer.tokenize(text)).items()
             )
-            vocab = vocab_of_counts(counts, *limits)
+            vocab = (spelling_vocab if data.spells(side) else vocab_of_counts)(counts, *limits)
         if separator:
             sources = map(split_features, self._texts(self._use, side))
             found = Counter(token for _, features in sources for token in feature_tokens(features, separator))
@@ -221,14 +231,16 @@ class PairTable:
 
         Returns:
             "tokens", "unknown", the "share" of known tokens, "twins" (number of words that are read as others), and a few
-            of these words in "twin_examples".
+            of these words in "twin_examples". Where rare words are spelled, "sentences", "words" (number of tokens, a
+            spelled word counted once) and "spelled" (number of spelled words).
         """
         if side == "tgt" and codec.tokenizer.level != "symbols":
             codec = dataclasses.replace(codec, twins=Twins.SIGNS)
         # The shards already hold the tokens of this very tokenizer: only the distinct words need a look-up.
         by_word = cut_early(self._data, side) and codec.tokenizer == WordTokenizer(self._data.separator_of(side))
         flat_path, offsets_path = store_paths(folder, side)
-        tokens = unknown = twins = 0
+        tokens = unknown = twins = letters = spelled = sentences = 0
+        speller = codec.vocab.speller
         examples: dict[str, str] = {}
         with ArrayFile(flat_path, np.int32) as flat, ArrayFile(offsets_path, np.int64) as offsets:
             offsets.append(np.zeros(1))  # The start of the first sequence; all other offsets are ends.
@@ -238,7 +250,8 @@ class PairTable:
                         numbers, lengths = _chosen(arrays[f"{side}.ids"], arrays[f"{side}.ends"], self._use[place])
                     words = shard.words(side)
                     read = [codec.read_word(word) for word in words]
-                    ids, lengths = _spliced(IdStore.of(list(map(codec.vocab.to_ids, read))), numbers, lengths)
+                    whole = [codec.vocab.to_ids(codec.vocab.spell(tokens)) for tokens in read]
+                    ids, lengths = _spliced(IdStore.of(whole), numbers, lengths)
                     counts = np.bincount(numbers, minlength=len(words)).tolist()
                     join = codec.tokenizer.detokenize
                     changed = [
@@ -257,8 +270,23 @@ class PairTable:
                 offsets.append(tokens + np.cumsum(lengths))
                 tokens += len(ids)
                 unknown += int(np.count_nonzero(ids == UNK_ID))
+                if speller:
+                    # The characters have the first ids, and those that begin a word the very first.
+                    places = ids[ids < len(SPECIALS) + speller.size] - len(SPECIALS)
+                    letters += int(np.count_nonzero(places >= 0))
+                    spelled += int(np.count_nonzero((places >= 0) & (places < speller.starts)))
+                    sentences += len(lengths)
         share = 1 - unknown / tokens if tokens else 1.0
-        return {"tokens": tokens, "unknown": unknown, "share": share, "twins": twins, "twin_examples": examples}
+        found: dict[str, Any] = {
+            "tokens": tokens,
+            "unknown": unknown,
+            "share": share,
+            "twins": twins,
+            "twin_examples": examples,
+        }
+        if speller:
+            found |= {"sentences": sentences, "words": tokens - letters + spelled, "spelled": spelled}
+        return found
 
     def _slices(self) -> Iterator[tuple[Shard, slice]]:
         """The shards with their rows in the table."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wordseq.batches.id_store import IdStore
 from wordseq.evaluation.metrics.bleu import DEFAULT_SEED
-from wordseq.text.features import shown_token, word_of
+from wordseq.text.features import word_of
 
 if TYPE_CHECKING:
     from wordseq.decoding.translator import Translator
@@ -26,7 +26,7 @@ HEAT_MAP_CHARS = (20, 60)
 class Alignment:
     """The attention of one translation: `weights[t][s]` of target token t to source token s; both end with `END`.
 
-    A feature is written in brackets.
+    A feature is written in brackets. The characters of a spelled word are tokens, the first one after "▁".
     """
 
     src_tokens: list[str]
@@ -58,6 +58,6 @@ def attention_of(translator: "Translator", pairs: Sequence[tuple[str, str]]) -> 
         IdStore.of([src.to_ids(source) for source, _ in pairs]), IdStore.of([tgt.to_ids(hyp) for _, hyp in pairs])
     )
     return [
-        Alignment([*map(shown_token, src.tokenize(source)), END], [*tgt.tokenize(hyp), END], weights_ts.tolist())
+        Alignment([*src.shown(src.tokenize(source)), END], [*tgt.shown(tgt.tokenize(hyp)), END], weights_ts.tolist())
         for (source, hyp), weights_ts in zip(pairs, found, strict=True)
     ]

@@ -132,9 +132,11 @@ def _given(key: str, value: Any) -> tuple[str, str, Any]:
 
 
 def _replaced_by(name: str, value: Any) -> Iterable[str]:
-    """The keys of a file that an override removes: settings that the kind does not have, other sources of data."""
+    """The keys of a file that an override removes: what the kind or the level does not have, other sources of data."""
     if name == "kind":
         return KIND_SETTINGS.get(value, {})
+    if name == "level":
+        return () if value == "word" else ("rare_words",)
     # A corpus has its own dev and test data; other training data may go with those of the file.
     return {"corpus": (*SOURCES, *DATA_FILES), "train": SOURCES}.get(name, ()) if value else ()
 
@@ -312,6 +314,11 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
     if bool(data.src_lang) != bool(data.tgt_lang):
         missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
         yield f"{missing} must be set too: source and target have a language each"
+    if data.rare_words != DataConfig.rare_words and "word" not in (data.level_of("src"), data.level_of("tgt")):
+        yield (
+            f"data.rare_words = {data.rare_words!r} has no effect: neither source nor target is of the word level, and the "
+            "other levels spell all text; remove it"
+        )
     yield from _separator_conflicts(data)
     yield from _feature_conflicts(data)
 

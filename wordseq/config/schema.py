@@ -126,8 +126,16 @@ class DataConfig:
         "Unicode form in which the model writes targets; outputs have the form that the training file has",
         choices=FORMS,
     )
-    min_freq: int = setting(2, "word level: words with fewer occurrences in training become <unk>", minimum=1)
-    max_size: int = setting(0, "word level: largest number of words in a vocabulary; 0: no limit", minimum=0)
+    min_freq: int = setting(2, "word level: words with fewer occurrences in training are rare", minimum=1)
+    max_size: int = setting(
+        0, "word level: largest number of words in a vocabulary, other words are rare; 0: no limit", minimum=0
+    )
+    rare_words: str = setting(
+        "unk",
+        "word level: rare words, and those that training lacks, become <unk>, or are spelled in characters, so that the model "
+        "reads and writes any word; each character of a spelled word is a token",
+        choices=("unk", "spell"),
+    )
     # 300: the 256 bytes, the 4 special tokens and a few characters.
     subword_size: int = setting(
         8000, "bpe and unigram levels: subwords in a vocabulary, 256 bytes and 4 special tokens included", minimum=300
@@ -162,6 +170,10 @@ class DataConfig:
         if {"src": self.src_separator, "tgt": self.tgt_separator}[side]:
             return "symbols"
         return {"src": self.src_level, "tgt": self.tgt_level}[side] or self.level
+
+    def spells(self, side: str) -> bool:
+        """Whether the rare words of `side` are spelled."""
+        return self.rare_words == "spell" and self.level_of(side) == "word"
 
     @property
     def feature_separator(self) -> str:

@@ -58,7 +58,7 @@ def warnings_about(
         data: the settings.
         counts: of all lines, from `Counts`: "lines" and "too_long".
         train: figures of the training split: "many_targets", the number of sources with `MANY_TARGETS` targets or more.
-        coverage: for "src" and "tgt" the shares of known tokens in "dev", see `Prepared.coverage`.
+        coverage: for "src" and "tgt" the known tokens and the spelled words in "train" and "dev", see `Prepared.coverage`.
     """
     swapped = list(_about_swapped(pairs, held_out))
     return [
@@ -169,16 +169,26 @@ def _about_words(pairs: Sequence[Pair], data: DataConfig, coverage: Mapping[str,
             continue
         if data.level_of(side) == "word" and not separator:
             spaceless = word_level_warning(texts, side)
+        if data.spells(side) and coverage[side]["dev"]["spelled"] and not coverage[side]["train"]["spelled"]:
+            yield (
+                f"no {_SIDES[side]} word of training is spelled, as data.min_freq = {data.min_freq}, so the model does not "
+                "learn to spell those of dev; set data.min_freq=2 or more"
+            )
         if spaceless:
             yield spaceless
-        elif (share := coverage[side]["dev"]["share"]) < FEW_KNOWN:
+        elif (share := _share_of_words(coverage[side]["dev"])) < FEW_KNOWN:
             found[side] = sum(len(text.split()) == 1 for text in texts) > _SINGLE_WORDS * len(texts), share
     if len(found) == len(_SIDES) and len({single for single, _ in found.values()}) == 1:
         (single, src), (_, tgt) = found.values()
-        yield _few_known("source and target", "data.level", single, f"{src:.0%} and {tgt:.0%}")
+        yield _few_known("source and target", "data.level", single, f"{src:.0%} and {tgt:.0%}", data.spells("src"))
         return
     for side, (single, share) in found.items():
-        yield _few_known(_SIDES[side], f"data.{side}_level", single, f"{share:.0%}")
+        yield _few_known(_SIDES[side], f"data.{side}_level", single, f"{share:.0%}", data.spells(side))
+
+
+def _share_of_words(part: Mapping[str, Any]) -> float:
+    """Share of known tokens; where rare words are spelled, of words that are not."""
+    return 1 - part["spelled"] / max(part["words"], 1) if "spelled" in part else part["share"]
 
 
 def _about_symbols(texts: Sequence[str], side: str, separator: str, share: float) -> Iterator[str]:
@@ -193,8 +203,13 @@ def _about_symbols(texts: Sequence[str], side: str, separator: str, share: float
         )
 
 
-def _few_known(sides: str, setting: str, single: bool, shares: str) -> str:
+def _few_known(sides: str, setting: str, single: bool, shares: str, spells: bool) -> str:
     """The line for source, target or both."""
+    if spells:
+        return (
+            f"the vocabulary has {shares} of the {sides} words in dev, and the model spells the others; set {setting}=char or "
+            f"{setting}=unigram, which learn to spell from all words of training, not from rare ones only"
+        )
     if single:
         return (
             f"the {sides} texts are single words, and the vocabulary knows {shares} of those in dev; to read and write them "

@@ -302,8 +302,9 @@ class Translator:
                 return place, f"U+{ord(surrogate[0]):04X} at character {surrogate.start() + 1} is half a character"
             if self.src.feature_separator and (missing := features_fault(text)):
                 return place, missing
-            # Tokenizing is slow, and a character has at most four tokens, its bytes: only long texts are counted.
-            if 4 * len(text) > MAX_SRC_TOKENS:
+            # Tokenizing is slow: only long texts are counted. A character has at most four bytes, in a spelled word with two
+            # joiners.
+            if 6 * len(text) > MAX_SRC_TOKENS:
                 tokens = self.tokens_of(text)
                 if tokens > MAX_SRC_TOKENS:
                     return place, f"{tokens:,} tokens, more than the {MAX_SRC_TOKENS:,} that are translated at once"

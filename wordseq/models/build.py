@@ -67,9 +67,13 @@ def copied_ids(src: TextCodec, tgt: TextCodec) -> tuple[int, ...]:
 
     EOS gives EOS, and UNK gives UNK, which the text replaces by the word of the source. Features and padding give nothing. Nor
     does a known token that the target vocabulary lacks: the model would learn that any foreign word is a way to write <unk>.
+    The characters of a spelled word are tokens like others; only targets that spell words too have them.
     """
     specials = {UNK_ID: UNK_ID, EOS_ID: EOS_ID}
     ids = [specials.get(index, Copying.NOTHING) for index in range(len(SPECIALS))]
     words = src.vocab.tokens[: len(src.vocab.tokens) - src.features]
-    ids += [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words]
+    # A symbol of the target may look like a character: " h".
+    letters = src.vocab.speller.size if src.vocab.speller and not tgt.vocab.speller else 0
+    ids += [Copying.NOTHING] * letters
+    ids += [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words[letters:]]
     return (*ids, *[Copying.NOTHING] * src.features)

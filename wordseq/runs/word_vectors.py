@@ -18,7 +18,7 @@ from wordseq.data.readers.lines import BadLines, read_lines
 from wordseq.data.readers.streams import is_stream
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
-from wordseq.text.vocab import SPECIALS, TextCodec
+from wordseq.text.vocab import TextCodec
 
 COUNTED = 2**22
 """Running tokens counted at a time."""
@@ -50,12 +50,12 @@ class Vectors:
     skipped: int
 
     def coverage(self, codec: TextCodec, store: IdStore) -> dict[str, Any]:
-        """The shares of the vocabulary, and of the running tokens in `store` (with <unk>), that have a vector; for JSON."""
+        """The shares of the vocabulary's words, and of the running tokens in `store` (with <unk>), with a vector; for JSON."""
         counts = np.zeros(len(codec.vocab), np.int64)
         # In slices: `bincount` makes a copy of its input as int64, and the store may be larger than memory.
         for start in range(0, len(store.flat), COUNTED):
             counts += np.bincount(store.flat[start : start + COUNTED], minlength=len(counts))
-        size, total = len(codec.vocab.tokens), int(counts.sum())
+        size, total = len(codec.vocab.words), int(counts.sum())
         return {
             "vocabulary": size,
             "found": len(self.ids_n),
@@ -80,8 +80,8 @@ def check_vectors(path: Path, embed_dim: int) -> None:
 def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str = "stop") -> Vectors:
     """The vectors of the tokens of a vocabulary.
 
-    Each token is looked up as it is, then without the joiners of its tokenizer, then in lower case. Special ids and the tokens
-    of byte fallback have no vectors.
+    Each token is looked up as it is, then without the joiners of its tokenizer, then in lower case. Special ids, the tokens of
+    byte fallback, features, and the characters of spelled words have no vectors.
 
     Args:
         path: a text file, plain, .gz or in a .zip.
@@ -114,7 +114,7 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
                     best[place] = rank, vector_e
     bad.check(number - bad.number)
     if not best:
-        raise UserError(f"{path}: no vector for any of the {len(codec.vocab.tokens):,} tokens of the vocabulary")
+        raise UserError(f"{path}: no vector for any of the {len(codec.vocab.words):,} tokens of the vocabulary")
     ids = sorted(best)
     lowered = sum(rank == LOWER for rank, _ in best.values())
     return Vectors(np.array(ids, np.int64), np.stack([best[place][1] for place in ids]), lowered, bad.number)
@@ -123,8 +123,7 @@ def read_vectors(path: Path, codec: TextCodec, embed_dim: int, on_bad_line: str 
 def _spellings(codec: TextCodec) -> dict[str, list[tuple[int, int]]]:
     """For each spelling, the ids of its tokens and the rank of the spelling for each; the lowest rank is preferred."""
     wanted: dict[str, list[tuple[int, int]]] = {}
-    words = codec.vocab.tokens[: len(codec.vocab.tokens) - codec.features]
-    for place, token in enumerate(words, len(SPECIALS)):
+    for token, place in codec.vocab.words.items():
         if codec.tokenizer.level not in ("word", "symbols") and _BYTE_TOKEN.fullmatch(token):
             continue
         # As files have it, whatever form the tokens have.

@@ -332,8 +332,12 @@ def _train_model(sentences: Sequence[str], level: str, size: int) -> bytes:
 
 
 def _from_bytes(match: "re.Match[str]") -> str:
-    text = bytes.fromhex(match.group().replace("<0x", "").replace(">", "")).decode("utf-8", errors="replace")
-    return _CONTROLS.sub("\ufffd", text)
+    return text_of_bytes(bytes.fromhex(match.group().replace("<0x", "").replace(">", "")))
+
+
+def text_of_bytes(content: bytes) -> str:
+    """The text of bytes that a model wrote; those that are not UTF-8 and control characters become U+FFFD."""
+    return _CONTROLS.sub("\ufffd", content.decode("utf-8", errors="replace"))
 
 
 def _sample(sentences: Iterable[str], limit: int) -> list[str]:

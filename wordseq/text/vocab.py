@@ -16,8 +16,9 @@ from typing import Any, Self, cast
 from wordseq.config.schema import FORMS
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
-from wordseq.text.features import MARK, feature_tokens, features_of, join_features, split_features, word_of
+from wordseq.text.features import MARK, feature_tokens, features_of, join_features, shown_token, split_features, word_of
 from wordseq.text.normalise import in_form
+from wordseq.text.rare_words import LETTER, WORD_START, LetterCounts, Speller, join_letters, shown_letter
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import (
     SentencePieceTokenizer,
@@ -50,13 +51,15 @@ class Vocab:
     """Ids of tokens: 0-3 are special, then come the given tokens in their order.
 
     Args:
-        tokens: distinct tokens without the special ones; the first gets id 4. Features, see `wordseq.text.features`, are last.
+        tokens: distinct tokens without the special ones; the first gets id 4. Characters that spell other words, see
+            `wordseq.text.rare_words`, are first. Features, see `wordseq.text.features`, are last.
 
     Attributes:
         features: number of features: the last ids.
+        speller: spells the words that are not in the vocabulary; None: they are unknown.
 
     Raises:
-        ValueError: a token appears twice, or stands after a feature.
+        ValueError: a token appears twice, stands after a feature, or is a character among the words.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
@@ -64,6 +67,12 @@ class Vocab:
         self.features = sum(token.startswith(MARK) for token in self.tokens)
         if not all(token.startswith(MARK) for token in self.tokens[len(self.tokens) - self.features :]):
             raise ValueError("a token stands after a feature")
+        # No other level has this token: a text has no two spaces in a row.
+        spells = self.tokens[:1] == (WORD_START,)
+        letters = sum(token.startswith(LETTER) for token in self.tokens) if spells else 0
+        if not all(token.startswith(LETTER) for token in self.tokens[:letters]):
+            raise ValueError("a character stands among the words")
+        self.speller = Speller(self.tokens[:letters]) if spells else None
         self._names = SPECIALS + self.tokens
         self._ids = {token: index for index, token in enumerate(self.tokens, start=len(SPECIALS))}
         if len(self._ids) < len(self.tokens):
@@ -80,6 +89,20 @@ class Vocab:
     def ids(self) -> Mapping[str, int]:
         """The id of each token; those of `vocab_of_counts` ascend as the tokens become rarer."""
         return MappingProxyType(self._ids)
+
+    @property
+    def words(self) -> Mapping[str, int]:
+        """The id of each token that is no feature and does not spell."""
+        first = self.speller.size if self.speller else 0
+        chosen = self.tokens[first : len(self.tokens) - self.features]
+        return {token: index for index, token in enumerate(chosen, len(SPECIALS) + first)}
+
+    def spell(self, tokens: list[str]) -> list[str]:
+        """The tokens, with those that are not in the vocabulary spelled, if it has characters for it."""
+        if self.speller is None:
+            return tokens
+        spell, ids = self.speller.spell, self._ids
+        return [part for token in tokens for part in ((token,) if token in ids else spell(token))]
 
     def to_ids(self, tokens: Iterable[str]) -> list[int]:
         """One id for each token; UNK_ID for tokens not in the vocabulary. Never PAD_ID, BOS_ID or EOS_ID."""
@@ -148,6 +171,16 @@ def vocab_of_counts(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_si
     return Vocab(token for _, token in kept)
 
 
+def spelling_vocab(counts: Iterable[tuple[str, int]], min_freq: int = 1, max_size: int = 0) -> Vocab:
+    """As `vocab_of_counts`, with tokens for the characters of all these words, frequent or not: it spells what it lacks.
+
+    `min_freq` applies to characters too, `max_size` does not.
+    """
+    letters = LetterCounts()
+    words = vocab_of_counts(letters.watch(counts), min_freq, max_size).tokens
+    return Vocab([*letters.tokens(min_freq), *words])
+
+
 def vocab_of_model(tokenizer: SentencePieceTokenizer) -> Vocab:
     """The vocabulary of a SentencePiece model; every token keeps the id that it has in the model."""
     return Vocab(tokenizer.tokens[len(SPECIALS) :])
@@ -160,10 +193,14 @@ class Coverage:
     Attributes:
         tokens: number of tokens in the text, repetitions counted.
         unknown: number of occurrences of each unknown token, the most frequent first.
+        words: number of tokens, a spelled word counted once.
+        spelled: number of spelled words.
     """
 
     tokens: int
     unknown: Mapping[str, int]
+    words: int
+    spelled: int
 
     @property
     def unknown_tokens(self) -> int:
@@ -181,7 +218,9 @@ def coverage(vocab: Vocab, sentences: Iterable[Sequence[str]]) -> Coverage:
     counts = Counter(token for tokens in sentences for token in tokens)
     unknown = [(token, count) for token, count in counts.items() if token not in vocab]
     unknown.sort(key=lambda item: (-item[1], item[0]))
-    return Coverage(counts.total(), dict(unknown))
+    letters = {token: count for token, count in counts.items() if vocab.speller and token.startswith(LETTER)}
+    spelled = sum(count for token, count in letters.items() if token.startswith(WORD_START))
+    return Coverage(counts.total(), dict(unknown), counts.total() - sum(letters.values()) + spelled, spelled)
 
 
 @dataclass(frozen=True)
@@ -210,7 +249,10 @@ class TextCodec:
         return self.vocab.features
 
     def tokenize(self, text: str) -> list[str]:
-        """The tokens of one line of normalised text as the model reads them: with twins of unknown ones, then its features."""
+        """The tokens of one line of normalised text as the model reads them, then its features.
+
+        Unknown tokens are read as their twins. Those without a twin are spelled, if the vocabulary has characters for it.
+        """
         if not self.feature_separator:
             return self.word_tokens(text)
         word, features = split_features(text)
@@ -219,16 +261,16 @@ class TextCodec:
     def word_tokens(self, text: str) -> list[str]:
         """`tokenize` for a text without features."""
         if self._reader:
-            return self._reader.tokenize(text)
+            return self.vocab.spell(self._reader.tokenize(text))
         # Normalised text is in NFC already.
-        return self.tokenizer.tokenize(text if self.form == "NFC" else in_form(text, self.form))
+        return self.vocab.spell(self.tokenizer.tokenize(text if self.form == "NFC" else in_form(text, self.form)))
 
     def to_ids(self, text: str) -> list[int]:
         """The ids of `tokenize(text)`, without BOS_ID and EOS_ID."""
         return self.vocab.to_ids(self.tokenize(text))
 
     def read_word(self, token: str) -> list[str]:
-        """Word level: the tokens as which one token of the tokenizer is read, one of them in most cases."""
+        """Word level: the tokens as which one token of the tokenizer is read, one of them in most cases; not spelled yet."""
         return self._reader.read_token(token) if isinstance(self._reader, WordReader) else [token]
 
     def replaced(self, texts: Iterable[str]) -> list[tuple[str, str]]:
@@ -262,10 +304,16 @@ class TextCodec:
     def detokenize(self, tokens: Sequence[str]) -> str:
         """The text of any tokens, in the form `written`, with their features if there may be some."""
         words = [token for token in tokens if not token.startswith(MARK)] if self.feature_separator else tokens
+        words = join_letters(words) if self.vocab.speller else words
         text = self.tokenizer.detokenize(words)
         if not self.form == self.written == "NFC":
             text = unicodedata.normalize(cast(Any, self.written), text)
         return join_features(text, features_of(tokens, self.feature_separator)) if self.feature_separator else text
+
+    def shown(self, tokens: Iterable[str]) -> list[str]:
+        """Tokens for people to read: features in brackets, spelled words as "▁h", "a", "u", "s"."""
+        found = map(shown_letter, tokens) if self.vocab.speller else tokens
+        return list(map(shown_token, found))
 
     def stored(self, text: str) -> str:
         """A text that `to_text` returned, in the form in which texts are stored and scored: NFC."""
@@ -276,7 +324,7 @@ class TextCodec:
         unknown = [token for tokens in sentences for token in self.vocab.unknown(tokens)]
         if not unknown:
             return 0.0
-        spelling = Spelling(self.vocab.tokens)
+        spelling = Spelling(self.vocab.words)
         return sum(map(spelling.bits, unknown))
 
     @property
@@ -306,6 +354,10 @@ class TextCodec:
         words = vocab.tokens[: len(vocab.tokens) - vocab.features]
         if isinstance(tokenizer, SentencePieceTokenizer) and words != vocab_of_model(tokenizer).tokens:
             raise UserError(f"{_path(folder, side)}: does not belong to the tokenizer of {side} in the same folder")
+        if vocab.speller and tokenizer.level != "word":
+            raise UserError(
+                f"{_path(folder, side)}: spells words, but the tokenizer of {side} is of the {tokenizer.level} level"
+            )
         path = _codec_path(folder, side)
         values = read_json(path)
         for key in ("form", "written"):

@@ -43,6 +43,7 @@ from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
 from wordseq.system.platform import commit, machine, peak_memory
 from wordseq.system.progress import Say, counted
+from wordseq.text.rare_words import spelling_line
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import TextCodec
 from wordseq.training.distributed import ALONE, Follower, Team
@@ -321,11 +322,10 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
             shares = {part: found["coverage"][side][part]["share"] for part in ("train", "dev")}
             covered = ", ".join(f"{share:.2%} of {part} tokens" for part, share in shares.items())
             train = found["coverage"][side]["train"]
+            known = spelling_line(found["coverage"][side]) if codec.vocab.speller else f"knows {covered}"
             examples = ", ".join(f"{word} -> {read}" for word, read in train.get("twin_examples", {}).items())
             twins = f"; read as known words: {counted(train['twins'], 'training word')}, {examples}" if examples else ""
-            lines.append(
-                f"{side}: {_level_text(codec)}{_form_text(codec)}, {len(codec.vocab):,} ids, knows {covered}{twins}"
-            )
+            lines.append(f"{side}: {_level_text(codec)}{_form_text(codec)}, {len(codec.vocab):,} ids, {known}{twins}")
         for side, figures in found.get("pretrained", {}).items():
             skipped = f"; {counted(figures['skipped_lines'], 'bad line')} left out" if figures["skipped_lines"] else ""
             lines.append(

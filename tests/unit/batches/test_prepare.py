@@ -109,7 +109,11 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
         for part, reader, sentences in (("train", trained, texts), ("dev", codec, dev[k])):
             known = coverage(codec.vocab, map(reader.tokenize, sentences))
             found = {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share}
+            if data.spells(side):
+                found |= {"sentences": len(sentences), "words": known.words, "spelled": known.spelled, "unknown": 0}
+                assert 0 < known.spelled < known.words < known.tokens
             assert new.coverage[side][part].items() >= found.items()
+            assert ("spelled" in new.coverage[side][part]) is data.spells(side)
         assert bool(new.coverage[side]["train"]["twins"]) == any(map(trained.replaced, ([text] for text in texts)))
     return new
 
@@ -130,6 +134,9 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
         {"src_form": "NFKC", "tgt_form": "NFD", "tgt_level": "char"},
         {"src_level": "char"},
         {"level": "bpe", "max_pairs": 150},
+        {"rare_words": "spell", "min_freq": 4},
+        {"rare_words": "spell", "pretokenized": True, "max_size": 30, "src_form": "NFD"},
+        {"rare_words": "spell", "src_level": "char"},
     ],
     ids=str,
 )
@@ -139,13 +146,15 @@ def test_a_file_prepared_in_shards_is_the_corpus_in_memory(file, tmp_path, small
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"src_level": "char"}, {"src_form": "NFD", "features_separator": "e"}], ids=str
+    "changed",
+    [{}, {"src_level": "char"}, {"src_form": "NFD", "features_separator": "e"}, {"rare_words": "spell", "min_freq": 9}],
+    ids=str,
 )
 def test_features_prepared_in_shards_are_those_in_memory(file, tmp_path, small_shards, changed):
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line]
     tags = ["V;PST", "V;PST;SG", "N", "", "é;V"]
     file.write_text("".join(f"{src}\t{tgt}\t{tags[k % 5]}\n" for k, (src, tgt) in enumerate(rows)), encoding="utf-8")
-    data = dataclasses.replace(SMALL, train=str(file), features_column="3", min_freq=1, **changed)
+    data = dataclasses.replace(SMALL, train=str(file), **{"features_column": "3", "min_freq": 1, **changed})
     found = assert_same(data, tmp_path / "cache")
     assert found.codecs[0].features == (4 if "features_separator" in changed else 5)
     assert all(source.count("\t") == 1 for part in (found.dev, found.test) for source in part.sources)

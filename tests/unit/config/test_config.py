@@ -70,6 +70,7 @@ def test_every_default():
             "corpus": "phrasebook",
             "level": "word",
             "min_freq": 2,
+            "rare_words": "unk",
             "subword_size": 8000,
             "max_chars": 1000,
             "seed": 1,
@@ -247,6 +248,18 @@ def test_names_that_are_equally_close_are_all_named():
             )
             for separator in ("\t", "|\n", "\u00a0", "\u200d")
         ),
+        *(
+            (
+                {"data": {"rare_words": "spell", **levels}},
+                "data.rare_words = 'spell' has no effect: neither source nor target",
+            )
+            for levels in (
+                *({"level": level} for level in ("char", "bpe", "unigram")),
+                {"src_level": "char", "tgt_level": "bpe"},
+                {"src_separator": " ", "tgt_separator": "|"},
+                {"src_level": "char", "tgt_separator": " "},
+            )
+        ),
         ({"data": {"features_separator": ""}}, "it must be the string between two features, e.g. ';'"),
         ({"data": {"features_separator": "\t", "features_column": "3"}}, "a separator cannot have tabs"),
         (
@@ -340,6 +353,9 @@ def test_settings_that_do_not_go_together(values, message):
     [
         {"data": {"pretokenized": True}},
         {"data": {"level": "char", "tgt_separator": " "}},
+        {"data": {"rare_words": "spell", "pretokenized": True}},
+        {"data": {"rare_words": "spell", "src_level": "bpe"}},
+        {"data": {"rare_words": "spell", "level": "char", "tgt_level": "word", "src_separator": "|"}},
         {"data": {"src_separator": " ", "tgt_separator": " @@"}},
         {"data": {"features_column": "msd", "features_separator": "+"}},
         {"data": {"src_level": "word", "src_separator": "X", "tgt_level": "bpe"}},
@@ -515,6 +531,16 @@ def test_set_of_another_source_takes_the_place_of_the_files(tmp_path, table, tex
     assert data.min_freq == 5
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"), [("data.level=char", "unk"), ("data.level=word", "spell"), ("data.src_level=char", "spell")]
+)
+def test_set_of_another_level_takes_the_spelling_of_words_out_of_a_file(tmp_path, text, kept):
+    file = _write(tmp_path, '[data]\nrare_words = "spell"\n')
+    assert load_config(file, [text]).data.rare_words == kept
+    with pytest.raises(UserError, match=r"data\.rare_words = 'spell' has no effect"):
+        load_config(file, ["data.level=char", "data.rare_words=spell"])
+
+
 def test_two_sources_that_are_set_exclude_each_other(tmp_path):
     with pytest.raises(UserError, match=r"data\.corpus and data\.train exclude each other"):
         load_config(None, ["data.path=x", "data.corpus=copy"])
@@ -574,6 +600,8 @@ def _fit_data(draw, data):
     separated = [side for side in ("src", "tgt") if data[f"{side}_separator"]]
     if len(separated) == 2:
         data["level"] = "word"
+    levels = {data[f"{side}_level"] or data["level"] for side in ("src", "tgt") if side not in separated}
+    data["rare_words"] = data["rare_words"] if "word" in levels else "unk"
     data["pretokenized"] &= not separated and {
         data["src_level"] or data["level"],
         data["tgt_level"] or data["level"],

@@ -147,6 +147,18 @@ RARE = [(f"{one} {two}", "yes no") for one, two in zip(WORDS, WORDS[7:] + WORDS[
             {"src_level": "unigram"},
         ),
         (
+            RARE,
+            {"min_freq": 3, "rare_words": "spell"},
+            "the vocabulary has 0% of the source words in dev, and the model spells the others; set data.src_level=char or",
+            {"src_level": "unigram"},
+        ),
+        (
+            [(f"{src} {word}", tgt) for (src, tgt), word in zip(PLAIN.items(), WORDS, strict=False)],
+            {"rare_words": "spell"},
+            "no source word of training is spelled, as data.min_freq = 1, so the model .* set data.min_freq=2 or more",
+            {"min_freq": 2},
+        ),
+        (
             zip(ZH, ENGLISH, strict=True),
             {},
             r"the source is written without spaces \(100% Chinese\): the word level makes one token of a complete sentence",

@@ -14,7 +14,7 @@ from wordseq.models.layers import Copying
 from wordseq.models.seq2seq import Seq2Seq, SourceIds
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
-from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, TextCodec, Vocab
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, SPECIALS, UNK_ID, TextCodec, Vocab, spelling_vocab
 
 NONE = Copying.NOTHING
 B, T, S, V = 3, 4, 5, 9
@@ -150,6 +150,19 @@ def test_what_is_copied_is_what_is_written_alike():
         [[6, NONE, 4, UNK_ID, EOS_ID, NONE]],
     )
     assert model_for(Config(), src, tgt, precision="float32").source == SourceIds(2)
+
+
+def test_characters_of_spelled_words_are_copied_where_the_target_spells_too():
+    src, tgt = spelling_vocab([("ab", 2), ("Zo", 2), ("b", 2)], 2), spelling_vocab([("ab", 2), ("Za", 2)], 2)
+    pairs = dict(enumerate(copied_ids(*(TextCodec(WordTokenizer(), vocab) for vocab in (src, tgt)))))
+    names = dict(enumerate([*SPECIALS, *src.tokens]))
+    given = {names[one]: [*SPECIALS, *tgt.tokens][other] for one, other in pairs.items() if other != NONE}
+    same = {"  ", "  a", "  Z", "  ￭", " a", " b", " Z", " ￭", *(f" <0x{byte:02X}>" for byte in range(256))}
+    assert given == {name: name for name in {"<unk>", "</s>", "ab", *same}}
+    # A symbol that looks like a character is none.
+    symbols = TextCodec(WordTokenizer("|", "symbols"), Vocab([" a", "ab"]))
+    copied = copied_ids(TextCodec(WordTokenizer(), src), symbols)
+    assert {names[one]: other for one, other in enumerate(copied) if other != NONE} == {"<unk>": 1, "</s>": 3, "ab": 5}
 
 
 def test_copied_ids_are_one_for_each_source_id():

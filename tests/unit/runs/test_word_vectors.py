@@ -57,6 +57,13 @@ def test_features_have_no_vectors_and_tokens_of_another_form_have_theirs(tmp_pat
     assert found == {"the": [2, 2], "e\u0301te\u0301": [3, 3]}
 
 
+def test_characters_of_spelled_words_have_no_vectors(tmp_path):
+    words = train_codec(["a the a", "the cat"], DataConfig(rare_words="spell"), "src")
+    found = read_vectors(written(tmp_path, "a 1 1\nt 2 2\nthe 3 3\n<0x41> 4 4\n"), words, 2)
+    assert rows(found, words) == {"a": [1, 1], "the": [3, 3]}
+    assert found.coverage(words, IdStore.of([words.to_ids("the cat")]))["share"] == 1
+
+
 def test_the_written_form_is_preferred_to_lower_case(tmp_path):
     words = codec()
     for content in ("the 1 1\nThe 2 2\n", "The 2 2\nthe 1 1\n"):
