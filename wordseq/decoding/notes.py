@@ -1,12 +1,13 @@
-"""Notes on standard error about the texts that are translated: unknown words, words that are read as others, long texts."""
+"""Notes on standard error about the texts that are translated: what is unknown, what is read as something else, long texts."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from wordseq.decoding.translator import Translator
 from wordseq.text.features import shown_token
 from wordseq.text.sentences import split_sentences
-from wordseq.text.twins import twins_note
+from wordseq.text.twins import twins_note, unseen_note
 
 SHOWN_WORDS = 10
 """Unknown words of a file to print, at most."""
@@ -28,12 +29,22 @@ class InputNotes:
         self._translator, self._typed, self._split = translator, typed, split
         self._told = set[str]()
         self._told_twins = self._told_long = False
+        self._unseen = Counter[str]()
 
     def tell(self, start: int, texts: Sequence[str]) -> None:
         """Print the notes on these texts, which `start` others came before."""
         self._tell_unknown(texts)
         self._tell_twins(texts)
         self._tell_long(start, texts)
+        self._unseen.update(self._translator.unseen(texts))
+        if self._typed:
+            self.finish()
+
+    def finish(self) -> None:
+        """Print the note that counts in all texts: one line, at their end."""
+        if line := unseen_note(self._unseen):
+            _print(line)
+        self._unseen.clear()
 
     def _tell_unknown(self, texts: Sequence[str]) -> None:
         if len(self._told) >= SHOWN_WORDS and not self._typed:

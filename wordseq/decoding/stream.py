@@ -263,7 +263,9 @@ def _texts(
         yield start, texts
         progress.advance(start + len(texts))
         if fault:
+            notes.finish()
             raise UserError(f"{name}, {fault}")
+    notes.finish()
 
 
 def _usable(translator: Translator, start: int, lines: list[bytes]) -> tuple[list[str], str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -330,6 +331,14 @@ class Translator:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
         return self.src.replaced(map(self._prepare, self._listed(texts)))
+
+    def unseen(self, texts: Iterable[str | tuple[str, str]]) -> Counter[str]:
+        """The characters of the texts that the model reads as bytes, with their numbers; see `TextCodec.unseen`.
+
+        Raises:
+            TypeError: `texts` is a single text, or has an element that is not a text.
+        """
+        return self.src.unseen(map(self._prepare, self._listed(texts)))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
         """The most output tokens for a source of `src_tokens` tokens, both with EOS."""

@@ -22,6 +22,9 @@ from wordseq.text.tokenizers import JOINER, SentencePieceTokenizer, WordTokenize
 SHOWN = 3
 """Replaced words in a note."""
 
+SHOWN_UNSEEN = 10
+"""Characters in a note."""
+
 SHOWN_CHARS = 40
 """Characters of a word in a note."""
 
@@ -258,6 +261,11 @@ class CharacterReader:
         # Two characters may have become a letter and its mark, as in half-width katakana.
         return text if read == text else in_form(in_form(read, self._form), "NFC")
 
+    def unseen(self, text: str) -> list[str]:
+        """The characters that have no twin either, in order, with repetitions: the model reads their bytes."""
+        read = self.read(text)
+        return [] if self._known_completely(read) else [char for char in read if char not in self._known]
+
     def _known_completely(self, text: str) -> bool:
         if not self._known.issuperset(text):
             self._known.update(filter(self._knows, set(text) - self._known))
@@ -308,6 +316,21 @@ def twins_note(replaced: Sequence[tuple[str, str]]) -> str:
     if len(distinct) <= SHOWN:
         return f"read as the model knows it: {shown}"
     return f"read as the model knows it: {shown}, ... ({len(replaced):,} words)"
+
+
+def unseen_note(unseen: Mapping[str, int]) -> str:
+    """A line about characters that are read as bytes: the most frequent ones and their numbers; empty if there are none."""
+    if not unseen:
+        return ""
+    often = sorted(unseen.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{_visible(char)} ({number:,})" for char, number in often[:SHOWN_UNSEEN])
+    rest = f", ... ({len(unseen):,} characters)" if len(unseen) > SHOWN_UNSEEN else ""
+    return f"never seen in training, read as bytes: {shown}{rest}"
+
+
+def _visible(char: str) -> str:
+    """A character, or its code where alone it cannot be read: combining marks, zero-width characters."""
+    return f"U+{ord(char):04X}" if unicodedata.combining(char) or not char.isprintable() else char
 
 
 def _short(word: str) -> str:

@@ -282,6 +282,19 @@ class TextCodec:
         formed = texts if self.form in ("NFC", "NFD") else (in_form(in_form(text, self.form), "NFC") for text in texts)
         return list(replaced_words(formed, self._reader))
 
+    def unseen(self, texts: Iterable[str]) -> Counter[str]:
+        """The characters of normalised texts that are read as their bytes, each with its number of occurrences.
+
+        Training had none of them, nor a twin of theirs. At the word level, and of symbols, there are none: what the vocabulary
+        does not know is <unk>.
+        """
+        reader = self._reader
+        if not isinstance(reader, CharacterReader):
+            return Counter()
+        return Counter(
+            char for text in texts for char in reader.unseen(word_of(text) if self.feature_separator else text)
+        )
+
     @cached_property
     def _reader(self) -> Reader | None:
         case = self.twins is Twins.ALL

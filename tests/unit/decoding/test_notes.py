@@ -1,8 +1,14 @@
+import dataclasses
+from collections import Counter
+
 import pytest
 
 from wordseq.config.schema import Config
 from wordseq.decoding.notes import InputNotes
 from wordseq.runs.folder import SrcLengths
+from wordseq.text.tokenizers import WordTokenizer, train_tokenizer
+from wordseq.text.twins import Twins, unseen_note
+from wordseq.text.vocab import TextCodec, Vocab, vocab_of_model
 
 
 class Known:
@@ -17,6 +23,9 @@ class Known:
     def replaced(self, texts):
         return [(word, word.lower()) for text in texts for word in text.split() if word.isupper()]
 
+    def unseen(self, texts):
+        return Counter(char for text in texts for char in text if char in "ɣ\u0301")
+
     def tokens_of(self, text):
         return len(text.split())
 
@@ -27,6 +36,7 @@ def said(capsys):
         notes = InputNotes(Known(), typed=typed, split=split)
         for start, texts in calls:
             notes.tell(start, texts)
+        notes.finish()
         return capsys.readouterr().err.splitlines()
 
     return run
@@ -53,3 +63,27 @@ def test_replaced_words_are_printed_once_of_a_file_and_each_time_when_typed(said
     calls = ((0, ["A b"]), (1, ["C"]))
     assert said(*calls) == ["wordseq: note: read as the model knows it: A -> a"]
     assert len(said(*calls, typed=True)) == 2
+
+
+def test_unseen_characters_are_counted_in_one_line_for_all_lines(said):
+    calls = ((0, ["aɣ", "ɣe\u0301"]), (2, ["ɣ"]))
+    assert said(*calls) == ["wordseq: note: never seen in training, read as bytes: ɣ (3), U+0301 (1)"]
+    assert len(said(*calls, typed=True)) == 2
+
+
+def test_a_character_is_unseen_if_the_model_reads_its_bytes():
+    tokenizer = train_tokenizer("char", ["abc e\u0301 ▁"])
+    codec = TextCodec(tokenizer, vocab_of_model(tokenizer), Twins.ALL)
+    # "B" is read as "b", a full-width "a" as "a".
+    assert codec.unseen(["abc▁", "B ａ ß", "ßx"]) == {"ß": 2, "x": 1}
+    with_features = dataclasses.replace(codec, feature_separator=";")
+    assert with_features.unseen(["ax\tX;Y"]) == {"x": 1}
+    assert TextCodec(WordTokenizer(), Vocab(["a"])).unseen(["b"]) == {}
+
+
+def test_many_unseen_characters_are_cut_and_counted():
+    line = unseen_note(Counter({chr(0x4E00 + k): k + 1 for k in range(12)}))
+    assert line.startswith(f"never seen in training, read as bytes: {chr(0x4E0B)} (12), ")
+    assert line.count("(") == 11
+    assert line.endswith(", ... (12 characters)")
+    assert unseen_note({}) == ""

@@ -1,5 +1,6 @@
 """Text of any size through a fake translator: complete, in order, resumed after any cut."""
 
+import contextlib
 import io
 import os
 import subprocess
@@ -35,6 +36,9 @@ class Mirror:
     def replaced(self, texts):
         return []
 
+    def unseen(self, texts):
+        return {char: 1 for text in texts for char in text if char == "ɣ"}
+
     def __call__(self, texts):
         self.seen.append(list(texts))
         return [f"{text[::-1]} {len(texts)}" for text in texts]
@@ -63,6 +67,14 @@ def test_lines_are_translated_in_order_and_in_chunks(tmp_path):
         f"{number} enil {size}" for number, size in zip(range(6), [4] * 4 + [2] * 2, strict=True)
     ]
     assert list(map(len, mirror.seen)) == [4, 2]
+
+
+@pytest.mark.parametrize("end", [b"", b"a shout!\n"])
+def test_the_note_on_unseen_characters_comes_once_at_the_end(tmp_path, capsys, end):
+    with pytest.raises(UserError) if end else contextlib.nullcontext():
+        run(tmp_path, "".join(f"{k} ɣ\n" for k in range(6)).encode() + end)
+    # A mirror counts one for each chunk.
+    assert capsys.readouterr().err == "wordseq: note: never seen in training, read as bytes: ɣ (2)\n"
 
 
 def test_long_lines_make_small_chunks(tmp_path, monkeypatch):

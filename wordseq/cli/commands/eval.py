@@ -79,10 +79,12 @@ def _eval(options: argparse.Namespace) -> None:
     from wordseq.evaluation.evaluate import evaluate_run
     from wordseq.evaluation.records import record_of
     from wordseq.evaluation.tables import examples
-    from wordseq.text.twins import twins_note
+    from wordseq.text.twins import twins_note, unseen_note
 
-    if read_otherwise := twins_note(run.codecs[0].replaced(held_out.sources)):
-        warn(read_otherwise)
+    src = run.codecs[0]
+    for line in (twins_note(src.replaced(held_out.sources)), unseen_note(src.unseen(held_out.sources))):
+        if line:
+            warn(line)
     scores = evaluate_run(
         run,
         held_out,
