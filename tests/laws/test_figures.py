@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import math
+import re
 import time
 import unicodedata
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.data.splits import HeldOut
-from wordseq.decoding.translator import Translator
+from wordseq.decoding.translator import Hypothesis, Translator
 from wordseq.evaluation.evaluate import evaluate_run
 from wordseq.evaluation.metrics.bleu import bleu
 from wordseq.models.seq2seq import Seq2Seq
@@ -28,7 +29,7 @@ from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
-from wordseq.text.vocab import BOS_ID, EOS_ID, TextCodec, Vocab
+from wordseq.text.vocab import BOS_ID, EOS_ID, TextCodec, Vocab, spelling_vocab
 from wordseq.training.loop import Validation, train_model
 from wordseq.training.run import _check_selection
 from wordseq.training.step import Trainer
@@ -454,6 +455,47 @@ def test_an_evaluation_is_of_the_best_weights_with_the_runs_own_beam_and_all_ref
     nats = sum(nats_of(translator.model, sources, targets))
     assert found["perplexity"] == pytest.approx(math.exp(nats / sum(len(ids) + 1 for ids in targets)), rel=1e-4)
     assert found["bits_per_char"] == pytest.approx(nats / math.log(2) / sum(map(len, FIRST)), rel=1e-4)
+    assert (found["src_spelled_rate"], found["hyp_spelled_rate"]) == (None, None)
+    assert "spelled in characters" not in str(found)
+
+
+def test_an_evaluation_of_spelled_words_is_of_all_their_characters(tmp_path, monkeypatch):
+    codecs = [
+        TextCodec(WordTokenizer(), spelling_vocab([*counts, ("ro", 1)], 2))
+        for counts in ([("a", 2), ("b", 3), ("ra", 2)], [("x", 2), ("yo", 2)])
+    ]
+    config = Config(
+        data=DataConfig(rare_words="spell"),
+        model=ModelConfig(embed_dim=4, hidden_size=4, bidirectional=False),
+        decode=DecodeConfig(max_len_ratio=0.0, max_len_extra=3),
+    )
+    model = Seq2Seq(config.model, *(len(codec.vocab) for codec in codecs))
+    sources, refs, hyps = ["a rob", "b zo a"], ["x oy, yo", "yo"], ["x oo", "yo 王"]
+    held_out = HeldOut(sources, [[ref] for ref in refs])
+    files = {
+        "data.json": {"tgt_per_src": 1.0},
+        "held_out.json": {part: dataclasses.asdict(held_out) for part in ("dev", "test")},
+    }
+    run = RunFolder(tmp_path / "run")
+    run.begin(config, *codecs, files)
+    run.save(BEST, arrays_of(by_path(model.weights)), {"step": 1})
+
+    def translate(translator, texts, decode):
+        return [[Hypothesis(text, 0.0, len(translator.tgt.to_ids(text)), 0)] for text in hyps[: len(texts)]]
+
+    monkeypatch.setattr(Translator, "translate", translate)
+    found = evaluate_run(run)
+    ids = [[codec.to_ids(text) for text in texts] for codec, texts in zip(codecs, (sources, refs), strict=True)]
+    # The mark is a token where training has no word with this first character. The comma is spelled too, with its joiner.
+    assert [len(found) for found in ids[1]] == [1 + (1 + 2) + 2 + 1, 1]
+    nats = sum(nats_of(model, *ids))
+    assert found["perplexity"] == pytest.approx(math.exp(nats / (8 + 2)), rel=1e-4)
+    assert found["bits_per_char"] == pytest.approx(nats / math.log(2) / len("x oy, yoyo"), rel=1e-4)
+    assert (found["spelling_bits_per_char"], found["oov_rate"], found["unk_rate"]) == (0, 0, 0)
+    assert (found["src_spelled_rate"], found["hyp_spelled_rate"]) == (2 / 5, 2 / 4)
+    shown = str(found)
+    assert re.search(r"^source words, spelled in characters +40\.00%$", shown, re.MULTILINE)
+    assert re.search(r"^output words, spelled in characters +50\.00%$", shown, re.MULTILINE)
 
 
 def test_the_weights_are_counted_once(translator):

@@ -292,7 +292,7 @@ def _write(
         made[k].save(folder, side)
         known = coverage(made[k].vocab, map(made[k].tokenize, dev_texts[k]))
         dev_figures = {"tokens": known.tokens, "unknown": known.unknown_tokens, "share": known.share}
-        if made[k].vocab.speller:
+        if known.spelled is not None:
             dev_figures |= {"sentences": len(dev_texts[k]), "words": known.words, "spelled": known.spelled}
         cover[side] = {"train": table.write_ids(made[k], side, folder), "dev": dev_figures}
     # Features are neither words nor in a script.

@@ -222,10 +222,12 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
         `length_ratio`.
         In the run's own tokens: `src_vocab`, `tgt_vocab`, in ids; `src_tokens`, `tgt_tokens` per test sentence, without EOS;
         `train_tokens_per_second`, target tokens with EOS; `perplexity` per token; the shares (0 to 1) `oov_rate` of source
-        tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens.
+        tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens; and of words that are spelled in characters,
+        `src_spelled_rate`, `tgt_spelled_rate` of references, `hyp_spelled_rate` of outputs.
         `step` of the best checkpoint.
     """
     src, tgt = run.codecs
+    read, wanted = coverage(src.vocab, run.src_tokens), coverage(tgt.vocab, run.tgt_tokens)
     sentences = len(run.test.sources)
     speed = train_speed(run.log)
     running = sum(map(len, run.tgt_tokens))
@@ -254,9 +256,12 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
         "src_tokens": sum(map(len, run.src_tokens)) / sentences,
         "tgt_tokens": running / sentences,
         "perplexity": found("perplexity"),
-        "oov_rate": 1 - coverage(src.vocab, run.src_tokens).share,
-        "tgt_oov_rate": 1 - coverage(tgt.vocab, run.tgt_tokens).share,
+        "oov_rate": 1 - read.share,
+        "tgt_oov_rate": 1 - wanted.share,
         "unk_rate": found("unk_rate"),
+        "src_spelled_rate": read.spelled_share,
+        "tgt_spelled_rate": wanted.spelled_share,
+        "hyp_spelled_rate": found("hyp_spelled_rate"),
         "step": run.step,
     }
 

@@ -65,6 +65,12 @@ _TOKENS: _Columns = (
     ("<unk> in output", "unk_rate", ".2%"),
 )
 
+_SPELLED: _Columns = (
+    ("Spelled in source", "src_spelled_rate", ".2%"),
+    ("Spelled in reference", "tgt_spelled_rate", ".2%"),
+    ("Spelled in output", "hyp_spelled_rate", ".2%"),
+)
+
 
 def comparison_text(result: Mapping[str, Any]) -> str:
     """The result of `compare_runs` as plain text, for a terminal."""
@@ -96,11 +102,13 @@ def main_signatures(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 def comparison_tables(result: Mapping[str, Any]) -> list[Table]:
     """The tables of a comparison, without empty ones."""
     rows = result["rows"]
+    # Words that are spelled in characters, if some run spells words.
+    spelled = [column for column in _SPELLED if any(row[column[1]] is not None for row in rows)]
     found = [
         _scores_table(rows),
         _tests_table(rows),
         _columns("Cost, comparable between token levels", _COST, rows),
-        _columns("Figures in each run's own tokens, not comparable between token levels", _TOKENS, rows),
+        _columns("Figures in each run's own tokens, not comparable between token levels", (*_TOKENS, *spelled), rows),
         _seeds_table(result["seeds"]),
         (
             SETTINGS_TITLE,

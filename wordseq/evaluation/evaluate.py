@@ -46,11 +46,13 @@ class Measured:
         src_tokens: number of source tokens.
         src_unknown: number of source tokens that are not in the vocabulary.
         hyp_tokens: number of output tokens, end tokens excluded.
-        hyp_unknown: number of output tokens that are <unk>.
+        hyp_unknown: number of output tokens that are <unk>, replaced or not.
         nats: negative log-likelihood of the references, summed, in nats; None if it was not computed.
         tgt_tokens: number of tokens that `nats` is summed over, end tokens included.
         tgt_chars: number of characters of the references that `nats` is summed over.
         spelling_bits: bits for spelling their unknown words; see `TextCodec.spelling_bits`.
+        src_spelled: share of source words that were spelled, see `rare_words`, 0-1; None: the source level spells none.
+        hyp_spelled: share of output words that the target vocabulary lacks, spelled, likewise.
         symbols: of the targets; None: see `symbols_of_texts`.
         select_by: what chose the checkpoint; empty if it is not known.
         run: run folder.
@@ -66,6 +68,8 @@ class Measured:
     tgt_tokens: int = 0
     tgt_chars: int = 0
     spelling_bits: float = 0.0
+    src_spelled: float | None = None
+    hyp_spelled: float | None = None
     symbols: Symbols | None = None
     select_by: str = ""
     run: str = ""
@@ -98,6 +102,7 @@ def evaluate_texts(
         - `sentences`, and `references`, the number of references of all sentences.
         - `seconds`, `sentences_per_second`.
         - `oov_rate` and `unk_rate`: unknown tokens as a share, 0-1, of source tokens and of output tokens.
+        - `src_spelled_rate` and `hyp_spelled_rate`: `src_spelled` and `hyp_spelled` of `measured`.
         - `length_ratio`: of words of BLEU's tokenizer; where outputs are words, of their symbols. `by_length`.
         - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
           None if `measured` has no nats, as with sparse outputs.
@@ -142,6 +147,8 @@ def evaluate_texts(
         # max: a corpus of empty lines has no tokens.
         "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
         "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
+        "src_spelled_rate": measured.src_spelled,
+        "hyp_spelled_rate": measured.hyp_spelled,
         "length_ratio": sum(len(symbols.cut(hyp)) for hyp in hyps) / max(float(edits[:, 1].sum()), 1)
         if words
         else length_ratio(hyps, refs, **recipe),
@@ -249,7 +256,11 @@ def evaluate_run(
     found = [hypotheses[0] for hypotheses in translator.translate(held_out.sources, decode)]
     seconds = time.perf_counter() - start
     loss, tokens = reference_loss(translator, held_out)
-    known = coverage(translator.src.vocab, map(translator.src.tokenize, held_out.sources))
+    hyps = [translator.tgt.stored(hypothesis.text) for hypothesis in found]
+    known, written = (
+        coverage(codec.vocab, map(codec.tokenize, texts))
+        for codec, texts in ((translator.src, held_out.sources), (translator.tgt, hyps))
+    )
     measured = Measured(
         seconds=seconds,
         src_tokens=known.tokens,
@@ -263,12 +274,13 @@ def evaluate_run(
         spelling_bits=translator.tgt.spelling_bits(
             translator.tgt.tokenize(references[0]) for references in held_out.references
         ),
+        src_spelled=known.spelled_share,
+        hyp_spelled=written.spelled_share,
         symbols=target_symbols(run.config.data),
         select_by=run.config.train.select_by,
         run=str(run.folder),
         command=command,
     )
-    hyps = [translator.tgt.stored(hypothesis.text) for hypothesis in found]
     result = evaluate_texts(
         held_out.sources, hyps, held_out.references, measured, tokenize=tokenize, lowercase=lowercase, seed=DEFAULT_SEED
     )

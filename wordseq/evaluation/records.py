@@ -26,6 +26,8 @@ EVALUATION_KEYS = (
     "sentences_per_second",
     "oov_rate",
     "unk_rate",
+    "src_spelled_rate",
+    "hyp_spelled_rate",
     "length_ratio",
     "by_length",
     "perplexity",

@@ -194,13 +194,13 @@ class Coverage:
         tokens: number of tokens in the text, repetitions counted.
         unknown: number of occurrences of each unknown token, the most frequent first.
         words: number of tokens, a spelled word counted once.
-        spelled: number of spelled words.
+        spelled: number of spelled words; None: the vocabulary spells none.
     """
 
     tokens: int
     unknown: Mapping[str, int]
     words: int
-    spelled: int
+    spelled: int | None
 
     @property
     def unknown_tokens(self) -> int:
@@ -212,13 +212,20 @@ class Coverage:
         """Share of known tokens, 0 to 1; 1 if there are no tokens."""
         return 1 - self.unknown_tokens / self.tokens if self.tokens else 1.0
 
+    @property
+    def spelled_share(self) -> float | None:
+        """Share of spelled words among the words, 0 to 1; None: the vocabulary spells none."""
+        return None if self.spelled is None else self.spelled / max(self.words, 1)
+
 
 def coverage(vocab: Vocab, sentences: Iterable[Sequence[str]]) -> Coverage:
     """Count known and unknown tokens of tokenized sentences."""
     counts = Counter(token for tokens in sentences for token in tokens)
     unknown = [(token, count) for token, count in counts.items() if token not in vocab]
     unknown.sort(key=lambda item: (-item[1], item[0]))
-    letters = {token: count for token, count in counts.items() if vocab.speller and token.startswith(LETTER)}
+    if vocab.speller is None:
+        return Coverage(counts.total(), dict(unknown), counts.total(), None)
+    letters = {token: count for token, count in counts.items() if token.startswith(LETTER)}
     spelled = sum(count for token, count in letters.items() if token.startswith(WORD_START))
     return Coverage(counts.total(), dict(unknown), counts.total() - sum(letters.values()) + spelled, spelled)
 

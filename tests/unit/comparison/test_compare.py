@@ -30,6 +30,7 @@ from wordseq.evaluation.metrics import significance
 from wordseq.evaluation.metrics.names import metrics_of
 from wordseq.evaluation.metrics.references import rectangular
 from wordseq.evaluation.metrics.significance import PAIRED_DRAWS
+from wordseq.evaluation.tables import NOTHING
 from wordseq.runs.combine import open_run
 from wordseq.runs.folder import BEST
 from wordseq.system.errors import UserError
@@ -440,6 +441,25 @@ def test_cost(folders, result, held_out):
     chars = sum(len(references[0]) for references in held_out.references)
     share = chars / (sum(map(len, run.tgt_tokens)) + 40)
     assert row["train_chars_per_second"] == pytest.approx(row["train_tokens_per_second"] * share)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_spelled_words_are_counted_in_the_figures_of_tokens(tmp_path):
+    test = HeldOut(["a b", "b rare a", "a b b b"], [["c d"], ["d c"], ["odd c c d"]])
+    runs = [
+        read_run(fake_run(tmp_path / rare_words, test, ["c d"] * 3, "data.min_freq=2", f"data.rare_words={rare_words}"))
+        for rare_words in ("unk", "spell")
+    ]
+    result = compare_runs(runs)
+    unk, spell = result["rows"]
+    keys = ("src_tokens", "tgt_tokens", "oov_rate", "tgt_oov_rate", "src_spelled_rate", "tgt_spelled_rate")
+    assert [unk[key] for key in keys] == [9 / 3, 8 / 3, pytest.approx(1 / 9), 1 / 8, None, None]
+    # The mark is a token here: no word begins so twice.
+    assert [spell[key] for key in keys] == [(8 + 5) / 3, (7 + 4) / 3, 0, 0, 1 / 9, 1 / 8]
+    _, header, lines = comparison_tables(result)[3]
+    assert header[-2:] == ("Spelled in source", "Spelled in reference")
+    assert [line[-2:] for line in lines] == [(NOTHING, NOTHING), ("11.11%", "12.50%")]
+    assert "Spelled in source" not in comparison_tables(compare_runs(runs[:1]))[2][1]
 
 
 @pytest.mark.usefixtures("few_draws")

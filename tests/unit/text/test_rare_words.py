@@ -182,7 +182,8 @@ def test_coverage_counts_spelled_words(nfc):
     found = coverage(nfc.vocab, map(nfc.tokenize, ["The trams hum.", "The tram", ""]))
     assert (found.tokens, found.words, found.spelled, found.unknown_tokens, found.share) == (12, 6, 2, 0, 1.0)
     plain = coverage(Vocab(["The"]), [["The", "x"]])
-    assert (plain.tokens, plain.words, plain.spelled) == (2, 2, 0)
+    assert (plain.tokens, plain.words, plain.spelled, plain.spelled_share) == (2, 2, None, None)
+    assert (found.spelled_share, coverage(nfc.vocab, []).spelled_share) == (2 / 6, 0)
     assert nfc.spelling_bits([nfc.tokenize("王 zork")]) == 0
 
 
