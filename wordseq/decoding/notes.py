@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from wordseq.decoding.translator import Translator
-from wordseq.text.features import shown_token
+from wordseq.text.features import shown_token, tabs_note
 from wordseq.text.sentences import split_sentences
 from wordseq.text.twins import twins_note, unseen_note
 
@@ -28,11 +28,12 @@ class InputNotes:
     def __init__(self, translator: Translator, *, typed: bool, split: bool) -> None:
         self._translator, self._typed, self._split = translator, typed, split
         self._told = set[str]()
-        self._told_twins = self._told_long = False
+        self._told_twins = self._told_long = self._told_tabs = False
         self._unseen = Counter[str]()
 
     def tell(self, start: int, texts: Sequence[str]) -> None:
         """Print the notes on these texts, which `start` others came before."""
+        self._tell_tabs(start, texts)
         self._tell_unknown(texts)
         self._tell_twins(texts)
         self._tell_long(start, texts)
@@ -45,6 +46,14 @@ class InputNotes:
         if line := unseen_note(self._unseen):
             _print(line)
         self._unseen.clear()
+
+    def _tell_tabs(self, start: int, texts: Sequence[str]) -> None:
+        if self._told_tabs and not self._typed:
+            return
+        line = tabs_note(texts, None if self._typed else start)
+        if line and not self._translator.config.data.feature_separator:
+            _print(line)
+            self._told_tabs = True
 
     def _tell_unknown(self, texts: Sequence[str]) -> None:
         if len(self._told) >= SHOWN_WORDS and not self._typed:

@@ -10,7 +10,7 @@ from wordseq.data.splits import HeldOut
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
-from wordseq.text.features import features_fault, prepare_source, with_features
+from wordseq.text.features import features_fault, prepare_source, tabs_note, with_features
 from wordseq.text.normalise import prepare
 
 
@@ -21,7 +21,8 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
         run: the run.
         src: file of the sources.
         refs: files of the references, line by line.
-        say: called with a line on the encoding or the line ends of a file, if they are not the usual ones.
+        say: called with a line on the encoding or the line ends of a file, if they are not the usual ones; and on TABs in the
+            sources of a run without features.
 
     Raises:
         UserError: a file cannot be used, or the files differ in length.
@@ -32,6 +33,8 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
             raise UserError(f"{path} has {counted(len(column), 'line')}, but {src} has {len(sources):,}")
     if not sources:
         raise UserError(f"{src}: no sentences")
+    if not run.config.data.feature_separator and (line := tabs_note(sources, 0)):
+        say(f"{src}: {line}")
     found = prepare_held_out(run, sources, list(zip(*columns, strict=True)), f"{src}, line")
     prepared: list[tuple[Path, Sequence[str]]] = [(src, found.sources)]
     prepared += zip(refs, zip(*found.references, strict=True), strict=True)

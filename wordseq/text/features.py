@@ -84,6 +84,21 @@ def features_fault(text: str) -> str:
     return f"{columns} columns; {EXPECTED}" if columns > 2 else ""
 
 
+def tabs_note(texts: Sequence[str], start: int | None) -> str:
+    """A line about sources with a TAB where a run has no features, so that it is white space; empty if none has one.
+
+    Args:
+        texts: as typed.
+        start: the number of lines before them; None: they are no lines of a file.
+    """
+    found = [k for k, text in enumerate(texts, 1) if MARK in text]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1:,} more have" if found[1:] else " has"
+    where = "the text has" if start is None else f"line {start + found[0]}{more}"
+    return f"{where} a TAB, which is read as a space: the run has no features (data.features_column)"
+
+
 def with_features(sources: Any) -> Any:
     """Sources in which pairs of (word, features) are one text each; what is no list of sources is left as it is.
 

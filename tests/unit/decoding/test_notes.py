@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from wordseq.config.schema import Config
+from wordseq.config.schema import Config, DataConfig
 from wordseq.decoding.notes import InputNotes
 from wordseq.runs.folder import SrcLengths
 from wordseq.text.tokenizers import WordTokenizer, train_tokenizer
@@ -69,6 +69,16 @@ def test_unseen_characters_are_counted_in_one_line_for_all_lines(said):
     calls = ((0, ["aɣ", "ɣe\u0301"]), (2, ["ɣ"]))
     assert said(*calls) == ["wordseq: note: never seen in training, read as bytes: ɣ (3), U+0301 (1)"]
     assert len(said(*calls, typed=True)) == 2
+
+
+def test_a_tab_is_named_once_of_a_file_where_the_run_has_no_features(said, monkeypatch):
+    calls = ((4, ["a", "a\tb", "b\tc", "d\te"]), (8, ["a\tb"]))
+    read = "a TAB, which is read as a space: the run has no features (data.features_column)"
+    assert said(*calls) == [f"wordseq: note: line 6 and 2 more have {read}"]
+    assert said(calls[1]) == [f"wordseq: note: line 9 has {read}"]
+    assert said(*calls, typed=True) == [f"wordseq: note: the text has {read}"] * 2
+    monkeypatch.setattr(Known, "config", Config(data=DataConfig(features_column="3")))
+    assert said(*calls) == []
 
 
 def test_a_character_is_unseen_if_the_model_reads_its_bytes():

@@ -20,3 +20,12 @@ def test_cr_alone_ends_lines_where_a_file_has_nothing_else(tmp_path):
     (tmp_path / "ref").write_bytes(b"1\r2\r3")
     with pytest.raises(UserError, match=r"ref has 3 lines, but .*src has 4"):
         read_files(RUN, tmp_path / "src", [tmp_path / "ref"], said.append)
+
+
+def test_tabs_are_named_where_the_run_has_no_features(tmp_path):
+    said = []
+    (tmp_path / "src").write_bytes(b"one\tN\ntwo\n")
+    (tmp_path / "ref").write_bytes(b"1\n2\n")
+    assert read_files(RUN, tmp_path / "src", [tmp_path / "ref"], said.append).sources == ["one N", "two"]
+    (line,) = said
+    assert line.startswith(f"{tmp_path / 'src'}: line 1 has a TAB, which is read as a space: ")
