@@ -351,6 +351,17 @@ def test_given_files_replace_the_test_split_and_all_references_count(evaluate, t
     assert evaluate("--src", "more.txt", "--ref", "un.txt")["sentences"] == 9
 
 
+@law("eval --pairs")
+def test_pairs_of_a_file_replace_the_test_split(call, evaluate):
+    write_tsv(Path("scored.tsv"), [("one two", "un deux"), ("one two", "deux"), ("six", "six")])
+    found = evaluate("--pairs", "scored.tsv")
+    # As in a test file that is given for training: nothing is merged.
+    assert (found["sentences"], found["references"]) == (3, 3)
+    assert Path("alpha/eval/scored.tsv.src").read_text() == "one two\none two\nsix\n"
+    assert Path("alpha/eval/scored.tsv.ref0").read_text() == "un deux\ndeux\nsix\n"
+    call("eval", "alpha", "--pairs", "scored.tsv", "--src", "in.txt", "--ref", "in.txt", code=2)
+
+
 @law("eval --beam", "eval --copy-unknown", "eval --precision")
 def test_an_evaluation_uses_the_given_decode_options(evaluate):
     def hyps():

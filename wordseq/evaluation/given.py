@@ -1,11 +1,15 @@
 """Sentences and references that are given for scoring, as files or as texts, prepared like the data of a run."""
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wordseq.data.cleaning import read_given
+from wordseq.data.layout import files_of
 from wordseq.data.readers.lines import read_sentences
+from wordseq.data.sources import Origin, Reading
 from wordseq.data.splits import HeldOut
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
@@ -42,6 +46,27 @@ def read_files(run: RunFolder, src: Path, refs: Sequence[Path], say: Callable[[s
         if not any(texts):
             raise UserError(f"{path}: all lines are empty")
     return found
+
+
+def read_pairs_to_score(run: RunFolder, path: Path, say: Callable[[str], None] = warnings.warn) -> HeldOut:
+    """The pairs of a file, read with the settings of the run's data, as `data.test` is: each line is a source with a reference.
+
+    Args:
+        run: the run.
+        path: a file of pairs in any format.
+        say: called with lines on the format and the columns, on what looks wrong, and on lines that are left out.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
+    data = dataclasses.replace(run.config.data, corpus="", train=str(path), dev="", test="")
+    reading = Reading(say)
+    held_out, counts = read_given(data, Origin(str(path), {"test": files_of(data)["train"]}), "test", reading)
+    for line in reading.warnings:
+        say(line)
+    if counts.kept < counts.lines:
+        say(f"{path}: kept {counts.kept:,} of {counted(counts.lines, 'line')} (data.on_bad_line)")
+    return held_out
 
 
 def prepare_held_out(

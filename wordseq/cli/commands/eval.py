@@ -2,14 +2,19 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wordseq.cli.options import add_command, add_decode, add_json, add_runs, decode_settings, note
 from wordseq.config.schema import BLEU_TOKENIZERS
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_json
 from wordseq.system.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from wordseq.data.splits import HeldOut
+    from wordseq.runs.folder import RunFolder
 
 
 def add(commands: Any) -> None:
@@ -39,6 +44,13 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="references of --src, line N for line N; repeatable for several references (default: none)",
     )
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help="pairs to score instead of --src and --ref, in any format and with the columns of the training data: source and "
+        "reference, and features if the run has some (default: none)",
+    )
     add_decode(parser)
     parser.add_argument(
         "--tokenize",
@@ -56,9 +68,6 @@ def add(commands: Any) -> None:
 
 
 def _eval(options: argparse.Namespace) -> None:
-    if bool(options.src) != bool(options.ref):
-        raise UserError("--src and --ref must be given together")
-    from wordseq.evaluation.given import read_files
     from wordseq.evaluation.metrics.tokenizing import usable_tokenizer
     from wordseq.runs.combine import open_run
 
@@ -74,7 +83,7 @@ def _eval(options: argparse.Namespace) -> None:
         warn("the scores of an ensemble that has no folder are only printed; `wordseq ensemble` makes it one")
     if options.tokenize:
         usable_tokenizer(options.tokenize, "--tokenize")
-    held_out = read_files(run, options.src, options.ref, say=warn) if options.src else run.held_out("test")
+    held_out = _held_out(options, run, warn)
     import_tensorflow()
     from wordseq.evaluation.evaluate import evaluate_run
     from wordseq.evaluation.records import record_of
@@ -85,10 +94,11 @@ def _eval(options: argparse.Namespace) -> None:
     for line in (twins_note(src.replaced(held_out.sources)), unseen_note(src.unseen(held_out.sources))):
         if line:
             warn(line)
+    given = options.src or options.pairs
     scores = evaluate_run(
         run,
         held_out,
-        options.src.name if options.src else "test",
+        given.name if given else "test",
         decode=decode,
         tokenize=options.tokenize,
         lowercase=options.lowercase,
@@ -100,3 +110,20 @@ def _eval(options: argparse.Namespace) -> None:
     print(
         json.dumps(scores.to_dict(), ensure_ascii=False, indent=1) if options.json else f"{scores}\n{examples(scores)}"
     )
+
+
+def _held_out(options: argparse.Namespace, run: "RunFolder", warn: Callable[[str], None]) -> "HeldOut":
+    """What is to be scored.
+
+    Raises:
+        UserError: options do not go together, or a file cannot be used.
+    """
+    from wordseq.evaluation.given import read_files, read_pairs_to_score
+
+    if bool(options.src) != bool(options.ref):
+        raise UserError("--src and --ref must be given together")
+    if options.src and options.pairs:
+        raise UserError("--pairs and --src exclude each other")
+    if options.src:
+        return read_files(run, options.src, options.ref, say=warn)
+    return read_pairs_to_score(run, options.pairs, say=warn) if options.pairs else run.held_out("test")
