@@ -249,6 +249,7 @@ DATA = {
     "subword_size": Law(
         "310", "src size, tgt size", "train, dev, test", given=("data.level=bpe", "data.train=words.tsv")
     ),
+    "share_vocab": Law("true", "src tokens, tgt tokens, src size, tgt size", "train, dev, test, src text, tgt text"),
     "pretokenized": Law("true", "src tokens, tgt tokens", "train, dev, test", given=("data.train=words.tsv",)),
     "src_separator": Law(" f", "src tokens", "tgt tokens, train, dev, test"),
     "tgt_separator": Law(" q", "tgt tokens", "src tokens, train, dev, test"),
@@ -286,6 +287,7 @@ MODEL = {
     "features": Law("separate", "shapes, first loss", "tokens, rates", (*INFLECTED, "data.features_column=third")),
     "copy": Law("true", "shapes, first loss", "tokens, rates"),
     "tie_embeddings": Law("true", "shapes, first loss", "tokens, rates"),
+    "share_embeddings": Law("true", "shapes, first loss", "tokens, rates", ("data.share_vocab=true",)),
     "pretrained_src": Law("src.vec", "first loss, files", "shapes, tokens"),
     "pretrained_tgt": Law("tgt.vec", "first loss, files", "shapes, tokens"),
     "freeze_pretrained": Law("true", "weights", "first loss, shapes", ("model.pretrained_src=src.vec",)),
@@ -462,6 +464,18 @@ def test_each_epoch_has_all_pairs_in_its_own_order():
     rows = [sorted(tuple(i for i in row if i) for row in epoch) for epoch in (first, second, third)]
     assert rows[0] == rows[1] == rows[2]
     assert first != second != third
+
+
+def test_a_vocabulary_and_a_matrix_of_source_and_target_hold_features_too_and_copy():
+    given = ("data.share_vocab=true", "model.share_embeddings=true", "model.tie_embeddings=true", "model.copy=true")
+    found = outcome(*INFLECTED, "data.features_column=third", "model.features=separate", *given)
+    src, tgt = (codec.vocab for codec in found["run"].codecs)
+    assert src.tokens[: len(tgt.tokens)] == tgt.tokens
+    assert src.features == len(src) - len(tgt) > 0
+    shapes = {name.partition("/")[2]: shape for name, shape in found["shapes"].items()}
+    assert shapes["embed/embeddings"] == (len(src), 4)
+    assert shapes["output/bias"] == (len(tgt),)
+    assert not {"src_embed/embeddings", "tgt_embed/embeddings", "output/kernel"} & shapes.keys()
 
 
 def test_without_a_number_of_shards_a_run_has_and_keeps_that_of_the_machine():

@@ -136,12 +136,16 @@ def letters(sentences: Iterable[Sequence[str]], min_freq: int) -> list[str]:
     return [*found, *(f" <0x{byte:02X}>" for byte in range(256))]
 
 
-def train_codec(sentences: Iterable[str], data: DataConfig, side: str) -> TextCodec:
-    """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences."""
+def train_codec(sentences: Iterable[str], data: DataConfig, side: str, more: Sequence[str] = ()) -> TextCodec:
+    """Tokenizer and vocabulary of `side`, "src" or "tgt", from its normalised training sentences.
+
+    `more` are the targets that share the vocabulary, or the sources with their features.
+    """
     level, form, sentences = data.level_of(side), data.form_of(side), list(sentences)
     separator = data.feature_separator if side == "src" else ""
     features = [token for text in sentences for token in feature_tokens(split_features(text)[1], separator or ";")]
-    sentences = [in_form(word_of(text) if separator else text, form) for text in sentences]
+    both = [*sentences, *more] if side == "src" else [*more, *sentences]
+    sentences = [in_form(word_of(text) if data.feature_separator else text, form) for text in both]
     tokenizer = train_tokenizer(level, sentences, subword_size=data.subword_size, separator=data.separator_of(side))
     if isinstance(tokenizer, SentencePieceTokenizer):
         vocab = vocab_of_model(tokenizer)

@@ -286,7 +286,7 @@ def _write(
     dev = held_out["dev"]
     dev_texts = (dev.sources, [references[0] for references in dev.references])
     written = "NFD" if counts.decomposed > counts.composed else "NFC"
-    made = codecs or (table.train_codec("src"), table.train_codec("tgt", written))
+    made = codecs or table.train_codecs(written)
     cover = {}
     for k, side in enumerate(SIDES):
         made[k].save(folder, side)

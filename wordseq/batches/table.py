@@ -24,7 +24,7 @@ from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_d
 from wordseq.system.files import ArrayFile
 from wordseq.text.features import feature_tokens, split_features, word_of
 from wordseq.text.normalise import in_form
-from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer, train_tokenizer
+from wordseq.text.tokenizers import SentencePieceTokenizer, Tokenizer, WordTokenizer, train_tokenizer
 from wordseq.text.twins import Twins
 from wordseq.text.vocab import (
     SPECIALS,
@@ -172,42 +172,57 @@ class PairTable:
         chosen[:number] = True
         return list(map(Pair, *(self._texts(chosen, side) for side in SIDES)))
 
-    def train_codec(self, side: str, written: str = "NFC") -> TextCodec:
-        """Train tokenizer and vocabulary of `side`, "src" or "tgt"; `written` is the Unicode form of its texts in the file.
+    def train_codecs(self, written: str = "NFC") -> tuple[TextCodec, TextCodec]:
+        """Train tokenizers and vocabularies of source and target; `written` is the Unicode form of targets in the file.
 
         `min_freq`, `max_size` and `rare_words` apply to the word level, `subword_size` to bpe and unigram, none of them to
-        symbols.
+        symbols. With `share_vocab` both codecs have one tokenizer and vocabulary, learnt from the texts of source and target;
+        features of sources follow in that of the source.
 
         Raises:
             UserError: see `train_tokenizer`.
         """
         data = self._data
-        level, form = data.level_of(side), data.form_of(side)
-        separator = data.feature_separator if side == "src" else ""
-
-        def texts() -> Iterator[str]:
-            found = self._texts(self._use, side)
-            words = map(word_of, found) if separator else found
-            return words if form == "NFC" else (in_form(text, form) for text in words)
-
-        tokenizer = train_tokenizer(level, texts(), subword_size=data.subword_size, separator=data.separator_of(side))
-        if isinstance(tokenizer, SentencePieceTokenizer):
-            vocab = vocab_of_model(tokenizer)
-        else:
-            # All symbols: an inventory of symbols is small, and a rare one is not noise.
-            limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
-            counts = (
-                self._word_counts(side)
-                if cut_early(data, side)
-                else Counter(token for text in texts() for token in tokenizer.tokenize(text)).items()
-            )
-            vocab = (spelling_vocab if data.spells(side) else vocab_of_counts)(counts, *limits)
+        shared = self._learnt(SIDES) if data.share_vocab else None
+        (src_tokenizer, src_vocab), (tgt_tokenizer, tgt_vocab) = (shared or self._learnt((side,)) for side in SIDES)
+        separator = data.feature_separator
         if separator:
-            sources = map(split_features, self._texts(self._use, side))
+            sources = map(split_features, self._texts(self._use, "src"))
             found = Counter(token for _, features in sources for token in feature_tokens(features, separator))
             # All features, the most frequent first.
-            vocab = Vocab([*vocab.tokens, *vocab_of_counts(found.items()).tokens])
-        return TextCodec(tokenizer, vocab, twins_of(side, tokenizer), form, written, separator)
+            src_vocab = Vocab([*src_vocab.tokens, *vocab_of_counts(found.items()).tokens])
+        src, tgt = (
+            twins_of(side, tokenizer) for side, tokenizer in zip(SIDES, (src_tokenizer, tgt_tokenizer), strict=True)
+        )
+        return (
+            TextCodec(src_tokenizer, src_vocab, src, data.src_form, "NFC", separator),
+            TextCodec(tgt_tokenizer, tgt_vocab, tgt, data.tgt_form, written),
+        )
+
+    def _learnt(self, sides: Sequence[str]) -> tuple[Tokenizer, Vocab]:
+        """Tokenizer and vocabulary, without features, of the texts of source, of target, or of both alike."""
+        data = self._data
+        level, form = data.level_of(sides[0]), data.form_of(sides[0])
+
+        def texts() -> Iterator[str]:
+            for side in sides:
+                found = self._texts(self._use, side)
+                words = map(word_of, found) if side == "src" and data.feature_separator else found
+                yield from words if form == "NFC" else (in_form(text, form) for text in words)
+
+        tokenizer = train_tokenizer(
+            level, texts(), subword_size=data.subword_size, separator=data.separator_of(sides[0])
+        )
+        if isinstance(tokenizer, SentencePieceTokenizer):
+            return tokenizer, vocab_of_model(tokenizer)
+        # All symbols: an inventory of symbols is small, and a rare one is not noise.
+        limits = (1, 0) if level == "symbols" else (data.min_freq, data.max_size)
+        counts = (
+            self._word_counts(sides)
+            if all(cut_early(data, side) for side in sides)
+            else Counter(token for text in texts() for token in tokenizer.tokenize(text)).items()
+        )
+        return tokenizer, (spelling_vocab if data.spells(sides[0]) else vocab_of_counts)(counts, *limits)
 
     def changed_for_good(self, side: str) -> tuple[int, tuple[str, str]]:
         """Number of training texts of `side` that its Unicode form changes for good, and one of them.
@@ -325,20 +340,20 @@ class PairTable:
         for shard, place in self._slices():
             yield from itertools.compress(shard.texts(side), use[place].tolist())
 
-    def _word_counts(self, side: str) -> Iterator[tuple[str, int]]:
+    def _word_counts(self, sides: Sequence[str]) -> Iterator[tuple[str, int]]:
         """The distinct words of the pairs in use, each with its count; only one part of the words is in memory at a time."""
         places = []
-        for shard, place in self._slices():
+        for (shard, place), side in itertools.product(self._slices(), sides):
             with shard.arrays() as arrays:
                 ids, ends, parts = (arrays[f"{side}.{name}"] for name in ("ids", "ends", "parts"))
             numbers = _chosen(ids, ends, self._use[place])[0]
             path = self._scratch / f"{shard.number}.{side}.counts.npy"
             np.save(path, np.bincount(numbers, minlength=int(parts[0, -1])).astype(np.int32), allow_pickle=False)
-            places.append((shard, path, parts))
+            places.append((shard, side, path, parts))
         # A word is in the same part in every shard, so the counts of a part are complete after all its shards.
         for part in range(WORD_PARTS):
             total: Counter[str] = Counter()
-            for shard, path, parts in places:
+            for shard, side, path, parts in places:
                 (first, end), (start, stop) = parts[:, part : part + 2].tolist()
                 counts = np.load(path, mmap_mode="r", allow_pickle=False)[first:end].tolist()
                 for word, number in zip(shard.words_of_part(side, start, stop), counts, strict=True):

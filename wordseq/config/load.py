@@ -319,8 +319,20 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
             f"data.rare_words = {data.rare_words!r} has no effect: neither source nor target is of the word level, and the "
             "other levels spell all text; remove it"
         )
+    yield from _sharing_conflicts(data)
     yield from _separator_conflicts(data)
     yield from _feature_conflicts(data)
+
+
+def _sharing_conflicts(data: DataConfig) -> Iterator[str]:
+    """What differs between source and target, which a vocabulary of both must have alike, one message each."""
+    parts = {"level": data.level_of, "form": data.form_of, "separator": data.separator_of} if data.share_vocab else {}
+    for part, of in parts.items():
+        if of("src") != of("tgt"):
+            yield (
+                f"data.share_vocab needs one {part} for source and target, got {of('src')!r} and {of('tgt')!r}; set "
+                f"data.src_{part} and data.tgt_{part} alike"
+            )
 
 
 def _feature_conflicts(data: DataConfig) -> Iterator[str]:
@@ -384,13 +396,22 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
     if model.bidirectional and model.hidden_size % 2:
         yield f"model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
     yield from _dropout_conflicts(model)
-    if model.freeze_pretrained and not (model.pretrained_src or model.pretrained_tgt):
+    yield from _embedding_conflicts(model)
+
+
+def _embedding_conflicts(model: ModelConfig) -> Iterator[str]:
+    """Conflicts between settings of embeddings, one message each."""
+    given = [key for key in ("pretrained_src", "pretrained_tgt") if getattr(model, key)]
+    if model.freeze_pretrained and not given:
         yield "model.freeze_pretrained needs model.pretrained_src or model.pretrained_tgt"
-    if model.freeze_pretrained and model.pretrained_tgt and model.tie_embeddings:
+    tied = given if model.share_embeddings else [key for key in given if key == "pretrained_tgt"]
+    if model.freeze_pretrained and tied and model.tie_embeddings:
         yield (
             "model.tie_embeddings uses the target embedding as output weights, which must be trained; "
-            "set model.freeze_pretrained = false, or remove model.pretrained_tgt"
+            f"set model.freeze_pretrained = false, or remove model.{tied[0]}"
         )
+    if model.share_embeddings and len(given) > 1:
+        yield "model.share_embeddings has one matrix: set model.pretrained_src or model.pretrained_tgt, not both"
     if model.tie_embeddings and model.embed_dim != model.hidden_size:
         yield (
             "model.tie_embeddings needs model.embed_dim = model.hidden_size, "
@@ -429,6 +450,10 @@ def _train_conflicts(config: Config) -> Iterator[str]:
         )
     if config.model.features == "separate" and not config.data.features_column:
         yield "model.features = 'separate' reads features of sources: set data.features_column, or remove it"
+    if config.model.share_embeddings and not config.data.share_vocab:
+        yield (
+            "model.share_embeddings has one row for each token of source and target: set data.share_vocab = true, or remove it"
+        )
     if config.model.copy and train.loss != "softmax":
         yield (
             f"model.copy mixes the source's tokens with a softmax, so train.loss must be 'softmax', got {train.loss!r}; "

@@ -48,7 +48,8 @@ ELEMENTWISE_CELLS = ("sru", "lrn", "min_gru", "min_lstm")
 # Neither attention nor an input of target tokens.
 _ONE_PASS: Mapping[str, Any] = MappingProxyType(
     {"attention": "none", "attention_map": "softmax", "peek": False, "input_feeding": False}
-    | {"features": "joined", "copy": False, "context_dropout": 0.0, "tie_embeddings": False, "pretrained_tgt": ""}
+    | {"features": "joined", "copy": False, "context_dropout": 0.0, "pretrained_tgt": ""}
+    | {"tie_embeddings": False, "share_embeddings": False}
 )
 
 KIND_SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -139,6 +140,9 @@ class DataConfig:
     # 300: the 256 bytes, the 4 special tokens and a few characters.
     subword_size: int = setting(
         8000, "bpe and unigram levels: subwords in a vocabulary, 256 bytes and 4 special tokens included", minimum=300
+    )
+    share_vocab: bool = setting(
+        False, "one tokenizer and vocabulary for source and target, learnt from the texts of both"
     )
     pretokenized: bool = setting(False, "word level: the text is already tokenized; split it at spaces only")
     lowercase: bool = setting(False, "lower-case sources, targets and references")
@@ -282,6 +286,11 @@ class ModelConfig:
         "attention weights (See et al. 2017)",
     )
     tie_embeddings: bool = setting(False, "use the target embedding as output weights too")
+    share_embeddings: bool = setting(
+        False,
+        "one embedding matrix for source and target; needs data.share_vocab. With model.tie_embeddings the output weights are "
+        "in it too (Press and Wolf 2017)",
+    )
     pretrained_src: str = setting(
         "", "file of word vectors that initialise source embeddings: GloVe or word2vec text, plain, .gz or .zip"
     )

@@ -18,7 +18,7 @@ class SameLength(Seq2Seq):
     get the vector 0.
     """
 
-    def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
+    def _make_decoder(self, seed: int, shared: dict[str, Any], tgt_scale: float) -> None:
         self.attention = self.combine = None
 
     def _build_decoder(self) -> None:

@@ -92,6 +92,9 @@ class Seq2Seq(keras.Model):
     A plain Keras model: `model((src_ids_bs, tgt_ids_bt))` gives logits `[b, t, v]` for the token after each of `tgt_ids_bt`
     (which starts with BOS); with copying they are log-probabilities. `compile`, `fit`, `save`, `load_model`, `clone_model`,
     `export` and Keras's callbacks work.
+    With `model.share_embeddings` source and target have one embedding; with `model.tie_embeddings` its transpose is V, so one
+    matrix is all three (Press and Wolf 2017).
+
     Weights and sums are float32 whatever Keras's global policy is; `precision` alone changes the products.
 
     Args:
@@ -106,7 +109,8 @@ class Seq2Seq(keras.Model):
 
     Raises:
         UserError: this process was forked from one in which TensorFlow ran.
-        ValueError: `model.copy` with another number of copied ids than source ids, or separate features where there are none.
+        ValueError: `model.copy` with another number of copied ids than source ids, separate features where there are none, or
+            shared embeddings of two vocabularies.
     """
 
     def __init__(
@@ -138,7 +142,10 @@ class Seq2Seq(keras.Model):
             "residual": config.residual,
             "precision": precision,
         }
-        self.src_embed = embedding(src_size, config.embed_dim, config.embed_scale, seed + 1, "src_embed")
+        # Tied, the embedding is also the output matrix: entries of size 1 would give far too confident first logits.
+        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
+        src_scale, side = (tgt_scale, "") if config.share_embeddings else (config.embed_scale, "src_")
+        self.src_embed = embedding(src_size, config.embed_dim, src_scale, seed + 1, f"{side}embed")
         self.encoder = Stack(
             config.cell,
             config.hidden_size,
@@ -148,7 +155,7 @@ class Seq2Seq(keras.Model):
             name="encoder",
             **shared,
         )
-        self._make_decoder(seed, shared)
+        self._make_decoder(seed, shared, tgt_scale)
         inputs = None if config.tie_embeddings else config.hidden_size
         self.output_layer = OutputLayer(inputs, tgt_size, seed + 6, "output")
         self.drop_src, self.drop_tgt = (
@@ -158,15 +165,18 @@ class Seq2Seq(keras.Model):
         self.drop_context = keras.layers.Dropout(config.context_dropout, seed=seed + 13, dtype="float32")
         self.build([(None, None), (None, None)])
 
-    def _make_decoder(self, seed: int, shared: dict[str, Any]) -> None:
+    def _make_decoder(self, seed: int, shared: dict[str, Any], tgt_scale: float) -> None:
         config, units = self.config, self.config.hidden_size
         if config.kind not in ("encoder_decoder", "repeat_vector"):
             raise ValueError(f"no encoder-decoder: kind {config.kind!r}; see build.make_model")
         self.sees_tokens = config.kind == "encoder_decoder"
         self.sees_context = config.peek or not self.sees_tokens
-        # Tied, the embedding is also the output matrix: entries of size 1 would give far too confident first logits.
-        tgt_scale = config.embed_dim**-0.5 if config.tie_embeddings else config.embed_scale
-        if self.sees_tokens:
+        if config.share_embeddings:
+            self.tgt_embed = self.src_embed
+            if self.src_size - self.source.features != self.tgt_size:
+                sizes = f"{self.src_size} and {self.tgt_size} ids, {self.source.features} of them features"
+                raise ValueError(f"model.share_embeddings needs one vocabulary for source and target, got {sizes}")
+        elif self.sees_tokens:
             self.tgt_embed = embedding(self.tgt_size, config.embed_dim, tgt_scale, seed + 2, "tgt_embed")
         self.decoder = Stack(config.cell, units, config.decoder_layers, seed=seed + 2000, name="decoder", **shared)
         self.bridge = Bridge(config.bridge, config.decoder_layers, units, seed=seed + 3, name="bridge")
@@ -234,7 +244,7 @@ class Seq2Seq(keras.Model):
 
     def _build_decoder(self) -> None:
         units = self.config.hidden_size
-        if self.sees_tokens:
+        if self.sees_tokens and not self.config.share_embeddings:
             self.tgt_embed.build((None, None))
         given = self.sees_tokens * self.config.embed_dim + (self.sees_context + self.config.input_feeding) * units
         self.decoder.build((None, None, given))
@@ -265,7 +275,7 @@ class Seq2Seq(keras.Model):
     @property
     def frozen_weights(self) -> list[keras.Variable]:
         """Embeddings with frozen rows. The gradient is 0 there; weight decay must skip these embeddings."""
-        layers = (self.src_embed, getattr(self, "tgt_embed", None))
+        layers = (self.src_embed, None if self.config.share_embeddings else getattr(self, "tgt_embed", None))
         return [layer.embeddings for layer in layers if layer is not None and layer.frozen_v is not None]
 
     def encode(self, src_ids_bs: tf.Tensor, training: bool = False) -> tuple[Memory, States]:
@@ -431,14 +441,19 @@ class Seq2Seq(keras.Model):
     def logits(self, hidden_nh: tf.Tensor) -> tf.Tensor:
         """Logits `[..., v]` of vectors from `decode`."""
         tied = self.config.tie_embeddings
-        kernel = self.tgt_embed.embeddings if tied else self.output_layer.kernel
+        kernel = self._tied_matrix() if tied else self.output_layer.kernel
         return matmul(hidden_nh, kernel, self.precision, transpose_b=tied) + self.output_layer.bias
 
     def output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Matrix `[h, v]` and bias `[v]` of the logits. If tied, the matrix is the transposed target embedding."""
         if self.config.tie_embeddings:
-            return tf.transpose(self.tgt_embed.embeddings), tf.convert_to_tensor(self.output_layer.bias)
+            return tf.transpose(self._tied_matrix()), tf.convert_to_tensor(self.output_layer.bias)
         return tf.convert_to_tensor(self.output_layer.kernel), tf.convert_to_tensor(self.output_layer.bias)
+
+    def _tied_matrix(self) -> tf.Tensor | keras.Variable:
+        """The target embedding `[v, e]`. The features of sources are the last rows of a shared one, and no target tokens."""
+        matrix = self.tgt_embed.embeddings
+        return matrix if matrix.shape[0] == self.tgt_size else matrix[: self.tgt_size]
 
     def decoder_step(self, last_ids_bk: tf.Tensor, memory: Memory, states: States) -> tuple[tf.Tensor, States]:
         """Log-probabilities `[b, k, v]` of the next token of k hypotheses per sentence, and the states after their last tokens.

@@ -111,6 +111,8 @@ class _Parts:
     def __init__(self, model: ModelConfig, src_size: int, tgt_size: int, parameters: Mapping[str, int]) -> None:
         self.model, self.src_size, self.tgt_size, self.parameters = model, src_size, tgt_size, parameters
         self.sees_context = model.peek or model.kind == "repeat_vector"
+        shared = model.share_embeddings
+        self.src_embed, self.tgt_embed = ("embed", "embed") if shared else ("src_embed", "tgt_embed")
 
     def count(self, path: str) -> tuple[str, ...]:
         """One line with the parameters of a layer and its sublayers; no line if it has none."""
@@ -121,8 +123,8 @@ class _Parts:
     def reading(self) -> tuple[list[Box], list[Arrow]]:
         """From source ids to the encoder's outputs."""
         model = self.model
-        vectors = (f"{self.src_size:,} ids to [b, s, {model.embed_dim}]", *self.count("src_embed"))
-        boxes = [Box("src", 0, "source ids", ("[b, s]",), layer=False), Box("src_embed", 0, "src_embed", vectors)]
+        vectors = (f"{self.src_size:,} ids to [b, s, {model.embed_dim}]", *self.count(self.src_embed))
+        boxes = [Box("src", 0, "source ids", ("[b, s]",), layer=False), Box("src_embed", 0, self.src_embed, vectors)]
         boxes += self.stack("encoder", 0, f"[b, s, {model.hidden_size}]")
         return boxes, _chain(boxes)
 
@@ -153,8 +155,8 @@ class _Parts:
         model, boxes = self.model, []
         if model.kind == "encoder_decoder":
             ids = "target ids, shifted" if axes == "b, t" else "last ids"
-            vectors = (f"{self.tgt_size:,} ids to [{axes}, {model.embed_dim}]", *self.count("tgt_embed"))
-            boxes += [Box("tgt", 1, ids, (f"[{axes}]",), layer=False), Box("tgt_embed", 1, "tgt_embed", vectors)]
+            vectors = (f"{self.tgt_size:,} ids to [{axes}, {model.embed_dim}]", *self.count(self.tgt_embed))
+            boxes += [Box("tgt", 1, ids, (f"[{axes}]",), layer=False), Box("tgt_embed", 1, self.tgt_embed, vectors)]
         boxes += self.stack("decoder", 1, f"[{axes}, {model.hidden_size}]")
         if model.attention != "none":
             weights = f"weights [{axes}, s]"
@@ -188,6 +190,8 @@ class _Parts:
         top = left[-1].key
         arrows = [*arrows, *more, Arrow(top, "bridge")]
         arrows += [Arrow("bridge", box.key, "first states") for box in right if box.key.startswith("decoder_")]
+        if self.model.share_embeddings:
+            arrows.append(Arrow("src_embed", "tgt_embed", "same matrix", dashed=True))
         if self.sees_context:
             arrows.append(Arrow(top, "decoder_0", "c, at every step"))
         if self.model.attention != "none":
@@ -201,7 +205,7 @@ class _Parts:
         if self.model.features != "separate":
             return ()
         lines = (
-            "tanh, of the features in src_embed",
+            f"tanh, of the features in {self.src_embed}",
             f"[b, s, {self.model.hidden_size}]",
             *self.count("feature_reader/encoder"),
         )

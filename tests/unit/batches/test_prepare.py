@@ -98,7 +98,7 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     dev = (old.dev.sources, [references[0] for references in old.dev.references])
     for k, side in enumerate(("src", "tgt")):
         texts = [pair[k] for pair in old.train]
-        codec = train_codec(texts, data, side)
+        codec = train_codec(texts, data, side, [pair[1 - k] for pair in old.train] if data.share_vocab else ())
         assert new.codecs[k].vocab.tokens == codec.vocab.tokens
         assert new.codecs[k].sha256 == codec.sha256
         twins = Twins.ALL if side == "src" else Twins.SIGNS
@@ -137,6 +137,11 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
         {"rare_words": "spell", "min_freq": 4},
         {"rare_words": "spell", "pretokenized": True, "max_size": 30, "src_form": "NFD"},
         {"rare_words": "spell", "src_level": "char"},
+        {"share_vocab": True, "max_size": 100},
+        {"share_vocab": True, "level": "unigram", "max_pairs": 150},
+        {"share_vocab": True, "src_separator": " ", "tgt_separator": " "},
+        {"share_vocab": True, "level": "char", "src_form": "NFD", "tgt_form": "NFD"},
+        {"share_vocab": True, "rare_words": "spell", "min_freq": 4},
     ],
     ids=str,
 )
@@ -147,7 +152,13 @@ def test_a_file_prepared_in_shards_is_the_corpus_in_memory(file, tmp_path, small
 
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"src_level": "char"}, {"src_form": "NFD", "features_separator": "e"}, {"rare_words": "spell", "min_freq": 9}],
+    [
+        {},
+        {"src_level": "char"},
+        {"src_form": "NFD", "features_separator": "e"},
+        {"rare_words": "spell", "min_freq": 9},
+        {"share_vocab": True},
+    ],
     ids=str,
 )
 def test_features_prepared_in_shards_are_those_in_memory(file, tmp_path, small_shards, changed):

@@ -283,6 +283,35 @@ def test_names_that_are_equally_close_are_all_named():
             )
             for cell in ELEMENTWISE_CELLS
         ),
+        (
+            {"data": {"share_vocab": True, "src_level": "char"}},
+            "data.share_vocab needs one level for source and target, got 'char' and 'word'; set data.src_level and "
+            "data.tgt_level alike",
+        ),
+        (
+            {"data": {"share_vocab": True, "src_separator": " ", "tgt_separator": "|"}},
+            "data.share_vocab needs one separator for source and target, got ' ' and '|'",
+        ),
+        (
+            {"data": {"share_vocab": True, "tgt_form": "NFD"}},
+            "data.share_vocab needs one form for source and target, got 'NFC' and 'NFD'; set data.src_form and data.tgt_form",
+        ),
+        ({"model": {"share_embeddings": True}}, "set data.share_vocab = true, or remove it"),
+        (
+            {
+                "data": {"share_vocab": True},
+                "model": {"share_embeddings": True, "pretrained_src": "v", "pretrained_tgt": "w"},
+            },
+            "model.share_embeddings has one matrix: set model.pretrained_src or model.pretrained_tgt, not both",
+        ),
+        (
+            {
+                "data": {"share_vocab": True},
+                "model": {"share_embeddings": True, "pretrained_src": "v", "freeze_pretrained": True}
+                | {"tie_embeddings": True, "embed_dim": 16, "hidden_size": 16},
+            },
+            "set model.freeze_pretrained = false, or remove model.pretrained_src",
+        ),
         *(
             (
                 {"model": {key: -0.5}},
@@ -352,6 +381,8 @@ def test_settings_that_do_not_go_together(values, message):
     "values",
     [
         {"data": {"pretokenized": True}},
+        {"data": {"share_vocab": True, "features_column": "3"}, "model": {"share_embeddings": True}},
+        {"data": {"share_vocab": True, "level": "char", "src_level": "bpe", "tgt_level": "bpe"}},
         {"data": {"level": "char", "tgt_separator": " "}},
         {"data": {"rare_words": "spell", "pretokenized": True}},
         {"data": {"rare_words": "spell", "src_level": "bpe"}},
@@ -615,6 +646,14 @@ def _fit_dropout(model):
         model[key] = -1.0 if model[key] < 0 else model[key]
 
 
+def _fit_sharing(data, model):
+    for part in ("level", "form", "separator"):
+        data["share_vocab"] &= data[f"src_{part}"] == data[f"tgt_{part}"]
+    model["share_embeddings"] &= data["share_vocab"]
+    if model["share_embeddings"]:
+        model["pretrained_tgt"] = ""
+
+
 @st.composite
 def _configs(draw) -> Config:
     tables = {
@@ -623,6 +662,7 @@ def _configs(draw) -> Config:
     }
     data, model = tables["data"], tables["model"]
     _fit_data(draw, data)
+    _fit_sharing(data, model)
     model["features"] = model["features"] if data["features_column"] else "joined"
     model["hidden_size"] += model["hidden_size"] % 2
     _fit_dropout(model)

@@ -23,6 +23,7 @@ KINDS = {
         SMALL, cell="lstm", encoder_layers=2, decoder_layers=2, input_feeding=True, peek=True
     ),
     "tied, dense": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3),
+    "shared": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, share_embeddings=True),
     "sparse": dataclasses.replace(SMALL, attention_map="sparsemax"),
     "features": dataclasses.replace(SMALL, features="separate"),
     "copying": dataclasses.replace(SMALL, copy=True),
@@ -45,7 +46,9 @@ def fitted(request):
 
 
 def small(config, seed=1):
-    return make_model(config, 12, 11, source=SourceIds(2, (-1, 1, -1, 3, *range(4, 11), 1)), seed=seed)
+    # Shared embeddings have the rows of the features beside those of the target.
+    size = 13 if config.share_embeddings else 12
+    return make_model(config, size, 11, source=SourceIds(2, (-1, 1, -1, 3, *range(4, 11), 1)), seed=seed)
 
 
 def filled(kind):

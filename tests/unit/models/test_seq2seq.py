@@ -473,6 +473,64 @@ def test_a_tied_embedding_starts_as_an_output_matrix_whatever_the_scale_of_embed
     close(other.src_embed.embeddings, 5 * one.src_embed.embeddings.numpy())
 
 
+@pytest.mark.parametrize(
+    ("features", "settings"),
+    [(0, {}), (FEATURES, {"features": "separate"}), (FEATURES, {"copy": True, "input_feeding": True})],
+    ids=str,
+)
+@pytest.mark.parametrize("tie", [True, False], ids=["tied", "untied"])
+def test_a_shared_matrix_is_each_embedding_and_has_the_sum_of_their_gradients(features, settings, tie):
+    """Against a model with a matrix for each use, all of the same numbers."""
+    # Copying: every token gives itself, features nothing.
+    source = SourceIds(features, (-1, 1, -1, *range(3, TGT_SIZE), *[-1] * features))
+    config = dataclasses.replace(SMALL, embed_dim=8, **settings)
+    both = {"share_embeddings": True, "tie_embeddings": tie}
+    shared, apart = (
+        Seq2Seq(dataclasses.replace(config, **some), TGT_SIZE + features, TGT_SIZE, source=source)
+        for some in (both, {})
+    )
+    randomise(shared, 1)
+    values = {weight.path.partition("/")[2]: weight.numpy() for weight in shared.weights}
+    matrix_ve = values["embed/embeddings"]
+    assert len(matrix_ve) == TGT_SIZE + features
+    values |= {"src_embed/embeddings": matrix_ve, "tgt_embed/embeddings": matrix_ve[:TGT_SIZE]}
+    if tie:
+        values["output/kernel"] = matrix_ve[:TGT_SIZE].T
+    for weight in apart.weights:
+        weight.assign(values[weight.path.partition("/")[2]])
+    # The last source has features, if there are some.
+    sources = [[4, 12], [7], [5, 9, *range(TGT_SIZE, TGT_SIZE + features)]]
+    ids = _ids(sources), _ids(TGT, bos=True)
+    (logits_btv, found), (their_logits_btv, theirs) = (_logits_and_gradients(model, *ids) for model in (shared, apart))
+    close(logits_btv, their_logits_btv)
+    found, theirs = ({path.partition("/")[2]: g for path, g in each.items()} for each in (found, theirs))
+    expected = theirs.pop("src_embed/embeddings").copy()
+    expected[:TGT_SIZE] += theirs.pop("tgt_embed/embeddings")
+    if tie:
+        expected[:TGT_SIZE] += theirs.pop("output/kernel").T
+    close(found.pop("embed/embeddings"), expected)
+    assert found.keys() == theirs.keys()
+    for path, gradient in theirs.items():
+        close(found[path], gradient, err_msg=path)
+    close(shared.output_weights()[0], apart.output_weights()[0])
+
+
+def test_shared_embeddings_need_one_vocabulary():
+    config = dataclasses.replace(SMALL, share_embeddings=True)
+    for features in (0, 3):
+        expected = f"one vocabulary for source and target, got 11 and 13 ids, {features} of them"
+        with pytest.raises(ValueError, match=expected):
+            Seq2Seq(config, SRC_SIZE, TGT_SIZE, source=SourceIds(features))
+
+
+def test_a_shared_matrix_with_frozen_rows_is_one_frozen_weight():
+    model = Seq2Seq(dataclasses.replace(SMALL, share_embeddings=True), TGT_SIZE, TGT_SIZE)
+    model.set_vectors("tgt", np.array([5]), np.ones((1, 6), np.float32), freeze=True)
+    assert [weight.path for weight in model.frozen_weights] == ["seq2seq/embed/embeddings"]
+    gradient = _gradients(model, _ids([[5, 6]]), _ids([[5, 6]], bos=True))["seq2seq/embed/embeddings"]
+    assert gradient.any(1).tolist() == [index in (BOS_ID, EOS_ID, 6) for index in range(TGT_SIZE)]
+
+
 def test_peek_shows_the_last_output_of_the_top_layer():
     memory, _ = make_model(cell="rnn", peek=True, bidirectional=False, encoder_layers=2).encode(_ids(SRC))
     # At EOS, which is the last real position of each source.

@@ -15,13 +15,20 @@ DEEP = ModelConfig(
 MODELS = {
     "usual": ModelConfig(),
     "deep": replace(DEEP, residual=True, tie_embeddings=True, embed_dim=512),
+    "shared": ModelConfig(share_embeddings=True, tie_embeddings=True, features="separate"),
     "copying": ModelConfig(copy=True, input_feeding=True),
     "features": ModelConfig(features="separate", peek=True),
     "very deep": replace(ModelConfig(), encoder_layers=6, decoder_layers=64, attention="none"),
     "repeat_vector": ModelConfig(kind="repeat_vector", attention="none"),
     "same_length": ModelConfig(kind="same_length", attention="none"),
 }
-PARAMETERS = {"src_embed": 1000, "encoder/layer_0/ahead/gru": 200, "encoder/layer_0/back/gru": 34, "attention": 77}
+PARAMETERS = {
+    "src_embed": 1000,
+    "embed": 1000,
+    "encoder/layer_0/ahead/gru": 200,
+    "encoder/layer_0/back/gru": 34,
+    "attention": 77,
+}
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -73,5 +80,8 @@ def test_parts_are_named_with_their_shapes_and_the_parameters_in_them():
     arrows = {(arrow.start, arrow.end) for arrow in training.arrows}
     assert {("encoder_2", "decoder_0"), ("combine", "decoder_0"), ("tgt_embed", "output")} <= arrows
     assert {("bridge", "decoder_0"), ("bridge", "decoder_1"), ("encoder_2", "attention")} <= arrows
+    shared = {box.key: box for box in panels(MODELS["shared"], 900, 1100, PARAMETERS)[0].boxes}
+    assert [shared[f"{side}_embed"].title for side in ("src", "tgt")] == ["embed", "embed"]
+    assert [shared[f"{side}_embed"].details[1] for side in ("src", "tgt")] == ["1,000 parameters"] * 2
     plain = panels(MODELS["usual"], 900, 1100, PARAMETERS)[0]
     assert ("encoder_0", "decoder_0") not in {(arrow.start, arrow.end) for arrow in plain.arrows}
