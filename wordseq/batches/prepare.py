@@ -53,7 +53,7 @@ SAY_EVERY = 1_000_000
 ABANDONED_CACHE_SECONDS = 60
 """An unlocked temporary folder of this age was left by a killed process. A younger one may not have its lock yet."""
 
-_VERSION = 5
+_VERSION = 6
 """Raise it when the same text and settings give other ids, or the files change: old cache entries are then ignored."""
 
 _FIGURES_FILE, _LOCK_FILE = "prepared.json", "lock"

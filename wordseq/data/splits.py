@@ -36,6 +36,11 @@ class HeldOut:
     sources: list[str]
     references: list[list[str]]
 
+    @property
+    def sha256(self) -> str:
+        """A digest of the sentences and references, in hex."""
+        return sha256(json.dumps([self.sources, self.references], ensure_ascii=False)).hex()
+
     @classmethod
     def load(cls, folder: Path, part: str) -> Self:
         """The split "dev" or "test" of a folder's `HELD_OUT_FILE`.
@@ -116,7 +121,8 @@ def audit(
 
     Returns:
         For each split its sizes and a hash of its text ("sha256"). For dev and test a hash of each source group
-        ("source_hashes"). "shared_sources": number of sources of the second split whose group is also in the first.
+        ("source_hashes"), and the positions, from 0, of the sources whose group is also in training ("seen").
+        "shared_sources": number of sources of the second split whose group is also in the first.
         "references_seen": number of references that are also a training target. The size does not depend on the training split.
     """
     keys = {name: {group_key(source) for source in part.sources} for name, part in held_out.items()}
@@ -126,8 +132,9 @@ def audit(
             "sources": len(part.sources),
             "groups": len(keys[name]),
             "references": sum(map(len, part.references)),
-            "sha256": sha256(json.dumps([part.sources, part.references], ensure_ascii=False)).hex(),
+            "sha256": part.sha256,
             "source_hashes": sorted(sha256(key).hex()[:HASH_DIGITS] for key in keys[name]),
+            "seen": [place for place, source in enumerate(part.sources) if group_key(source) in train_keys],
         }
         for name, part in held_out.items()
     }

@@ -5,9 +5,12 @@ import math
 import random
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import DecodeConfig
@@ -23,7 +26,7 @@ from wordseq.evaluation.metrics.words import percent, word_ratios
 from wordseq.evaluation.scores import Scores
 from wordseq.evaluation.tables import terminal_table
 from wordseq.runs.combine import combination_note
-from wordseq.runs.folder import BEST, RunFolder
+from wordseq.runs.folder import BEST, SPLIT_FILE, RunFolder
 from wordseq.system.platform import commit
 from wordseq.text.vocab import coverage
 
@@ -54,6 +57,7 @@ class Measured:
         src_spelled: share of source words that were spelled, see `rare_words`, 0-1; None: the source level spells none.
         hyp_spelled: share of output words that the target vocabulary lacks, spelled, likewise.
         symbols: of the targets; None: see `symbols_of_texts`.
+        seen: positions of the sources that also occur in training, where that is known.
         select_by: what chose the checkpoint; empty if it is not known.
         run: run folder.
         command: command line of the evaluation.
@@ -71,6 +75,7 @@ class Measured:
     src_spelled: float | None = None
     hyp_spelled: float | None = None
     symbols: Symbols | None = None
+    seen: Collection[int] = ()
     select_by: str = ""
     run: str = ""
     command: str = ""
@@ -106,6 +111,8 @@ def evaluate_texts(
         - `length_ratio`: of words of BLEU's tokenizer; where outputs are words, of their symbols. `by_length`.
         - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
           None if `measured` has no nats, as with sparse outputs.
+        - `unseen`: `sentences` and `exact` of the sources that do not occur in training. None if no source occurs there, or
+          all do, and where outputs are sentences.
         - `worst` and `random`: examples, each with its `bleu` and `ser`. The worst have the lowest BLEU; where outputs are
           words, the highest SER.
         - `notes`: lines on BLEU's tokenizer if it is not 13a, and on the first metric's interval if that is wide. Another on
@@ -118,7 +125,8 @@ def evaluate_texts(
     recipe: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase}
     scores = score_corpus(hyps, rectangular(refs), **recipe, symbols=symbols, bootstrap=bootstrap, seed=seed)
     bleus = sentence_bleu(hyps, refs, **recipe)
-    edits = word_ratios(hyps, refs, symbols, lowercase=lowercase)["ser"]
+    ratios = word_ratios(hyps, refs, symbols, lowercase=lowercase)
+    edits = ratios["ser"]
     rates = percent(edits).tolist()
     task = task_of(symbols, refs)
     words = task == WORDS
@@ -154,6 +162,7 @@ def evaluate_texts(
         else length_ratio(hyps, refs, **recipe),
         "by_length": by_length(sources, hyps, refs, **recipe, symbols=symbols),
         **_likelihood(measured),
+        "unseen": _unseen(ratios["exact"], measured.seen) if words else None,
         "worst": examples(worst_sentences([-rate for rate in rates] if words else bleus)),
         "random": examples(random_sentences(len(hyps), seed)),
         "select_by": measured.select_by,
@@ -168,6 +177,12 @@ def evaluate_texts(
         selection_note(task, measured.select_by),
     )
     return {**found, "notes": [note for note in notes if note]}
+
+
+def _unseen(exact: npt.NDArray[np.float64], seen: Collection[int]) -> dict[str, float] | None:
+    """See `evaluate_texts`; `exact` is that of `word_ratios`."""
+    rest = np.delete(exact, list(seen), 0)
+    return {"sentences": len(rest), "exact": float(percent(rest.sum(0)))} if 0 < len(rest) < len(exact) else None
 
 
 def error_rates_note(exact: float, ser: float) -> str:
@@ -277,6 +292,7 @@ def evaluate_run(
         src_spelled=known.spelled_share,
         hyp_spelled=written.spelled_share,
         symbols=target_symbols(run.config.data),
+        seen=_seen(run, held_out),
         select_by=run.config.train.select_by,
         run=str(run.folder),
         command=command,
@@ -298,6 +314,16 @@ def evaluate_run(
             raise
         warn(f"{error.filename}: {error.strerror}: the scores were not saved")
     return Scores(result)
+
+
+def _seen(run: RunFolder, held_out: HeldOut) -> set[int]:
+    """Positions of the test sources that also occur in the training of the run, or of any of its runs; none of others."""
+    found = set[int]()
+    for each in run.members or [run]:
+        part = each.read_json(SPLIT_FILE).get("test")
+        if isinstance(part, dict) and part.get("sha256") == held_out.sha256 and isinstance(part.get("seen"), list):
+            found.update(k for k in part["seen"] if isinstance(k, int) and k in range(len(held_out.sources)))
+    return found
 
 
 def _save_evaluation(run: RunFolder, name: str, result: dict[str, Any], held_out: HeldOut, hyps: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from wordseq.evaluation.metrics.names import UNITS, WORDS, dev_name, metrics_of
+from wordseq.system.progress import counted
 
 NOTHING = "–"  # A value that was not measured.
 
@@ -39,6 +40,10 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("command", result["command"] or NOTHING),
         ("bootstrap seed", str(result["seed"])),
     ]
+    if unseen := result.get("unseen"):
+        figures.insert(
+            2, ("EXACT, source not in training", f"{unseen['exact']:.1f} ({counted(unseen['sentences'], unit)})")
+        )
     if "beam_size" in result:  # Not in the scores of texts whose search is not known.
         figures.insert(0, ("beam size", str(result["beam_size"])))
     parts = [

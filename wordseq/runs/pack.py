@@ -34,7 +34,7 @@ CARD_FILE = "MODEL_CARD.md"
 _ENDING = "-packed"
 
 # A list of what is kept, so that a new key cannot carry text of the corpus.
-_KEPT_OF_SPLIT = ("pairs", "sources", "groups", "references", "sha256")
+_KEPT_OF_SPLIT = ("pairs", "sources", "groups", "references", "sha256", "seen")
 
 _EXAMPLES = ("worst", "random")
 """Keys of eval/test.json that hold sentences."""

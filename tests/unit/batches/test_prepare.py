@@ -221,6 +221,7 @@ def test_what_given_parts_share_is_counted_whatever_the_settings(tmp_path, chang
     found = prepare_corpus(DataConfig(**files, min_freq=1, **changed), tmp_path / "cache", say=mute)
     assert found.split["shared_sources"] == {"train_dev": 5, "train_test": 20, "dev_test": 9}
     assert found.split["references_seen"] == {"dev": 5, "test": 20}
+    assert [len(found.split[part]["seen"]) for part in ("dev", "test")] == [5, 20]
 
 
 def test_the_sample_that_is_examined_is_spread_over_the_corpus(tmp_path, small_shards, monkeypatch):

@@ -164,6 +164,7 @@ def test_the_audit_sees_what_is_shared() -> None:
     report = audit(split)
     assert report["shared_sources"] == {"train_dev": 1, "train_test": 1, "dev_test": 1}
     assert report["references_seen"] == {"dev": 2, "test": 0}
+    assert (report["dev"]["seen"], report["test"]["seen"]) == ([0], [2])
     assert report["train"]["pairs"] == 3
     assert report["train"]["sources"] == 2
     assert report["dev"]["references"] == 4

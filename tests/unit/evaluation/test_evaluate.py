@@ -3,6 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from wordseq.config.schema import Config
+from wordseq.data.splits import HeldOut
+from wordseq.evaluation.evaluate import _seen
 from wordseq.evaluation.given import read_files
 from wordseq.system.errors import UserError
 
@@ -29,3 +31,17 @@ def test_tabs_are_named_where_the_run_has_no_features(tmp_path):
     assert read_files(RUN, tmp_path / "src", [tmp_path / "ref"], said.append).sources == ["one N", "two"]
     (line,) = said
     assert line.startswith(f"{tmp_path / 'src'}: line 1 has a TAB, which is read as a space: ")
+
+
+def test_seen_sources_are_those_of_the_run_or_of_any_of_its_runs():
+    test = HeldOut(["a", "b", "c"], [["x"], ["y"], ["z"]])
+
+    def run(seen, members=()):
+        return SimpleNamespace(members=members, read_json=lambda name: {"test": {"sha256": test.sha256, "seen": seen}})
+
+    assert _seen(run([2]), test) == {2}
+    assert _seen(run([], [run([0]), run([2])]), test) == {0, 2}
+    assert _seen(run([2]), HeldOut(["a", "b", "d"], test.references)) == set()
+    # Damaged.
+    assert _seen(run([9, "a", 1]), test) == {1}
+    assert _seen(run(None), test) == set()

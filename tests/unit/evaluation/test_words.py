@@ -342,6 +342,14 @@ def test_a_report_on_words_counts_words(report):
     assert not any("sentence" in text for text in texts)
 
 
+@pytest.mark.parametrize(("seen", "unseen"), [({1, 2, 3}, (1, 100)), ({0, 1}, (2, 0)), ((), None), (range(4), None)])
+def test_a_report_on_words_has_exact_of_unseen_sources_where_both_kinds_occur(seen, unseen):
+    found = evaluate_texts(*WORDS_OF_A_TASK, Measured(1.0, 9, 0, 9, 0, symbols=CHAR, seen=seen), bootstrap=2)
+    assert found["unseen"] == (dict(zip(("sentences", "exact"), unseen, strict=True)) if unseen else None)
+    lines = [line.split("  ")[-1] for line in terminal_table(found).splitlines() if "not in training" in line]
+    assert lines == ([f"{unseen[1]:.1f} ({unseen[0]} word{'s' * (unseen[0] > 1)})"] if unseen else [])
+
+
 def test_a_report_on_words_says_what_else_may_choose_the_checkpoint(report):
     wer = 100 - report["exact"]["score"]
     assert any(f"100 - EXACT the WER, here {wer:.1f}; " in note for note in report["notes"])
