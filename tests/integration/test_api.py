@@ -222,12 +222,13 @@ def test_several_runs_are_one_system_in_memory_or_in_a_folder_of_their_own(train
     assert pickle.loads(pickle.dumps(both)).translate(texts) == trained.translate(texts)
     again = pickle.loads(pickle.dumps(both.translator))
     assert again(texts) == trained.translate(texts)
-    with pytest.raises(UserError, match=r"has no folder for its scores; save it: run\.save"):
-        wordseq.compare([both, trained])
     saved = both.save(tmp_path / "both")
     with few_draws():
         live, scores = both.evaluate(beam=2), saved.evaluate(beam=2)
         found = wordseq.compare([trained, tiny_run.folder, saved], say=None)
+        made = wordseq.compare([both], say=None)["rows"][0]
+    assert made["made_of"] == found["rows"][2]["made_of"]
+    assert Path(made["run"]) == trained.folder.with_name(f"{trained.folder.name}+{tiny_run.folder.name}")
     assert (live["bleu"], live["perplexity"], live["notes"]) == (scores["bleu"], scores["perplexity"], scores["notes"])
     for key in ("train_minutes", "parameters"):
         first, second, together = (row[key] for row in found["rows"])

@@ -474,7 +474,11 @@ def test_an_ensemble_is_used_like_a_run_and_has_the_given_settings_of_the_search
     assert said == "both: ensemble of 2 runs: alpha, beta; mean of log-probabilities\n"
     saved = evaluate(run="both")
     assert (saved["bleu"], saved["perplexity"]) == (live["bleu"], live["perplexity"])
-    assert saved["perplexity"] != evaluate("--ensemble", "probabilities", run="both")["perplexity"]
+    mean = evaluate("--ensemble", "probabilities", run="both")
+    assert saved["perplexity"] != mean["perplexity"]
+    row = json.loads(call("compare", "alpha", "alpha+beta", "--json"))["rows"][1]
+    assert (row["name"], row["perplexity"]) == ("alpha+beta", mean["perplexity"])
+    assert row["made_of"] == "ensemble of 2 runs: alpha, beta; mean of probabilities"
     call("ensemble", "alpha", "beta", "--output", "both", code=2)
     options = {"beam": 3, "length-penalty": 2.0, "max-len-ratio": 1.0, "max-len-extra": 4, "precision": "bfloat16"}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -13,6 +13,8 @@ from wordseq.comparison.record import comparison_record
 from wordseq.comparison.scored_runs import ScoredRun, scored_runs
 from wordseq.comparison.tables import comparison_markdown, comparison_text
 from wordseq.evaluation.scores import Figures
+from wordseq.runs.combine import ensemble_beside, runs_named
+from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically, write_json
 from wordseq.system.progress import Say
@@ -83,17 +85,19 @@ def compare(
     """Compare runs on their test split, which must be the same; runs that are not scored are scored first.
 
     Args:
-        runs: a list of runs or of their folders, the baseline first; an ensemble must be saved.
+        runs: a list of runs or of their folders, the baseline first. "RUN+RUN" names the ensemble of several. An ensemble
+            without a folder gets one beside its first run, see `ensemble_beside`.
         more: must be empty; it catches runs that are not in a list.
         command: what the user typed, for the record.
-        say: called with each run that is scored; None: nothing is printed.
+        say: called with each ensemble that gets a folder and each run that is scored; None: nothing is printed.
 
     Raises:
         UserError: no run, a run cannot be used, or their test splits differ.
     """
     if more or isinstance(runs, str | os.PathLike | Run):
         raise UserError("compare needs a list of runs: wordseq.compare([run, other])")
-    folders = [run.saved_folder() if isinstance(run, Run) else Path(run) for run in runs]
+    tell = say or (lambda line: None)
+    folders = [run.saved_folder(tell) if isinstance(run, Run) else _folder_of(os.fspath(run), tell) for run in runs]
     if not folders:
         raise UserError("compare needs at least one run")
 
@@ -102,9 +106,14 @@ def compare(
         from wordseq.evaluation.evaluate import evaluate_run
         from wordseq.runs.combine import open_run
 
-        if say:
-            say(f"scoring {folder}")
+        tell(f"scoring {folder}")
         evaluate_run(open_run(folder), command=f"wordseq eval {shlex.quote(str(folder))}")
 
     found = scored_runs(folders, score)
     return Comparison(found, compare_runs(found, command=command))
+
+
+def _folder_of(named: str, say: Say) -> Path:
+    """The folder of a run, or of the ensemble of "RUN+RUN"; errors as `ensemble_beside`."""
+    folders = list(map(Path, runs_named(named)))
+    return ensemble_beside(list(map(RunFolder.open, folders)), say) if folders[1:] else folders[0]

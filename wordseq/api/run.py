@@ -16,11 +16,12 @@ from wordseq.config.schema import OTHER_NAMES, SECTIONS, SOURCES, Config, Decode
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics.names import dev_score
 from wordseq.evaluation.scores import Scores
-from wordseq.runs.combine import EnsembleFolder, open_run
+from wordseq.runs.combine import EnsembleFolder, ensemble_beside, open_run
 from wordseq.runs.data import check_usable, pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
+from wordseq.system.progress import Say
 from wordseq.system.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
@@ -361,16 +362,10 @@ class Run:
         self._files.write_to(Path(folder))
         return Run(folder)
 
-    def saved_folder(self) -> Path:
-        """The folder of the run.
-
-        Raises:
-            UserError: an ensemble that is not saved.
-        """
+    def saved_folder(self, say: Say) -> Path:
+        """The folder of the run; an ensemble that is not saved gets one, see `ensemble_beside`, whose errors are raised."""
         if isinstance(self._files, EnsembleFolder) and not self._files.saved:
-            raise UserError(
-                f'{self.folder}: this ensemble has no folder for its scores; save it: run.save("runs/NAME")'
-            )
+            return ensemble_beside(self._files.members, say)
         return self.folder
 
     def pack(

@@ -26,7 +26,7 @@ from wordseq.runs.folder import (
     SrcLengths,
 )
 from wordseq.system.errors import UserError
-from wordseq.system.progress import counted
+from wordseq.system.progress import Say, counted
 from wordseq.text.vocab import TextCodec
 
 FEWEST = 2
@@ -199,6 +199,45 @@ def is_ensemble(folder: Path) -> bool:
 def is_run(name: str) -> bool:
     """Whether a text, which may be any, names the folder of a run or of an ensemble."""
     return any(os.path.isfile(os.path.join(name, file)) for file in (CONFIG_FILE, ENSEMBLE_FILE))
+
+
+def runs_named(text: str) -> list[str]:
+    """The folders of runs that "RUN" or "RUN+RUN" names; a folder that is called so, plus sign included, is one."""
+    if os.path.lexists(text):
+        return [text]
+    found, part = list[str](), ""
+    for k, piece in enumerate(text.split("+")):
+        part = f"{part}+{piece}" if k and part else piece
+        if part and is_run(part):
+            found.append(part)
+            part = ""
+    if not found:
+        return [text]
+    return [*found, part] if part else found
+
+
+def ensemble_beside(runs: Sequence[RunFolder], say: Say) -> Path:
+    """The folder of the ensemble of runs: beside the first, named by all as ONE+TWO. It is made if it is missing.
+
+    Raises:
+        UserError: the runs do not fit together, or the folder is there and has something else.
+    """
+    first = runs[0].folder
+    # "." and ".." have no name of their own.
+    place = first if first.name not in ("", "..") else first.resolve()
+    folder = place.with_name("+".join(run.folder.resolve().name for run in runs))
+    ensemble = EnsembleFolder(folder, runs)
+    if not os.path.lexists(folder):
+        ensemble.write_to(folder)
+        say(f"made {folder}: {combination_note(ensemble)}")
+        return folder
+    there = EnsembleFolder.read(folder).members if is_ensemble(folder) else ()
+    if [run.folder.resolve() for run in there] != [run.folder.resolve() for run in runs]:
+        raise UserError(
+            f"{folder}: exists and is not the ensemble of these runs; make one of another name: wordseq ensemble RUN RUN "
+            "--output FOLDER"
+        )
+    return folder
 
 
 def combination_note(run: RunFolder, mean: str = "") -> str:

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,15 @@ from wordseq.config.load import load_config
 from wordseq.config.schema import Config
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.runs.checkpoint import sha256_of
-from wordseq.runs.combine import EnsembleFolder, combination_note, is_run, open_run, write_average
+from wordseq.runs.combine import (
+    EnsembleFolder,
+    combination_note,
+    ensemble_beside,
+    is_run,
+    open_run,
+    runs_named,
+    write_average,
+)
 from wordseq.runs.data import check_usable
 from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.system.errors import UserError
@@ -146,6 +155,30 @@ def test_only_folders_of_runs_and_ensembles_are_runs(pair, tmp_path):
     assert is_run(str(tmp_path / "both"))
     for text in (str(tmp_path), "a text", "", "x" * 5000, "a\0b", str(tmp_path / "one" / "config.toml")):
         assert not is_run(text)
+
+
+def test_runs_that_are_named_together_are_an_ensemble_with_a_folder_beside_the_first(pair, tmp_path):
+    names = [str(run.folder) for run in pair]
+    said = []
+    runs = [RunFolder.open(Path(name)) for name in runs_named("+".join(names))]
+    folder = ensemble_beside(runs, said.append)
+    assert folder == tmp_path / "one+two"
+    assert said == [f"made {folder}: ensemble of 2 runs: one, two; mean of probabilities"]
+    # It is found again, and a folder with a plus in its name is one run.
+    assert ensemble_beside(runs, pytest.fail) == folder
+    assert runs_named(str(folder)) == [str(folder)]
+    made(tmp_path / "a+b")
+    named = f"{tmp_path / 'a+b'}+{names[0]}"
+    assert runs_named(named) == [str(tmp_path / "a+b"), names[0]]
+    # Of others, what is no run is what an error names.
+    assert runs_named(f"{names[0]}+nix") == [names[0], "nix"]
+    assert runs_named("nix+nox") == ["nix+nox"]
+    assert runs_named("a++b") == ["a++b"]
+    EnsembleFolder(folder, [pair[1], pair[0]]).write_to(tmp_path / "other")
+    shutil.rmtree(folder)
+    (tmp_path / "other").rename(folder)
+    with pytest.raises(UserError, match=r"one\+two: exists and is not the ensemble of these runs"):
+        ensemble_beside(runs, pytest.fail)
 
 
 # --- averages

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wordseq.api.comparison import Comparison
 
 
-_RUNS = "folders of trained runs or of ensembles, the baseline first"
+_RUNS = "folders of trained runs or of ensembles, the baseline first; RUN+RUN is the ensemble of several"
 
 
 def add(commands: Any) -> None:
