@@ -32,7 +32,7 @@ from translate.storage.po import pofile
 from translate.storage.tmx import tmxfile
 
 from tests.runs import ROOT
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.layout import files_of
 from wordseq.data.pairs import Pair
 from wordseq.data.readers.lines import BadLines

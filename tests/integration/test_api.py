@@ -20,8 +20,9 @@ from tests.runs import TINY, entries, files_of
 from wordseq.api.data import data_settings, pairs_of
 from wordseq.api.run import section_settings
 from wordseq.cli.main import main
+from wordseq.config.data import DataConfig
 from wordseq.config.load import load_config
-from wordseq.config.schema import SECTIONS, DataConfig, by_key
+from wordseq.config.schema import SECTIONS, by_key
 from wordseq.data.pairs import Pair
 from wordseq.runs.data import pairs_written, prepare_run, with_own_pairs
 from wordseq.runs.describe import describe_run

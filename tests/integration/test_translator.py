@@ -17,7 +17,8 @@ from tests.eager import eagerly
 from tests.reference.corpus import train_codec
 from tests.runs import FAST_CELLS, environment, some_pairs
 from wordseq.comparison.attention import attention_of
-from wordseq.config.schema import CELLS, Config, DataConfig, DecodeConfig, ModelConfig
+from wordseq.config.data import DataConfig
+from wordseq.config.schema import CELLS, Config, DecodeConfig, ModelConfig
 from wordseq.decoding.translator import Sampling, Translator
 from wordseq.models.build import model_for
 from wordseq.runs.folder import BEST, RunFolder

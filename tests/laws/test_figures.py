@@ -19,7 +19,8 @@ from sacrebleu.metrics import CHRF
 from tests.closeness import close
 from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
-from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.config.data import DataConfig
+from wordseq.config.schema import Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.translator import Hypothesis, Translator
 from wordseq.evaluation.evaluate import evaluate_run

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data import splits
 from wordseq.data.cleaning import Counts, clean, finish, read_given
 from wordseq.data.guards import MANY_TARGETS

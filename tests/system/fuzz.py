@@ -39,8 +39,9 @@ from tests.runs import settings, some_pairs, write_pairs
 from tests.strategies import _HOSTILE
 from wordseq.batches.prepare import prepare_corpus
 from wordseq.batches.preview import preview
+from wordseq.config.data import DataConfig
 from wordseq.config.load import load_config
-from wordseq.config.schema import DataConfig, DecodeConfig
+from wordseq.config.schema import DecodeConfig
 from wordseq.data.layout import files_of
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import FORMATS, Origin, Reading

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from wordseq.config.data import DataConfig
 from wordseq.config.load import load_config
-from wordseq.config.schema import DataConfig
 from wordseq.data.columns import check_features, columns_by_name, features_index, set_columns
 from wordseq.data.pairs import Pair, PairWithFeatures
 from wordseq.data.public import DATASETS, find_dataset

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from wordseq.api.data import Data, data_settings, pairs_of
 from wordseq.config.arguments import text_list
+from wordseq.config.data import SOURCES
 from wordseq.config.load import check_setting, guess_names, load_config
-from wordseq.config.schema import OTHER_NAMES, SECTIONS, SOURCES, Config, DecodeConfig
+from wordseq.config.schema import OTHER_NAMES, SECTIONS, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics.names import dev_score
 from wordseq.evaluation.scores import Scores

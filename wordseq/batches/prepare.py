@@ -24,7 +24,7 @@ from typing import Any, Self
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, make_shards
 from wordseq.batches.table import PairTable, store_paths
-from wordseq.config.schema import DATA_FILES, DataConfig
+from wordseq.config.data import DATA_FILES, DataConfig
 from wordseq.data.cleaning import Counts, finish, read_given
 from wordseq.data.columns import shortened
 from wordseq.data.guards import SAMPLE_PAIRS, features_warnings, warnings_about

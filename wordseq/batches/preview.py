@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wordseq.batches.prepare import prepare_corpus
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.cleaning import WARNING, describe
 from wordseq.system.progress import Say
 from wordseq.text.features import MARK, split_features

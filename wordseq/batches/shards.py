@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.cleaning import Counts, clean
 from wordseq.data.pairs import Pair, Row
 from wordseq.data.splits import draw_digest, group_key, key_digest, pair_digest, sha256

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Shard, cut_early
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.guards import MANY_TARGETS
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes

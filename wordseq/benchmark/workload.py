@@ -13,7 +13,8 @@ import numpy.typing as npt
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import PREPARED_FOLDER, prepare_corpus
 from wordseq.benchmark.settings import GATES
-from wordseq.config.schema import DataConfig, ModelConfig
+from wordseq.config.data import DataConfig
+from wordseq.config.schema import ModelConfig
 from wordseq.data.public import DEFAULT_FOLDER, MIRROR_VARIABLE
 from wordseq.text.vocab import SPECIALS
 

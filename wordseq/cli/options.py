@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wordseq.config.data import SOURCES
 from wordseq.config.load import presets
-from wordseq.config.schema import MOST, NUMBER_FORMATS, OTHER_NAMES, SOURCES, DecodeConfig
+from wordseq.config.schema import MOST, NUMBER_FORMATS, OTHER_NAMES, DecodeConfig
 from wordseq.system.errors import UserError
 
 

@@ -13,16 +13,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from wordseq.config.data import DATA_FILES, SOURCES, DataConfig
 from wordseq.config.schema import (
-    DATA_FILES,
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
     MOST,
     OTHER_NAMES,
     SECTIONS,
-    SOURCES,
     Config,
-    DataConfig,
     DecodeConfig,
     EvalConfig,
     ModelConfig,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.pairs import Pair, Row
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.sources import Origin, Reading, read_pair_files

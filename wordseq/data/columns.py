@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.pairs import Row
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.table import FileTable, Record

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TypeAlias
 
-from wordseq.config.schema import DATA_FILES, DataConfig
+from wordseq.config.data import DATA_FILES, DataConfig
 from wordseq.data.columns import LANGUAGE_CODE, LANGUAGE_CODES
 from wordseq.data.readers.streams import COMPRESSIONS, archive_of, open_archive
 from wordseq.system.errors import UserError

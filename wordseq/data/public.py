@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from wordseq.config.schema import DATA_FILES
+from wordseq.config.data import DATA_FILES
 from wordseq.data.download import DEFAULT_LIMITS, Limits, fetch
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically

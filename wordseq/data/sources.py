@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.columns import Columns, rows_of
 from wordseq.data.layout import Files, PartFiles, files_of, suffix_of
 from wordseq.data.pairs import Pair, Row

@@ -4,8 +4,9 @@ import contextlib
 import itertools
 from pathlib import Path
 
+from wordseq.config.data import DataConfig
 from wordseq.config.fields import Changes
-from wordseq.config.schema import Config, DataConfig, by_key, keys_that_change
+from wordseq.config.schema import Config, by_key, keys_that_change
 from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Self
 
-from wordseq.config.schema import DATA_FILES, Config
+from wordseq.config.data import DATA_FILES
+from wordseq.config.schema import Config
 from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.runs.checkpoint import Arrays
 from wordseq.runs.folder import (

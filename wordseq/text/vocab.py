@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, cast
 
-from wordseq.config.schema import FORMS
+from wordseq.config.data import FORMS
 from wordseq.system.errors import UserError
 from wordseq.system.files import read_json, write_json
 from wordseq.text.features import MARK, feature_tokens, features_of, join_features, shown_token, split_features, word_of

@@ -25,7 +25,7 @@ from wordseq.batches import prepare, shards, table
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.batches.shards import WORD_PARTS, Shard, number_words
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.guards import SAMPLE_PAIRS, features_warnings, warnings_about
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wordseq.config.data import DATA_FILES, LEVELS, DataConfig
 from wordseq.config.fields import Changes
 from wordseq.config.load import PRESETS, config_from_dict, config_to_dict, load_config, presets, to_toml
 from wordseq.config.schema import (
-    DATA_FILES,
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
-    LEVELS,
     SECTIONS,
     Config,
-    DataConfig,
     ModelConfig,
     by_key,
     keys_that_change,

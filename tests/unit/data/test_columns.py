@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.columns import Columns, choose, is_column_name
 from wordseq.data.readers.table import FileTable, Record
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wordseq.batches.prepare import Prepared, prepare_corpus
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.cleaning import describe
 from wordseq.data.pairs import Pair
 from wordseq.data.sources import check_source

@@ -9,8 +9,8 @@ import pytest
 from tests.runs import some_pairs
 from wordseq.batches.prepare import Prepared, prepare_corpus
 from wordseq.batches.preview import preview
+from wordseq.config.data import DataConfig
 from wordseq.config.load import load_config
-from wordseq.config.schema import DataConfig
 from wordseq.data.cleaning import Counts, clean
 from wordseq.data.columns import choose
 from wordseq.data.pairs import Pair, Row

@@ -17,7 +17,7 @@ from translate.misc.multistring import multistring
 from translate.storage.mo import mofile
 from translate.storage.po import pofile
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.gettext import is_mo, is_po, read_mo, read_po
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import HEAD_BYTES, Opened, open_file

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.json_lines import MAX_KEYS, is_json_array, is_json_lines, read_json_array, read_json_lines
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import HEAD_BYTES, open_file

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.layout import files_of
 from wordseq.system.errors import UserError
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.json_lines import MAX_KEYS
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.parquet import is_parquet, read_parquet

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wordseq.config.schema import DATA_FILES
+from wordseq.config.data import DATA_FILES
 from wordseq.data import public
 from wordseq.data.download import Limits
 from wordseq.data.public import DATASETS, LICENCE_FILE, Dataset, RemoteFile, find_dataset, get

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.layout import files_of
 from wordseq.data.pairs import Row
 from wordseq.data.readers import streams

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from translate.storage.tmx import tmxfile
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import HEAD_BYTES, Opened, open_file
 from wordseq.data.readers.table import FileTable

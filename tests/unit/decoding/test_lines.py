@@ -2,7 +2,8 @@
 
 from types import SimpleNamespace
 
-from wordseq.config.schema import Config, DataConfig
+from wordseq.config.data import DataConfig
+from wordseq.config.schema import Config
 from wordseq.decoding import lines
 from wordseq.decoding.lines import translate_groups, translate_sentences
 

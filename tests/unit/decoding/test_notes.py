@@ -3,7 +3,8 @@ from collections import Counter
 
 import pytest
 
-from wordseq.config.schema import Config, DataConfig
+from wordseq.config.data import DataConfig
+from wordseq.config.schema import Config
 from wordseq.decoding.notes import InputNotes
 from wordseq.runs.folder import SrcLengths
 from wordseq.text.tokenizers import WordTokenizer, train_tokenizer

@@ -11,7 +11,7 @@ from sacrebleu.metrics.base import Score as SacreScore
 from sacrebleu.significance import PairedTest
 
 from wordseq.cli.commands.train import held_out_line
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.metrics import words
 from wordseq.evaluation.metrics.corpus import by_length, score_corpus

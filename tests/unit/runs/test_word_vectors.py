@@ -7,8 +7,8 @@ import pytest
 
 from tests.reference.corpus import train_codec
 from wordseq.batches.id_store import IdStore
+from wordseq.config.data import DataConfig
 from wordseq.config.load import load_config
-from wordseq.config.schema import DataConfig
 from wordseq.runs.word_vectors import check_vectors, read_vectors
 from wordseq.system.errors import UserError
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.reference.corpus import train_codec
 from tests.strategies import normalised_text
-from wordseq.config.schema import LEVELS, DataConfig
+from wordseq.config.data import LEVELS, DataConfig
 from wordseq.system.errors import UserError
 from wordseq.text.features import (
     MARK,

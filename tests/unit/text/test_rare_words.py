@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.reference.corpus import train_codec
 from tests.strategies import normalised_text
-from wordseq.config.schema import FORMS, DataConfig
+from wordseq.config.data import FORMS, DataConfig
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import in_form, normalise
 from wordseq.text.rare_words import LETTER, WORD_START, LetterCounts, Speller, join_letters, shown_letter, spelling_line

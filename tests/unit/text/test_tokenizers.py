@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import normalised_text
-from wordseq.config.schema import LEVELS
+from wordseq.config.data import LEVELS
 from wordseq.system.errors import UserError
 from wordseq.text import tokenizers as tokenizer_module
 from wordseq.text.tokenizers import JOINER, TOKENIZERS, WordTokenizer, load_tokenizer, train_tokenizer

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.reference.corpus import train_codec
 from tests.strategies import normalised_text
-from wordseq.config.schema import LEVELS, DataConfig
+from wordseq.config.data import LEVELS, DataConfig
 from wordseq.text.normalise import normalise
 from wordseq.text.twins import Twins, twins_note
 from wordseq.text.vocab import UNK_ID, TextCodec, Vocab

@@ -14,7 +14,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from tests.reference.corpus import build_vocab, train_codec
 from tests.strategies import normalised_text
-from wordseq.config.schema import FORMS, LEVELS, DataConfig
+from wordseq.config.data import FORMS, LEVELS, DataConfig
 from wordseq.system.errors import UserError
 from wordseq.text import vocab as vocab_module
 from wordseq.text.normalise import in_form

@@ -11,7 +11,8 @@ import tensorflow as tf
 from wordseq.batches.batching import make_batch
 from wordseq.batches.id_store import IdStore
 from wordseq.benchmark.worker import BatchPlan, TaskArrays, serve_system, split
-from wordseq.config.schema import Config, DataConfig, DecodeConfig, ModelConfig, TrainConfig
+from wordseq.config.data import DataConfig
+from wordseq.config.schema import Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import RunFolder

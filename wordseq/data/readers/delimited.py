@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple, cast
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.lines import MAX_LINE_BYTES, BadLines, text_lines
 from wordseq.data.readers.streams import HEAD_BYTES, Opened
 from wordseq.data.readers.table import FileTable, Record

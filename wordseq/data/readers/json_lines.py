@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.lines import BadLines, text_lines
 from wordseq.data.readers.streams import HEAD_BYTES, Opened
 from wordseq.data.readers.table import FileTable, Record

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.json_lines import MAX_KEYS, cell_text, keyed_table
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import Opened

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.data.readers.encodings import likely_encoding
 from wordseq.data.readers.lines import BadLines
 from wordseq.data.readers.streams import Opened

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from wordseq.config.schema import DataConfig
+from wordseq.config.data import DataConfig
 from wordseq.evaluation.metrics.names import SENTENCES, WORDS
 from wordseq.text.scripts import spaceless_script
 
