@@ -173,9 +173,7 @@ def test_features_are_never_copied_into_a_translation(run):
     bias_v = translator.model.output_layer.bias.numpy()
     bias_v[UNK_ID] = 99
     translator.model.output_layer.bias.assign(bias_v)
-    found = translator.translate(
-        [("ab", "V;PST;3;SG")], DecodeConfig(copy_unknown=True, max_len_ratio=0, max_len_extra=6)
-    )
+    found = translator.translate([("ab", "V;PST;3;SG")], DecodeConfig(max_len_ratio=0, max_len_extra=6))
     assert set(found[0][0].text) <= set("ab")
     assert found[0][0].unknown > 3
 

@@ -25,7 +25,8 @@ from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import prepare
-from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from wordseq.text.tokenizers import WordTokenizer
+from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, TextCodec, Vocab
 
 TRAINING = some_pairs()[:200]
 SENTENCES = [pair.src for pair in some_pairs()[1000:1064]]
@@ -353,9 +354,9 @@ def test_copy_unknown_puts_the_source_word_with_the_highest_attention_there(eage
     translator = biased_to_unknown(random_translator(attention=attention))
     decode = dataclasses.replace(SHORT, max_len_extra=1)
     texts = ["Zork meets Blorp", "Yes", SENTENCES[0]]
-    plain = translator.translate(texts, decode)
+    plain = translator.translate(texts, dataclasses.replace(decode, copy_unknown=False))
     assert {word for row in plain for word in row[0].text.split()} == {"<unk>"}
-    copied = translator.translate(texts, dataclasses.replace(decode, copy_unknown=True))
+    copied = translator.translate(texts, decode)
     for text, row, before in zip(texts, copied, plain, strict=True):
         words = set(translator.src.tokenizer.tokenize(text))
         tokens = [word.strip("\uffed") for word in words]
@@ -376,8 +377,54 @@ def test_copied_words_are_those_of_the_alignment(eager, monkeypatch):
         return [np.array(rows) + [0, 0, 0, 9.0]]
 
     monkeypatch.setattr(translator.scorer, "alignments", alignments)
-    found = translator.translate(["un deux trois"], dataclasses.replace(SHORT, copy_unknown=True))
+    found = translator.translate(["un deux trois"], SHORT)
     assert found[0][0].text.split()[:3] == ["trois", "un", "deux"]
+    kept = translator.translate(["un deux trois"], dataclasses.replace(SHORT, copy_unknown=False))
+    assert set(kept[0][0].text.split()) == {"<unk>"}
+
+
+@pytest.mark.parametrize("level", ["char", "bpe", "word"])
+def test_a_copied_word_is_complete_whatever_the_level_of_the_source(eager, monkeypatch, level):
+    """Pieces and characters that spell a word give the word: not one of them."""
+    data = DataConfig(src_level=level, tgt_level="word", min_freq=2, subword_size=400, rare_words="spell")
+    src = train_codec([pair.src for pair in TRAINING], data, "src")
+    tgt = train_codec([pair.tgt for pair in TRAINING], dataclasses.replace(data, rare_words="unk"), "tgt")
+    config = Config(data=data, model=ModelConfig(embed_dim=4, hidden_size=4))
+    translator = biased_to_unknown(Translator(model_for(config, src, tgt, precision="float32"), src, tgt, config, 1.0))
+    text = "the Zorkia's (blorp), 3 王!"
+    words = ["the", "Zorkia", "blorp", "3", "王"]
+    tokens = src.tokenize(text)
+    lengths = [len(src.detokenize(tokens[: k + 1])) for k in range(len(tokens))]
+    places = [text.index(word) for word in words]
+    starts = [next(k for k, length in enumerate(lengths) if length > place) for place in places]
+    ends = [
+        next(k for k, length in enumerate(lengths) if length >= place + len(word))
+        for place, word in zip(places, words, strict=True)
+    ]
+
+    def alignments(at):
+        return lambda src, tgt: [np.eye(len(tokens) + 1)[[at[t % len(at)] for t in range(len(tgt[0]) + 1)]]]
+
+    for at in (starts, ends):
+        monkeypatch.setattr(translator.scorer, "alignments", alignments(at))
+        assert translator.translate([text], SHORT)[0][0].text.split()[:5] == words
+
+
+@pytest.mark.parametrize(
+    ("separators", "text", "found"),
+    [
+        (("", " "), "don't, Zork", ["don", "'", "t", ",", "Zork"]),  # Joiners are of no other level,
+        ((" ", ""), "don't, Zork ￭", ["don't,", "Zork", "￭"]),  # and words may have several.
+        ((" ", " "), "don't, ￭Zork￭", ["don't,", "￭Zork￭"]),
+        (("|", "|"), "a b|c", ["a b", "c"]),
+    ],
+)
+def test_copied_words_have_the_form_of_targets(separators, text, found):
+    src, tgt = (TextCodec(WordTokenizer(separator), Vocab(["x"])) for separator in separators)
+    translator = random_translator(attention="dot")
+    translator.src, translator.tgt = src, tgt
+    copied = [translator._as_target(word) for word in src.whole_words(text)]
+    assert [tgt.detokenize(tokens) for tokens in copied] == found
 
 
 def test_a_model_that_copies_spells_what_the_target_lacks_without_being_asked(eager, monkeypatch):
@@ -391,14 +438,16 @@ def test_a_model_that_copies_spells_what_the_target_lacks_without_being_asked(ea
         return [np.array([[0.6, 0.1 * (t % 2), 0.1 * (1 - t % 2), 0.9] for t in range(len(tgt[0]) + 1)])]
 
     monkeypatch.setattr(translator.scorer, "alignments", alignments)
-    found = translator.translate([f"{known} Zork blorp"], SHORT)
-    assert found[0][0].text.split()[:3] == ["blorp", "Zork", "blorp"]
+    for copy_unknown in (True, False):
+        decode = dataclasses.replace(SHORT, copy_unknown=copy_unknown)
+        found = translator.translate([f"{known} Zork blorp"], decode)
+        assert found[0][0].text.split()[:3] == ["blorp", "Zork", "blorp"]
 
 
 def test_without_attention_nothing_is_copied(eager):
     translator = biased_to_unknown(random_translator(attention="none"))
-    found = translator.translate(["Zork"], dataclasses.replace(SHORT, copy_unknown=True))
-    assert set(found[0][0].text.split()) == {"<unk>"}
+    assert not translator.replaces_unknown(SHORT)
+    assert set(translator.translate(["Zork"], SHORT)[0][0].text.split()) == {"<unk>"}
 
 
 # --- n-best, sampling

@@ -244,12 +244,17 @@ def test_a_file_gets_nbest_lists_in_one_form_wherever_the_texts_come_from(call, 
     call(*lists, "--split", code=2)
 
 
-@law("translate --copy-unknown")
-def test_copy_unknown_leaves_no_unknown_word(translate):
-    assert any("<unk>" in line for line in translate())
-    copied = translate("--copy-unknown")
+@law("translate --copy-unknown", "translate --keep-unknown")
+def test_unknown_words_are_copied_or_kept(translate):
+    kept, copied = translate("--keep-unknown"), translate()
+    assert any("<unk>" in line for line in kept)
     assert not any("<unk>" in line for line in copied)
-    assert [len(line.split()) for line in copied] == [len(line.split()) for line in translate()]
+    assert [len(line.split()) for line in copied] == [len(line.split()) for line in kept]
+    config = Path("alpha/config.toml")
+    before = config.read_text()
+    config.write_text(before.replace("copy_unknown = true", "copy_unknown = false"))
+    assert (translate(), translate("--copy-unknown")) == (kept, copied)
+    config.write_text(before)
 
 
 @law("translate --precision")
@@ -362,18 +367,24 @@ def test_pairs_of_a_file_replace_the_test_split(call, evaluate):
     call("eval", "alpha", "--pairs", "scored.tsv", "--src", "in.txt", "--ref", "in.txt", code=2)
 
 
-@law("eval --beam", "eval --copy-unknown", "eval --precision")
+@law("eval --beam", "eval --copy-unknown", "eval --keep-unknown", "eval --precision")
 def test_an_evaluation_uses_the_given_decode_options(evaluate):
     def hyps():
         return Path("alpha/eval/test.hyp").read_text()
 
     plain, greedy = evaluate(), hyps()
-    assert (plain["beam_size"], plain["copy_unknown"], plain["precision"]) == (1, False, "float32")
+    assert (plain["beam_size"], plain["copy_unknown"], plain["precision"]) == (1, True, "float32")
+    assert plain["unk_replaced"]
     assert evaluate("--beam", "4")["beam_size"] == 4
     assert hyps() != greedy
-    assert "<unk>" in greedy
+    assert "<unk>" not in greedy
+    kept = evaluate("--keep-unknown")
+    assert (kept["copy_unknown"], kept["unk_replaced"], kept["unk_rate"]) == (False, False, plain["unk_rate"])
+    assert "<unk>" in hyps()
+    assert "kept in what is scored" in Path("alpha/eval/test.txt").read_text()
     assert evaluate("--copy-unknown")["copy_unknown"]
-    assert "<unk>" not in hyps()
+    assert hyps() == greedy
+    assert "each replaced by a word of the source before scoring" in Path("alpha/eval/test.txt").read_text()
     assert evaluate("--precision", "bfloat16")["perplexity"] != plain["perplexity"]
 
 
@@ -461,6 +472,7 @@ def test_a_pack_translates_and_embeds_like_its_run_and_has_its_test_split_on_req
 @law(
     *("eval --ensemble", "ensemble run", "ensemble --output", "ensemble --beam", "ensemble --length-penalty"),
     *("ensemble --max-len-ratio", "ensemble --max-len-extra", "ensemble --copy-unknown", "ensemble --precision"),
+    "ensemble --keep-unknown",
     "ensemble --ensemble",
 )
 def test_an_ensemble_is_used_like_a_run_and_has_the_given_settings_of_the_search(call, evaluate, translate):
@@ -482,12 +494,16 @@ def test_an_ensemble_is_used_like_a_run_and_has_the_given_settings_of_the_search
     call("ensemble", "alpha", "beta", "--output", "both", code=2)
     options = {"beam": 3, "length-penalty": 2.0, "max-len-ratio": 1.0, "max-len-extra": 4, "precision": "bfloat16"}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    call("ensemble", "alpha", "beta", "--output", "set", *words, "--copy-unknown")
+    call("ensemble", "alpha", "beta", "--output", "set", *words, "--keep-unknown")
     decode = open_run(Path("set")).config.decode
     assert [getattr(decode, name.replace("-", "_").replace("beam", "beam_size")) for name in options] == [
         *options.values()
     ]
-    assert decode.copy_unknown
+    assert not decode.copy_unknown
+    with pytest.raises(SystemExit):
+        call("ensemble", "alpha", "beta", "--output", "again", "--copy-unknown", "--keep-unknown")
+    call("ensemble", "alpha", "beta", "--output", "copies", "--copy-unknown")
+    assert open_run(Path("copies")).config.decode.copy_unknown
     described = json.loads(call("describe", "both", "--json"))
     assert described["parameters"] == 2 * json.loads(call("describe", "alpha", "--json"))["parameters"]
     assert translate("--ensemble", "probabilities", run="both") == translate("beta")

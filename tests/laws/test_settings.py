@@ -339,9 +339,9 @@ DECODE = {
     "precision": Law("bfloat16", "scores", "batches"),
     # Set in both, so that both are of an ensemble.
     "ensemble": Law("log_probabilities", "scores", "batches", ("decode.ensemble=probabilities",)),
-    "copy_unknown": Law("true", "texts", "scores, tokens, unknown, batches"),
+    "copy_unknown": Law("false", "texts", "scores, tokens, unknown, batches"),
 }
-EVAL = {"tokenize": Law("none", "dev bleu, test bleu, signature, note", "texts, chrf")}
+EVAL = {"tokenize": Law("none", "dev bleu, test bleu, signature, note", "texts, chrf", ("decode.copy_unknown=false",))}
 LAWS = {"data": DATA, "model": MODEL, "train": TRAIN, "decode": DECODE, "eval": EVAL}
 
 

@@ -314,7 +314,8 @@ class Run:
             nbest: without `split`: return this number of hypotheses for each text; the beam is made as large.
             sampling: draw at random instead of searching.
             decode: settings of the search in place of the run's: `beam`, `length_penalty`, `max_len_ratio`, `max_len_extra`,
-                `batch_size`, `copy_unknown`; of an ensemble `ensemble`: "probabilities" or "log_probabilities".
+                `batch_size`, `copy_unknown` (False keeps `<unk>`); of an ensemble `ensemble`: "probabilities" or
+                "log_probabilities".
 
         Returns:
             The best translation of each text; with `nbest` a list of hypotheses of each text, best first: `text`, `score`,

@@ -231,7 +231,15 @@ def add_decode(parser: argparse.ArgumentParser, whose: str = "of the run") -> No
     add("--length-penalty", "length_penalty", "A", float)
     add("--max-len-ratio", "max_len_ratio", "R", float)
     add("--max-len-extra", "max_len_extra", "N", int)
-    parser.add_argument("--copy-unknown", action="store_true", default=None, help=described("copy_unknown"))
+    unknown = parser.add_mutually_exclusive_group()
+    unknown.add_argument(
+        "--keep-unknown",
+        dest="copy_unknown",
+        action="store_false",
+        default=None,
+        help=f"keep <unk> in outputs, e.g. for tables that count it (default: off, if decode.copy_unknown {whose} is true)",
+    )
+    unknown.add_argument("--copy-unknown", action="store_true", default=None, help=described("copy_unknown"))
     parser.add_argument("--precision", choices=NUMBER_FORMATS, help=described("precision"))
     parser.add_argument("--ensemble", choices=fields["ensemble"]["choices"], help=described("ensemble"))
 

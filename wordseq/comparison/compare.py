@@ -162,9 +162,10 @@ def search_warnings(runs: Sequence[ScoredRun], names: Sequence[str]) -> list[str
 
 def _option(key: str, value: Any) -> str:
     """The option of `wordseq eval` for a setting of the search."""
-    name = {"beam_size": "--beam"}.get(key, f"--{key.replace('_', '-')}")
-    # A switch has no option that turns it off: it is off where the run's own setting is.
-    return (f" {name}" if value else "") if isinstance(value, bool) else f" {name} {value}"
+    if key == "copy_unknown":
+        return " --copy-unknown" if value else " --keep-unknown"
+    name = "beam" if key == "beam_size" else key.replace("_", "-")
+    return f" --{name} {value}"
 
 
 def shared_tokenizer(runs: Sequence[ScoredRun]) -> str:
@@ -223,7 +224,8 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
         In the run's own tokens: `src_vocab`, `tgt_vocab`, in ids; `src_tokens`, `tgt_tokens` per test sentence, without EOS;
         `train_tokens_per_second`, target tokens with EOS; `perplexity` per token; the shares (0 to 1) `oov_rate` of source
         tokens, `tgt_oov_rate` of reference tokens, `unk_rate` of output tokens; and of words that are spelled in characters,
-        `src_spelled_rate`, `tgt_spelled_rate` of references, `hyp_spelled_rate` of outputs.
+        `src_spelled_rate`, `tgt_spelled_rate` of references, `hyp_spelled_rate` of outputs. `unk_replaced`: whether the output
+        has words of the source instead of <unk>.
         `step` of the best checkpoint.
     """
     src, tgt = run.codecs
@@ -259,6 +261,7 @@ def run_cost(run: ScoredRun) -> dict[str, Any]:
         "oov_rate": 1 - read.share,
         "tgt_oov_rate": 1 - wanted.share,
         "unk_rate": found("unk_rate"),
+        "unk_replaced": found("unk_replaced"),
         "src_spelled_rate": read.spelled_share,
         "tgt_spelled_rate": wanted.spelled_share,
         "hyp_spelled_rate": found("hyp_spelled_rate"),

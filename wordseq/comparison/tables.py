@@ -221,6 +221,12 @@ def comparison_notes(result: Mapping[str, Any]) -> list[str]:
     ]
     if has_unk(rows):
         lines.append(ABOUT_UNK)
+    replaced = [row["name"] for row in rows if row["unk_replaced"] and row["unk_rate"]]
+    if replaced:
+        lines.append(
+            f"{', '.join(replaced)}: a word of the source stands in the output instead of each <unk>, and is scored. "
+            "`wordseq eval RUN --keep-unknown` keeps <unk>."
+        )
     # Of the 2^n ways to swap n differing sentences, the given one and its opposite have at least this difference.
     few = [row for row in rows[1:] if 0 < row["different"] < FEW_DIFFERENCES]
     lines += [

@@ -286,7 +286,10 @@ class DecodeConfig:
         "ensembles: the mean that the next token is chosen by, of the runs' probabilities or of their log-probabilities",
         choices=("probabilities", "log_probabilities"),
     )
-    copy_unknown: bool = setting(False, "replace <unk> by the source word with the highest attention weight")
+    copy_unknown: bool = setting(
+        True,
+        "replace <unk> in an output by the source word with the highest attention weight; models with model.copy always do",
+    )
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ class InputNotes:
 
     def finish(self) -> None:
         """Print the note that counts in all texts: one line, at their end."""
-        if line := unseen_note(self._unseen):
-            _print(line)
+        if self._unseen:
+            _print(unseen_note(self._unseen, self._translator.spells))
         self._unseen.clear()
 
     def _tell_tabs(self, start: int, texts: Sequence[str]) -> None:

@@ -30,6 +30,8 @@ from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
 from wordseq.text.features import features_fault, prepare_source, with_features, word_of
+from wordseq.text.normalise import in_form
+from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import EOS_ID, PAD_ID, UNK_ID, TextCodec
 
 SMALLEST_BATCH = 16
@@ -211,12 +213,18 @@ class Translator:
 
         for rows, hypotheses in zip(batches, side_by_side(search, len(batches)), strict=True):
             batch = [sources[i] for i in rows]
-            spelled = decode.copy_unknown or self.model.copying is not None
             # Features are not copied; they stand after the words.
-            names = [self.src.word_tokens(word_of(prepared[i])) for i in rows] if spelled else None
-            for row, best in zip(rows, self._texts(batch, hypotheses, nbest, names), strict=True):
+            words = [word_of(prepared[i]) for i in rows] if self.replaces_unknown(decode) else None
+            for row, best in zip(rows, self._texts(batch, hypotheses, nbest, words), strict=True):
                 found[row] = best
         return found
+
+    def replaces_unknown(self, decode: DecodeConfig) -> bool:
+        """Whether each <unk> of an output is replaced by a word of the source: with attention, unless it is to be kept.
+
+        A model that copies always replaces it: its <unk> stands for an unknown word of the source.
+        """
+        return self.model.attention is not None and (decode.copy_unknown or self.model.copying is not None)
 
     def embed(self, texts: Iterable[str | tuple[str, str]]) -> npt.NDArray[np.float32]:
         """The vector of each text, `[n, hidden]`, in the order of the texts. Compare vectors by their cosine.
@@ -332,6 +340,11 @@ class Translator:
         """
         return self.src.replaced(map(self._prepare, self._listed(texts)))
 
+    @property
+    def spells(self) -> bool:
+        """Whether words that the source vocabulary lacks are spelled in characters."""
+        return self.src.vocab.speller is not None
+
     def unseen(self, texts: Iterable[str | tuple[str, str]]) -> Counter[str]:
         """The characters of the texts that the model reads as bytes, with their numbers; see `TextCodec.unseen`.
 
@@ -388,9 +401,9 @@ class Translator:
         return search
 
     def _texts(
-        self, batch: list[list[int]], found: Found, nbest: int, names: list[list[str]] | None
+        self, batch: list[list[int]], found: Found, nbest: int, sources: list[str] | None
     ) -> list[list[Hypothesis]]:
-        """The hypotheses of a batch as texts. `names` are the source tokens; with them, each <unk> is replaced."""
+        """The hypotheses of a batch as texts. With `sources`, the texts of the batch, each <unk> is replaced."""
         kept = [
             (row, k, [int(i) for i in found.ids_bkt[row, k] if i not in (PAD_ID, EOS_ID)])
             for row in range(len(batch))
@@ -399,9 +412,9 @@ class Translator:
             if k == 0 or np.isfinite(found.scores_bk[row, k])
         ]
         texts = [self.tgt.to_text(ids) for _, _, ids in kept]
-        if names is not None and self.model.attention is not None:
+        if sources is not None:
             odd = [n for n, (_, _, ids) in enumerate(kept) if UNK_ID in ids]
-            copied = self._copy([(batch[kept[n][0]], names[kept[n][0]], kept[n][2]) for n in odd])
+            copied = self._copy([(batch[kept[n][0]], sources[kept[n][0]], kept[n][2]) for n in odd])
             for n, text in zip(odd, copied, strict=True):
                 texts[n] = text
         best: list[list[Hypothesis]] = [[] for _ in batch]
@@ -409,8 +422,8 @@ class Translator:
             best[row].append(Hypothesis(text, float(found.scores_bk[row, k]), len(ids), ids.count(UNK_ID)))
         return best
 
-    def _copy(self, odd: list[tuple[list[int], list[str], list[int]]]) -> list[str]:
-        """Texts in which each <unk> is the source token with the highest attention (Jean et al. 2015, section 3.3).
+    def _copy(self, odd: list[tuple[list[int], str, list[int]]]) -> list[str]:
+        """Texts in which each <unk> is the source word with the highest attention (Jean et al. 2015, section 3.3).
 
         A model that copies gets it from unknown tokens of the source: it is one of these, if there are any.
         """
@@ -418,17 +431,26 @@ class Translator:
             return []
         weights = self.scorer.alignments(IdStore.of([src for src, _, _ in odd]), IdStore.of([tgt for _, _, tgt in odd]))
         texts = []
-        for (src, names, ids), aligned_ts in zip(odd, weights, strict=True):
+        for (src, source, ids), aligned_ts in zip(odd, weights, strict=True):
+            names = list(map(self._as_target, self.src.whole_words(source)))
             unknown_s = [self.model.copying is not None and i == UNK_ID for i in src[: len(names)]]
             weights_ts = aligned_ts[:, : len(names)]  # The last columns belong to features and EOS.
             if any(unknown_s):
                 weights_ts = np.where(unknown_s, weights_ts, -1.0)
             tokens = [
-                names[int(row.argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])[0]
+                names[int(row.argmax())] if i == UNK_ID else self.tgt.vocab.to_tokens([i])
                 for i, row in zip(ids, weights_ts, strict=False)  # The last row belongs to EOS.
             ]
-            texts.append(self.tgt.detokenize(tokens))
+            texts.append(self.tgt.detokenize([token for some in tokens for token in some]))
         return texts
+
+    def _as_target(self, word: str) -> list[str]:
+        """The target tokens of a word of `TextCodec.whole_words`."""
+        src, tgt = self.src, self.tgt
+        own = src.tokenizer if isinstance(src.tokenizer, WordTokenizer) else WordTokenizer()
+        if own == tgt.tokenizer and src.form == tgt.form:
+            return [word]
+        return tgt.tokenizer.tokenize(in_form(own.detokenize([word]), tgt.form))
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int], largest: int) -> list[list[int]]:

@@ -50,6 +50,7 @@ class Measured:
         src_unknown: number of source tokens that are not in the vocabulary.
         hyp_tokens: number of output tokens, end tokens excluded.
         hyp_unknown: number of output tokens that are <unk>, replaced or not.
+        unk_replaced: whether each of these was replaced by a word of the source; None: not known.
         nats: negative log-likelihood of the references, summed, in nats; None if it was not computed.
         tgt_tokens: number of tokens that `nats` is summed over, end tokens included.
         tgt_chars: number of characters of the references that `nats` is summed over.
@@ -72,6 +73,7 @@ class Measured:
     tgt_tokens: int = 0
     tgt_chars: int = 0
     spelling_bits: float = 0.0
+    unk_replaced: bool | None = None
     src_spelled: float | None = None
     hyp_spelled: float | None = None
     symbols: Symbols | None = None
@@ -107,6 +109,7 @@ def evaluate_texts(
         - `sentences`, and `references`, the number of references of all sentences.
         - `seconds`, `sentences_per_second`.
         - `oov_rate` and `unk_rate`: unknown tokens as a share, 0-1, of source tokens and of output tokens.
+        - `unk_replaced`: whether the texts have a word of the source instead of each <unk>; None: not known.
         - `src_spelled_rate` and `hyp_spelled_rate`: `src_spelled` and `hyp_spelled` of `measured`.
         - `length_ratio`: of words of BLEU's tokenizer; where outputs are words, of their symbols. `by_length`.
         - `perplexity` per token; `bits_per_char`, and the part of it that spells unknown words, `spelling_bits_per_char`;
@@ -155,6 +158,7 @@ def evaluate_texts(
         # max: a corpus of empty lines has no tokens.
         "oov_rate": measured.src_unknown / max(measured.src_tokens, 1),
         "unk_rate": measured.hyp_unknown / max(measured.hyp_tokens, 1),
+        "unk_replaced": measured.unk_replaced,
         "src_spelled_rate": measured.src_spelled,
         "hyp_spelled_rate": measured.hyp_spelled,
         "length_ratio": sum(len(symbols.cut(hyp)) for hyp in hyps) / max(float(edits[:, 1].sum()), 1)
@@ -289,6 +293,7 @@ def evaluate_run(
         spelling_bits=translator.tgt.spelling_bits(
             translator.tgt.tokenize(references[0]) for references in held_out.references
         ),
+        unk_replaced=translator.replaces_unknown(decode),
         src_spelled=known.spelled_share,
         hyp_spelled=written.spelled_share,
         symbols=target_symbols(run.config.data),

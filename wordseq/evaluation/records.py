@@ -26,6 +26,7 @@ EVALUATION_KEYS = (
     "sentences_per_second",
     "oov_rate",
     "unk_rate",
+    "unk_replaced",
     "src_spelled_rate",
     "hyp_spelled_rate",
     "length_ratio",

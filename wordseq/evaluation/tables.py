@@ -19,6 +19,8 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>&|~$#!])")
 def terminal_table(result: Mapping[str, Any]) -> str:
     """The result of `evaluate_texts` as plain text without colours and without examples."""
     unit = UNITS[result["task"]]
+    ways = {True: ", each replaced by a word of the source before scoring", False: ", kept in what is scored"}
+    treated = ways.get(result["unk_replaced"], "") if result["unk_rate"] else ""
     labels = {"src": "source words, spelled in characters", "hyp": "output words, spelled in characters"}
     shares = {label: result[f"{side}_spelled_rate"] for side, label in labels.items()}
     spelled = [(label, f"{share:.2%}") for label, share in shares.items() if share is not None]
@@ -27,7 +29,7 @@ def terminal_table(result: Mapping[str, Any]) -> str:
         ("references", f"{result['references']:,}"),
         ("output length / reference length", f"{result['length_ratio']:.3f}"),
         ("source tokens that the vocabulary lacks", f"{result['oov_rate']:.2%}"),
-        ("<unk> in the output", f"{result['unk_rate']:.2%}"),
+        ("<unk> in the output", f"{result['unk_rate']:.2%}{treated}"),
         *spelled,
         ("perplexity per token", number(result["perplexity"], ".2f")),
         ("bits per character of the references", number(result["bits_per_char"], ".3f")),

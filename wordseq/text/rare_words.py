@@ -85,6 +85,10 @@ class Speller:
         if missing or not all(token.startswith(WORD_START) for token in tokens[: self.starts]):
             raise ValueError(f"no token{missing[0]}" if missing else "the tokens of characters are in another order")
 
+    def __contains__(self, char: object) -> bool:
+        """Whether a character has a token: others are spelled as bytes."""
+        return char in self._plain
+
     def spell(self, word: str) -> list[str]:
         """The tokens of the characters of a word, which has at least one."""
         first = self._marked.get(word[0])

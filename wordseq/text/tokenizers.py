@@ -182,7 +182,8 @@ def _mark(match: "regex.Match[str]") -> str:
 # After escaping only bytes and special tokens contain "<", so "<0x41>" in a text is not mistaken for a byte.
 _RESERVED = "\u2581\u2585<"
 
-_SPACE = "\u2581"
+SPACE = "\u2581"
+"""Stands for the space before a word, at the beginning of a subword."""
 
 _BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 
@@ -258,7 +259,7 @@ class SentencePieceTokenizer:
         text = "".join(tokens)
         if "<0x" in text:
             text = _BYTES.sub(_from_bytes, text)
-        return _unescape(text.replace(_SPACE, " "), _RESERVED)
+        return _unescape(text.replace(SPACE, " "), _RESERVED)
 
     def save(self, folder: Path, side: str) -> None:
         """Write `SIDE.spm.model`, and its checksum in `SIDE.tokenizer.json`."""

@@ -318,14 +318,19 @@ def twins_note(replaced: Sequence[tuple[str, str]]) -> str:
     return f"read as the model knows it: {shown}, ... ({len(replaced):,} words)"
 
 
-def unseen_note(unseen: Mapping[str, int]) -> str:
-    """A line about characters that are read as bytes: the most frequent ones and their numbers; empty if there are none."""
+def unseen_note(unseen: Mapping[str, int], seldom: bool = False) -> str:
+    """A line about characters that are read as bytes: the most frequent ones and their numbers; empty if there are none.
+
+    Args:
+        unseen: the characters.
+        seldom: training may have had some of them, which were too rare for a token.
+    """
     if not unseen:
         return ""
     often = sorted(unseen.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{_visible(char)} ({number:,})" for char, number in often[:SHOWN_UNSEEN])
     rest = f", ... ({len(unseen):,} characters)" if len(unseen) > SHOWN_UNSEEN else ""
-    return f"never seen in training, read as bytes: {shown}{rest}"
+    return f"{'seldom or ' * seldom}never seen in training, read as bytes: {shown}{rest}"
 
 
 def _visible(char: str) -> str:

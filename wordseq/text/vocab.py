@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+import itertools
 import json
 import re
 import unicodedata
@@ -21,6 +22,8 @@ from wordseq.text.normalise import in_form
 from wordseq.text.rare_words import LETTER, WORD_START, LetterCounts, Speller, join_letters, shown_letter
 from wordseq.text.spelling import Spelling
 from wordseq.text.tokenizers import (
+    JOINER,
+    SPACE,
     SentencePieceTokenizer,
     Tokenizer,
     WordTokenizer,
@@ -267,10 +270,28 @@ class TextCodec:
 
     def word_tokens(self, text: str) -> list[str]:
         """`tokenize` for a text without features."""
+        return self.vocab.spell(self._read(text))
+
+    def _read(self, text: str) -> list[str]:
         if self._reader:
-            return self.vocab.spell(self._reader.tokenize(text))
+            return self._reader.tokenize(text)
         # Normalised text is in NFC already.
-        return self.vocab.spell(self.tokenizer.tokenize(text if self.form == "NFC" else in_form(text, self.form)))
+        return self.tokenizer.tokenize(text if self.form == "NFC" else in_form(text, self.form))
+
+    def whole_words(self, text: str) -> list[str]:
+        """For each of `word_tokens(text)` the word that it is part of, as a token of the word level."""
+        tokens = self.word_tokens(text)
+        if self.vocab.speller:
+            starts = [not token.startswith(LETTER) or token.startswith(WORD_START) for token in tokens]
+            words = join_letters(tokens)
+        elif isinstance(self.tokenizer, WordTokenizer):
+            return tokens
+        else:
+            starts = [k == 0 or token.startswith(SPACE) for k, token in enumerate(tokens)]
+            # As typed, not as read: a twin has no space and replaces none. NFKC and NFKD may give some.
+            text = text if text.count(" ") == sum(starts) - 1 else self.tokenizer.detokenize(tokens)
+            words = list(map(_main_word, text.split(" ")))
+        return [words[number - 1] for number in itertools.accumulate(starts)]
 
     def to_ids(self, text: str) -> list[int]:
         """The ids of `tokenize(text)`, without BOS_ID and EOS_ID."""
@@ -292,10 +313,14 @@ class TextCodec:
     def unseen(self, texts: Iterable[str]) -> Counter[str]:
         """The characters of normalised texts that are read as their bytes, each with its number of occurrences.
 
-        Training had none of them, nor a twin of theirs. At the word level, and of symbols, there are none: what the vocabulary
-        does not know is <unk>.
+        Training had none of them, nor a twin of theirs, or where words are spelled too few for a token. At the word level
+        without spelling, and of symbols, there are none: what the vocabulary does not know is <unk>.
         """
-        reader = self._reader
+        reader, speller = self._reader, self.vocab.speller
+        if speller:
+            read = (self._read(word_of(text) if self.feature_separator else text) for text in texts)
+            rare = (self.tokenizer.detokenize([token]) for tokens in read for token in self.vocab.unknown(tokens))
+            return Counter(char for word in rare for char in word if char not in speller)
         if not isinstance(reader, CharacterReader):
             return Counter()
         return Counter(
@@ -387,6 +412,12 @@ class TextCodec:
         if not isinstance(separator, str) or (vocab.features and not separator):
             raise UserError(f"{path}: damaged: feature_separator = {separator!r}, expected the text between features")
         return cls(tokenizer, vocab, twins_of(side, tokenizer), values["form"], values["written"], separator)
+
+
+def _main_word(text: str) -> str:
+    """The word in a text without spaces, such as "Zork" in "(Zork)", or its longest one; a sign if it has no word."""
+    tokens = WordTokenizer().tokenize(text)
+    return max(tokens, key=lambda token: (JOINER not in token, len(token)), default="")
 
 
 def _codec_path(folder: Path, side: str) -> Path:

@@ -383,17 +383,20 @@ def test_a_run_with_another_search_is_not_a_seed(held_out, tmp_path):
     hyps = [with_errors(held_out, 0.2, k) for k in (1, 2)]
     runs = [fake_run(tmp_path / str(k), held_out, hyps[k], f"train.seed={k}") for k in (0, 1)]
     assert len(compare_runs(list(map(read_run, runs)))["seeds"]) == 1
-    change_json(runs[1] / "eval" / "test.json", copy_unknown=True, beam_size=5)
+    change_json(runs[1] / "eval" / "test.json", copy_unknown=False, beam_size=5)
     result = compare_runs(list(map(read_run, runs)))
     assert not result["seeds"]
     assert not result["rows"][1]["seed_only"]
     assert result["settings"]["decode.beam_size"] == [1, 5]
-    assert result["settings"]["decode.copy_unknown"] == [False, True]
+    assert result["settings"]["decode.copy_unknown"] == [True, False]
     (warning,) = result["warnings"]
     assert (
-        "1 was scored with decode.beam_size = 5, decode.copy_unknown = true, but 0 with decode.beam_size = 1" in warning
+        "1 was scored with decode.beam_size = 5, decode.copy_unknown = false, but 0 with decode.beam_size = 1"
+        in warning
     )
-    assert warning.endswith(f"type: wordseq eval {runs[1]} --beam 1")
+    assert warning.endswith(f"type: wordseq eval {runs[1]} --beam 1 --copy-unknown")
+    turned = compare_runs(list(map(read_run, runs[::-1])))["warnings"][0]
+    assert turned.endswith(f"type: wordseq eval {runs[0]} --beam 5 --keep-unknown")
     assert f"warning: {warning}" in comparison_text(result)
     assert "**Warning:** 1 was scored" in comparison_markdown(result)
     change_json(runs[1] / "eval" / "test.json", beam_size="many")
@@ -416,6 +419,13 @@ def test_an_unknown_word_in_the_output_is_one_wrong_token(tmp_path):
     without = compare_runs([read_run(tmp_path / "1")])
     assert not any(WHOLE_UNK in header for _, header, _ in comparison_tables(without))
     assert ABOUT_UNK not in comparison_notes(without)
+    assert not any("--keep-unknown" in note for note in comparison_notes(without))
+    for rate, replaced, told in ((0.1, True, True), (0.1, False, False), (0.0, True, False), (0.1, None, False)):
+        row = {**without["rows"][0], "unk_rate": rate, "unk_replaced": replaced}
+        notes = comparison_notes({**without, "rows": [row, *without["rows"][1:]]})
+        assert (
+            any(note.startswith(f"{row['name']}: a word of the source stands in the output") for note in notes) is told
+        )
 
 
 def test_a_file_is_no_run(tmp_path):

@@ -84,6 +84,7 @@ def test_every_default():
         | {"teacher_forcing": 1, "teacher_forcing_schedule": "constant", "teacher_forcing_decay": 1000}
         | {"save_minutes": 10, "log_steps": 100, "loss": "softmax", "select_by": "bleu"},
         "decode": {"beam_size": 1, "length_penalty": 1, "max_len_ratio": 2, "max_len_extra": 20, "batch_size": 128}
+        | {"copy_unknown": True}
         | {"precision": "float32", "ensemble": "probabilities"},
         "eval": {"tokenize": "auto"},
     }

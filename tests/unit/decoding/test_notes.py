@@ -9,7 +9,7 @@ from wordseq.decoding.notes import InputNotes
 from wordseq.runs.folder import SrcLengths
 from wordseq.text.tokenizers import WordTokenizer, train_tokenizer
 from wordseq.text.twins import Twins, unseen_note
-from wordseq.text.vocab import TextCodec, Vocab, vocab_of_model
+from wordseq.text.vocab import TextCodec, Vocab, spelling_vocab, vocab_of_model
 
 
 class Known:
@@ -23,6 +23,8 @@ class Known:
 
     def replaced(self, texts):
         return [(word, word.lower()) for text in texts for word in text.split() if word.isupper()]
+
+    spells = False
 
     def unseen(self, texts):
         return Counter(char for text in texts for char in text if char in "ɣ\u0301")
@@ -66,10 +68,12 @@ def test_replaced_words_are_printed_once_of_a_file_and_each_time_when_typed(said
     assert len(said(*calls, typed=True)) == 2
 
 
-def test_unseen_characters_are_counted_in_one_line_for_all_lines(said):
+def test_unseen_characters_are_counted_in_one_line_for_all_lines(said, monkeypatch):
     calls = ((0, ["aɣ", "ɣe\u0301"]), (2, ["ɣ"]))
     assert said(*calls) == ["wordseq: note: never seen in training, read as bytes: ɣ (3), U+0301 (1)"]
     assert len(said(*calls, typed=True)) == 2
+    monkeypatch.setattr(Known, "spells", True)
+    assert said(calls[1]) == ["wordseq: note: seldom or never seen in training, read as bytes: ɣ (1)"]
 
 
 def test_a_tab_is_named_once_of_a_file_where_the_run_has_no_features(said, monkeypatch):
@@ -90,6 +94,10 @@ def test_a_character_is_unseen_if_the_model_reads_its_bytes():
     with_features = dataclasses.replace(codec, feature_separator=";")
     assert with_features.unseen(["ax\tX;Y"]) == {"x": 1}
     assert TextCodec(WordTokenizer(), Vocab(["a"])).unseen(["b"]) == {}
+    spelling = TextCodec(WordTokenizer(), spelling_vocab([("abc", 2), ("x￭", 2), ("ßa", 2), ("B", 1)], 2), Twins.ALL)
+    # Of the words that are spelled; "ABC" is read as "abc".
+    assert spelling.unseen(["ABC Baß! xy￭y￭ ßa", "b-b"]) == {"B": 1, "!": 1, "y": 2, "-": 1}
+    assert dataclasses.replace(spelling, feature_separator=";").unseen(["ay\tX;Y"]) == {"y": 1}
 
 
 def test_many_unseen_characters_are_cut_and_counted():

@@ -36,6 +36,8 @@ class Mirror:
     def replaced(self, texts):
         return []
 
+    spells = False
+
     def unseen(self, texts):
         return {char: 1 for text in texts for char in text if char == "ɣ"}
 

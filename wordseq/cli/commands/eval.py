@@ -91,7 +91,10 @@ def _eval(options: argparse.Namespace) -> None:
     from wordseq.text.twins import twins_note, unseen_note
 
     src = run.codecs[0]
-    for line in (twins_note(src.replaced(held_out.sources)), unseen_note(src.unseen(held_out.sources))):
+    for line in (
+        twins_note(src.replaced(held_out.sources)),
+        unseen_note(src.unseen(held_out.sources), seldom=src.vocab.speller is not None),
+    ):
         if line:
             warn(line)
     given = options.src or options.pairs
