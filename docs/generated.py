@@ -15,7 +15,8 @@ from typing import Any
 from unittest import mock
 
 from wordseq.cli.main import make_parser
-from wordseq.config.fields import Changes
+from wordseq.config.auto import RULES
+from wordseq.config.fields import Changes, usual_value
 from wordseq.config.schema import MOST, SECTIONS
 
 COLUMNS = "88"
@@ -26,6 +27,8 @@ EXECUTED = Path(__file__).resolve().parent.parent / "build" / "notebooks"
 
 _CODE = re.compile(r"(?<![\w-])--[a-z][a-z-]*|\b(?:data|model|train|decode|eval)\.[a-z]\w*(?:=[\w,]+)?|<unk>")
 """What is code in a help text: options, settings, `<unk>`."""
+
+REASONS = {rule.key: rule.reason for rule in RULES}
 
 TYPES = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
 
@@ -94,7 +97,11 @@ def _section(name: str, kind: type) -> str:
     lines = [f"## {name}", "", _sentence((kind.__doc__ or "").split("\n")[0]), ""]
     for field in dataclasses.fields(kind):
         lines += [f":::{{confval}} {name}.{field.name}", "", _sentence(field.metadata["doc"]), ""]
-        lines += [f"Default `{json.dumps(field.default)}`; {allowed(field)}. {_notes(field)}", ":::", ""]
+        lines += [
+            f"Default `{json.dumps(usual_value(field))}`; {allowed(field)}. {_notes(f'{name}.{field.name}', field)}",
+            ":::",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -111,10 +118,11 @@ def allowed(field: "dataclasses.Field[Any]") -> str:
     return words
 
 
-def _notes(field: "dataclasses.Field[Any]") -> str:
+def _notes(key: str, field: "dataclasses.Field[Any]") -> str:
     changes = field.metadata["changes"]
     notes = [
         (Changes.LIMIT in changes, "May be changed when a run resumes."),
+        (field.metadata["auto"], f"Decided by the data: {REASONS.get(key, '')}; see [defaults](../guide/defaults.md)."),
         (Changes.MACHINE in changes, "Decided when a run begins; its `config.toml` has the value used."),
     ]
     return " ".join(text for holds, text in notes if holds)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.reference.corpus import train_codec
+from wordseq.config.auto import Facts, decide
 from wordseq.config.load import load_config, to_toml
 from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
@@ -22,6 +23,10 @@ from wordseq.evaluation.metrics.references import rectangular
 from wordseq.runs.checkpoint import checkpoint_bytes, read_header
 
 WORDS = ["a", "boat", "the", "red", "waits", "today", ",", "you", "and", "my", "l'eau", "for"]
+
+
+FACTS = Facts(pairs=29_000, levels=("word", "word"), words=False)
+"""Of a corpus of sentences, for the settings that a run decides by its data."""
 
 
 def some_test(sentences: int = 40, seed: int = 1) -> HeldOut:
@@ -43,7 +48,7 @@ def with_errors(test: HeldOut, errors: float, seed: int = 2) -> list[str]:
 
 def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings: str) -> Path:
     """A run folder whose test split is `test`; scored as translations `hyps`, or not scored."""
-    config = load_config(None, ["data.min_freq=1", "train.precision=float32", *settings])
+    config = decide(load_config(None, ["data.min_freq=1", "train.precision=float32", *settings]), FACTS)
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
     held_out = {part: dataclasses.asdict(test) for part in ("dev", "test")}

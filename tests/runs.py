@@ -21,9 +21,16 @@ from wordseq.data.pairs import Pair
 from wordseq.data.synthetic import phrasebook
 
 ROOT = Path(__file__).parents[1]
+PLAIN = (
+    *("data.subword_size=400", "model.embed_scale=1", "model.dropout=0.2", "train.learning_rate=0.001"),
+    *("train.schedule=plateau", "train.warmup_steps=0", "train.average=0", "train.label_smoothing=0"),
+    *("train.max_epochs=20", "train.patience=4", "train.select_by=bleu"),
+)
+"""For tests that need no settings by the data."""
 TINY = (
-    *("data.dev_size=20", "data.test_size=20", "data.min_freq=1", "data.subword_size=400"),
-    *("model.embed_dim=8", "model.hidden_size=16", "model.dropout=0.2"),
+    *PLAIN,
+    *("data.dev_size=20", "data.test_size=20", "data.min_freq=1"),
+    *("model.embed_dim=8", "model.hidden_size=16"),
     *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("decode.max_len_ratio=0", "decode.max_len_extra=12"),
 )

@@ -59,8 +59,7 @@ def test_pairs_from_python_give_the_run_of_the_command_line_on_their_file_though
     tiny_run, trained
 ):
     theirs, ours = (RunFolder(folder) for folder in (tiny_run.folder, trained.folder))
-    usual = "learning_rate 0.001, max_epochs 20, patience 4"
-    assert re.search(rf"^training: batch_size \d+, {usual}; all settings: .*/run/config\.toml$", tiny_run.out, re.M)
+    assert re.search(r"^all settings: .*/run/config\.toml$", tiny_run.out, re.M)
     assert trained.finished == wordseq.load(tiny_run.folder).finished == "5 updates done (train.max_steps)"
     assert describe_run(ours)["weights_sha256"] == describe_run(theirs)["weights_sha256"]
     assert [entry for entry in entries(ours.folder) if entry["kind"] == "train"] == [

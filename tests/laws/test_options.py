@@ -26,6 +26,7 @@ from tests.fake_runs import few_draws
 from tests.laws.conftest import sharpen, tiny_pairs, write_tsv
 from wordseq.cli.main import main
 from wordseq.comparison.page import plots
+from wordseq.config.fields import usual_value
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS
 from wordseq.runs.combine import open_run
@@ -632,7 +633,7 @@ def test_a_run_is_trained_into_its_folder_with_the_files_settings_and_those_that
     for section, kind in SECTIONS.items():
         for field in dataclasses.fields(kind):
             # Without data the phrasebook would be used.
-            value = "phrasebook" if field.name == "corpus" else field.default
+            value = "phrasebook" if field.name == "corpus" else usual_value(field)
             assert f"{section}.{field.name} = {json.dumps(value)}" in listed
 
 
@@ -640,8 +641,8 @@ def test_listed_settings_are_those_that_would_be_used(call):
     listed = call("train", "g2p", "--list-settings", *sets("train.seed=7"))
     for line in ('model.cell = "lstm"  (default: "gru")', "train.seed = 7  (default: 1)", 'data.corpus = ""'):
         assert f"{line}\n" in listed
-    assert 'train.select_by = "exact"  (default: "bleu")\n' in listed
-    assert "\nmodel.embed_dim = 4  (default: 256)\n" in call("train", "--run", "alpha", "--list-settings")
+    assert 'train.select_by = "exact"  (default: "auto")\n' in listed
+    assert '\nmodel.embed_dim = 4  (default: "auto")\n' in call("train", "--run", "alpha", "--list-settings")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from tests.closeness import close
 from tests.laws.conftest import SOURCES, TARGETS, sharpen, tiny_pairs, write_tsv
+from tests.runs import PLAIN
 from wordseq.batches.prepare import prepare_corpus
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS
@@ -32,6 +33,7 @@ from wordseq.training.step import Trainer
 from wordseq.training.validation import Validator
 
 TINY = (
+    *PLAIN,
     *("data.train=pairs.tsv", "data.dev_size=2", "data.test_size=2", "data.min_freq=1"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),

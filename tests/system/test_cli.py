@@ -57,7 +57,7 @@ def test_commands_without_a_model_import_nothing_slow():
         "translate --help": "--nbest",
         "embed --help": "--output",
         "data list": "phrasebook",
-        "train --list-settings": "model.hidden_size = 512",
+        "train --list-settings": 'model.hidden_size = "auto"',
     }
     program = (
         "import contextlib, io, sys; before = {*sys.modules, *sys.stdlib_module_names}\n"

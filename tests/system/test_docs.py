@@ -18,11 +18,12 @@ from tests.laws.test_options import OPTIONS
 from tests.runs import ROOT
 from wordseq.cli.main import make_parser
 from wordseq.cli.options import named_data
+from wordseq.config.fields import AUTO
 from wordseq.config.load import load_config
-from wordseq.config.schema import SECTIONS, Config, by_key
+from wordseq.config.schema import AUTO_KEYS, SECTIONS, Config, by_key
 
 PARSER = make_parser()
-KEYS = by_key(Config())
+KEYS = by_key(Config()) | dict.fromkeys(AUTO_KEYS, AUTO)
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(next(line for line in MAKEFILE.splitlines() if line.startswith(".PHONY:")).split()[1:])
 VARIABLES = set(re.findall(r"^(\w+) \?=", MAKEFILE, re.MULTILINE)) | {"RUN", "CONFIG"}

@@ -15,7 +15,6 @@ from wordseq.config.data import SOURCES
 from wordseq.config.load import check_setting, guess_names, load_config
 from wordseq.config.schema import OTHER_NAMES, SECTIONS, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
-from wordseq.evaluation.metrics.names import dev_score
 from wordseq.evaluation.scores import Scores
 from wordseq.runs.combine import EnsembleFolder, ensemble_beside, open_run
 from wordseq.runs.data import check_usable, pairs_written, prepare_run, with_own_pairs
@@ -113,7 +112,7 @@ def train(
     from wordseq.training.run import train_run
 
     try:
-        progress = train_run(
+        train_run(
             config,
             folder,
             mirrored,
@@ -123,8 +122,6 @@ def train(
             data=corpus if pairs is None else pairs,
             bar=verbose,
         )
-        best = dev_score(config.train.select_by, progress.best_score)
-        say(f"finished: {progress.finished}; best {best} at update {progress.best_step}")
     except Stopped:
         say(f"stopped; saved in {folder}: the same call resumes")
     return Run(folder)

@@ -19,12 +19,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, make_shards
 from wordseq.batches.table import PairTable, store_paths
 from wordseq.config.data import DATA_FILES, DataConfig
+from wordseq.config.fields import AUTO
 from wordseq.data.cleaning import Counts, finish, read_given
 from wordseq.data.columns import shortened
 from wordseq.data.guards import SAMPLE_PAIRS, features_warnings, warnings_about
@@ -128,7 +129,12 @@ def prepare_corpus(
     once = any(map(is_stream, origin.paths))
     content = secrets.token_hex() if once else _content(origin)
     # With the codecs of a run, the entry without given codecs comes first: it fits if training gave the same codecs.
-    names = [_name(content, data, ()), *([_name(content, data, codecs)] if codecs else [])]
+    # Its data.subword_size may be what a rule decided; what was prepared by that rule has the same subwords.
+    open_size = dataclasses.replace(data, subword_size=cast(Any, AUTO))
+    names = [
+        _name(content, data, ()),
+        *([_name(content, open_size, ()), _name(content, data, codecs)] if codecs else []),
+    ]
     for name in names:
         found = _cached(cache / name, origin.name)
         if found and (codecs is None or [codec.sha256 for codec in found.codecs] == [codec.sha256 for codec in codecs]):
@@ -164,6 +170,8 @@ def _content(origin: Origin) -> list[str]:
 def _name(content: Any, data: DataConfig, codecs: Iterable[TextCodec]) -> str:
     """The name of a prepared corpus: a hash of everything that shapes it."""
     settings = dataclasses.asdict(data)
+    if not data.has_subwords:
+        del settings["subword_size"]
     # Paths do not shape it; the content of the files does, and is in `content`.
     for key in DATA_FILES:
         del settings[key]
@@ -282,6 +290,7 @@ def _write(
         **origin.method(data),
         **table.audit(held_out),
         "counts": {"parts": {part: found.to_dict() for part, found in parts.items()}, "unused_pairs": unused},
+        "subword_size": table.subword_size,
     }
     dev = held_out["dev"]
     dev_texts = (dev.sources, [references[0] for references in dev.references])

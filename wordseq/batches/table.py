@@ -5,6 +5,7 @@ million pairs) count as one; two groups with one hash go to the same split, whic
 """
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections import Counter
@@ -17,7 +18,9 @@ import numpy.typing as npt
 
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.shards import SIDES, WORD_PARTS, Hashes, Shard, cut_early
+from wordseq.config.auto import subword_size
 from wordseq.config.data import DataConfig
+from wordseq.config.fields import is_auto
 from wordseq.data.guards import MANY_TARGETS
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HeldOut, audit, group_key, held_out_parts, key_digest, sizes
@@ -172,6 +175,16 @@ class PairTable:
         chosen[:number] = True
         return list(map(Pair, *(self._texts(chosen, side) for side in SIDES)))
 
+    @functools.cached_property
+    def subword_size(self) -> int:
+        """Subwords of a vocabulary: `data.subword_size`, or what its rule gives; 0 where no side has subwords."""
+        if not self._data.has_subwords:
+            return 0
+        if not is_auto(self._data.subword_size):
+            return self._data.subword_size
+        characters = [len(set().union(*self._texts(self._use, side))) for side in SIDES]
+        return subword_size(self.used, max(characters))
+
     def train_codecs(self, written: str = "NFC") -> tuple[TextCodec, TextCodec]:
         """Train tokenizers and vocabularies of source and target; `written` is the Unicode form of targets in the file.
 
@@ -211,7 +224,7 @@ class PairTable:
                 yield from words if form == "NFC" else (in_form(text, form) for text in words)
 
         tokenizer = train_tokenizer(
-            level, texts(), subword_size=data.subword_size, separator=data.separator_of(sides[0])
+            level, texts(), subword_size=self.subword_size, separator=data.separator_of(sides[0])
         )
         if isinstance(tokenizer, SentencePieceTokenizer):
             return tokenizer, vocab_of_model(tokenizer)

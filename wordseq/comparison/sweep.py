@@ -38,7 +38,7 @@ class SweepRun:
     Attributes:
         folder: of the run.
         settings: `key=value`, for --set.
-        config: the resolved settings.
+        config: the settings; those that its data decide are "auto".
     """
 
     folder: Path
@@ -193,7 +193,7 @@ class Watch:
             return ""
         self.spoke = time.monotonic()
         if validations:
-            key = self.runs[self.current].config.train.select_by
+            key = RunFolder(self.runs[self.current].folder).config.train.select_by
             return f"epoch {validations[-1]['epoch']}, {dev_score(key, validations[-1][key])}"
         return f"epoch {entries[-1].get('epoch')}, update {entries[-1]['step']:,}"
 
@@ -222,9 +222,9 @@ def _expected(run: SweepRun) -> float | None:
     if is_finished(run.folder):
         return _seconds(run.folder)
     validations = [entry for entry in RunFolder(run.folder).metrics() if entry.get("kind") == "dev"]
-    train = run.config.train
     if not validations:
-        return train.max_minutes * 60 or None
+        return run.config.train.max_minutes * 60 or None
+    train = RunFolder(run.folder).config.train
     last = validations[-1]
     # With train.validate_steps, a validation may be anywhere in its epoch: in the middle on average.
     epochs = max(last["epoch"] - 0.5, 0.5) if train.validate_steps else last["epoch"]

@@ -96,7 +96,10 @@ class DataConfig:
     )
     # 300: the 256 bytes, the 4 special tokens and a few characters.
     subword_size: int = setting(
-        8000, "bpe and unigram levels: subwords in a vocabulary, 256 bytes and 4 special tokens included", minimum=300
+        8000,
+        "bpe and unigram levels: subwords in a vocabulary, 256 bytes and 4 special tokens included",
+        minimum=300,
+        auto=True,
     )
     share_vocab: bool = setting(
         False, "one tokenizer and vocabulary for source and target, learnt from the texts of both"
@@ -135,6 +138,11 @@ class DataConfig:
     def spells(self, side: str) -> bool:
         """Whether the rare words of `side` are spelled."""
         return self.rare_words == "spell" and self.level_of(side) == "word"
+
+    @property
+    def has_subwords(self) -> bool:
+        """Whether a side is at a level with subwords."""
+        return any(self.level_of(side) in ("bpe", "unigram") for side in ("src", "tgt"))
 
     @property
     def feature_separator(self) -> str:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from wordseq.config.data import DATA_FILES, SOURCES, DataConfig
+from wordseq.config.fields import is_auto, usual_value
 from wordseq.config.schema import (
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
@@ -162,7 +163,7 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     Raises:
         UserError: see `load_config`.
     """
-    sections = {}
+    sections = {section: kind(**_usual(section)) for section, kind in SECTIONS.items()}
     for section, given in values.items():
         if section not in SECTIONS:
             raise UserError(f"{where}: unknown section [{section}]{guess_names(section, SECTIONS)}")
@@ -170,7 +171,7 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
         # Settings that the kind decides take the kind's value, not the default, where the file leaves them out.
         decided = KIND_SETTINGS.get(str(table.get("kind")), {}) if section == "model" else {}
         checked = {name: check_setting(section, name, value, where) for name, value in {**decided, **table}.items()}
-        sections[section] = SECTIONS[section](**checked)
+        sections[section] = SECTIONS[section](**{**_usual(section), **checked})
     config = Config(**sections)
     for conflict in (*_data_conflicts(config.data), *_model_conflicts(config.model), *_train_conflicts(config)):
         raise UserError(f"{where}: {conflict}")
@@ -178,6 +179,11 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
     if not any(getattr(config.data, key) for key in SOURCES):
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus="phrasebook"))
     return config
+
+
+def _usual(section: str) -> dict[str, Any]:
+    """The settings of a section that nobody gave."""
+    return {field.name: usual_value(field) for field in dataclasses.fields(SECTIONS[section])}
 
 
 def check_section(settings: _Section, where: str) -> _Section:
@@ -257,6 +263,8 @@ def check_setting(section: str, name: str, value: Any, where: str) -> Any:
     if name not in fields:
         raise UserError(f"{where}: unknown key {section}.{name}{guess_names(name, fields, f'{section}.')}")
     key = f"{section}.{name}"
+    if is_auto(value) and fields[name].metadata["auto"]:
+        return value
     value = _typed(key, value, fields[name].type, where)
     choices, low, high = (fields[name].metadata[part] for part in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
@@ -391,7 +399,7 @@ def _model_conflicts(model: ModelConfig) -> Iterator[str]:
             "with model.attention = 'none' and model.bridge = 'zero' the decoder has no input from the source; "
             "change one of them, or set model.peek = true"
         )
-    if model.bidirectional and model.hidden_size % 2:
+    if model.bidirectional and not is_auto(model.hidden_size) and model.hidden_size % 2:
         yield f"model.hidden_size = {model.hidden_size} must be even when model.bidirectional is true"
     yield from _dropout_conflicts(model)
     yield from _embedding_conflicts(model)
@@ -410,7 +418,8 @@ def _embedding_conflicts(model: ModelConfig) -> Iterator[str]:
         )
     if model.share_embeddings and len(given) > 1:
         yield "model.share_embeddings has one matrix: set model.pretrained_src or model.pretrained_tgt, not both"
-    if model.tie_embeddings and model.embed_dim != model.hidden_size:
+    sizes = {size for size in (model.embed_dim, model.hidden_size) if not is_auto(size)}
+    if model.tie_embeddings and len(sizes) > 1:
         yield (
             "model.tie_embeddings needs model.embed_dim = model.hidden_size, "
             f"got {model.embed_dim} and {model.hidden_size}"

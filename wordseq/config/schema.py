@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from wordseq.config.data import DataConfig
-from wordseq.config.fields import Changes, setting
+from wordseq.config.fields import Changes, setting, usual_value
 
 OTHER_NAMES: Mapping[str, str] = MappingProxyType({"data.path": "data.train"})
 """Further names of settings: `data.path` for the user of one file, which has no dev and test files beside it."""
@@ -60,17 +60,19 @@ class ModelConfig:
         choices=("encoder_decoder", *KIND_SETTINGS),
     )
     cell: str = setting("gru", "recurrent cell of encoder and decoder", choices=CELLS)
-    embed_dim: int = setting(256, "units of a token embedding", minimum=1, maximum=WIDEST)
+    embed_dim: int = setting(256, "units of a token embedding", minimum=1, maximum=WIDEST, auto=True)
     embed_scale: float = setting(
         1.0,
         "standard deviation of an embedding's initial values: 1 learns fast, 0.1 generalises better on small data",
         minimum=0,
+        auto=True,
     )
     hidden_size: int = setting(
         512,
         "units of a decoder layer; a bidirectional encoder layer has half of them in each direction",
         minimum=1,
         maximum=WIDEST,
+        auto=True,
     )
     encoder_layers: int = setting(1, "recurrent layers of the encoder", minimum=1, maximum=DEEPEST)
     decoder_layers: int = setting(1, "recurrent layers of the decoder", minimum=1, maximum=DEEPEST)
@@ -96,7 +98,11 @@ class ModelConfig:
     )
     # Below 1: dropout scales what it keeps by 1 / (1 - rate).
     dropout: float = setting(
-        0.3, "dropout rate of embeddings, layer inputs and layer outputs, a share", minimum=0, maximum=0.95
+        0.3,
+        "dropout rate of embeddings, layer inputs and layer outputs, a share",
+        minimum=0,
+        maximum=0.95,
+        auto=True,
     )
     embed_dropout: float = setting(
         -1.0, "dropout rate of source and target embeddings, a share; -1: model.dropout", minimum=-1, maximum=0.95
@@ -167,21 +173,28 @@ class TrainConfig:
 
     seed: int = setting(1, "random seed of initialisation, batch order and dropout", minimum=0, changes=Changes.CHANCE)
     max_epochs: int = setting(
-        20, "largest number of epochs (passes over the training pairs)", minimum=1, changes=Changes.LIMIT
+        20,
+        "largest number of epochs (passes over the training pairs)",
+        minimum=1,
+        changes=Changes.LIMIT,
+        auto=True,
     )
     max_steps: int = setting(0, "largest number of updates; 0: no limit", minimum=0, changes=Changes.LIMIT)
     max_minutes: float = setting(
         0.0, "longest training time, in minutes; 0: no limit", minimum=0, changes=Changes.LIMIT
     )
     batch_tokens: int = setting(0, "target tokens per batch, padding included; 0: use train.batch_size", minimum=0)
-    batch_size: int = setting(128, "sentence pairs per batch, if train.batch_tokens is 0", minimum=1)
+    batch_size: int = setting(128, "sentence pairs per batch, if train.batch_tokens is 0", minimum=1, auto=True)
     optimizer: str = setting("adam", "optimizer", choices=("adam", "adamw", "sgd", "rmsprop", "adadelta"))
-    learning_rate: float = setting(1e-3, "highest learning rate of the schedule", minimum=0)
+    learning_rate: float = setting(1e-3, "highest learning rate of the schedule", minimum=0, auto=True)
     weight_decay: float = setting(0.0, "adamw: decoupled weight decay per update", minimum=0)
     schedule: str = setting(
-        "plateau", "learning rate schedule", choices=("constant", "plateau", "inverse_sqrt", "exponential")
+        "plateau",
+        "learning rate schedule",
+        choices=("constant", "plateau", "inverse_sqrt", "exponential"),
+        auto=True,
     )
-    warmup_steps: int = setting(0, "updates of linear warm-up; inverse_sqrt decays after them", minimum=0)
+    warmup_steps: int = setting(0, "updates of linear warm-up; inverse_sqrt decays after them", minimum=0, auto=True)
     decay: float = setting(
         0.5,
         "factor of one learning rate decay; exponential decays after each epoch, plateau after train.decay_patience",
@@ -196,6 +209,7 @@ class TrainConfig:
         "validate and keep as best a moving average of the weights: its decay per update, e.g. 0.999; 0: off",
         minimum=0,
         maximum=0.999999,
+        auto=True,
     )
     loss: str = setting(
         "softmax",
@@ -204,7 +218,11 @@ class TrainConfig:
         choices=PROBABILITY_MAPS,
     )
     label_smoothing: float = setting(
-        0.0, "label smoothing: share of probability spread evenly over the vocabulary", minimum=0, maximum=0.9
+        0.0,
+        "label smoothing: share of probability spread evenly over the vocabulary",
+        minimum=0,
+        maximum=0.9,
+        auto=True,
     )
     precision: str = setting(
         "auto",
@@ -237,6 +255,7 @@ class TrainConfig:
         "dev score that decides the best checkpoint, early stopping and plateau; exact: share of right outputs; "
         "ser, cer: error rates of symbols, characters; f1: of subwords; loss: dev loss per token; ties: the lower dev loss",
         choices=SELECT_BY,
+        auto=True,
     )
     validate_steps: int = setting(0, "updates between validations; 0: one validation after each epoch", minimum=0)
     patience: int = setting(
@@ -244,6 +263,7 @@ class TrainConfig:
         "early stopping: validations without a better dev score before training stops; 0: never stop early",
         minimum=0,
         changes=Changes.LIMIT,
+        auto=True,
     )
     save_minutes: float = setting(
         10.0,
@@ -330,6 +350,15 @@ USUAL = (
 """The settings that people change; `--list-settings all` prints the others too."""
 
 
+AUTO_KEYS = tuple(
+    f"{section}.{field.name}"
+    for section, kind in SECTIONS.items()
+    for field in dataclasses.fields(kind)
+    if field.metadata["auto"]
+)
+"""The settings that `config/auto.py` decides by the data where nobody gave them."""
+
+
 def keys_that_change(changes: Changes) -> tuple[str, ...]:
     """The settings that may differ in this way, as `section.key`."""
     return tuple(
@@ -340,6 +369,13 @@ def keys_that_change(changes: Changes) -> tuple[str, ...]:
     )
 
 
+def is_open(key: str, value: Any) -> bool:
+    """Whether the value of a setting stands for one that is decided when a run begins."""
+    section, _, name = key.partition(".")
+    (field,) = (field for field in dataclasses.fields(SECTIONS[section]) if field.name == name)
+    return Changes.MACHINE in field.metadata["changes"] and value == usual_value(field)
+
+
 def by_key(config: Config) -> dict[str, Any]:
     """All values by `section.key`."""
     return {
@@ -347,6 +383,12 @@ def by_key(config: Config) -> dict[str, Any]:
         for section, table in dataclasses.asdict(config).items()
         for key, value in table.items()
     }
+
+
+def with_value(config: Config, key: str, value: Any) -> Config:
+    """The settings with another value of `section.key`."""
+    section, _, name = key.partition(".")
+    return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **{name: value})})
 
 
 def without_chance(config: Config) -> Config:

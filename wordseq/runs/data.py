@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wordseq.batches.prepare import PREPARED_FOLDER, Prepared, prepare_corpus
 from wordseq.config.fields import Changes
-from wordseq.config.schema import Config, by_key, keys_that_change
+from wordseq.config.schema import Config, by_key, is_open, keys_that_change
 from wordseq.data.pairs import Pair
 from wordseq.runs.folder import ENSEMBLE_FILE, PAIRS_FILE, RunFolder
 from wordseq.system.errors import UserError
@@ -153,12 +153,9 @@ def check_place(run: RunFolder) -> None:
 
 def _check_same(run: RunFolder, config: Config) -> None:
     before, limits, places = by_key(run.config), keys_that_change(Changes.LIMIT), keys_that_change(Changes.PLACE)
-    # What a default was resolved to is in the run's config.toml only.
-    usual, resolved = by_key(Config()), keys_that_change(Changes.MACHINE)
     for key, value in by_key(config).items():
-        if key in resolved and value == usual[key]:
-            continue
-        if before[key] != value and key not in limits + places:
+        # What an open setting was decided to be is in the run's config.toml only.
+        if before[key] != value and key not in limits + places and not is_open(key, value):
             raise UserError(
                 f"{run.folder}: was started with {key} = {before[key]!r}, now it is {value!r}; "
                 f"choose another run folder, or keep the setting (only {', '.join(limits)} may change)"

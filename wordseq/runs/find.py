@@ -5,9 +5,9 @@ import itertools
 from pathlib import Path
 
 from wordseq.config.data import DataConfig
-from wordseq.config.fields import Changes
-from wordseq.config.schema import Config, by_key, keys_that_change
-from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
+from wordseq.config.fields import is_auto
+from wordseq.config.schema import AUTO_KEYS, Config, by_key, is_open
+from wordseq.runs.folder import BEST, CONFIG_FILE, DATA_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 
 
@@ -35,12 +35,15 @@ def folder_for(folder: Path, wanted: Config) -> Path:
 
 def _same(folder: Path, wanted: Config) -> bool:
     """Whether the run in a folder was started with these settings, and is not a packed one."""
-    if RunFolder(folder).packed:
+    run = RunFolder(folder)
+    if run.packed:
         return False
-    found, asked, usual = map(by_key, (RunFolder(folder).config, wanted, Config()))
-    # A run stores what "auto" or 0 resolved to on its machine, so such a setting would never be equal.
-    resolved = {key for key in keys_that_change(Changes.MACHINE) if asked[key] == usual[key]}
-    return all(found[key] == value for key, value in asked.items() if key not in resolved)
+    found, asked, decided = by_key(run.config), by_key(wanted), run.read_json(DATA_FILE).get("decided", ())
+    # A run stores what its open settings were decided to be, so such a setting would never be equal.
+    return all(
+        key in decided if is_auto(value) and key in AUTO_KEYS else found[key] == value or is_open(key, value)
+        for key, value in asked.items()
+    )
 
 
 def is_finished(folder: Path) -> bool:

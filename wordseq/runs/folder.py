@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wordseq.config.fields import is_auto
 from wordseq.config.load import config_from_dict, read_toml, to_toml
-from wordseq.config.schema import SECTIONS, SELECT_BY, Config
+from wordseq.config.schema import AUTO_KEYS, SECTIONS, SELECT_BY, Config, by_key
 from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.runs.checkpoint import ENDING, Arrays, Header, checkpoint_bytes, read_checkpoint, read_header
 from wordseq.system.errors import UserError
@@ -136,7 +137,12 @@ class RunFolder:
         for section in SECTIONS:
             if section not in found:
                 raise UserError(f"{path}: damaged: it has no section [{section}]")
-        return config_from_dict(found, str(path))
+        config = config_from_dict(found, str(path))
+        values = by_key(config)
+        for key in AUTO_KEYS:
+            if is_auto(values[key]):
+                raise UserError(f"{path}: damaged: it has no value of {key}")
+        return config
 
     @property
     def tgt_per_src(self) -> float:

@@ -67,6 +67,17 @@ class Vectors:
         }
 
 
+def vector_size(path: Path) -> int:
+    """The size of the vectors in a file, by its first line.
+
+    Raises:
+        UserError: the file cannot be read, or is a pipe, which can be read only once.
+    """
+    if is_stream(path):
+        raise UserError(f"{path}: a pipe, so the size of its vectors must be given: set model.embed_dim")
+    return next((_first_line(line)[1] for line in read_lines(path, BadLines("stop")) if line), 0)
+
+
 def check_vectors(path: Path, embed_dim: int) -> None:
     """Check the first line of a file, before any long work.
 
@@ -166,13 +177,18 @@ def _header(path: Path, number: int, line: str, embed_dim: int) -> int | None:
     Raises:
         UserError: the vectors have another size.
     """
-    columns = line.split(" ")
-    is_header = len(columns) == 2 and all(column.isascii() and column.isdigit() for column in columns)
-    # Cut to 9 and 18 digits: Python refuses to convert numbers of more than 4,300.
-    size = int(columns[1][:9]) if is_header else len(columns) - 1
+    words, size = _first_line(line)
     if size != embed_dim:
         raise UserError(f"{path}:{number}: vectors of {counted(size, 'number')}, but model.embed_dim = {embed_dim:,}")
-    return int(columns[0][:18]) if is_header else None
+    return words
+
+
+def _first_line(line: str) -> tuple[int | None, int]:
+    """The number of words that the first line announces, None if it is a word itself; the size of a vector."""
+    columns = line.rstrip(" ").split(" ")
+    is_header = len(columns) == 2 and all(column.isascii() and column.isdigit() for column in columns)
+    # Cut to 9 and 18 digits: Python refuses to convert numbers of more than 4,300.
+    return (int(columns[0][:18]), int(columns[1][:9])) if is_header else (None, len(columns) - 1)
 
 
 def _numbers(line: str, bad: BadLines, path: Path, number: int) -> npt.NDArray[np.float32] | None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ from tensorflow.python.debug.lib import check_numerics_callback
 from wordseq.batches.batching import padding_share, plan_epoch
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared
-from wordseq.config.schema import Config, ModelConfig, by_key
+from wordseq.config.auto import Facts, decide, decided_values
+from wordseq.config.fields import is_auto
+from wordseq.config.schema import AUTO_KEYS, Config, ModelConfig, by_key, is_open, with_value
 from wordseq.data.cleaning import describe
 from wordseq.data.columns import shortened
 from wordseq.data.pairs import Pair
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.decoding.translator import Translator
-from wordseq.evaluation.metrics.symbols import SUBWORD_MARK, has_subwords, target_symbols
+from wordseq.evaluation.metrics.names import WORDS, dev_score
+from wordseq.evaluation.metrics.symbols import SUBWORD_MARK, has_subwords, target_symbols, task_of
 from wordseq.evaluation.metrics.tokenizing import bleu_tokenizer, tokenizer_note
 from wordseq.models.build import model_for
 from wordseq.models.matmul import resolve_precision
@@ -37,7 +40,7 @@ from wordseq.runs.folder import (
     RunFolder,
     SrcLengths,
 )
-from wordseq.runs.word_vectors import check_vectors, read_vectors
+from wordseq.runs.word_vectors import check_vectors, read_vectors, vector_size
 from wordseq.system.environment import check_fork
 from wordseq.system.errors import UserError
 from wordseq.system.locks import locked
@@ -99,7 +102,7 @@ def train_run(
     check_place(run)
     if not run.begun:
         for path in _vector_files(config).values():
-            check_vectors(path, config.model.embed_dim)
+            check_vectors(path, _vector_size(config) or config.model.embed_dim)
     if not team.chief:
         return _train(run, config, prepare_run(config, run, mirror, say), say, team)
     with locked(folder):
@@ -129,7 +132,7 @@ def _train(
         say(finished)
     # What follows is still done for a finished run, as it checks the data; only its lines are left out.
     tell = _silent if finished else say
-    config = _with_tokenizer(config, run, corpus, team)
+    given, config = config, _decided(config, run, corpus, team)
     for line in (*describe(corpus.split), tokenizer_note(config.eval.tokenize, corpus.dev.references)):
         if line:
             tell(line)
@@ -141,7 +144,7 @@ def _train(
     digests |= {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
     # Each process prepares its own data. Different data would train without an error, and wrong.
     team.check_equal(digests, "the training data")
-    _begin(run, config, corpus)
+    _begin(run, config, corpus, [key for key in AUTO_KEYS if is_auto(by_key(given)[key])])
     for line in _describe_data(run, config.model, (src, tgt)):
         tell(line)
     with team.scope():
@@ -152,9 +155,9 @@ def _train(
         f"model: {config.model.cell}, {counted(model.count_params(), 'parameter')}, {config.train.precision} products; "
         f"{counted(len(plan), 'batch')} per epoch, {padding_share(*stores, plan):.1%} padding"
     )
-    usual = ("batch_size", "learning_rate", "max_epochs", "patience")
-    shown = ", ".join(f"{key} {getattr(config.train, key):g}" for key in usual)
-    tell(f"training: {shown}; all settings: {run.folder / CONFIG_FILE}")
+    if found := decided_values(given, config):
+        tell(f"settings by the size and level of the data: {found}; --set SECTION.KEY=VALUE chooses another")
+    tell(f"all settings: {run.folder / CONFIG_FILE}")
     if config.train.average:
         tell(f"weights: validated and kept as best are their moving averages (train.average {config.train.average:g})")
     translator = Translator(model, src, tgt, config, run.tgt_per_src, run.src_lengths)
@@ -164,6 +167,8 @@ def _train(
         reports: Reporter = Board(run, reporter) if tensorboard else reporter
         validator = Validator(translator, corpus.dev)
         progress = train_model(run, model, *stores, config.train, validator, reports, team)
+    best = dev_score(config.train.select_by, progress.best_score)
+    tell(f"finished: {progress.finished}; best {best} at update {progress.best_step}")
     # A finished run that is started again keeps the figures of the process that trained it.
     if reporter.updated:
         run.write_json(MEMORY_FILE, {"peak_bytes": peak_memory(), "machine": machine(), "wordseq": commit()})
@@ -209,15 +214,31 @@ def _resolved(config: Config, team: Team) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(train, precision=precision, shards=shards))
 
 
-def _with_tokenizer(config: Config, run: RunFolder, corpus: Prepared, team: Team) -> Config:
-    """The settings with a tokenizer for BLEU in place of "auto": the run's, or for a new run the one for its dev references.
+def _decided(config: Config, run: RunFolder, corpus: Prepared, team: Team) -> Config:
+    """The settings with what the data decides: those that are "auto", and the tokenizer for BLEU.
 
-    A run keeps it, so that validations before and after a resume agree, on any machine.
+    A run keeps what its first process decided. So it resumes with the same settings, by any version of the rules and on any
+    machine.
     """
-    (tokenize,) = team.from_chief(
-        [bleu_tokenizer(run.config if run.begun else config, corpus.dev.references) if team.chief else ""]
+    found = {}
+    if team.chief:
+        saved = run.config if run.begun else decide(config, _facts(config, corpus))
+        found = {key: by_key(saved)[key] for key, value in by_key(config).items() if is_open(key, value)}
+        found["eval.tokenize"] = bleu_tokenizer(run.config if run.begun else config, corpus.dev.references)
+    for key, value in team.from_chief(found).items():
+        config = with_value(config, key, value)
+    return config
+
+
+def _facts(config: Config, corpus: Prepared) -> Facts:
+    """What the rules for settings look at."""
+    return Facts(
+        pairs=len(corpus.stores[0]),
+        levels=(config.data.level_of("src"), config.data.level_of("tgt")),
+        words=task_of(target_symbols(config.data), corpus.dev.references) == WORDS,
+        subword_size=corpus.split["subword_size"],
+        vector_size=_vector_size(config),
     )
-    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, tokenize=tokenize))
 
 
 def _check_caller() -> None:
@@ -272,8 +293,14 @@ def _check_selection(config: Config, corpus: Prepared) -> None:
         )
 
 
-def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:
+def _begin(run: RunFolder, config: Config, corpus: Prepared, decided: Sequence[str]) -> None:
     """Write the fixed files of the run folder, or check that they were written for the same data.
+
+    Args:
+        run: the run.
+        config: its settings.
+        corpus: its data.
+        decided: the settings that the data decided.
 
     Raises:
         UserError: the run was started with other data, or a file is damaged.
@@ -294,6 +321,7 @@ def _begin(run: RunFolder, config: Config, corpus: Prepared) -> None:
         "tgt_per_src": tgt / src,
         "src_tokens": _lengths(corpus.stores[0])._asdict(),
         "coverage": corpus.coverage,
+        "decided": decided,
         **({"pretrained": figures} if figures else {}),
     }
     held_out = {part: dataclasses.asdict(getattr(corpus, part)) for part in ("dev", "test")}
@@ -354,6 +382,11 @@ def _form_text(codec: TextCodec) -> str:
 def _vector_files(config: Config) -> dict[str, Path]:
     """Files of word vectors, by "src" and "tgt"."""
     return {side: Path(path) for side in ("src", "tgt") if (path := getattr(config.model, f"pretrained_{side}"))}
+
+
+def _vector_size(config: Config) -> int:
+    """The size of pretrained word vectors, if embeddings are to get it; else 0."""
+    return next(map(vector_size, _vector_files(config).values()), 0) if is_auto(config.model.embed_dim) else 0
 
 
 def _read_vectors(config: Config, corpus: Prepared) -> tuple[Arrays, dict[str, Any]]:

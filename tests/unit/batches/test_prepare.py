@@ -79,7 +79,7 @@ def assert_same(data: DataConfig, cache: Path, **options: Path) -> Prepared:
     old = load_corpus(data, say=mute, **options)
     new = prepare_corpus(data, cache, say=mute, **options)
     found = {key: new.split[key] for key in ("first", "scripts", "warnings")}
-    assert new.split == old.report | found
+    assert new.split == old.report | found | {"subword_size": data.subword_size * data.has_subwords}
     if len(old.train) <= SAMPLE_PAIRS:
         words = [Pair(word_of(pair.src), pair.tgt) for pair in old.train]
         texts = {side: [getattr(pair, side) for pair in words] for side in ("src", "tgt")}

@@ -3,11 +3,15 @@ import sys
 
 import pytest
 
-from tests.fake_runs import fake_run, some_test, write_checkpoint
+from tests.fake_runs import FACTS, fake_run, some_test, write_checkpoint
 from wordseq.comparison import sweep as module
 from wordseq.comparison.sweep import Interrupted, Watch, plan_sweep, sweep
+from wordseq.config.auto import decide
+from wordseq.config.fields import AUTO, is_auto
 from wordseq.config.load import load_config, to_toml
+from wordseq.config.schema import AUTO_KEYS, by_key
 from wordseq.runs.find import data_name, is_finished
+from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 
 GRID = {"levels": ["char", "word"], "cells": ["gru"], "seeds": 2, "settings": ["data.min_freq=1", "model.dropout=0.1"]}
@@ -20,7 +24,9 @@ def planned(folder, **changes):
 def pretend(cell, finished="done", **log):
     """What a training would leave in the run's folder."""
     cell.folder.mkdir(parents=True)
-    (cell.folder / "config.toml").write_text(to_toml(cell.config), encoding="utf-8")
+    (cell.folder / "config.toml").write_text(to_toml(decide(cell.config, FACTS)), encoding="utf-8")
+    decided = [key for key in AUTO_KEYS if is_auto(by_key(cell.config)[key])]
+    (cell.folder / "data.json").write_text(json.dumps({"decided": decided}), encoding="utf-8")
     entry = {"kind": "dev", "step": 10, "epoch": 2, "bleu": 1.0, "seconds": 60.0} | log
     (cell.folder / "metrics.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
     for name in ("best", "last"):
@@ -137,6 +143,20 @@ def test_a_setting_resolved_by_the_machine_is_the_same_setting(tmp_path):
     assert planned(tmp_path)[0].folder == cell.folder
     wanted = planned(tmp_path, settings=[*GRID["settings"], "train.precision=float32"])
     assert wanted[0].folder != cell.folder
+
+
+def test_a_setting_that_the_data_decided_is_the_same_setting_and_so_is_its_value_but_not_one_that_was_given(tmp_path):
+    (cell, *_) = planned(tmp_path)
+    pretend(cell)
+    value = RunFolder(cell.folder).config.model.hidden_size
+    for size, same in ((AUTO, True), (value, True), (value + 2, False)):
+        found = planned(tmp_path, settings=[*GRID["settings"], f"model.hidden_size={size}"])
+        assert (found[0].folder == cell.folder) == same
+    (other, *_) = planned(tmp_path, settings=[*GRID["settings"], f"model.hidden_size={value + 2}"])
+    pretend(other)
+    assert planned(tmp_path)[0].folder == cell.folder
+    (cell.folder / "data.json").write_text('{"decided": []}')
+    assert planned(tmp_path)[0].folder not in (cell.folder, other.folder)
 
 
 def test_finished_runs_are_not_trained_again_and_others_are(tmp_path, monkeypatch):

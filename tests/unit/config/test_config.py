@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wordseq.config.data import DATA_FILES, LEVELS, DataConfig
-from wordseq.config.fields import Changes
+from wordseq.config.fields import AUTO, Changes
 from wordseq.config.load import PRESETS, config_from_dict, config_to_dict, load_config, presets, to_toml
 from wordseq.config.schema import (
+    AUTO_KEYS,
     ELEMENTWISE_CELLS,
     KIND_SETTINGS,
     SECTIONS,
@@ -58,7 +59,8 @@ def test_nothing_given_trains_on_the_phrasebook():
     config = load_config(None)
     assert config == config_from_dict({}, "nothing")
     assert config.data.corpus == "phrasebook"
-    assert dataclasses.replace(config, data=DataConfig()) == Config()
+    usual = by_key(Config()) | dict.fromkeys(AUTO_KEYS, AUTO) | {"data.corpus": "phrasebook"}
+    assert by_key(config) == usual
 
 
 def test_every_default():
@@ -69,26 +71,27 @@ def test_every_default():
             "level": "word",
             "min_freq": 2,
             "rare_words": "unk",
-            "subword_size": 8000,
             "max_chars": 1000,
             "seed": 1,
         }
         | {"on_bad_line": "stop", "header": "auto", "src_form": "NFC", "tgt_form": "NFC"}
         | {"features_separator": ";"},
-        "model": {"kind": "encoder_decoder", "cell": "gru", "embed_dim": 256, "embed_scale": 1, "hidden_size": 512}
+        "model": {"kind": "encoder_decoder", "cell": "gru"}
         | {"encoder_layers": 1, "decoder_layers": 1, "bidirectional": True, "bridge": "copy", "attention": "general"}
         | {"attention_map": "softmax", "features": "joined"}
-        | {"dropout": 0.3, "embed_dropout": -1, "output_dropout": -1},
-        "train": {"seed": 1, "max_epochs": 20, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001}
-        | {"schedule": "plateau", "decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto", "patience": 4}
+        | {"embed_dropout": -1, "output_dropout": -1},
+        "train": {"seed": 1, "optimizer": "adam"}
+        | {"decay": 0.5, "decay_patience": 1, "clip_norm": 1, "precision": "auto"}
         | {"teacher_forcing": 1, "teacher_forcing_schedule": "constant", "teacher_forcing_decay": 1000}
-        | {"save_minutes": 10, "log_steps": 100, "loss": "softmax", "select_by": "bleu"},
+        | {"save_minutes": 10, "log_steps": 100, "loss": "softmax"},
         "decode": {"beam_size": 1, "length_penalty": 1, "max_len_ratio": 2, "max_len_extra": 20, "batch_size": 128}
         | {"copy_unknown": True}
         | {"precision": "float32", "ensemble": "probabilities"},
         "eval": {"tokenize": "auto"},
     }
     expected = {f"{section}.{name}": value for section, table in tables.items() for name, value in table.items()}
+    # By the data: tests/unit/config/test_auto.py.
+    expected |= dict.fromkeys(AUTO_KEYS, AUTO)
     # All others are empty, 0 or false.
     assert {key: value for key, value in by_key(load_config(None)).items() if value} == expected
 
@@ -820,7 +823,8 @@ def test_each_setting_declares_when_it_may_change():
     reading = ("format", "encoding", "header", "src_column", "tgt_column", "features_column", "src_lang", "tgt_lang")
     assert set(keys_that_change(Changes.PLACE)) == {f"data.{key}" for key in (*DATA_FILES, *reading)}
     assert set(keys_that_change(Changes.CHANCE)) == {"train.seed", "train.shards"}
-    assert set(keys_that_change(Changes.MACHINE)) == {"train.precision", "train.shards", "eval.tokenize"}
+    machine = {"train.precision", "train.shards", "eval.tokenize"}
+    assert set(keys_that_change(Changes.MACHINE)) == machine | set(AUTO_KEYS)
 
 
 def test_without_chance_two_samples_of_the_same_are_equal():

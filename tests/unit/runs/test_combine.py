@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fake_runs import FACTS
+from wordseq.config.auto import decide
 from wordseq.config.load import load_config
-from wordseq.config.schema import Config
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.combine import (
@@ -40,7 +41,7 @@ def made(folder, *settings, step=10, tgt=CODEC, test="one"):
         "data.json": {"tgt_per_src": 1.0 + step / 100, "src_tokens": {"usual": step, "longest": step}},
         HELD_OUT_FILE: {"dev": TEST, "test": TEST},
     }
-    run.begin(load_config(None, settings), CODEC, tgt, files)
+    run.begin(decide(load_config(None, settings), FACTS), CODEC, tgt, files)
     rng = np.random.default_rng(step)
     weights = {name: rng.normal(size=(2, 3)).astype(np.float32) for name in ("seq2seq/a/kernel", "seq2seq/b/kernel")}
     run.save(BEST, weights, state(step))
@@ -57,13 +58,14 @@ def pair(tmp_path):
 
 
 def test_a_saved_ensemble_is_read_again_also_after_it_was_moved_with_its_runs(pair, tmp_path):
+    first = pair[0].config.train
     decode = dataclasses.replace(pair[0].config.decode, beam_size=3, ensemble="log_probabilities")
     EnsembleFolder(tmp_path / "both", pair, decode).write_to(tmp_path / "both")
     shutil.copytree(tmp_path, tmp_path / "deep" / "moved", ignore=shutil.ignore_patterns("deep"))
     shutil.rmtree(tmp_path / "one")
     found = open_run(tmp_path / "deep" / "moved" / "both")
     assert [run.folder for run in found.members] == [tmp_path / "deep" / "moved" / name for name in ("one", "two")]
-    assert found.config == dataclasses.replace(pair[1].config, decode=decode, train=Config().train)
+    assert found.config == dataclasses.replace(pair[1].config, decode=decode, train=first)
     assert combination_note(found) == "ensemble of 2 runs: one, two; mean of log-probabilities"
     with pytest.raises(UserError, match="one: no such run folder"):
         open_run(tmp_path / "both")

@@ -9,7 +9,7 @@ from tests.reference.corpus import train_codec
 from wordseq.batches.id_store import IdStore
 from wordseq.config.data import DataConfig
 from wordseq.config.load import load_config
-from wordseq.runs.word_vectors import check_vectors, read_vectors
+from wordseq.runs.word_vectors import check_vectors, read_vectors, vector_size
 from wordseq.system.errors import UserError
 
 TEXT = ["The cat's milk, the cat", "Paris is the end"]
@@ -44,7 +44,9 @@ def test_rows_equal_the_files(tmp_path, form):
     elif form == "spaces at the ends":
         content = WORDS.replace("\n", " \n")
     words = codec()
-    found = rows(read_vectors(written(tmp_path, content, name), words, 3), words)
+    path = written(tmp_path, content, name)
+    assert vector_size(path) == 3
+    found = rows(read_vectors(path, words, 3), words)
     expected = {"the": [0.1, -0.25, 0.03], "The": [0.1, -0.25, 0.03], "cat": [1, 2, 3], "Paris": [7, 8, 9]}
     expected["￭,"] = [0.5] * 3  # the comma touches the word before it
     assert {word: np.float32(vector).tolist() for word, vector in expected.items()} == found

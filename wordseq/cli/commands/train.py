@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_config, add_mirror, named_data
+from wordseq.config.fields import usual_value
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, USUAL, Config, by_key
-from wordseq.evaluation.metrics.names import dev_score, main_metrics
+from wordseq.evaluation.metrics.names import main_metrics
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 from wordseq.training.cluster import VARIABLE, read_cluster
@@ -93,15 +94,11 @@ def _train(options: argparse.Namespace) -> int | None:
     chief = "" if team.chief else f" by {team.name(0)}"
     try:
         with team.watched():
-            progress = train_run(
-                config, options.run, options.mirror, _say, team, tensorboard=options.tensorboard, data=corpus
-            )
+            train_run(config, options.run, options.mirror, _say, team, tensorboard=options.tensorboard, data=corpus)
     except Stopped:
         same = "the same command resumes it" if team.processes == 1 else "the same commands resume it"
         print(f"stopped; saved in {options.run}{chief}: {same}", file=sys.stderr)
         return 130
-    best = dev_score(config.train.select_by, progress.best_score)
-    print(f"finished: {progress.finished}; best {best} at update {progress.best_step}")
     # Only the first process writes the run, so only it can score it.
     if not team.chief:
         print(f"the run is written and scored{chief}")
@@ -137,12 +134,12 @@ def _settings(config: Config, complete: bool) -> str:
     for section, kind in SECTIONS.items():
         for field in fields(kind):
             key, value = f"{section}.{field.name}", values[f"{section}.{field.name}"]
-            if not complete and key not in USUAL and value == field.default:
+            if not complete and key not in USUAL and value == usual_value(field):
                 hidden += 1
                 continue
             choices = field.metadata["choices"]
             allowed = f" ({', '.join(map(repr, choices))})" if choices else ""
-            usual = "" if value == field.default else f"  (default: {_shown(field.default)})"
+            usual = "" if value == usual_value(field) else f"  (default: {_shown(usual_value(field))})"
             lines.append(f"{key} = {_shown(value)}{usual}\n    {field.metadata['doc']}{allowed}")
     if hidden:
         lines.append(f"{hidden} more settings: wordseq train --list-settings all")
