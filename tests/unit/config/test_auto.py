@@ -1,6 +1,8 @@
 """Settings by the data: which, when, and that a given one wins."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +96,8 @@ def test_there_is_a_subword_for_each_character():
 def test_tasks_on_words_are_judged_by_exact_matches():
     for words, metric in ((False, "bleu"), (True, "exact")):
         assert decide(load_config(None), dataclasses.replace(FACTS, words=words)).train.select_by == metric
+
+
+def test_the_guide_has_each_rule():
+    page = (Path(__file__).parents[3] / "docs" / "guide" / "defaults.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+\.\w+)` \| .+ \|$", page, re.MULTILINE) == [rule.key for rule in RULES]
