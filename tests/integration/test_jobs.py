@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from wordseq.runs.folder import BEST, LAST, RunFolder
 from wordseq.runs.weights import arrays_of, by_path, load_model
 from wordseq.system.errors import UserError
 from wordseq.system.platform import commit, machine
+from wordseq.text.tokenizers import JOINER
 from wordseq.training import run as training_run
 from wordseq.training.loop import Progress
 from wordseq.training.run import train_run
@@ -103,6 +105,35 @@ def test_vocabularies_come_from_training_data_alone(trained, pairs):
     seen = {token for pair in corpus.train for token in src.tokenizer.tokenize(pair.src)}
     assert set(src.vocab.tokens) == seen
     assert src.vocab.unknown(src.tokenizer.tokenize(" ".join(corpus.dev.sources)))
+
+
+def test_a_run_that_spells_rare_words_copies_them_and_joins_ensembles(tmp_path, pairs):
+    lines: list[str] = []
+    spelling = ("data.rare_words=spell", "data.min_freq=3", "model.copy=true", "train.max_steps=1")
+    quiet_train(tmp_path / "one", pairs, *spelling, say=lines.append)
+    run = RunFolder(tmp_path / "one")
+    corpus = load_corpus(load_config(None, settings(pairs, *spelling)).data)
+    codec, counts = run.codecs[1], Counter()
+    for pair in corpus.train:
+        counts.update(codec.tokenizer.tokenize(pair.tgt))
+    assert [*codec.vocab.words] == [word for word, n in sorted(counts.items(), key=lambda x: (-x[1], x[0])) if n >= 3]
+    letters = {token[-1] for token in codec.vocab.tokens[: codec.vocab.speller.size] if len(token) < 4}
+    assert letters <= {*"".join(counts), " ", JOINER}
+    words = [codec.tokenizer.tokenize(references[0]) for references in corpus.dev.references]
+    rare = sum(word not in codec.vocab for text in words for word in text) / sum(map(len, words))
+    size = sum(len(codec.tokenize(references[0])) for references in corpus.dev.references) / len(words)
+    (line,) = [line for line in lines if line.startswith("tgt: word level")]
+    assert f"{len(codec.vocab):,} ids, spells " in line
+    assert f" and {rare:.2%} of dev words in characters: " in line
+    assert f" and {size:.1f} tokens per sentence, " in line
+    texts = ["Zork is an 王.", *corpus.dev.sources[:5]]
+    alone = Translator.load(run.folder)
+    assert alone.unknown(texts) == []
+    shutil.copytree(run.folder, tmp_path / "other")
+    together = Translator.load([tmp_path / "one", tmp_path / "other"])
+    assert together(texts) == alone(texts)
+    with pytest.raises(UserError, match=r"data\.rare_words"):
+        quiet_train(tmp_path / "one", pairs, *spelling[1:])
 
 
 @pytest.fixture(scope="module")

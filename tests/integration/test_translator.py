@@ -19,6 +19,7 @@ from tests.runs import FAST_CELLS, environment, some_pairs
 from wordseq.comparison.attention import attention_of
 from wordseq.config.data import DataConfig
 from wordseq.config.schema import CELLS, Config, DecodeConfig, ModelConfig
+from wordseq.decoding import translator as translator_module
 from wordseq.decoding.translator import Sampling, Translator
 from wordseq.models.build import model_for
 from wordseq.runs.folder import BEST, RunFolder
@@ -327,6 +328,17 @@ def test_a_model_that_spells_reads_and_writes_any_word(eager):
     # Tokens are counted as the model has them, and so are limits.
     assert translator.tokens_of("Blorp") == len(["▁", *"Blorp"])
     assert max(row[0].tokens for row in translator.translate(["Blorp"], SHORT)) <= translator.limit(7, SHORT)
+
+
+def test_the_limit_of_a_source_counts_the_characters_of_spelled_words(monkeypatch):
+    translator = random_translator(min_freq=3, rare_words="spell", attention="none")
+    text = "\U0001f701" * 10
+    tokens = translator.tokens_of(text)
+    assert tokens == 50
+    monkeypatch.setattr(translator_module, "MAX_SRC_TOKENS", tokens)
+    assert translator.unusable([text]) is None
+    monkeypatch.setattr(translator_module, "MAX_SRC_TOKENS", tokens - 1)
+    assert translator.unusable([text]) == (0, "50 tokens, more than the 49 that are translated at once")
 
 
 def test_attention_shows_the_characters_of_spelled_words():

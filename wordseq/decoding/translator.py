@@ -56,7 +56,7 @@ class Hypothesis:
     score: float
     """Log-probability in nats; after beam search, divided by the length penalty."""
     tokens: int
-    """Number of output tokens, without EOS."""
+    """Number of output tokens, without EOS; each character of a spelled word is one."""
     unknown: int
     """Number of <unk> among them."""
 

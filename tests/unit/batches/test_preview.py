@@ -29,6 +29,13 @@ def test_text_and_json_have_the_same_figures(tmp_path):
     assert f"target (char){sizes['median']:13}{sizes['99%']:8}{sizes['longest']:9}  Latin" in text
     assert text.endswith("nothing looks wrong")
 
+    settings |= {"data.min_freq": 2, "data.rare_words": "spell"}
+    spelled = preview(load_config(None, (), settings).data, None, lambda line: None)
+    (line,) = [line for line in spelled.lines if "spells" in line]
+    assert line.startswith("source: spells ")
+    assert " of train words and " in line
+    assert spelled.lengths["src"]["longest"] > found.lengths["src"]["longest"]
+
     narrow = found.show(40)
     assert f"  source  {f'Cow 0, {long}.'[:27]}...\n" in narrow
     # Only the table keeps its width, and what has no space in it.
