@@ -131,6 +131,10 @@ class Vocab:
         """The tokens that are not in the vocabulary, in order, with repetitions."""
         return [token for token in tokens if token not in self._ids]
 
+    def lacks(self, tokens: Iterable[str]) -> bool:
+        """Whether one of the tokens is not in the vocabulary, or spells a word that is not."""
+        return any(token not in self._ids or (self.speller and token.startswith(LETTER)) for token in tokens)
+
     def save(self, folder: Path, side: str) -> None:
         """Write `SIDE.vocab.json`, one token per line."""
         write_json(_path(folder, side), {"size": len(self.tokens), "features": self.features, "tokens": self.tokens})

@@ -247,6 +247,10 @@ def test_all_runs_are_scored_on_the_sentences_with_tokens_unknown_to_one_of_them
     hyps = ["c d e f", "f e d c", "c x d e", "d d c <unk>"]
     knows_all = fake_run(tmp_path / "all", test, hyps)
     lacks_one = fake_run(tmp_path / "few", test, hyps[::-1], "data.min_freq=2")
+    spells_one = fake_run(tmp_path / "spells", test, hyps, "data.min_freq=2", "data.rare_words=spell")
+    # The vocabulary lacks a spelled word too.
+    _, header, rows = scores_by_unknown([read_run(spells_one)], ["one"], "13a")
+    assert (header[2:], rows[0][1]) == (("BLEU of the 1 with a token that some run lacks", "BLEU of the other 3"), "1")
     runs = [read_run(folder) for folder in (knows_all, lacks_one)]
     _, header, rows = scores_by_unknown(runs, ["all", "few"], "13a")
     assert header[2:] == ("BLEU of the 1 with a token that some run lacks", "BLEU of the other 3")
@@ -329,7 +333,7 @@ def test_a_page_about_words_has_exact_and_what_chose_the_checkpoints(tmp_path):
         *("1-3", "2", "100.0", "50.0"),
         *("4-6", "1", "0.0", "0.0"),
     ]
-    assert any(cell.startswith("EXACT with and without unknown tokens") for cell in shown)
+    assert any(cell.startswith("EXACT with and without tokens that a source vocabulary lacks") for cell in shown)
 
 
 @pytest.mark.usefixtures("no_charts")

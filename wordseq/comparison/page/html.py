@@ -309,12 +309,12 @@ def _sacrebleu_commands(runs: Sequence[ScoredRun], tokenize: str) -> list[str]:
 
 
 def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize: str, task: str = SENTENCES) -> Table:
-    """BLEU or EXACT of inputs with unknown source tokens, and of the others. All runs are scored on the same two sets.
+    """BLEU or EXACT of inputs with tokens that a source vocabulary lacks, and of the others, the same two sets for all runs.
 
     So a run that knows every token shows how hard the sentences are. <unk> in the output is one token: the scores then show the
     translation of the other words.
     """
-    lacks = [[any(token not in run.codecs[0].vocab for token in tokens) for tokens in run.src_tokens] for run in runs]
+    lacks = [list(map(run.codecs[0].vocab.lacks, run.src_tokens)) for run in runs]
     some = [any(of_sentence) for of_sentence in zip(*lacks, strict=True)]
     parts = [[i for i, found in enumerate(some) if found == wanted] for wanted in (True, False)]
 
@@ -329,7 +329,7 @@ def scores_by_unknown(runs: Sequence[ScoredRun], names: Sequence[str], tokenize:
     name = NAMES["exact" if task == WORDS else "bleu"]
 
     return (
-        f"{name} with and without unknown tokens in the source; <unk> in the output counts as one token",
+        f"{name} with and without tokens that a source vocabulary lacks; <unk> in the output counts as one token",
         (
             *("Run", f"{task.capitalize()} with a token that this run lacks"),
             *(
