@@ -121,7 +121,7 @@ def audit(
 
     Returns:
         For each split its sizes and a hash of its text ("sha256"). For dev and test a hash of each source group
-        ("source_hashes"), and the positions, from 0, of the sources whose group is also in training ("seen").
+        ("source_hashes"). "seen": positions, from 0, of the sources whose group is also in training.
         "shared_sources": number of sources of the second split whose group is also in the first.
         "references_seen": number of references that are also a training target. The size does not depend on the training split.
     """

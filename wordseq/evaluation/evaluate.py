@@ -325,7 +325,7 @@ def _seen(run: RunFolder, held_out: HeldOut) -> set[int]:
     """Positions of the test sources that also occur in the training of the run, or of any of its runs; none of others."""
     found = set[int]()
     for each in run.members or [run]:
-        part = each.read_json(SPLIT_FILE).get("test")
+        part = each.read_json(SPLIT_FILE).get("test") if (each.folder / SPLIT_FILE).is_file() else None
         if isinstance(part, dict) and part.get("sha256") == held_out.sha256 and isinstance(part.get("seen"), list):
             found.update(k for k in part["seen"] if isinstance(k, int) and k in range(len(held_out.sources)))
     return found

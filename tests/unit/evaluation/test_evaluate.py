@@ -1,3 +1,5 @@
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -6,7 +8,9 @@ from wordseq.config.schema import Config
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.evaluate import _seen
 from wordseq.evaluation.given import read_files
+from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
+from wordseq.system.files import write_json
 
 RUN = SimpleNamespace(config=Config())
 
@@ -33,11 +37,15 @@ def test_tabs_are_named_where_the_run_has_no_features(tmp_path):
     assert line.startswith(f"{tmp_path / 'src'}: line 1 has a TAB, which is read as a space: ")
 
 
-def test_seen_sources_are_those_of_the_run_or_of_any_of_its_runs():
+def test_seen_sources_are_those_of_the_run_or_of_any_of_its_runs(tmp_path):
     test = HeldOut(["a", "b", "c"], [["x"], ["y"], ["z"]])
 
     def run(seen, members=()):
-        return SimpleNamespace(members=members, read_json=lambda name: {"test": {"sha256": test.sha256, "seen": seen}})
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        write_json(folder / "split.json", {"test": {"sha256": test.sha256, "seen": seen}})
+        found = RunFolder(folder)
+        found.members = members
+        return found
 
     assert _seen(run([2]), test) == {2}
     assert _seen(run([], [run([0]), run([2])]), test) == {0, 2}
@@ -45,3 +53,4 @@ def test_seen_sources_are_those_of_the_run_or_of_any_of_its_runs():
     # Damaged.
     assert _seen(run([9, "a", 1]), test) == {1}
     assert _seen(run(None), test) == set()
+    assert _seen(RunFolder(tmp_path), test) == set()

@@ -54,7 +54,7 @@ def main_metrics(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 def shown_of(task: str, select_by: str) -> tuple[str, ...]:
     """The dev scores that a line on a validation has: what decides, then the task's, then the loss."""
-    # BLEU of single words says little, and EXACT is 0 for some epochs, in which SER falls.
+    # BLEU of single words tells little. EXACT is 0 in the first epochs, in which SER falls.
     return tuple(dict.fromkeys([select_by, *(_ORDER[WORDS][:2] if task == WORDS else ("bleu",)), "loss"]))
 
 
