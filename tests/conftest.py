@@ -1,9 +1,14 @@
-"""Settings of all tests: no start-up messages of TensorFlow, no time limit per example (the first one compiles)."""
+"""Settings of all tests: no start-up messages of TensorFlow, no time limit per example (the first one compiles).
+
+What tests write is not forced onto the disk, which costs more than writing it.
+"""
 
 import fcntl
 import gc
 import importlib
 import json
+import os
+import sys
 
 import pytest
 from hypothesis import settings
@@ -12,7 +17,7 @@ from tests.runs import TinyRun, train_tiny
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
 
-settings.register_profile("wordseq", deadline=None)
+settings.register_profile("wordseq", deadline=None, max_examples=40)
 settings.load_profile("wordseq")
 
 
@@ -20,6 +25,18 @@ def pytest_configure(config):
     # With -n, the process that deals out the tests runs none.
     if config.getoption("dist", "no") == "no":
         import_tensorflow()
+    # In this process; those that tests start keep it.
+    os.fsync = lambda file: None
+
+
+def pytest_runtest_setup():
+    """Count the names of layers and variables from the start.
+
+    Keras numbers them, and TensorFlow makes a new kernel for a variable with a new name: a millisecond each.
+    """
+    naming = sys.modules.get("keras.src.utils.naming")
+    if naming:
+        naming.reset_uids()
 
 
 def pytest_collection_finish(session):
@@ -51,6 +68,13 @@ def compiled():
     tf.config.run_functions_eagerly(before)
 
 
+@pytest.fixture(scope="module")
+def few_draws():
+    """See `fake_runs.few_draws`."""
+    with importlib.import_module("tests.fake_runs").few_draws():
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> TinyRun:
     """A run of 5 updates on 200 pairs, trained by the command line, once for all workers. To read or to copy."""
@@ -64,7 +88,8 @@ def tiny_run(tmp_path_factory) -> TinyRun:
         if not said.exists():
             eager = tf.config.functions_run_eagerly()
             tf.config.run_functions_eagerly(True)
-            said.write_text(json.dumps(train_tiny(folder)), encoding="utf-8")
+            with importlib.import_module("tests.fake_runs").few_draws():
+                said.write_text(json.dumps(train_tiny(folder)), encoding="utf-8")
             tf.config.run_functions_eagerly(eager)
         code, out, err = json.loads(said.read_text(encoding="utf-8"))
     return TinyRun(folder / "run", folder / "pairs.tsv", code, out, err)

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 
 import wordseq
-from tests.fake_runs import few_draws
 from tests.runs import TINY, entries, files_of
 from wordseq.api.data import data_settings, pairs_of
 from wordseq.api.run import section_settings
@@ -33,7 +32,7 @@ from wordseq.system.progress import ProgressBar
 from wordseq.training import run as training_run
 from wordseq.training.loop import Stopped
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
+pytestmark = pytest.mark.usefixtures("uncompiled", "few_draws")
 
 VALUES = {
     key: value for key, value in by_key(load_config(None, TINY)).items() if key in {s.partition("=")[0] for s in TINY}
@@ -195,10 +194,9 @@ def test_an_attention_map_has_the_weights_of_the_forced_output(trained):
 
 def test_a_comparison_is_that_of_the_command_line(trained, tiny_run, tmp_path, capsys):
     folders = [trained.folder, tiny_run.folder]
-    with few_draws():
-        found = wordseq.compare([trained, tiny_run.folder], say=None)
-        assert capsys.readouterr().out == ""
-        assert main(["compare", *map(str, folders), "--json"]) == 0
+    found = wordseq.compare([trained, tiny_run.folder], say=None)
+    assert capsys.readouterr().out == ""
+    assert main(["compare", *map(str, folders), "--json"]) == 0
     assert {**found, "command": ""} == {**json.loads(capsys.readouterr().out), "command": ""}
     assert found["settings"] == {}  # Where the pairs are is no difference.
     page = found.to_html(tmp_path / "page.html")
@@ -223,10 +221,9 @@ def test_several_runs_are_one_system_in_memory_or_in_a_folder_of_their_own(train
     again = pickle.loads(pickle.dumps(both.translator))
     assert again(texts) == trained.translate(texts)
     saved = both.save(tmp_path / "both")
-    with few_draws():
-        live, scores = both.evaluate(beam=2), saved.evaluate(beam=2)
-        found = wordseq.compare([trained, tiny_run.folder, saved], say=None)
-        made = wordseq.compare([both], say=None)["rows"][0]
+    live, scores = both.evaluate(beam=2), saved.evaluate(beam=2)
+    found = wordseq.compare([trained, tiny_run.folder, saved], say=None)
+    made = wordseq.compare([both], say=None)["rows"][0]
     assert made["made_of"] == found["rows"][2]["made_of"]
     assert Path(made["run"]) == trained.folder.with_name(f"{trained.folder.name}+{tiny_run.folder.name}")
     assert (live["bleu"], live["perplexity"], live["notes"]) == (scores["bleu"], scores["perplexity"], scores["notes"])
