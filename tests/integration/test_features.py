@@ -33,7 +33,7 @@ SETTINGS = {
     "shards": 1,
     "train__precision": "float32",
     "max_len_ratio": 0.0,
-    "max_len_extra": 9,
+    "max_len_extra": 5,
     "cell": "rnn",
     "bidirectional": False,
     "verbose": False,

