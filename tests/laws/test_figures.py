@@ -49,11 +49,15 @@ WORDS = [TextCodec(WordTokenizer(), Vocab(words)) for words in (("a", "b", "c", 
 
 def new_model(seed=1, scale=0.0, **settings):
     """A model of sharp weights where `scale` is above 0, so that its outputs are neither uniform nor all the same."""
-    model = Seq2Seq(
-        ModelConfig(**{"embed_dim": 6, "hidden_size": 8, "bidirectional": False, "dropout": 0.0} | settings),
-        *SIZES,
-        seed=seed,
-    )
+    # The simplest cell, whose sharp outputs would be all the same.
+    small = {
+        "cell": "gru" if scale else "rnn",
+        "embed_dim": 6,
+        "hidden_size": 8,
+        "bidirectional": False,
+        "dropout": 0.0,
+    }
+    model = Seq2Seq(ModelConfig(**small | settings), *SIZES, seed=seed)
     rng = np.random.default_rng(seed)
     for weight in model.weights if scale else []:
         weight.assign(rng.normal(size=weight.shape, scale=scale))
