@@ -189,7 +189,7 @@ def test_several_processes_give_the_same(file, tmp_path, monkeypatch):
     "name", ["copy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("phrasebook", "addition"))]
 )
 def test_a_corpus_that_wordseq_makes(tmp_path, name):
-    assert_same(DataConfig(corpus=name, min_freq=1, max_pairs=5_000), tmp_path / "cache")
+    assert_same(DataConfig(corpus=name, min_freq=1, max_pairs=1_000), tmp_path / "cache")
 
 
 def test_given_splits_keep_duplicates_and_order(tmp_path, small_shards):
@@ -383,22 +383,29 @@ def test_the_second_time_files_are_only_compared(file, tmp_path, monkeypatch):
     assert len(list((tmp_path / "cache").iterdir())) == 3
 
 
-@pytest.mark.parametrize("name", ["src.ids.npy", "tgt.offsets.npy", "prepared.json", "held_out.json", "src.vocab.json"])
-@pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY\x01\x00", b"{}", b"[]"])
-def test_a_damaged_cache_is_rebuilt(tmp_path, monkeypatch, name, content):
-    few_parts(monkeypatch)
-    file = tmp_path / "pairs.tsv"
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory):
+    """Settings of a small corpus, the cache that has it, and its source ids. Each test leaves the cache complete."""
+    folder = tmp_path_factory.mktemp("cached")
+    file = folder / "pairs.tsv"
     file.write_text("".join(f"{pair.src}\t{pair.tgt}\n" for pair in some_pairs()[:60]), encoding="utf-8")
     data = dataclasses.replace(SMALL, train=str(file), dev_size=2, test_size=3, min_freq=1)
-    first = prepare_corpus(data, tmp_path / "cache")
-    (damaged,) = (tmp_path / "cache").rglob(name)
-    ids = first.stores[0].flat.copy()
-    del first
+    with pytest.MonkeyPatch.context() as patched:
+        few_parts(patched)
+        return data, folder / "cache", prepare_corpus(data, folder / "cache").stores[0].flat.copy()
+
+
+@pytest.mark.parametrize("name", ["src.ids.npy", "tgt.offsets.npy", "prepared.json", "held_out.json", "src.vocab.json"])
+@pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY\x01\x00", b"{}", b"[]"])
+def test_a_damaged_cache_is_rebuilt(cached, monkeypatch, name, content):
+    few_parts(monkeypatch)
+    data, cache, ids = cached
+    (damaged,) = cache.rglob(name)
     damaged.unlink()
     if content is not None:
         damaged.write_bytes(content)
-    assert np.array_equal(prepare_corpus(data, tmp_path / "cache").stores[0].flat, ids)
-    (mended,) = (tmp_path / "cache").rglob(name)
+    assert np.array_equal(prepare_corpus(data, cache).stores[0].flat, ids)
+    (mended,) = cache.rglob(name)
     assert mended.read_bytes() != content
 
 

@@ -76,6 +76,12 @@ def _ids(sequences, **settings) -> tf.Tensor:
     return tf.constant(pad(sequences, **settings))
 
 
+@functools.cache
+def _encoded(model):
+    """Of the sources `SRC`, by a fixed model."""
+    return model.encode(_ids(SRC))
+
+
 def _loss(model, src_ids_bs, tgt_ids_bt):
     """The loss summed over real target tokens, and the logits."""
     logits_btv = model((src_ids_bs, tgt_ids_bt[:, :-1]))
@@ -166,7 +172,7 @@ def test_step_by_step_logits_equal_teacher_forced_logits_with_peek_and_input_fee
 def assert_steps_equal_one_pass(model):
     """Step-by-step probabilities equal teacher-forced ones, and depend on the source."""
     src_ids_bs, tgt_ids_bt = _ids(SRC), _ids(TGT, bos=True)
-    memory, states = model.encode(src_ids_bs)
+    memory, states = _encoded(model)
     forced_btv = model.log_probs(model.decode(tgt_ids_bt, memory, states), memory).numpy()
     assert forced_btv.shape == (*tgt_ids_bt.shape, TGT_SIZE)
     if model.output_map == "softmax":
@@ -271,7 +277,7 @@ def test_sparse_models_step_by_step_in_batches_and_with_hypotheses_are_as_in_one
 @pytest.mark.parametrize("output_map", PROBABILITY_MAPS)
 def test_nats_are_minus_the_log_probabilities_of_the_gold_tokens(output_map):
     model = fixed_model(attention="dot", output_map=output_map)
-    memory, states = model.encode(_ids(SRC))
+    memory, states = _encoded(model)
     tgt_ids_bt = _ids(TGT, bos=True)
     decoded, gold_bt = model.decode(tgt_ids_bt[:, :-1], memory, states), tgt_ids_bt[:, 1:]
     log_probs_btv = model.log_probs(decoded, memory).numpy()
@@ -302,7 +308,7 @@ def test_hypotheses_do_not_touch_each_other_with_peek_and_input_feeding(settings
 
 def assert_hypotheses_apart(model):
     """Three hypotheses together give what each gives alone."""
-    memory, states = model.encode(_ids(SRC))
+    memory, states = _encoded(model)
     states = tf.nest.map_structure(lambda part: tf.repeat(part[:, None], 3, axis=1), states)
     apart = [tf.nest.map_structure(lambda part, k=k: part[:, k : k + 1], states) for k in range(3)]
     for last_ids_bk in (np.full((3, 3), BOS_ID), np.arange(9).reshape(3, 3) + 4):
@@ -372,7 +378,7 @@ def test_a_source_of_padding_only_gives_numbers(attention):
 @pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
 def test_attention_weights_are_zero_at_padding(attention):
     model = fixed_model(attention=attention)
-    memory, states = model.encode(_ids(SRC))
+    memory, states = _encoded(model)
     weights_bts = model.decode(_ids(TGT, bos=True), memory, states).weights_bts
     close(np.sum(weights_bts, -1), 1, 2e-6)
     for weights_ts, src in zip(weights_bts.numpy(), SRC, strict=True):
