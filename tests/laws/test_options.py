@@ -118,17 +118,18 @@ def call(capsys):
     return run
 
 
-GREEDY: dict[str, list[str]] = {}
-"""By run, what it translates without options: many laws compare with it."""
+GREEDY: dict[tuple[str | bytes, ...], list[str]] = {}
+"""By run and its settings, what it translates without options: many laws compare with it."""
 
 
 @pytest.fixture
 def translate(call):
     def lines(*words, run="alpha"):
-        if not words and run in GREEDY:
-            return GREEDY[run]
+        key = (str(run), *(path.read_bytes() for path in Path(run).glob("*.toml")))
+        if not words and key in GREEDY:
+            return GREEDY[key]
         found = call("translate", run, "--input", "in.txt", *words).split("\n")[:-1]
-        return found if words else GREEDY.setdefault(run, found)
+        return found if words else GREEDY.setdefault(key, found)
 
     return lines
 
