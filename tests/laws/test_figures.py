@@ -18,6 +18,7 @@ from sacrebleu.metrics import CHRF
 
 from tests.closeness import close
 from wordseq.batches.batching import make_batch
+from wordseq.batches.epochs import EpochPairs
 from wordseq.batches.id_store import IdStore
 from wordseq.config.data import DataConfig
 from wordseq.config.schema import Config, DecodeConfig, ModelConfig, TrainConfig
@@ -230,7 +231,7 @@ def test_the_logged_loss_is_nats_of_real_tokens_over_their_number(tmp_path):
     nats = by_hand()[0]
     # A step size of 0: the weights stay, so two batches are the corpus under one model.
     config = dataclasses.replace(PLAIN, learning_rate=0.0, batch_size=3, log_steps=2, max_epochs=1, label_smoothing=0.2)
-    progress = train_model(RunFolder(tmp_path), model, SRC, TGT, config, looks((1.0, 1.0)), Unseen())
+    progress = train_model(RunFolder(tmp_path), model, EpochPairs((SRC, TGT)), config, looks((1.0, 1.0)), Unseen())
     (entry,) = logged(tmp_path)
     assert entry["loss"] == pytest.approx(nats / TOKENS, rel=1e-5)
     assert entry["tokens"] == progress.tokens == TOKENS
@@ -244,8 +245,7 @@ def test_the_logged_step_size_is_the_one_that_moved_the_weights_and_the_norm_tha
         train_model(
             RunFolder(tmp_path),
             model,
-            SRC,
-            TGT,
+            EpochPairs((SRC, TGT)),
             dataclasses.replace(config, max_steps=step),
             looks((0, step)),
             Unseen(),
@@ -263,7 +263,9 @@ def test_max_minutes_are_minutes_of_training(tmp_path, monkeypatch):
     clock = itertools.count(0, 20)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     config = dataclasses.replace(PLAIN, max_minutes=1.0, max_epochs=9, validate_steps=99)
-    progress = train_model(RunFolder(tmp_path), new_model(cell="sru"), SRC, TGT, config, looks((0, 1.0)), Unseen())
+    progress = train_model(
+        RunFolder(tmp_path), new_model(cell="sru"), EpochPairs((SRC, TGT)), config, looks((0, 1.0)), Unseen()
+    )
     assert progress.step == 3
 
 
@@ -288,7 +290,7 @@ def test_best_has_the_weights_of_the_best_validation_and_last_those_of_the_last(
         return given()
 
     config = dataclasses.replace(PLAIN, max_epochs=3)
-    progress = train_model(RunFolder(tmp_path), model, SRC, TGT, config, validate, Unseen())
+    progress = train_model(RunFolder(tmp_path), model, EpochPairs((SRC, TGT)), config, validate, Unseen())
     assert not any(np.array_equal(*pair) for pair in zip(seen[0].values(), seen[1].values(), strict=True))
     assert progress.best_step == best
     assert (progress.best_score, progress.best_loss) == found[best - 1]

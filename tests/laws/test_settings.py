@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.closeness import close
@@ -27,6 +28,7 @@ from wordseq.runs.checkpoint import sha256_of
 from wordseq.runs.folder import BEST, LAST, PRETRAINED, RunFolder
 from wordseq.system.errors import UserError
 from wordseq.system.platform import parts
+from wordseq.text.vocab import EOS_ID, PAD_ID
 from wordseq.training.loop import Validation
 from wordseq.training.run import train_run
 from wordseq.training.step import Trainer
@@ -219,6 +221,8 @@ def given_split(part: str) -> Law:
 TABLE = ("data.train=table.tsv", "data.src_column=first", "data.tgt_column=second")
 NESTED = ("data.train=nested.jsonl", "data.src_lang=en", "data.tgt_lang=fr")
 
+SUBWORDS = ("data.src_level=bpe", "data.tgt_level=unigram", "data.subword_size=310")
+
 INFLECTED = ("data.train=inflected.tsv", "data.src_column=first", "data.tgt_column=second")
 ACCENTS = ("data.train=latin.tsv", "data.encoding=cp1252")
 
@@ -315,6 +319,7 @@ TRAIN = {
     "average": Law("0.9", "best", EVERYTHING),
     "loss": Law("entmax15", "first loss, norms, weights", "shapes, tokens, rates"),
     "label_smoothing": Law("0.3", "weights, norms", "first loss, rates, tokens"),
+    "subword_sampling": Law("0.5", "tokens, first loss, order", "shapes, rates, files", SUBWORDS),
     "precision": Law("bfloat16", "first loss, weights", "shapes, tokens, rates"),
     "shards": Law("2", "parts", "tokens, rates", to={"parts": [48, 48]}),
     "teacher_forcing": Law("0", "weights, first loss, shares", "tokens, rates", to={"shares": [0.0], "fed": [0.0]}),
@@ -480,6 +485,41 @@ def test_a_vocabulary_and_a_matrix_of_source_and_target_hold_features_too_and_co
     assert shapes["embed/embeddings"] == (len(src), 4)
     assert shapes["output/bias"] == (len(tgt),)
     assert not {"src_embed/embeddings", "tgt_embed/embeddings", "output/kernel"} & shapes.keys()
+
+
+def test_each_epoch_has_its_own_subwords_of_the_same_texts():
+    """An epoch is one batch here."""
+    found = outcome(*FROZEN, *SUBWORDS, "train.subword_sampling=0.3")
+    codec, _ = found["run"].codecs
+    rows = [
+        [tuple(i for i in row if i not in (PAD_ID, EOS_ID)) for row in epoch if any(row)] for epoch in found["order"]
+    ]
+    first, second, third = map(sorted, rows)
+    assert first != second != third
+    texts = [sorted(map(codec.to_text, epoch)) for epoch in rows]
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_subword_sampling_stopped_in_an_epoch_and_resumed_ends_with_the_same_weights(steps):
+    given = (*TRAINED, *SUBWORDS, "train.subword_sampling=0.3", "train.batch_size=20", "train.validate_steps=99")
+    given = (*given, "train.average=0.9", "model.word_dropout=0.1", "model.context_dropout=0.1")
+    arrays = {}
+    for name, limits in (("at-once", [6]), (f"in-parts-{steps}", [steps, 6])):
+        for limit in limits:
+            # As a new process: all that is kept is in the folder.
+            train_run(load_config(None, [*given, f"train.max_steps={limit}"]), Path(name), say=lambda line: None)
+        arrays[name] = RunFolder(Path(name)).load(LAST)[0]
+        assert sorted(path.name for path in Path(name).iterdir() if "spm" in path.name or "tmp" in path.name) == [
+            "src.spm.model",
+            "tgt.spm.model",
+        ]
+    whole, parts = arrays.values()
+    assert whole.keys() == parts.keys()
+    for key, values in whole.items():
+        np.testing.assert_array_equal(parts[key], values, err_msg=key)
+    # The epochs have 4 batches: both stops are in the middle of one.
+    assert RunFolder(Path("at-once")).load(LAST)[1]["epoch"] == 2
 
 
 def test_without_a_number_of_shards_a_run_has_and_keeps_that_of_the_machine():

@@ -448,6 +448,15 @@ def _attention_conflicts(model: ModelConfig) -> Iterator[str]:
                 )
 
 
+def _sampling_conflicts(config: Config) -> Iterator[str]:
+    """What subword sampling cannot work with, one message each."""
+    key = f"train.subword_sampling = {config.train.subword_sampling}"
+    if not config.data.has_subwords:
+        yield f"{key} draws subwords, so data.level must be 'bpe' or 'unigram' for source or target"
+    if config.model.kind == "same_length":
+        yield f"{key} changes the number of tokens, which must be the same for model.kind = 'same_length'; remove one of them"
+
+
 def _train_conflicts(config: Config) -> Iterator[str]:
     """Conflicts between settings of [train], or with the kind of model, one message each."""
     kind, train = config.model.kind, config.train
@@ -455,6 +464,8 @@ def _train_conflicts(config: Config) -> Iterator[str]:
         yield (
             f"model.kind = {kind!r} has no token input, so train.teacher_forcing must be 1.0, got {train.teacher_forcing}"
         )
+    if train.subword_sampling:
+        yield from _sampling_conflicts(config)
     if config.model.features == "separate" and not config.data.features_column:
         yield "model.features = 'separate' reads features of sources: set data.features_column, or remove it"
     if config.model.share_embeddings and not config.data.share_vocab:

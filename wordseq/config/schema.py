@@ -224,6 +224,13 @@ class TrainConfig:
         maximum=0.9,
         auto=True,
     )
+    subword_sampling: float = setting(
+        0.0,
+        "subword sampling: training pairs are cut into other subwords in each epoch; bpe: share of merges that are left out "
+        "(Provilkov et al. 2020); unigram: exponent of their probabilities, the lower, the more evenly (Kudo 2018); 0: off",
+        minimum=0,
+        maximum=1,
+    )
     precision: str = setting(
         "auto",
         "number format of large matrix products; auto: bfloat16 if the CPU has instructions for it",

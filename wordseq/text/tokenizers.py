@@ -246,6 +246,14 @@ class SentencePieceTokenizer:
         self.tokens: tuple[str, ...] = tuple(self._processor.id_to_piece(list(range(len(self._processor)))))
 
     @property
+    def scores(self) -> Mapping[str, float]:
+        """The score of each learnt token. Unigram: the logarithm of its probability; bpe: higher for earlier merges."""
+        model = self._processor
+        other = (model.is_control, model.is_unknown, model.is_byte)
+        learnt = [index for index in range(len(self.tokens)) if not any(test(index) for test in other)]
+        return {self.tokens[index]: model.get_score(index) for index in learnt}
+
+    @property
     def fingerprint(self) -> bytes:
         """The SHA-256 of the model."""
         return _sha256(self._model).encode()

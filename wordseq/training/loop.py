@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wordseq.batches.batching import make_batch, plan_epoch
+from wordseq.batches.epochs import EpochPairs
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import TrainConfig
 from wordseq.evaluation.metrics.names import SENTENCES, dev_name, gain
@@ -99,8 +100,7 @@ class Stopped(Exception):
 def train_model(
     run: RunFolder,
     model: Seq2Seq,
-    src: IdStore,
-    tgt: IdStore,
+    pairs: EpochPairs,
     config: TrainConfig,
     validate: Callable[[], Validation],
     reporter: Reporter,
@@ -111,8 +111,7 @@ def train_model(
     Args:
         run: the folder for checkpoints and metrics.
         model: trained in place.
-        src: source ids of the training pairs.
-        tgt: target ids.
+        pairs: the training pairs of each epoch.
         config: settings.
         validate: validates the model in its current state.
         reporter: is called after every update and validation.
@@ -137,6 +136,7 @@ def train_model(
         if progress.finished != saved:
             _save(run, trainer, progress)  # The process before was killed before its last save, or the limits changed.
         while not progress.finished:
+            src, tgt = pairs.of(progress.epoch)
             plan = plan_epoch(src, tgt, config, progress.epoch)
             for rows in plan[progress.batch :]:
                 start, before = time.perf_counter(), progress.seconds

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.python.debug.lib import check_numerics_callback
 
 from wordseq.batches.batching import padding_share, plan_epoch
+from wordseq.batches.epochs import EpochPairs, samplers_for
 from wordseq.batches.id_store import IdStore
 from wordseq.batches.prepare import Prepared
 from wordseq.config.auto import Facts, decide, decided_values
@@ -136,7 +137,7 @@ def _train(
     for line in (*describe(corpus.split), tokenizer_note(config.eval.tokenize, corpus.dev.references)):
         if line:
             tell(line)
-    (src, tgt), stores = corpus.codecs, corpus.stores
+    src, tgt = corpus.codecs
     _check_lengths(config, corpus)
     _check_selection(config, corpus)
     digests = {f"sha256 of the {part} part": corpus.split[part]["sha256"] for part in ("train", "dev", "test")}
@@ -150,23 +151,20 @@ def _train(
     with team.scope():
         model = model_for(config, src, tgt, precision=config.train.precision)
         _set_vectors(run, model, _vector_files(config))
-    plan = plan_epoch(*stores, config.train, 1)
-    tell(
-        f"model: {config.model.cell}, {counted(model.count_params(), 'parameter')}, {config.train.precision} products; "
-        f"{counted(len(plan), 'batch')} per epoch, {padding_share(*stores, plan):.1%} padding"
-    )
-    if found := decided_values(given, config):
-        tell(f"settings by the size and level of the data: {found}; --set SECTION.KEY=VALUE chooses another")
-    tell(f"all settings: {run.folder / CONFIG_FILE}")
-    if config.train.average:
-        tell(f"weights: validated and kept as best are their moving averages (train.average {config.train.average:g})")
     translator = Translator(model, src, tgt, config, run.tgt_per_src, run.src_lengths)
-    with TrainingProgress(config.train, len(plan), say, shown=bar, compiles=not finished) as reporter:
-        if tensorboard:
-            say(how_to_look(run.folder))
-        reports: Reporter = Board(run, reporter) if tensorboard else reporter
-        validator = Validator(translator, corpus.dev)
-        progress = train_model(run, model, *stores, config.train, validator, reports, team)
+    with _epoch_pairs(run, config, corpus) as pairs:
+        epoch = team.from_chief(_epoch(run) if pairs.sampled and team.chief else 1)
+        stores = corpus.stores if finished else pairs.of(epoch)
+        plan = plan_epoch(*stores, config.train, epoch)
+        batches = f"{counted(len(plan), 'batch')} per epoch, {padding_share(*stores, plan):.1%} padding"
+        for line in _describe_training(run, given, config, model, batches):
+            tell(line)
+        with TrainingProgress(config.train, len(plan), say, shown=bar, compiles=not finished) as reporter:
+            if tensorboard:
+                say(how_to_look(run.folder))
+            reports: Reporter = Board(run, reporter) if tensorboard else reporter
+            validator = Validator(translator, corpus.dev)
+            progress = train_model(run, model, pairs, config.train, validator, reports, team)
     best = dev_score(config.train.select_by, progress.best_score)
     tell(f"finished: {progress.finished}; best {best} at update {progress.best_step}")
     # A finished run that is started again keeps the figures of the process that trained it.
@@ -190,6 +188,21 @@ def _finished(run: RunFolder, config: Config) -> str:
         f"{run.folder} is finished: {reason}. To train further, set {setting} higher: "
         f"--set {setting}=N, or {setting.partition('.')[2]}=N in Python"
     )
+
+
+def _epoch_pairs(run: RunFolder, config: Config, corpus: Prepared) -> EpochPairs:
+    """The training pairs of each epoch; what is drawn for them is in the folder of the run, if this process has it."""
+    samplers = samplers_for(corpus.codecs, config.train.subword_sampling)
+    folder = run.folder if run.folder.is_dir() else None
+    return EpochPairs(corpus.stores, samplers, seed=config.train.seed, last=config.train.max_epochs, folder=folder)
+
+
+def _epoch(run: RunFolder) -> int:
+    """The epoch that a run is in; 1 if there is no checkpoint, or a damaged one, which resuming reports."""
+    try:
+        return Progress(**run.header(LAST).state).epoch if run.has(LAST) else 1
+    except (UserError, TypeError):
+        return 1
 
 
 def _silent(line: str) -> None:
@@ -363,6 +376,27 @@ def _describe_data(run: RunFolder, model: ModelConfig, codecs: tuple[TextCodec, 
                 f"standard deviation {figures['deviation']:.2f}, of other tokens {model.embed_scale:g}{skipped}"
             )
     return lines
+
+
+def _describe_training(run: RunFolder, given: Config, config: Config, model: Seq2Seq, batches: str) -> Iterator[str]:
+    """Lines on the model, its batches and the training.
+
+    Args:
+        run: the run.
+        given: the settings before any was decided.
+        config: the settings.
+        model: of the run.
+        batches: what the line on the model ends with.
+    """
+    parameters = counted(model.count_params(), "parameter")
+    yield f"model: {config.model.cell}, {parameters}, {config.train.precision} products; {batches}"
+    if found := decided_values(given, config):
+        yield f"settings by the size and level of the data: {found}; --set SECTION.KEY=VALUE chooses another"
+    yield f"all settings: {run.folder / CONFIG_FILE}"
+    if config.train.average:
+        yield f"weights: validated and kept as best are their moving averages (train.average {config.train.average:g})"
+    if config.train.subword_sampling:
+        yield f"subwords: drawn anew in each epoch (train.subword_sampling {config.train.subword_sampling:g})"
 
 
 def _level_text(codec: TextCodec) -> str:

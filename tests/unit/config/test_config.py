@@ -363,6 +363,14 @@ def test_names_that_are_equally_close_are_all_named():
             "model.kind = 'same_length' has no token input, so train.teacher_forcing must be 1.0, got 0.5",
         ),
         (
+            {"train": {"subword_sampling": 0.1}},
+            "train.subword_sampling = 0.1 draws subwords, so data.level must be 'bpe' or 'unigram' for source or target",
+        ),
+        (
+            {"data": {"level": "bpe"}, "model": {"kind": "same_length"}, "train": {"subword_sampling": 0.1}},
+            "changes the number of tokens, which must be the same for model.kind = 'same_length'",
+        ),
+        (
             {"train": {"teacher_forcing_schedule": "linear"}},
             "train.teacher_forcing_schedule = 'linear' falls from 1 to train.teacher_forcing, so ",
         ),
@@ -384,6 +392,7 @@ def test_settings_that_do_not_go_together(values, message):
     [
         {"data": {"pretokenized": True}},
         {"data": {"share_vocab": True, "features_column": "3"}, "model": {"share_embeddings": True}},
+        {"data": {"tgt_level": "unigram"}, "train": {"subword_sampling": 0.1}},
         {"data": {"share_vocab": True, "level": "char", "src_level": "bpe", "tgt_level": "bpe"}},
         {"data": {"level": "char", "tgt_separator": " "}},
         {"data": {"rare_words": "spell", "pretokenized": True}},
@@ -656,6 +665,11 @@ def _fit_sharing(data, model):
         model["pretrained_tgt"] = ""
 
 
+def _has_subwords(data):
+    level = DataConfig(**data).level_of
+    return bool({level("src"), level("tgt")} & {"bpe", "unigram"})
+
+
 @st.composite
 def _configs(draw) -> Config:
     tables = {
@@ -682,6 +696,8 @@ def _configs(draw) -> Config:
         model["freeze_pretrained"] = False
     if model["copy"]:
         tables["train"]["loss"] = "softmax"
+    if model["kind"] == "same_length" or not _has_subwords(data):
+        tables["train"]["subword_sampling"] = 0.0
     if tables["train"]["teacher_forcing"] == 1:
         tables["train"]["teacher_forcing_schedule"] = "constant"
     if tables["train"]["teacher_forcing_schedule"] == "constant":

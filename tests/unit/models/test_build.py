@@ -18,6 +18,7 @@ from tests.unit.models.test_seq2seq import (
     assert_steps_equal_one_pass,
 )
 from tests.unit.training.test_loop import TEXTS, WORDS, Scripted, Silent
+from wordseq.batches.epochs import EpochPairs
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import CELLS, KIND_SETTINGS, Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
@@ -137,7 +138,12 @@ def test_one_batch_can_be_overfitted_and_is_decoded(tmp_path, kind, targets):
     )
     plan = TrainConfig(max_epochs=200, learning_rate=0.02, patience=0, log_steps=200, schedule="constant")
     train_model(
-        RunFolder(tmp_path), model, src, tgt, dataclasses.replace(plan, validate_steps=200), Scripted(), Silent()
+        RunFolder(tmp_path),
+        model,
+        EpochPairs((src, tgt)),
+        dataclasses.replace(plan, validate_steps=200),
+        Scripted(),
+        Silent(),
     )
     translator = Translator(model, *WORDS, Config(model=config), 1.0)
     assert translator(TEXTS) == targets

@@ -15,6 +15,7 @@ import pytest
 from tests.eager import eagerly
 from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.runs import TIMES, entries
+from wordseq.batches.epochs import EpochPairs
 from wordseq.batches.id_store import IdStore
 from wordseq.config.schema import CELLS, Config, DecodeConfig, ModelConfig, TrainConfig
 from wordseq.decoding.translator import Translator
@@ -95,7 +96,9 @@ def count(folder, config=PLAN, validate=None, reporter=None):
     """Train with the `counting` trainer, in a new model as a new process would."""
     folder.mkdir(exist_ok=True)
     model = SimpleNamespace(weights=[SimpleNamespace(path="updates", value=np.array(0))])
-    return train_model(RunFolder(folder), model, SRC, TGT, config, validate or Scripted(), reporter or Silent())
+    return train_model(
+        RunFolder(folder), model, EpochPairs((SRC, TGT)), config, validate or Scripted(), reporter or Silent()
+    )
 
 
 def saved_at(folder, name):
@@ -519,7 +522,7 @@ def test_one_batch_can_be_overfitted(tmp_path, cell):
     plan = TrainConfig(shards=1, max_epochs=updates, learning_rate=rate, patience=0, schedule="constant")
     plan = dataclasses.replace(plan, log_steps=updates, validate_steps=updates)
     with eagerly() if few else contextlib.nullcontext():
-        train_model(RunFolder(tmp_path), model, src, tgt, plan, Scripted(), Silent())
+        train_model(RunFolder(tmp_path), model, EpochPairs((src, tgt)), plan, Scripted(), Silent())
     translator = Translator(model, *WORDS, Config(model=config, decode=DecodeConfig()), 1.0)
     with eagerly():
         assert float(translator.scorer.nats(src, tgt).sum()) < 0.2
@@ -553,7 +556,7 @@ def real_runs(tmp_path_factory):
             validated.append(arrays_of(by_path(weights.weights)))
             return validate()
 
-        train_model(RunFolder(folder / name), weights, SRC, TGT, config, watched, Silent())
+        train_model(RunFolder(folder / name), weights, EpochPairs((SRC, TGT)), config, watched, Silent())
 
     with eagerly():
         once("whole", 1, 4)
@@ -600,7 +603,12 @@ def test_continued_equals_uninterrupted_for_each_cell(tmp_path, cell):
             (tmp_path / name).mkdir(exist_ok=True)
             config = replace(max_steps=steps, max_epochs=99, validate_steps=3)
             train_model(
-                RunFolder(tmp_path / name), Seq2Seq(model, 9, 7, seed=1), SRC, TGT, config, Scripted(1.0), Silent()
+                RunFolder(tmp_path / name),
+                Seq2Seq(model, 9, 7, seed=1),
+                EpochPairs((SRC, TGT)),
+                config,
+                Scripted(1.0),
+                Silent(),
             )
     assert entries(tmp_path / "parts")[-1]["loss"] == entries(tmp_path / "whole")[-1]["loss"]
     parts, whole = (RunFolder(tmp_path / name).load(LAST)[0] for name in ("parts", "whole"))

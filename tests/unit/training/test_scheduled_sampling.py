@@ -12,6 +12,7 @@ from tests.unit.training.test_loop import SRC as MANY_SRC
 from tests.unit.training.test_loop import TGT as MANY_TGT
 from tests.unit.training.test_loop import Scripted, Silent, replace
 from wordseq.batches.batching import mask, pad
+from wordseq.batches.epochs import EpochPairs
 from wordseq.config.schema import ModelConfig, TrainConfig
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs.folder import LAST, RunFolder
@@ -167,7 +168,14 @@ def runs(tmp_path_factory):
     def once(name, steps):
         (folder / name).mkdir(exist_ok=True)
         plan = replace(max_steps=steps, max_epochs=99, validate_steps=3, **feeding)
-        train_model(RunFolder(folder / name), Seq2Seq(config, 9, 7), MANY_SRC, MANY_TGT, plan, Scripted(1.0), Silent())
+        train_model(
+            RunFolder(folder / name),
+            Seq2Seq(config, 9, 7),
+            EpochPairs((MANY_SRC, MANY_TGT)),
+            plan,
+            Scripted(1.0),
+            Silent(),
+        )
 
     once("whole", 9)
     once("parts", 6)
