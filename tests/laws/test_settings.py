@@ -485,6 +485,8 @@ def test_a_vocabulary_and_a_matrix_of_source_and_target_hold_features_too_and_co
     assert shapes["embed/embeddings"] == (len(src), 4)
     assert shapes["output/bias"] == (len(tgt),)
     assert not {"src_embed/embeddings", "tgt_embed/embeddings", "output/kernel"} & shapes.keys()
+    (texts,) = Translator.load(found["run"].folder).translate(["one two\tV;u+0"])
+    assert len(texts) == 1
 
 
 def test_each_epoch_has_its_own_subwords_of_the_same_texts():

@@ -23,7 +23,8 @@ def _check_model_size(model: ModelConfig, src_size: int, tgt_size: int, arrays: 
     Raises:
         UserError: the checkpoint has too few weights.
     """
-    vectors = src_size + tgt_size * (model.kind == "encoder_decoder") + model.hidden_size
+    own = model.kind == "encoder_decoder" and not model.share_embeddings
+    vectors = src_size + tgt_size * own + model.hidden_size
     squares = 0
     if model.kind != "same_length":
         # A lower bound, in square matrices. Each decoder layer has one; the lowest has none if the cell has no recurrent

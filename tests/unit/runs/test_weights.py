@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from wordseq.config.data import DataConfig
 from wordseq.config.schema import CELLS, Config, ModelConfig
 from wordseq.models.seq2seq import Seq2Seq
 from wordseq.runs import weights
@@ -41,6 +42,21 @@ def test_no_complete_run_is_refused_for_too_few_weights(tmp_path, cell, attentio
     run = RunFolder(tmp_path)
     run.begin(config, CODEC, CODEC, {})
     model = Seq2Seq(config.model, len(CODEC.vocab), len(CODEC.vocab))
+    run.save(BEST, arrays_of(by_path(model.weights)), STATE)
+    assert load_model(run)[1] == STATE
+
+
+@pytest.mark.parametrize("tie", [False, True])
+@pytest.mark.parametrize("share", [False, True])
+def test_no_run_with_fewer_matrices_is_refused_for_too_few_weights(tmp_path, tie, share):
+    # So many tokens that embeddings count.
+    codec = TextCodec(WordTokenizer(), Vocab(map(str, range(2000))))
+    sizes = {"embed_dim": 4, "hidden_size": 4, "attention": "none"}
+    model = ModelConfig(**sizes, tie_embeddings=tie, share_embeddings=share)
+    config = Config(data=DataConfig(share_vocab=share), model=model)
+    run = RunFolder(tmp_path)
+    run.begin(config, codec, codec, {})
+    model = Seq2Seq(config.model, len(codec.vocab), len(codec.vocab))
     run.save(BEST, arrays_of(by_path(model.weights)), STATE)
     assert load_model(run)[1] == STATE
 
