@@ -29,6 +29,12 @@ FACTS = Facts(pairs=29_000, levels=("word", "word"), words=False)
 """Of a corpus of sentences, for the settings that a run decides by its data."""
 
 
+def decided(config: Config) -> Config:
+    """The settings of a run whose data are as `FACTS` says, but for its levels."""
+    levels = (config.data.level_of("src"), config.data.level_of("tgt"))
+    return decide(config, dataclasses.replace(FACTS, levels=levels))
+
+
 def some_test(sentences: int = 40, seed: int = 1) -> HeldOut:
     """Sources with one or two references each."""
     draw = random.Random(seed)
@@ -48,7 +54,9 @@ def with_errors(test: HeldOut, errors: float, seed: int = 2) -> list[str]:
 
 def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings: str) -> Path:
     """A run folder whose test split is `test`; scored as translations `hyps`, or not scored."""
-    config = decide(load_config(None, ["data.min_freq=1", "train.precision=float32", *settings]), FACTS)
+    config = decided(
+        load_config(None, ["data.min_freq=1", "data.rare_words=unk", "train.precision=float32", *settings])
+    )
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
     held_out = {part: dataclasses.asdict(test) for part in ("dev", "test")}

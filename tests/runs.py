@@ -22,7 +22,13 @@ from wordseq.data.synthetic import phrasebook
 
 ROOT = Path(__file__).parents[1]
 PLAIN = (
-    *("data.subword_size=400", "model.embed_scale=1", "model.dropout=0.2", "train.learning_rate=0.001"),
+    *(
+        "data.subword_size=400",
+        "data.rare_words=unk",
+        "model.embed_scale=1",
+        "model.dropout=0.2",
+        "train.learning_rate=0.001",
+    ),
     *("train.schedule=plateau", "train.warmup_steps=0", "train.average=0", "train.label_smoothing=0"),
     *("train.max_epochs=20", "train.patience=4", "train.select_by=bleu"),
 )

@@ -33,7 +33,7 @@ from wordseq.runs.combine import open_run
 from wordseq.runs.folder import BEST, LAST, RunFolder
 
 SETTINGS = (
-    *("data.train=pairs.tsv", "data.dev_size=4", "data.test_size=6", "data.min_freq=1"),
+    *("data.train=pairs.tsv", "data.dev_size=4", "data.test_size=6", "data.min_freq=1", "data.rare_words=unk"),
     *("model.cell=rnn", "model.embed_dim=4", "model.hidden_size=4", "model.attention=dot", "model.bidirectional=false"),
     *("train.batch_size=80", "train.max_steps=1", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("decode.max_len_ratio=0", "decode.max_len_extra=4"),

@@ -172,6 +172,7 @@ def _name(content: Any, data: DataConfig, codecs: Iterable[TextCodec]) -> str:
     settings = dataclasses.asdict(data)
     if not data.has_subwords:
         del settings["subword_size"]
+    settings["rare_words"] = [data.spells(side) for side in SIDES]
     # Paths do not shape it; the content of the files does, and is in `content`.
     for key in DATA_FILES:
         del settings[key]

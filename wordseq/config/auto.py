@@ -11,7 +11,7 @@ from wordseq.config.schema import AUTO_KEYS, Config, by_key, with_value
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules look at.
+    """What the rules depend on.
 
     Attributes:
         pairs: number of training pairs.
@@ -68,6 +68,11 @@ def subword_size(pairs: int, characters: int) -> int:
 
 
 RULES: Sequence[Rule] = (
+    Rule(
+        "data.rare_words",
+        lambda facts, config: "spell" if "word" in facts.levels else "unk",
+        "a reader has no use for <unk>, and it costs more BLEU than spelling costs tokens",
+    ),
     Rule(
         "data.subword_size",
         lambda facts, config: facts.subword_size or DataConfig.subword_size,
@@ -131,7 +136,7 @@ RULES: Sequence[Rule] = (
     Rule(
         "train.select_by",
         lambda facts, config: "exact" if facts.words else "bleu",
-        "BLEU of single words says little",
+        "BLEU of single words is 0 or nearly so",
     ),
 )
 """In the order in which they are decided."""
@@ -153,5 +158,6 @@ def decide(config: Config, facts: Facts) -> Config:
 def decided_values(before: Config, after: Config) -> str:
     """The settings that rules decided, as text; empty if there are none."""
     asked, found = by_key(before), by_key(after)
-    used = [key for key in AUTO_KEYS if key != "data.subword_size" or after.data.has_subwords]
+    unused = {"data.subword_size": not after.data.has_subwords, "data.rare_words": after.data.rare_words == "unk"}
+    used = [key for key in AUTO_KEYS if not unused.get(key)]
     return ", ".join(f"{key} {found[key]}" for key in used if is_auto(asked[key]))

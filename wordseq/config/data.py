@@ -93,6 +93,7 @@ class DataConfig:
         "word level: rare words, and those that training lacks, become <unk>, or are spelled in characters, so that the model "
         "reads and writes any word; each character of a spelled word is a token",
         choices=("unk", "spell"),
+        auto=True,
     )
     # 300: the 256 bytes, the 4 special tokens and a few characters.
     subword_size: int = setting(
@@ -137,11 +138,12 @@ class DataConfig:
 
     def spells(self, side: str) -> bool:
         """Whether the rare words of `side` are spelled."""
-        return self.rare_words == "spell" and self.level_of(side) == "word"
+        # What is still to be decided is "spell" at the word level.
+        return self.rare_words != "unk" and self.level_of(side) == "word"
 
     @property
     def has_subwords(self) -> bool:
-        """Whether a side is at a level with subwords."""
+        """Whether source or target is at a level with subwords."""
         return any(self.level_of(side) in ("bpe", "unigram") for side in ("src", "tgt"))
 
     @property

@@ -320,7 +320,7 @@ def _data_conflicts(data: DataConfig) -> Iterator[str]:
     if bool(data.src_lang) != bool(data.tgt_lang):
         missing = "data.tgt_lang" if data.src_lang else "data.src_lang"
         yield f"{missing} must be set too: source and target have a language each"
-    if data.rare_words != DataConfig.rare_words and "word" not in (data.level_of("src"), data.level_of("tgt")):
+    if data.rare_words == "spell" and "word" not in (data.level_of("src"), data.level_of("tgt")):
         yield (
             f"data.rare_words = {data.rare_words!r} has no effect: neither source nor target is of the word level, and the "
             "other levels spell all text; remove it"

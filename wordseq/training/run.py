@@ -244,7 +244,7 @@ def _decided(config: Config, run: RunFolder, corpus: Prepared, team: Team) -> Co
 
 
 def _facts(config: Config, corpus: Prepared) -> Facts:
-    """What the rules for settings look at."""
+    """What the rules for settings depend on."""
     return Facts(
         pairs=len(corpus.stores[0]),
         levels=(config.data.level_of("src"), config.data.level_of("tgt")),

@@ -12,7 +12,12 @@ def test_text_and_json_have_the_same_figures(tmp_path):
     (tmp_path / "pairs.tsv").write_text(
         "\n".join([*lines, lines[0], "\tno source", "one word\tвечер"]), encoding="utf-8"
     )
-    settings = {"data.train": str(tmp_path / "pairs.tsv"), "data.tgt_level": "char", "data.min_freq": 1}
+    settings = {
+        "data.train": str(tmp_path / "pairs.tsv"),
+        "data.tgt_level": "char",
+        "data.min_freq": 1,
+        "data.rare_words": "unk",
+    }
     found = preview(load_config(None, (), settings).data, None, lambda line: None)
 
     figures = json.loads(json.dumps(found.to_dict()))

@@ -87,9 +87,9 @@ def test_the_table_has_one_row_per_combination(record):
 
 
 def test_levels_are_compared_by_characters_and_one_seed_has_no_deviation(tmp_path):
-    test = some_test()
+    test, same = some_test(), ("model.embed_dim=64", "model.embed_scale=1")
     runs = [
-        read_run(fake_run(tmp_path / level, test, with_errors(test, 0.1), f"data.level={level}"))
+        read_run(fake_run(tmp_path / level, test, with_errors(test, 0.1), f"data.level={level}", *same))
         for level in ("word", "char")
     ]
     record = comparison_record(runs, compare_runs(runs), "levels")

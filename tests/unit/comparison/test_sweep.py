@@ -3,10 +3,9 @@ import sys
 
 import pytest
 
-from tests.fake_runs import FACTS, fake_run, some_test, write_checkpoint
+from tests.fake_runs import decided, fake_run, some_test, write_checkpoint
 from wordseq.comparison import sweep as module
 from wordseq.comparison.sweep import Interrupted, Watch, plan_sweep, sweep
-from wordseq.config.auto import decide
 from wordseq.config.fields import AUTO, is_auto
 from wordseq.config.load import load_config, to_toml
 from wordseq.config.schema import AUTO_KEYS, by_key
@@ -24,9 +23,9 @@ def planned(folder, **changes):
 def pretend(cell, finished="done", **log):
     """What a training would leave in the run's folder."""
     cell.folder.mkdir(parents=True)
-    (cell.folder / "config.toml").write_text(to_toml(decide(cell.config, FACTS)), encoding="utf-8")
-    decided = [key for key in AUTO_KEYS if is_auto(by_key(cell.config)[key])]
-    (cell.folder / "data.json").write_text(json.dumps({"decided": decided}), encoding="utf-8")
+    (cell.folder / "config.toml").write_text(to_toml(decided(cell.config)), encoding="utf-8")
+    keys = [key for key in AUTO_KEYS if is_auto(by_key(cell.config)[key])]
+    (cell.folder / "data.json").write_text(json.dumps({"decided": keys}), encoding="utf-8")
     entry = {"kind": "dev", "step": 10, "epoch": 2, "bleu": 1.0, "seconds": 60.0} | log
     (cell.folder / "metrics.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
     for name in ("best", "last"):

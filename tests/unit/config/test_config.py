@@ -70,7 +70,6 @@ def test_every_default():
             "corpus": "phrasebook",
             "level": "word",
             "min_freq": 2,
-            "rare_words": "unk",
             "max_chars": 1000,
             "seed": 1,
         }
@@ -574,7 +573,7 @@ def test_set_of_another_source_takes_the_place_of_the_files(tmp_path, table, tex
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"), [("data.level=char", "unk"), ("data.level=word", "spell"), ("data.src_level=char", "spell")]
+    ("text", "kept"), [("data.level=char", AUTO), ("data.level=word", "spell"), ("data.src_level=char", "spell")]
 )
 def test_set_of_another_level_takes_the_spelling_of_words_out_of_a_file(tmp_path, text, kept):
     file = _write(tmp_path, '[data]\nrare_words = "spell"\n')

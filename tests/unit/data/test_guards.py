@@ -38,7 +38,7 @@ def prepared(folder: Path, rows: object, dev: object = None, **settings: object)
     given = {"train": written(folder, "train.tsv", rows)}
     if dev is not None:
         given["dev"] = written(folder, "dev.tsv", dev) if isinstance(dev, list) else dev
-    values = {f"data.{key}": value for key, value in {"min_freq": 1, **given, **settings}.items()}
+    values = {f"data.{key}": value for key, value in {"min_freq": 1, "rare_words": "unk", **given, **settings}.items()}
     data = load_config(
         None, (), {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
     )

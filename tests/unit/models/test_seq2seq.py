@@ -676,7 +676,10 @@ def test_embeddings_context_and_outputs_have_dropout_rates_of_their_own():
         close(found.keys_bsh, model.attention.keys(found.memory_bsh))
         others = {"embed": 0.5, "context": 0.0, "output": 0.5, place: 0.0}
         others = make_model(bidirectional=False, dropout=0.5, **{f"{place}_dropout": others[place]})
-        assert (others.drop_src.rate, others.drop_out.rate) == (0.5 * (place != "embed"), 0.5 * (place != "output"))
+        assert (others.drop_src.units.rate, others.drop_out.rate) == (
+            0.5 * (place != "embed"),
+            0.5 * (place != "output"),
+        )
 
 
 def test_dropout_rates_that_are_not_set_are_that_of_the_model():

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fake_runs import FACTS
-from wordseq.config.auto import decide
+from tests.fake_runs import decided
 from wordseq.config.load import load_config
 from wordseq.data.splits import HELD_OUT_FILE
 from wordseq.runs.checkpoint import sha256_of
@@ -41,7 +40,7 @@ def made(folder, *settings, step=10, tgt=CODEC, test="one"):
         "data.json": {"tgt_per_src": 1.0 + step / 100, "src_tokens": {"usual": step, "longest": step}},
         HELD_OUT_FILE: {"dev": TEST, "test": TEST},
     }
-    run.begin(decide(load_config(None, settings), FACTS), CODEC, tgt, files)
+    run.begin(decided(load_config(None, settings)), CODEC, tgt, files)
     rng = np.random.default_rng(step)
     weights = {name: rng.normal(size=(2, 3)).astype(np.float32) for name in ("seq2seq/a/kernel", "seq2seq/b/kernel")}
     run.save(BEST, weights, state(step))

@@ -8,9 +8,8 @@ import textwrap
 
 import pytest
 
-from tests.fake_runs import FACTS
+from tests.fake_runs import decided
 from tests.runs import ROOT
-from wordseq.config.auto import decide
 from wordseq.config.load import load_config, to_toml
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
@@ -181,7 +180,7 @@ def test_mistakes_in_data_are_reported_without_tensorflow(python, tmp_path):
     (tmp_path / "two").write_text("a\nb\n", encoding="utf-8")
     (tmp_path / "latin").write_bytes(b"caf\xe9\n")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.toml").write_text(to_toml(decide(load_config(None, []), FACTS)), encoding="utf-8")
+    (tmp_path / "run" / "config.toml").write_text(to_toml(decided(load_config(None, []))), encoding="utf-8")
     commands = {
         "train missing.tsv": "neither a file nor a corpus",
         "train bad.tsv --run r": "bad.tsv:3: 1 column, expected 2",
