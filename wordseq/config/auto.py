@@ -111,7 +111,11 @@ RULES: Sequence[Rule] = (
         lambda facts, config: 3e-3 if config.model.hidden_size < 512 else 2e-3,
         "wide layers need smaller steps",
     ),
-    Rule("train.schedule", lambda facts, config: "inverse_sqrt", "it needs no knowledge of the length of the training"),
+    Rule(
+        "train.schedule",
+        lambda facts, config: "plateau",
+        "with averaged weights large steps may go on for long; 0.8 BLEU more than with inverse_sqrt after 12 epochs",
+    ),
     Rule(
         "train.warmup_steps",
         lambda facts, config: 400 if config.train.schedule == "inverse_sqrt" else 0,
