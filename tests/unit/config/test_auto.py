@@ -100,6 +100,27 @@ def test_tasks_on_words_are_judged_by_exact_matches():
         assert decide(load_config(None), dataclasses.replace(FACTS, words=words)).train.select_by == metric
 
 
+GUIDE = re.findall(
+    r"^\| `(\w+\.\w+)` \| (.+) \|$",
+    (Path(__file__).parents[3] / "docs" / "guide" / "defaults.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
 def test_the_guide_has_each_rule():
-    page = (Path(__file__).parents[3] / "docs" / "guide" / "defaults.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(\w+\.\w+)` \| .+ \|$", page, re.MULTILINE) == [rule.key for rule in RULES]
+    assert [key for key, _ in GUIDE] == [rule.key for rule in RULES]
+
+
+@pytest.mark.parametrize(("key", "text"), [row for row in GUIDE if re.search("pairs|single words", row[1])])
+def test_values_are_those_of_the_guide_for_numbers_of_pairs_and_for_single_words(key, text):
+    def value(pairs: int, words: bool = False) -> str:
+        facts = dataclasses.replace(FACTS, pairs=pairs, words=words, subword_size=subword_size(pairs, 0))
+        return str(by_key(decide(load_config(None), facts))[key])
+
+    steps = re.findall(r"([\d.,]*\d) below ([\d,]*\d)(?: pairs)?(?:, else ([\d.,]*\d))?", text)
+    steps = [[number.replace(",", "") for number in step] for step in steps]
+    assert len(steps) == text.count(" below ")
+    for k, (found, limit, beyond) in enumerate(steps):
+        assert (value(int(limit) - 1), value(int(limit))) == (found, beyond or steps[k + 1][0])
+    for found in re.findall(r"(\S+) for single words", text):
+        assert {value(pairs, words=True) for pairs in (300, 10_000_000)} == {found.strip("`")}
