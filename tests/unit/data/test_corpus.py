@@ -212,9 +212,10 @@ def test_no_pairs_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pair", ["long enough\tx", "x\tlong enough"])
 def test_a_pair_is_dropped_if_source_or_target_is_too_long(tmp_path, pair):
-    lines = [f"s{k}\tt{k}" for k in range(60)]
-    corpus = load(SMALL, train=written(tmp_path, [*lines, pair]), max_chars=10)
-    assert "1 longer than data.max_chars" in "\n".join(describe(corpus.split))
+    path = written(tmp_path, [*(f"s{k}\tt{k}" for k in range(60)), pair])
+    for most, too_long in ((10, True), (11, False)):
+        said = "\n".join(describe(load(SMALL, train=path, max_chars=most).split))
+        assert ("1 longer than data.max_chars" in said) == too_long
 
 
 @pytest.mark.parametrize("name", [name for name in SYNTHETIC if name not in ("addition", "reverse")])
