@@ -185,8 +185,10 @@ def test_few_differing_sentences_are_pointed_out(folders, held_out, tmp_path):
     hyps = read_run(folders[0]).hyps
     changed = ["boat boat", *hyps[1:3], "a a a a", *hyps[4:]]
     almost = fake_run(tmp_path / "almost", held_out, changed)
-    found = compare_runs([read_run(folders[0]), read_run(almost)])
-    assert found["rows"][1]["different"] == 2
+    third = fake_run(tmp_path / "third", held_out, [*changed[:5], "b b b b", *changed[6:]])
+    found = compare_runs([read_run(folder) for folder in (folders[0], almost, third)])
+    # From the first run, not from the one before.
+    assert [row["different"] for row in found["rows"]] == [0, 2, 3]
     assert "differs from good in only 2 sentences" in comparison_markdown(found)
     assert "an exact test gives at least 0.500" in comparison_markdown(found)
 
