@@ -108,6 +108,10 @@ def test_given_sentences_are_scored_against_one_reference_or_several(trained):
     hyps = trained.translate(sources)
     assert trained.evaluate(sources, [[hyp, "x"] for hyp in hyps]).ter.score == 0.0
     assert trained.evaluate(sources, hyps)["references"] == 3
+    given = trained.evaluate(sources, [hyp.upper() for hyp in hyps], tokenize="none", lowercase=True)
+    assert given.chrf.score == pytest.approx(100)
+    assert "case:lc" in given.bleu.signature
+    assert "tok:none" in given.bleu.signature
     with pytest.raises(UserError, match="3 sources, but references of 2"):
         trained.evaluate(sources, hyps[:2])
     with pytest.raises(UserError, match="must be given together"):
