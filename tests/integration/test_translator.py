@@ -60,7 +60,8 @@ def random_translator(level="word", min_freq=1, rare_words="unk", decode=SHORT, 
 @functools.cache
 def fixed_translator(cell, attention):
     """`random_translator` once for all tests; no test may change it."""
-    return random_translator(cell=cell, attention=attention)
+    # Without attention the source reaches an output through the first state alone, which lrn soon forgets.
+    return random_translator(cell=cell, attention=attention, scale=0.5 if (cell, attention) == ("lrn", "none") else 0.8)
 
 
 @pytest.fixture(scope="module")

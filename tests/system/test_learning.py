@@ -123,6 +123,7 @@ def test_a_model_that_copies_spells_names_it_has_never_seen(tmp_path):
         tmp_path / "run",
         None,
         *(f"data.path={tmp_path / 'pairs.tsv'}", "data.test_size=200", "data.dev_size=50", "model.copy=true"),
+        "data.rare_words=unk",
         *("model.embed_dim=32", "model.hidden_size=64", "model.dropout=0.1", "train.batch_size=32"),
         *("train.learning_rate=5e-3", "train.max_epochs=6", "train.precision=float32"),
     )
