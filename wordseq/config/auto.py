@@ -71,7 +71,7 @@ RULES: Sequence[Rule] = (
     Rule(
         "data.rare_words",
         lambda facts, config: "spell" if "word" in facts.levels else "unk",
-        "a reader has no use for <unk>, and it costs more BLEU than spelling costs tokens",
+        "a reader has no use for <unk>; spelling has 5.6 BLEU more on 20,000 pairs",
     ),
     Rule(
         "data.subword_size",
@@ -81,7 +81,7 @@ RULES: Sequence[Rule] = (
     Rule(
         "model.hidden_size",
         lambda facts, config: 256 if facts.words or facts.pairs < 5_000 else 512,
-        "words, and few sentences, are learnt as well by half of the units, several times faster",
+        "words are learnt as well by half of the units, in less time, but 20,000 sentences are not",
     ),
     Rule(
         "model.embed_dim",
@@ -94,7 +94,7 @@ RULES: Sequence[Rule] = (
     Rule(
         "model.embed_scale",
         lambda facts, config: 1.0 if facts.spelled else 0.1,
-        "small initial vectors generalise better where many tokens are rare; characters are not, and learn later with them",
+        "small initial vectors generalise better where many tokens are rare; characters are not",
     ),
     Rule(
         "model.dropout",
@@ -121,8 +121,16 @@ RULES: Sequence[Rule] = (
         lambda facts, config: 400 if config.train.schedule == "inverse_sqrt" else 0,
         "the steps of this schedule are largest after its warm-up",
     ),
-    Rule("train.average", lambda facts, config: 0.998 if facts.pairs < 5_000 else 0.999, "it is a decay for free"),
-    Rule("train.label_smoothing", lambda facts, config: 0.1, "it is better on every corpus but the synthetic ones"),
+    Rule(
+        "train.average",
+        lambda facts, config: 0.998 if facts.pairs < 5_000 else 0.999,
+        "the average of the last hundreds of updates is steadier than the last weights",
+    ),
+    Rule(
+        "train.label_smoothing",
+        lambda facts, config: 0.1,
+        "what small corpora are usually given (Sennrich and Zhang 2019)",
+    ),
     Rule(
         "train.max_epochs",
         lambda facts, config: (
