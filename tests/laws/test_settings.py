@@ -18,6 +18,7 @@ from tests.closeness import close
 from tests.laws.conftest import SOURCES, TARGETS, sharpen, tiny_pairs, write_tsv
 from tests.runs import PLAIN
 from wordseq.batches.prepare import prepare_corpus
+from wordseq.config import auto
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, Config
 from wordseq.data.splits import HeldOut
@@ -566,6 +567,18 @@ def test_the_saved_settings_are_those_that_were_given():
         for key, law in LAWS[section].items():
             given = (*law.given, f"{section}.{key}={law.value}")
             assert outcome(*given)["run"].config == load_config(None, [*TRAINED, *given])
+
+
+def test_a_run_keeps_what_its_data_decided_though_the_rules_change(monkeypatch):
+    given, run = [*TRAINED, "train.label_smoothing=auto"], RunFolder(Path("keeps-decided"))
+    train_run(load_config(None, given), run.folder, say=lambda line: None)
+    decided = run.config
+    assert run.read_json("data.json")["decided"] == ["train.label_smoothing"]
+    assert decided.train.label_smoothing == 0.1
+    other = [dataclasses.replace(rule, value=lambda facts, config: 0.3) for rule in auto.RULES]
+    monkeypatch.setattr(auto, "RULES", other)
+    train_run(load_config(None, given), run.folder, say=lambda line: None)
+    assert run.config == decided
 
 
 @pytest.mark.parametrize(("data", "tokenize"), [("pairs.tsv", "13a"), ("chinese.tsv", "zh")])
