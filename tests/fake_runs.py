@@ -13,8 +13,9 @@ import pytest
 
 from tests.reference.corpus import train_codec
 from wordseq.config.auto import Facts, decide
+from wordseq.config.fields import is_auto
 from wordseq.config.load import load_config, to_toml
-from wordseq.config.schema import Config
+from wordseq.config.schema import AUTO_KEYS, Config, by_key
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.evaluate import Measured, evaluate_texts
 from wordseq.evaluation.metrics import significance
@@ -54,10 +55,10 @@ def with_errors(test: HeldOut, errors: float, seed: int = 2) -> list[str]:
 
 def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings: str) -> Path:
     """A run folder whose test split is `test`; scored as translations `hyps`, or not scored."""
-    config = decided(
-        load_config(None, ["data.min_freq=1", "data.rare_words=unk", "train.precision=float32", *settings])
-    )
+    asked = load_config(None, ["data.min_freq=1", "data.rare_words=unk", "train.precision=float32", *settings])
+    config = decided(asked)
     folder.mkdir(parents=True)
+    write_decided(folder, asked)
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
     held_out = {part: dataclasses.asdict(test) for part in ("dev", "test")}
     (folder / "held_out.json").write_text(json.dumps(held_out), encoding="utf-8")
@@ -77,6 +78,12 @@ def fake_run(folder: Path, test: HeldOut, hyps: Sequence[str] | None, *settings:
     if hyps is not None:
         score(folder, config, test, hyps)
     return folder
+
+
+def write_decided(folder: Path, asked: Config) -> None:
+    """The data.json of a run that was started with these settings: the settings that its data decided."""
+    keys = [key for key in AUTO_KEYS if is_auto(by_key(asked)[key])]
+    (folder / "data.json").write_text(json.dumps({"decided": keys}), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -43,7 +43,8 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
     Returns:
         `rows`: one per run, see below.
         `seeds`: groups of runs that differ only in train.seed, with `averaged` scores and figures.
-        `settings`: the settings that differ, by key.
+        `settings`: the settings that differ, by key; without those that the data of each run decided, unless only these tell
+            two runs apart.
         `warnings`: one line for each run that was scored with other settings of the search than the first. Another for each
             run whose best checkpoint was chosen with another tokenizer.
         `tokenize`: sacreBLEU's tokenizer for BLEU of all rows, see `shared_tokenizer`.
@@ -109,15 +110,10 @@ def compare_runs(runs: Sequence[ScoredRun], *, command: str = "", seed: int = DE
                 **run_cost(run),
             }
         )
-    settings_of_runs = [by_key(run.config) for run in runs]
-    # Where the same training pairs are, makes no difference.
-    same_data = len({run.train_sha256 for run in runs}) == 1
-    places = keys_that_change(Changes.PLACE) if same_data else ()
-    settings = {key: [of_run[key] for of_run in settings_of_runs] for key in settings_of_runs[0] if key not in places}
     return {
         "rows": rows,
         "seeds": _seed_groups(runs, rows),
-        "settings": {key: row for key, row in settings.items() if any(value != row[0] for value in row)},
+        "settings": _different_settings(runs),
         "warnings": [
             *search_warnings(runs, names),
             *tokenizer_warnings(rows, tokenize),
@@ -297,6 +293,25 @@ def averaged(values: Sequence[float | None]) -> dict[str, float | None]:
     if len(known) < len(values):
         return {"mean": None, "deviation": None}
     return {"mean": statistics.mean(known), "deviation": statistics.stdev(known) if known[1:] else None}
+
+
+def _different_settings(runs: Sequence[ScoredRun]) -> dict[str, list[Any]]:
+    """The settings that tell the runs apart, by key: a value for each run."""
+    settings_of_runs = [by_key(run.config) for run in runs]
+    # Where the same training pairs are, makes no difference.
+    same_data = len({run.train_sha256 for run in runs}) == 1
+    places = keys_that_change(Changes.PLACE) if same_data else ()
+    rows = {key: [of_run[key] for of_run in settings_of_runs] for key in settings_of_runs[0] if key not in places}
+    different = {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+    decided = frozenset.intersection(*(run.decided for run in runs))
+    given = {key: row for key, row in different.items() if key not in decided}
+    # What the data decided follows from the other settings, except by other rules.
+    return given if len(_distinct(given)) == len(_distinct(different)) else different
+
+
+def _distinct(settings: Mapping[str, Sequence[Any]]) -> set[tuple[Any, ...]]:
+    """The different combinations of values."""
+    return set(zip(*settings.values(), strict=True))
 
 
 def _seed_groups(runs: Sequence[ScoredRun], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ class ScoredRun:
     Attributes:
         folder: as the user named it.
         config: its settings; section `decode` has the settings of these translations.
+        decided: the settings that the data decided.
         test: its test split.
         hyps: one translation per source.
         evaluation: what `wordseq eval` saved.
@@ -50,6 +51,7 @@ class ScoredRun:
 
     folder: Path
     config: Config
+    decided: frozenset[str]
     test: HeldOut
     hyps: list[str]
     evaluation: Mapping[str, Any]
@@ -122,6 +124,7 @@ def read_run(folder: Path) -> ScoredRun:
     return ScoredRun(
         folder=folder,
         config=config,
+        decided=run.decided,
         test=test,
         hyps=hyps,
         evaluation=evaluation,

@@ -141,6 +141,11 @@ RULES: Sequence[Rule] = (
         "a small corpus needs as many updates; where minutes or updates are limited, epochs are not",
     ),
     Rule(
+        "train.decay_patience",
+        lambda facts, config: _by_pairs(facts.pairs, ((1_000, 5), (5_000, 3)), 1),
+        "dev scores of few sentences are noisy, so steps must not shrink after each lower one",
+    ),
+    Rule(
         "train.patience",
         lambda facts, config: _by_pairs(facts.pairs, ((1_000, 15), (5_000, 10), (20_000, 6)), 4),
         "dev scores of few sentences are noisy",

@@ -201,7 +201,9 @@ class TrainConfig:
         minimum=0,
         maximum=1,
     )
-    decay_patience: int = setting(1, "plateau: validations without a better dev score before a decay", minimum=1)
+    decay_patience: int = setting(
+        1, "plateau: validations without a better dev score before a decay", minimum=1, auto=True
+    )
     clip_norm: float = setting(1.0, "gradient clipping: largest global norm; 0: no clipping", minimum=0)
     # Below 1: an average with a decay of 1 never moves.
     average: float = setting(

@@ -7,7 +7,7 @@ from pathlib import Path
 from wordseq.config.data import DataConfig
 from wordseq.config.fields import is_auto
 from wordseq.config.schema import AUTO_KEYS, Config, by_key, is_open
-from wordseq.runs.folder import BEST, CONFIG_FILE, DATA_FILE, LAST, RunFolder
+from wordseq.runs.folder import BEST, CONFIG_FILE, LAST, RunFolder
 from wordseq.system.errors import UserError
 
 
@@ -38,7 +38,7 @@ def _same(folder: Path, wanted: Config) -> bool:
     run = RunFolder(folder)
     if run.packed:
         return False
-    found, asked, decided = by_key(run.config), by_key(wanted), run.read_json(DATA_FILE).get("decided", ())
+    found, asked, decided = by_key(run.config), by_key(wanted), run.decided
     # A run stores what its open settings were decided to be, so such a setting would never be equal.
     return all(
         key in decided if is_auto(value) and key in AUTO_KEYS else found[key] == value or is_open(key, value)

@@ -173,6 +173,18 @@ class RunFolder:
         return SrcLengths(*counts)
 
     @property
+    def decided(self) -> frozenset[str]:
+        """The settings that the data decided when the run began; see `config/auto.py`.
+
+        Raises:
+            UserError: data.json is missing or damaged.
+        """
+        found = self.read_json(DATA_FILE).get("decided", [])
+        if not isinstance(found, list) or not set(found) <= set(AUTO_KEYS):
+            raise UserError(f"{self.folder / DATA_FILE}: damaged: decided = {found!r}, expected names of settings")
+        return frozenset(found)
+
+    @property
     def codecs(self) -> tuple[TextCodec, TextCodec]:
         """Source and target codec: tokenizer with vocabulary."""
         return TextCodec.load(self.folder, "src"), TextCodec.load(self.folder, "tgt")

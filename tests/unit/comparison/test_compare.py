@@ -561,6 +561,23 @@ def test_seeds_are_aggregated_and_nothing_else(held_out, tmp_path):
     assert found["settings"]["train.seed"] == [1, 2, 3, 3, 4]
 
 
+@pytest.mark.usefixtures("few_draws")
+def test_settings_that_the_data_decided_are_no_difference_unless_only_they_tell_runs_apart(held_out, tmp_path):
+    variants = {"word": [], "char": ["data.level=char"], "given": ["data.level=char", "model.embed_dim=32"]}
+    folders = {
+        name: fake_run(tmp_path / name, held_out, with_errors(held_out, 0.2), *given)
+        for name, given in variants.items()
+    }
+    word, char, given = map(read_run, folders.values())
+    assert word.config.model.embed_dim != char.config.model.embed_dim
+    assert set(compare_runs([word, char])["settings"]) == {"data.level"}
+    assert set(compare_runs([char, given])["settings"]) == {"model.embed_dim"}
+    shutil.copytree(folders["word"], tmp_path / "by other rules")
+    config = tmp_path / "by other rules" / "config.toml"
+    config.write_text(config.read_text().replace("embed_dim = 256", "embed_dim = 512"), encoding="utf-8")
+    assert set(compare_runs([word, read_run(config.parent)])["settings"]) == {"model.embed_dim"}
+
+
 def test_names_are_the_shortest_distinct_ones(tmp_path):
     assert run_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
     assert run_names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]

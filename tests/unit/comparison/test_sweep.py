@@ -3,12 +3,11 @@ import sys
 
 import pytest
 
-from tests.fake_runs import decided, fake_run, some_test, write_checkpoint
+from tests.fake_runs import decided, fake_run, some_test, write_checkpoint, write_decided
 from wordseq.comparison import sweep as module
 from wordseq.comparison.sweep import Interrupted, Watch, plan_sweep, sweep
-from wordseq.config.fields import AUTO, is_auto
+from wordseq.config.fields import AUTO
 from wordseq.config.load import load_config, to_toml
-from wordseq.config.schema import AUTO_KEYS, by_key
 from wordseq.runs.find import data_name, is_finished
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
@@ -24,8 +23,7 @@ def pretend(cell, finished="done", **log):
     """What a training would leave in the run's folder."""
     cell.folder.mkdir(parents=True)
     (cell.folder / "config.toml").write_text(to_toml(decided(cell.config)), encoding="utf-8")
-    keys = [key for key in AUTO_KEYS if is_auto(by_key(cell.config)[key])]
-    (cell.folder / "data.json").write_text(json.dumps({"decided": keys}), encoding="utf-8")
+    write_decided(cell.folder, cell.config)
     entry = {"kind": "dev", "step": 10, "epoch": 2, "bleu": 1.0, "seconds": 60.0} | log
     (cell.folder / "metrics.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
     for name in ("best", "last"):

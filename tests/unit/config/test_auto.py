@@ -49,7 +49,9 @@ def test_a_setting_that_was_given_wins_and_auto_is_as_if_nothing_was_given(key):
     other = (
         {"exact": "ser", "bleu": "chrf", "plateau": "constant"}.get(value, "unk")
         if isinstance(value, str)
-        else value / 2 or 1
+        else value / 2
+        if isinstance(value, float)
+        else value * 2 or 1
     )
     given = decide(load_config(None, (), {key: type(value)(other)}), FACTS)
     assert by_key(given)[key] == type(value)(other) != value
