@@ -457,6 +457,22 @@ def test_a_description_is_of_the_best_weights_of_the_run(call):
     assert Path("model.svg").read_text().startswith("<svg ")
 
 
+# --- export
+
+
+@law("export run", "export --format", "export --output")
+def test_an_exported_run_translates_like_the_run(call, translate, tmp_path):
+    from wordseq.export.translate import OnnxTranslator
+
+    assert re.match(r"alpha-onnx: float32: [\d.]+ MB, held-out BLEU [\d.]+\n", call("export", "alpha"))
+    call("export", "alpha", "--format", "onnx", "--output", tmp_path / "made")
+    for folder in ("alpha-onnx", tmp_path / "made"):
+        translator = OnnxTranslator(folder)
+        assert translator(TEXTS) == translate()
+        assert translator(TEXTS, beam=3) == translate("--beam", "3")
+    call("export", "alpha", code=2)
+
+
 # --- pack
 
 

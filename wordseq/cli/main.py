@@ -1,4 +1,4 @@
-"""The command line: `wordseq data | train | eval | translate | embed | describe | pack | ensemble | average | compare ...`."""
+"""The command line: `wordseq data | train | eval | translate | embed | describe | pack | export | ensemble ...`."""
 
 import argparse
 import errno

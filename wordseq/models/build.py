@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from wordseq.config.schema import Config, ModelConfig
-from wordseq.models.layers import Copying
 from wordseq.models.same_length import SameLength
 from wordseq.models.seq2seq import NOTHING_KNOWN, Seq2Seq, SourceIds
 from wordseq.system.errors import UserError
-from wordseq.text.vocab import EOS_ID, SPECIALS, UNK_ID, TextCodec
+from wordseq.text.vocab import TextCodec, copied_ids
 
 KINDS: Mapping[str, type[Seq2Seq]] = MappingProxyType(
     {"encoder_decoder": Seq2Seq, "repeat_vector": Seq2Seq, "same_length": SameLength}
@@ -60,20 +59,3 @@ def model_for(config: Config, src: TextCodec, tgt: TextCodec, *, precision: str)
         precision=precision,
         seed=config.train.seed,
     )
-
-
-def copied_ids(src: TextCodec, tgt: TextCodec) -> tuple[int, ...]:
-    """For each source id the target id that is copied, see `Copying`: that of the same token.
-
-    EOS gives EOS, and UNK gives UNK, which the text replaces by the word of the source. Features and padding give nothing. Nor
-    does a known token that the target vocabulary lacks: the model would learn that any foreign word is a way to write <unk>.
-    The characters of a spelled word are tokens like others; only targets that spell words too have them.
-    """
-    specials = {UNK_ID: UNK_ID, EOS_ID: EOS_ID}
-    ids = [specials.get(index, Copying.NOTHING) for index in range(len(SPECIALS))]
-    words = src.vocab.tokens[: len(src.vocab.tokens) - src.features]
-    # A symbol of the target may look like a character: " h".
-    letters = src.vocab.speller.size if src.vocab.speller and not tgt.vocab.speller else 0
-    ids += [Copying.NOTHING] * letters
-    ids += [tgt.vocab.ids.get(word, Copying.NOTHING) for word in words[letters:]]
-    return (*ids, *[Copying.NOTHING] * src.features)

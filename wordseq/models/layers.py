@@ -9,6 +9,7 @@ import tensorflow as tf
 from wordseq.models.cells import State
 from wordseq.models.losses import token_nats
 from wordseq.models.matmul import fan_in_uniform, matmul
+from wordseq.text.vocab import NOT_COPIED
 
 
 class Bridge(keras.layers.Layer):
@@ -93,13 +94,11 @@ class Copying(keras.layers.Layer):
     mixture sums to 1 wherever attention looks.
 
     Args:
-        copied_ids: for each source id the target id that is copied, or `NOTHING`.
+        copied_ids: for each source id the target id that is copied, or `NOT_COPIED`.
         inputs: size of [a; x].
         seed: of initialisation.
         name: of the layer.
     """
-
-    NOTHING = -1
 
     def __init__(self, copied_ids: Sequence[int], inputs: int, seed: int, name: str) -> None:
         super().__init__(name=name, dtype="float32")
@@ -132,7 +131,7 @@ class Copying(keras.layers.Layer):
             copied_bs: see `copied`.
         """
         shape = tf.shape(vocab_btv)
-        given_bts = tf.where(copied_bs[:, None] == self.NOTHING, 0.0, weights_bts) * (1 - g_bt1)
+        given_bts = tf.where(copied_bs[:, None] == NOT_COPIED, 0.0, weights_bts) * (1 - g_bt1)
         ids_bts = tf.broadcast_to(tf.maximum(copied_bs, 0)[:, None], tf.shape(given_bts))
         rows_bt1 = tf.reshape(tf.range(shape[0] * shape[1]), [shape[0], shape[1], 1])
         places_n1 = tf.reshape(rows_bt1 * shape[2] + ids_bts, [-1, 1])
@@ -165,7 +164,7 @@ class Copying(keras.layers.Layer):
         return -tf.reduce_logsumexp(both_2n, 0)
 
     def _of_vocabulary(self, g_bt1: tf.Tensor, weights_bts: tf.Tensor, copied_bs: tf.Tensor) -> tf.Tensor:
-        rest_bts = tf.where(copied_bs[:, None] == self.NOTHING, weights_bts, 0.0)
+        rest_bts = tf.where(copied_bs[:, None] == NOT_COPIED, weights_bts, 0.0)
         return g_bt1 + (1 - g_bt1) * tf.reduce_sum(rest_bts, -1, keepdims=True)
 
 

@@ -88,7 +88,7 @@ class Pack:
         if run.members:
             raise UserError(f"{run.folder}: an ensemble cannot be packed; pack its runs, and combine the packed ones")
         arrays, state = run.load(BEST)
-        name = _run_name(run)
+        name = run_name(run)
         evaluation = _evaluation(run, name, with_test)
         lengths = run.src_lengths
         return cls(
@@ -125,14 +125,14 @@ class Pack:
         packed.write_text(CARD_FILE, card)
 
 
-def pack_place(run: RunFolder, output: Path | None) -> Path:
-    """Where a run is packed to; None: beside its folder, with `-packed` at the end of the name.
+def pack_place(run: RunFolder, output: Path | None, ending: str = _ENDING) -> Path:
+    """Where a run is packed to; None: beside its folder, with `ending` at the end of the name.
 
     Raises:
         UserError: it exists, or its parent folder does not.
     """
     folder = run.folder.resolve()
-    place = output or (run.folder.parent if run.folder.name else folder.parent) / f"{folder.name}{_ENDING}"
+    place = output or (run.folder.parent if run.folder.name else folder.parent) / f"{folder.name}{ending}"
     if os.path.lexists(place):
         remove = shlex.join(["rm", *(["-r"] if place.is_dir() else []), "--", str(place)])
         raise UserError(f"{place}: exists; choose another name with --output, or remove it: {remove}")
@@ -233,7 +233,7 @@ def _texts(run: RunFolder) -> dict[str, list[str]]:
     return {name: run.read_lines(f"{EVAL_FOLDER}/{name}") for name in names}
 
 
-def _run_name(run: RunFolder) -> str:
+def run_name(run: RunFolder) -> str:
     """The name of the folder that the run was trained in: a pack keeps it when it is renamed."""
     kept = _name_of(str(run.read_json(PACK_FILE).get("name", ""))) if run.packed else ""
     return encoded(kept or run.folder.resolve().name).decode()

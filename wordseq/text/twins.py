@@ -122,6 +122,11 @@ _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 _BYTE_OR_UNKNOWN = re.compile(r"<(?:0x[0-9A-F]{2}|unk)>")
 
 
+def sign_tables() -> dict[str, dict[str, str]]:
+    """The tables of `sign_twins`, for a program that has none: twins of signs, and of quotes that open a quotation."""
+    return {"signs": dict(_SIGNS), "opening": dict(_OPENING)}
+
+
 def sign_twins(char: str, opening: bool = False) -> list[str]:
     """The twins of a character in other ways of writing it, the nearest first; none for most characters.
 

@@ -36,6 +36,9 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 """Names of the first ids. They are not tokens: "<s>" in a text never gets the id 2."""
 
+NOT_COPIED = -1
+"""In place of a target id: nothing is copied."""
+
 # JSON can hold a lone surrogate, UTF-8 cannot: such a token would fail later, when a translation is written.
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -416,6 +419,23 @@ class TextCodec:
         if not isinstance(separator, str) or (vocab.features and not separator):
             raise UserError(f"{path}: damaged: feature_separator = {separator!r}, expected the text between features")
         return cls(tokenizer, vocab, twins_of(side, tokenizer), values["form"], values["written"], separator)
+
+
+def copied_ids(src: TextCodec, tgt: TextCodec) -> tuple[int, ...]:
+    """For each source id the target id that is copied, see `models.layers.Copying`: that of the same token.
+
+    EOS gives EOS, and UNK gives UNK, which the text replaces by the word of the source. Features and padding give nothing. Nor
+    does a known token that the target vocabulary lacks: the model would learn that any foreign word is a way to write <unk>.
+    The characters of a spelled word are tokens like others; only targets that spell words too have them.
+    """
+    specials = {UNK_ID: UNK_ID, EOS_ID: EOS_ID}
+    ids = [specials.get(index, NOT_COPIED) for index in range(len(SPECIALS))]
+    words = src.vocab.tokens[: len(src.vocab.tokens) - src.features]
+    # A symbol of the target may look like a character: " h".
+    letters = src.vocab.speller.size if src.vocab.speller and not tgt.vocab.speller else 0
+    ids += [NOT_COPIED] * letters
+    ids += [tgt.vocab.ids.get(word, NOT_COPIED) for word in words[letters:]]
+    return (*ids, *[NOT_COPIED] * src.features)
 
 
 def _main_word(text: str) -> str:

@@ -9,14 +9,25 @@ from tests.reference.sparse import softmax
 from tests.unit.models.test_seq2seq import COPIED, SMALL, SRC, SRC_SIZE, TGT, TGT_SIZE, _ids, make_model
 from wordseq.batches.batching import mask
 from wordseq.config.schema import Config, ModelConfig
-from wordseq.models.build import copied_ids, model_for
+from wordseq.models.build import model_for
 from wordseq.models.layers import Copying
 from wordseq.models.seq2seq import Seq2Seq, SourceIds
 from wordseq.system.errors import UserError
 from wordseq.text.tokenizers import WordTokenizer
-from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, SPECIALS, UNK_ID, TextCodec, Vocab, spelling_vocab
+from wordseq.text.vocab import (
+    BOS_ID,
+    EOS_ID,
+    NOT_COPIED,
+    PAD_ID,
+    SPECIALS,
+    UNK_ID,
+    TextCodec,
+    Vocab,
+    copied_ids,
+    spelling_vocab,
+)
 
-NONE = Copying.NOTHING
+NONE = NOT_COPIED
 B, T, S, V = 3, 4, 5, 9
 COPIED_BS = np.array([[5, 5, 7, UNK_ID, EOS_ID], [4, NONE, NONE, EOS_ID, NONE], [UNK_ID, 8, UNK_ID, 8, EOS_ID]])
 """Target ids of source positions; the second sentence has features, which are not copied, and padding."""

@@ -1,14 +1,16 @@
-"""`wordseq pack`, `ensemble`, `average`: make a new folder of trained runs, which is used like a run."""
+"""`wordseq pack`, `export`, `ensemble`, `average`: make a new folder of trained runs."""
 
 import argparse
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings
+from wordseq.system.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Add `pack`, `ensemble` and `average` to the commands."""
+    """Add `pack`, `export`, `ensemble` and `average` to the commands."""
     parser = add_command(
         commands,
         "pack",
@@ -29,6 +31,21 @@ def add(commands: Any) -> None:
         help="also pack the test sentences, which eval without --src, compare and report need; "
         "they are text of the corpus, so mind its licence (default: off)",
     )
+    export = add_command(
+        commands,
+        "export",
+        _export,
+        "write a run as ONNX graphs, with a program that translates without TensorFlow",
+        ("wordseq export runs/phrasebook", "wordseq export runs/phrasebook --format onnx --output phrasebook"),
+    )
+    add_run(export)
+    export.add_argument(
+        "--format",
+        choices=("onnx",),
+        default="onnx",
+        help="onnx: encoder and decoder step for onnxruntime, in float32 and int8 (default: onnx)",
+    )
+    export.add_argument("--output", type=Path, metavar="FOLDER", help="new folder (default: RUN-onnx, beside the run)")
     ensemble = add_command(
         commands,
         "ensemble",
@@ -67,6 +84,17 @@ def _pack(options: argparse.Namespace) -> None:
     from wordseq.api.run import Run
 
     Run(options.run).pack(options.output, with_test=options.with_test)
+
+
+def _export(options: argparse.Namespace) -> None:
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        which = f"{' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not installed"
+        raise UserError(f"export needs {which}: python -m pip install 'wordseq[export]'")
+    from wordseq.export.onnx_folder import export_onnx
+    from wordseq.runs.combine import open_run
+
+    export_onnx(open_run(options.run), options.output)
 
 
 def _ensemble(options: argparse.Namespace) -> None:

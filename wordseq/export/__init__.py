@@ -1,0 +1,1 @@
+"""Models for other programs: ONNX graphs in a folder that needs neither TensorFlow nor this package."""
