@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -645,3 +647,31 @@ def test_loading_refuses_a_vocabulary_of_another_tokenizer(saved, tmp_path):
     shutil.copy(saved / "gru-unigram" / "src.vocab.json", run)
     with pytest.raises(UserError, match=r"src\.vocab\.json: does not belong"):
         Translator.load(run)
+
+
+@pytest.mark.slow
+def test_threads_that_use_one_translator_at_once_get_what_one_gets():
+    """From the first call on, in which each search is compiled."""
+
+    def work(translator, number):
+        texts, beam = SENTENCES[8 * number : 8 * number + 16], dataclasses.replace(SHORT, beam_size=1 + number % 2)
+        found = translator.translate(texts, beam, nbest=1 + number % 2)
+        pairs = [(text, best[0].text) for text, best in zip(texts, found, strict=True)]
+        looks = attention_of(translator, pairs)
+        return found, [look.tgt_tokens for look in looks], translator.embed(texts), translator.unknown(texts)
+
+    alone, shared = random_translator(attention="dot"), random_translator(attention="dot")
+    expected = [work(alone, number) for number in range(4)]
+    barrier = threading.Barrier(4)
+
+    def together(number):
+        barrier.wait(60)
+        return [work(shared, number) for _ in range(2)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for one, found in zip(expected, pool.map(together, range(4)), strict=True):
+            for again in found:
+                texts, tokens, vectors, unknown = again
+                assert [[best.text for best in row] for row in texts] == [[best.text for best in row] for row in one[0]]
+                assert (tokens, unknown) == (one[1], one[3])
+                close(vectors, one[2])

@@ -10,10 +10,13 @@ import itertools
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -866,3 +869,114 @@ def test_options_of_bench_reach_the_measurement(call, measured):
     found = json.loads(call("bench", "--json", "--record", "bench.json"))
     assert found["what"] == "speed"
     assert json.loads(Path("bench.json").read_text()) | {"command": ""} == found | {"command": ""}
+
+
+# --- serve
+
+
+@pytest.fixture
+def serve(monkeypatch, capsys):
+    """Runs `wordseq serve` without a socket that anybody uses: the call asks in place of the server, and it ends."""
+    from starlette.testclient import TestClient
+
+    from wordseq.serving import directions, server
+
+    monkeypatch.setattr(directions, "warm_up", lambda direction: None)
+
+    def run(ask, *words):
+        found = []
+
+        def in_place_of_the_server(app, listening, started):
+            started()
+            with TestClient(app) as client:
+                found.append(ask(client, listening.getsockname()))
+
+        monkeypatch.setattr(server, "run_server", in_place_of_the_server)
+        assert main(["serve", *words]) == 0
+        return found[0]
+
+    return run
+
+
+def asks(**values):
+    """A request for a translation, with status and answer as the result."""
+
+    def ask(client, address):
+        del address
+        answer = client.post("/translate", json={"q": TEXTS[0], "source": "src", "target": "tgt", **values})
+        return answer.status_code, answer.json()
+
+    return ask
+
+
+@law("serve run", "serve --as")
+def test_runs_are_served_as_directions_and_answer_as_translate_does(serve, translate):
+    text = "\n".join(TEXTS)
+    assert serve(asks(q=text), "alpha", "--port", "0") == (200, {"translatedText": "\n".join(translate())})
+    both = ("alpha", "beta", "--port", "0", "--as", "en:fr", "--as", "fr:en")
+    assert serve(asks(q=text, source="fr", target="en"), *both)[1] == {
+        "translatedText": "\n".join(translate(run="beta"))
+    }
+    assert main(["serve", "alpha", "beta"]) == 2
+    assert main(["serve", "alpha", "--as", "en"]) == 2
+    assert main(["serve", "gamma"]) == 2
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """The runs are served by a translator without a model."""
+    from tests.fake_translator import FakeTranslator
+    from wordseq.serving import directions
+
+    translator = FakeTranslator()
+    monkeypatch.setattr(
+        directions,
+        "open_directions",
+        lambda runs, languages: [directions.Direction(codes, translator, {}) for codes in languages],
+    )
+    return translator
+
+
+@law("serve --host", "serve --port")
+def test_the_server_listens_where_it_is_told(serve, fake, free_port):
+    def where(client, address):
+        del client
+        return address[:2]
+
+    assert serve(where, "alpha", "--port", str(free_port)) == ("127.0.0.1", free_port)
+    host, port = serve(where, "alpha", "--port", "0", "--host", "0.0.0.0")
+    assert (host, port > 0) == ("0.0.0.0", True)
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+@law("serve --api-key", "serve --max-chars", "serve --timeout", "serve --max-waiting")
+def test_what_a_request_may_ask_for(serve, fake):
+    usual = ("alpha", "--port", "0")
+    assert serve(asks(), *usual)[0] == 200
+    keyed = (*usual, "--api-key", "secret")
+    assert [serve(asks(**more), *keyed)[0] for more in ({}, {"api_key": "x"}, {"api_key": "secret"})] == [400, 403, 200]
+    assert serve(asks(q="123456"), *usual, "--max-chars", "5")[0] == 400
+    assert serve(asks(q="12345"), *usual, "--max-chars", "5")[0] == 200
+    fake.free.clear()
+
+    def two_at_once(client, address):
+        with ThreadPoolExecutor(1) as pool:
+            before = len(fake.batches)
+            first = pool.submit(asks(), client, address)
+            while len(fake.batches) == before:
+                time.sleep(0.01)
+            second = asks()(client, address)[0]
+            fake.free.set()
+            first.result(20)
+            fake.free.clear()
+            return second
+
+    late = ("--timeout", "0.2")
+    assert serve(two_at_once, *usual, *late, "--max-waiting", "1") == 429
+    assert serve(two_at_once, *usual, *late, "--max-waiting", "2") == 503
+    fake.free.set()

@@ -1,4 +1,4 @@
-"""The command line: `wordseq data | train | eval | translate | embed | describe | pack | export | ensemble ...`."""
+"""The command line: `wordseq data | train | eval | translate | serve | describe | pack | export | compare ...`."""
 
 import argparse
 import errno
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from wordseq.cli.commands import bench, compare, data, derive, describe, embed, eval, sweep, train, translate
+from wordseq.cli.commands import bench, compare, data, derive, describe, eval, serve, sweep, train, translate
 from wordseq.cli.options import CommandParser, HelpFormatter, examples_text, failed
 from wordseq.system.errors import UserError
 from wordseq.system.files import command_text
@@ -16,7 +16,7 @@ from wordseq.system.platform import installed_version
 from wordseq.system.signals import END_SIGNALS, handled
 from wordseq.system.streams import check_output, leave_terminal, prepare_streams
 
-COMMANDS = (data, train, eval, translate, embed, describe, derive, compare, sweep, bench)
+COMMANDS = (data, train, eval, translate, serve, describe, derive, compare, sweep, bench)
 
 BROKEN_PIPE = 141
 """Exit code if nobody reads the output: 128 + 13, as the shell reports a program that SIGPIPE ended."""

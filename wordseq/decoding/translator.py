@@ -91,7 +91,7 @@ class Sampling:
 
 
 class Translator:
-    """Translates texts with a model; `translator(["a text", ...])` returns a list of translations.
+    """Translates texts with a model; `translator(["a text", ...])` returns a list of translations. Threads may share one.
 
     Args:
         model: trained; or an ensemble of such models.
@@ -281,7 +281,7 @@ class Translator:
         fault = self.unusable(texts)
         if fault:
             raise UserError(f"text {fault[0] + 1}: {fault[1]}")
-        return list(map(self._prepare, texts))
+        return list(map(self.prepare, texts))
 
     def _listed(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
         """The texts as a list; where sources have features, pairs of (word, features) as one text each.
@@ -292,7 +292,8 @@ class Translator:
         joined = with_features(texts) if self.src.feature_separator else texts
         return text_list("texts", cast(Iterable[str], joined))
 
-    def _prepare(self, text: str) -> str:
+    def prepare(self, text: str) -> str:
+        """A text normalised like training text, and in lower case if the run has `data.lowercase`."""
         return prepare_source(text, self.config.data.lowercase, self.src.feature_separator)
 
     @tf.function(autograph=False, input_signature=[_IDS])
@@ -321,7 +322,7 @@ class Translator:
 
     def tokens_of(self, text: str) -> int:
         """Number of source tokens of a text."""
-        return len(self.src.to_ids(self._prepare(text)))
+        return len(self.src.to_ids(self.prepare(text)))
 
     def unknown(self, texts: Iterable[str | tuple[str, str]]) -> list[str]:
         """The distinct tokens of the texts that are not in the source vocabulary, in order; features begin with a TAB.
@@ -329,7 +330,7 @@ class Translator:
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        tokens = map(self.src.tokenize, map(self._prepare, self._listed(texts)))
+        tokens = map(self.src.tokenize, map(self.prepare, self._listed(texts)))
         return list(dict.fromkeys(token for sentence in tokens for token in self.src.vocab.unknown(sentence)))
 
     def replaced(self, texts: Iterable[str | tuple[str, str]]) -> list[tuple[str, str]]:
@@ -338,7 +339,7 @@ class Translator:
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        return self.src.replaced(map(self._prepare, self._listed(texts)))
+        return self.src.replaced(map(self.prepare, self._listed(texts)))
 
     @property
     def spells(self) -> bool:
@@ -351,7 +352,7 @@ class Translator:
         Raises:
             TypeError: `texts` is a single text, or has an element that is not a text.
         """
-        return self.src.unseen(map(self._prepare, self._listed(texts)))
+        return self.src.unseen(map(self.prepare, self._listed(texts)))
 
     def limit(self, src_tokens: int, decode: DecodeConfig) -> int:
         """The most output tokens for a source of `src_tokens` tokens, both with EOS."""

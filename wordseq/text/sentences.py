@@ -43,9 +43,14 @@ def split_sentences(text: str, language: str = "") -> list[str]:
 
 
 def join_sentences(sentences: Sequence[str]) -> str:
-    """One text of sentences, with a space between them, but none in scripts that have none."""
+    """One text of sentences; see `space_between`."""
     text = ""
     for sentence in filter(None, sentences):
-        touching = _ENDS_WITHOUT_SPACE.search(text) and _STARTS_WITHOUT_SPACE.match(sentence)
-        text += sentence if not text or touching else f" {sentence}"
+        text += space_between(text, sentence) + sentence
     return text
+
+
+def space_between(before: str, after: str) -> str:
+    """What stands between two sentences: a space, but nothing in scripts that have none, and beside an empty one."""
+    touching = _ENDS_WITHOUT_SPACE.search(before) and _STARTS_WITHOUT_SPACE.match(after)
+    return "" if touching or not before or not after else " "

@@ -1,0 +1,136 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from tests.fake_runs import fake_run, some_test, with_errors
+from tests.fake_translator import FakeTranslator
+from wordseq.decoding.translator import Translator
+from wordseq.runs.folder import RunFolder
+from wordseq.serving.detection import Detected, Detector
+from wordseq.serving.directions import (
+    MOST_ALTERNATIVES,
+    Direction,
+    Languages,
+    about_run,
+    display_name,
+    language_names,
+    languages_of,
+)
+from wordseq.serving.markup import plan_html
+from wordseq.system.errors import UserError
+
+TEXTS = ["I am hungry.", "", "She is cold today."]
+
+
+def run_of(**data):
+    languages = {"src": data.get("src_lang", ""), "tgt": data.get("tgt_lang", "")}
+    return SimpleNamespace(
+        folder=data.get("folder", "runs/x"), config=SimpleNamespace(data=SimpleNamespace(lang_of=languages.get))
+    )
+
+
+def test_languages_are_given_or_of_the_settings_or_two_general_ones():
+    named, bare = run_of(src_lang="de", tgt_lang="en"), run_of()
+    assert languages_of([named, bare], []) == [("de", "en"), ("src", "tgt")]
+    assert languages_of([named, bare], ["fr:nl", "pt-BR:eo"]) == [("fr", "nl"), ("pt-BR", "eo")]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["en:fr"], "--as is given 1 times for 2 runs"),
+        (["en", "a:b"], "'en' is not SOURCE:TARGET"),
+        (["en:fr:de", "a:b"], "'en:fr:de' is not"),
+        (["en:en", "a:b"], "'en:en' is not"),
+        (["e n:fr", "a:b"], "'e n:fr' is not"),
+        (["en:fr", "en:fr"], "runs/x and runs/x both translate from en to fr"),
+        ([], "both translate from src to tgt"),
+    ],
+)
+def test_a_mistake_in_the_languages_is_named(given, message):
+    with pytest.raises(UserError, match=message):
+        languages_of([run_of(), run_of()], given)
+
+
+def test_names_of_languages():
+    names = language_names()
+    assert [display_name(code, names) for code in ("fr", "pt-BR", "xx")] == ["French", "Portuguese (BR)", "xx"]
+
+
+def test_a_page_shows_the_scores_of_the_served_checkpoint_only(tmp_path):
+    test = some_test(6)
+    run = RunFolder(fake_run(tmp_path / "mine", test, with_errors(test, 0.2)))
+    about = about_run(run)
+    assert (about["name"], about["parameters"]) == ("mine", 15)
+    saved = json.loads((tmp_path / "mine" / "eval" / "test.json").read_text())
+    assert about["scores"]["sentences"] == 6
+    assert about["scores"]["metrics"][0]["score"] == saved["bleu"]["score"]
+    saved["checkpoint"] = "of another"
+    (tmp_path / "mine" / "eval" / "test.json").write_text(json.dumps(saved))
+    assert about_run(run)["scores"] is None
+    del saved["bleu"]
+    saved["checkpoint"] = run.header("best").sha256
+    (tmp_path / "mine" / "eval" / "test.json").write_text(json.dumps(saved))
+    with pytest.raises(UserError, match="damaged"):
+        about_run(run)
+
+
+@pytest.fixture(scope="module")
+def direction(tiny_run, uncompiled):
+    return Direction(Languages("en", "fr"), Translator.load(tiny_run.folder), {})
+
+
+def test_answers_are_those_of_the_translator_with_and_without_alternatives(direction):
+    expected = direction.translator(TEXTS)
+    assert direction.best(TEXTS) == expected
+    found = direction.several(TEXTS)
+    assert [hypotheses[0].text for hypotheses in found] == expected
+    for hypotheses in found:
+        texts = [one.text for one in hypotheses]
+        assert len(set(texts)) == len(texts) <= MOST_ALTERNATIVES + 1
+        scores = [one.score for one in hypotheses[1:]]
+        assert scores == sorted(scores, reverse=True)
+    assert len(found[0]) > 1
+
+
+def test_what_is_inspected_has_a_row_of_attention_for_each_token(direction):
+    first, empty, *_ = direction.inspect(TEXTS)
+    assert first.source == TEXTS[0]
+    assert first.attention.src_tokens[-1] == first.attention.tgt_tokens[-1] == "</s>"
+    assert len(first.attention.weights) == len(first.attention.tgt_tokens)
+    assert all(len(row) == len(first.attention.src_tokens) for row in first.attention.weights)
+    assert empty.attention is None
+
+
+def test_aligned_tokens_start_where_the_text_has_them_and_come_from_the_source(direction):
+    for text, found in zip(direction.best(TEXTS), direction.aligned(TEXTS), strict=True):
+        assert found.text == text
+        assert found.starts == sorted(found.starts)
+        assert len(found.starts) == len(found.origins)
+        assert all(0 < origin < 1 for origin in found.origins)
+        assert all(found.text[start] != " " for start in found.starts)
+
+
+def test_html_of_a_real_model_keeps_every_tag_and_its_plain_translation(direction):
+    plan = plan_html("<p>I <b>am</b> <i>hungry</i>. Where is <a href='x'>the station</a>?</p>", direction.split)
+    found = direction.aligned(plan.sentences)
+    text = plan.join(found)
+    assert all(text.count(tag) == 1 for tag in ("<p>", "<b>", "</b>", "<i>", "</i>", "<a href='x'>", "</a>", "</p>"))
+    for tag in ("<p>", "<b>", "</b>", "<i>", "</i>", "<a href='x'>", "</a>", "</p>"):
+        text = text.replace(tag, "")
+    assert text == " ".join(one.text for one in found).replace("<", "&lt;").replace(">", "&gt;")
+
+
+def test_one_source_language_needs_no_detection_and_unknown_ones_are_named():
+    assert Detector(["xx"]).detect("Whatever") == [Detected("xx", 100.0)]
+    assert Detector(["xx", "xx"]).unknown == []
+    several = Detector(["xx", "yy"])
+    assert several.unknown == ["xx", "yy"]
+    assert several.detect("Whatever") == [Detected("xx", 0.0)]
+
+
+def test_without_attention_words_are_taken_to_run_in_parallel():
+    found = Direction(Languages("a", "b"), FakeTranslator(), {}).aligned(["ab c", "d"])
+    assert [(one.text, one.starts) for one in found] == [("C AB", [0, 2]), ("D", [0])]
+    assert found[0].origins == [1 / 6, 2 / 3]

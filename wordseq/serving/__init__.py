@@ -1,0 +1,1 @@
+"""An HTTP server for trained runs: LibreTranslate's API, and a page for people."""

@@ -1,0 +1,298 @@
+"""What a server translates: for each trained run the languages, the model and its scores."""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.resources import files
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wordseq.comparison.attention import Alignment, attention_of
+from wordseq.config.load import config_to_dict
+from wordseq.evaluation.metrics.names import main_metrics
+from wordseq.evaluation.records import level_name
+from wordseq.runs.combine import combination_note
+from wordseq.runs.folder import BEST, EVAL_FOLDER, PACK_FILE, SPLIT_FILE, RunFolder
+from wordseq.serving.texts import Split, splitter
+from wordseq.system.errors import UserError
+
+if TYPE_CHECKING:
+    from wordseq.decoding.translator import Hypothesis, Translator
+
+MOST_ALTERNATIVES = 5
+"""Most alternatives of a translation: one beam size for all requests, as each other one compiles another graph."""
+
+DEFAULT_CODES = ("src", "tgt")
+"""Languages of a run that names none."""
+
+_CODE = re.compile(r"[\w-]{1,32}")
+
+
+class Languages(NamedTuple):
+    """Codes of what a run reads and writes."""
+
+    source: str
+    target: str
+
+
+class Inspected(NamedTuple):
+    """A translated sentence with what the page shows of it."""
+
+    source: str
+    hypotheses: "list[Hypothesis]"
+    """The translation, then alternatives, likeliest first. Scores are divided by the length penalty."""
+    attention: Alignment | None
+    """None: the model has none, or the sentence is empty."""
+
+
+class Aligned(NamedTuple):
+    """A translated sentence, and where its parts come from; see `Direction.aligned`."""
+
+    text: str
+    starts: list[int]
+    """Index of the first character of each target token, ascending."""
+    origins: list[float]
+    """For each target token its place in the source, as a share of the characters that are not spaces."""
+
+
+class Direction:
+    """A run that translates from one language to another.
+
+    Args:
+        languages: codes of source and target.
+        translator: of the run.
+        about: what the page tells of the run, see `about_run`.
+    """
+
+    def __init__(self, languages: Languages, translator: "Translator", about: Mapping[str, Any]) -> None:
+        self.languages, self.translator, self.about = languages, translator, about
+
+    @cached_property
+    def split(self) -> Split:
+        """Splits a line into sentences, as `wordseq translate TEXT` does."""
+        data = self.translator.config.data
+        return splitter(data.lang_of("src"), not self.translator.src.feature_separator)
+
+    def best(self, sentences: Sequence[str]) -> list[str]:
+        """The translation of each sentence: what `wordseq translate` prints."""
+        return self.translator(sentences)
+
+    def several(self, sentences: Sequence[str]) -> "list[list[Hypothesis]]":
+        """The translation of each sentence, then at most `MOST_ALTERNATIVES` others, likeliest first.
+
+        The first is that of `best`, even if the run's own search is narrower than the one that finds the others.
+        """
+        decode = self.translator.config.decode
+        wide = dataclasses.replace(decode, beam_size=max(decode.beam_size, MOST_ALTERNATIVES + 1))
+        most = MOST_ALTERNATIVES + 1
+        found = self.translator.translate(sentences, wide, nbest=most)
+        if wide == decode:
+            firsts = [hypotheses[0] for hypotheses in found]
+        else:
+            firsts = [hypotheses[0] for hypotheses in self.translator.translate(sentences)]
+        if decode.beam_size == 1:
+            firsts = [_penalised(first, decode.length_penalty) for first in firsts]
+        return [_distinct(first, others)[:most] for first, others in zip(firsts, found, strict=True)]
+
+    def inspect(self, sentences: Sequence[str]) -> list[Inspected]:
+        """Each sentence with its translations and the attention of the first."""
+        found = self.several(sentences)
+        looks = self._attention([(sentence, best[0].text) for sentence, best in zip(sentences, found, strict=True)])
+        return [Inspected(*row) for row in zip(sentences, found, looks, strict=True)]
+
+    def aligned(self, sentences: Sequence[str]) -> list[Aligned]:
+        """The translation of each sentence as `best`, with the place in the source that each token of it comes from.
+
+        That is where the token has its highest attention. Without attention, source and target are taken to run in parallel.
+        """
+        texts = self.best(sentences)
+        looks = self._attention(list(zip(sentences, texts, strict=True)))
+        return [
+            Aligned(text, *(_parallel(text) if look is None else self._places(sentence, text, look)))
+            for sentence, text, look in zip(sentences, texts, looks, strict=True)
+        ]
+
+    def unusable(self, sentences: Sequence[str]) -> str:
+        """Why a sentence cannot be translated; empty if all can."""
+        fault = self.translator.unusable(sentences)
+        return fault[1] if fault else ""
+
+    def _attention(self, pairs: Sequence[tuple[str, str]]) -> list[Alignment | None]:
+        """The attention of pairs of sentence and translation; None without attention, and for empty ones."""
+        found: list[Alignment | None] = [None] * len(pairs)
+        if self.translator.model.attention is not None:
+            rows = [row for row, (source, hyp) in enumerate(pairs) if source.strip() and hyp]
+            sources = [self.translator.prepare(pairs[row][0]) for row in rows]
+            given = [(source, pairs[row][1]) for source, row in zip(sources, rows, strict=True)]
+            for row, look in zip(rows, attention_of(self.translator, given), strict=True):
+                found[row] = look
+        return found
+
+    def _places(self, sentence: str, text: str, look: Alignment) -> tuple[list[int], list[float]]:
+        """`starts` and `origins` of `Aligned`."""
+        src, tgt = self.translator.src, self.translator.tgt
+        ends_s = _ends(src.tokenize(self.translator.prepare(sentence)), src.detokenize, _letters)
+        ends_t = _ends(tgt.tokenize(text), tgt.detokenize, len)
+        middles = [(low + high) / 2 / max(ends_s[-1], 1) for low, high in pairwise([0, *ends_s])]
+        starts = [_skip_spaces(text, start) for start in [0, *ends_t[:-1]]]
+        # The last row and column belong to the end of the sentence.
+        rows = [row[: len(middles)] for row in look.weights[: len(starts)]]
+        return starts, [middles[row.index(max(row))] for row in rows]
+
+
+def _penalised(hypothesis: "Hypothesis", alpha: float) -> "Hypothesis":
+    """A greedy hypothesis with the score that beam search gives it; see `search.length_penalty`."""
+    penalty: float = ((6.0 + hypothesis.tokens) / 6.0) ** alpha
+    return dataclasses.replace(hypothesis, score=hypothesis.score / penalty)
+
+
+def _distinct(first: "Hypothesis", others: "Sequence[Hypothesis]") -> "list[Hypothesis]":
+    """Hypotheses with different texts."""
+    found = {first.text: first}
+    for hypothesis in others:
+        found.setdefault(hypothesis.text, hypothesis)
+    return list(found.values())
+
+
+def _letters(text: str) -> int:
+    return len("".join(text.split()))
+
+
+def _ends(tokens: Sequence[str], detokenize: Any, measure: Any) -> list[int]:
+    """How much of the text ends with each token."""
+    return [measure(detokenize(tokens[: k + 1])) for k in range(len(tokens))]
+
+
+def _skip_spaces(text: str, start: int) -> int:
+    return start + len(text[start:]) - len(text[start:].lstrip())
+
+
+def _parallel(text: str) -> tuple[list[int], list[float]]:
+    """`starts` and `origins` of words if nothing is known."""
+    words = list(re.finditer(r"\S+", text))
+    total = max(_letters(text), 1)
+    before = [_letters(text[: word.start()]) for word in words]
+    return [word.start() for word in words], [(b + len(w[0]) / 2) / total for b, w in zip(before, words, strict=True)]
+
+
+def language_names() -> dict[str, str]:
+    """The English names of languages by their codes."""
+    return tomllib.loads((files("wordseq.serving") / "languages.toml").read_text(encoding="utf-8"))
+
+
+def languages_of(runs: Sequence[RunFolder], given: Sequence[str]) -> list[Languages]:
+    """The languages of runs.
+
+    Args:
+        runs: opened runs.
+        given: "en:fr" for each run, or nothing: then those of their settings, else `DEFAULT_CODES`.
+
+    Raises:
+        UserError: the languages are misspelt, not as many as the runs, or the same for two runs.
+    """
+    if given and len(given) != len(runs):
+        raise UserError(
+            f"--as is given {len(given)} times for {len(runs)} runs; give it once for each run, in their order"
+        )
+    found: list[Languages] = []
+    for k, run in enumerate(runs):
+        data = run.config.data
+        codes = (
+            given[k].split(":")
+            if given
+            else [data.lang_of("src") or DEFAULT_CODES[0], data.lang_of("tgt") or DEFAULT_CODES[1]]
+        )
+        if len(codes) != 2 or not all(map(_CODE.fullmatch, codes)) or codes[0] == codes[1]:
+            raise UserError(
+                f"{':'.join(codes)!r} is not SOURCE:TARGET, two different language codes such as en:fr: give --as en:fr"
+            )
+        languages = Languages(*codes)
+        if languages in found:
+            raise UserError(
+                f"{run.folder} and {runs[found.index(languages)].folder} both translate from {languages.source} to "
+                f"{languages.target}; give --as SOURCE:TARGET for each run"
+            )
+        found.append(languages)
+    return found
+
+
+def about_run(run: RunFolder) -> dict[str, Any]:
+    """What the page tells of a run: `name`, `model`, `data`, `scores` of the held-out split and `notes`.
+
+    Raises:
+        UserError: a file of the run is damaged.
+    """
+    config, header = run.config, run.header(BEST)
+    settings = config_to_dict(config)
+    model = config.model
+    attention = "" if model.attention == "none" else f", attention {model.attention}"
+    name = run.folder.resolve().name
+    if run.packed:
+        name = str(run.read_json(PACK_FILE).get("name") or name)
+    sizes = run.read_json(SPLIT_FILE) if (run.folder / SPLIT_FILE).is_file() else {}
+    pairs = sizes.get("train", {}).get("pairs") if isinstance(sizes.get("train"), dict) else None
+    return {
+        "name": name,
+        "model": f"{model.cell}, {model.kind.replace('_', '-')}{attention}, level {level_name(settings['data'])}",
+        "parameters": header.parameters,
+        "pairs": pairs if isinstance(pairs, int) else None,
+        "scores": _scores(run, header.sha256),
+        "made_of": combination_note(run),
+    }
+
+
+def _scores(run: RunFolder, sha256: str) -> dict[str, Any] | None:
+    """The scores of the best checkpoint on the test split; None if `wordseq eval` did not score it."""
+    name = f"{EVAL_FOLDER}/test.json"
+    if not (run.folder / name).is_file():
+        return None
+    found = run.read_json(name)
+    if found.get("checkpoint") != sha256:
+        return None
+    try:
+        return {
+            "sentences": int(found["sentences"]),
+            "metrics": [
+                {
+                    "name": str(found[key]["name"]),
+                    "score": float(found[key]["score"]),
+                    "low": float(found[key]["ci95"][0]),
+                    "high": float(found[key]["ci95"][1]),
+                    "signature": str(found[key]["signature"]),
+                }
+                for key in main_metrics(found)
+            ],
+        }
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{run.folder / name}: damaged: {error!r}; `wordseq eval {run.folder}` makes it again"
+        ) from None
+
+
+def open_directions(runs: Sequence[RunFolder], languages: Sequence[Languages]) -> list[Direction]:
+    """Load the models of runs; TensorFlow must be imported.
+
+    Raises:
+        UserError: a run is damaged.
+    """
+    from wordseq.decoding.translator import Translator
+
+    return [Direction(codes, Translator.load(run), about_run(run)) for run, codes in zip(runs, languages, strict=True)]
+
+
+def warm_up(direction: Direction) -> None:
+    """Compile what requests need, so that the first one does not wait for it."""
+    # Two words: a run with features needs both.
+    text = "a\ta" if direction.translator.src.feature_separator else "a"
+    direction.inspect([text])
+
+
+def display_name(code: str, names: Mapping[str, str]) -> str:
+    """The English name of a language: of `pt-BR` "Portuguese (BR)"; a code without a name is its own."""
+    language, _, place = code.partition("-")
+    name = names.get(language.lower())
+    if name is None:
+        return code
+    return f"{name} ({place})" if place else name
