@@ -81,6 +81,7 @@ def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     headline = [combinations_table(record, HEADLINE_TITLES) for record in records if record["experiment"] == HEADLINE]
     # Of SIGMORPHON's task in pronunciation.
     found |= {record["kind"]: pronunciation_notes(record) for record in records if record.get("kind") == "g2p2020"}
+    found |= {record["experiment"]: recipe_table(record) for record in records if record.get("kind") == "recipe"}
     return {**found, "headline": "".join(headline), "results": results_table(runs)}
 
 
@@ -283,6 +284,33 @@ def pronunciation_notes(record: Mapping[str, Any]) -> str:
         f"Trained on {place['cpu']}, {place['cores']} cores, by wordseq {versions}: `python -m experiments.g2p2020 FOLDER`",
     )
     return "\n\n".join((pronunciation_table(record["rows"]), *notes)) + "\n"
+
+
+def recipe_table(record: Mapping[str, Any]) -> str:
+    """The record of `experiments.recipe` as Markdown: each step with its difference to the one before, and how it was made."""
+    header = ("Step", "BLEU", "95 % interval", "Difference", "p", "Parameters", "Minutes")
+    lines = []
+    for row in record["rows"]:
+        bleu = row["bleu"]
+        lines.append(
+            (
+                row["step"],
+                f"{bleu['score']:.1f}",
+                "{:.1f} to {:.1f}".format(*bleu["ci95"]),
+                number(bleu["difference"], "+.1f"),
+                number(bleu["p_bootstrap"], ".3f"),
+                f"{row['parameters']:,}",
+                number(row["minutes"], ".0f"),
+            )
+        )
+    place, versions = record["machine"], dict.fromkeys(row["trained_by"] for row in record["rows"])
+    notes = (
+        "Test split. Each step keeps the changes above it. Difference and p: paired bootstrap test against the row above. "
+        f"BLEU `{record['rows'][0]['bleu']['signature']}`.",
+        f"Trained on {escape_markdown(place['cpu'])}, one core of {place['cores']} each, by wordseq {' and '.join(versions)}: "
+        f"`{record['command']}`",
+    )
+    return "\n\n".join((markdown_table(header, lines), *notes)) + "\n"
 
 
 def main() -> int:
