@@ -29,7 +29,13 @@ PLAIN = (
         "model.dropout=0.2",
         "train.learning_rate=0.001",
     ),
-    *("train.schedule=plateau", "train.warmup_steps=0", "train.average=0", "train.label_smoothing=0"),
+    *(
+        "train.schedule=plateau",
+        "train.decay_patience=1",
+        "train.warmup_steps=0",
+        "train.average=0",
+        "train.label_smoothing=0",
+    ),
     *("train.max_epochs=20", "train.patience=4", "train.select_by=bleu"),
 )
 """For tests that need no settings by the data."""

@@ -152,8 +152,8 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "train.select_by",
-        lambda facts, config: "exact" if facts.words else "bleu",
-        "BLEU of single words is 0 or nearly so",
+        lambda facts, config: "exact" if facts.words else _by_pairs(facts.pairs, ((1_000, "chrf"),), "bleu"),
+        "BLEU of single words is 0 or nearly so, and so is BLEU of what a model of some hundred pairs writes",
     ),
 )
 """In the order in which they are decided."""

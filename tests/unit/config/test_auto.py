@@ -119,8 +119,8 @@ def test_values_are_those_of_the_guide_for_numbers_of_pairs_and_for_single_words
         facts = dataclasses.replace(FACTS, pairs=pairs, words=words, subword_size=subword_size(pairs, 0))
         return str(by_key(decide(load_config(None), facts))[key])
 
-    steps = re.findall(r"([\d.,]*\d) below ([\d,]*\d)(?: pairs)?(?:, else ([\d.,]*\d))?", text)
-    steps = [[number.replace(",", "") for number in step] for step in steps]
+    steps = re.findall(r"(`\w+`|[\d.,]*\d) below ([\d,]*\d)(?: pairs)?(?:, else (`\w+`|[\d.,]*\d))?", text)
+    steps = [[number.replace(",", "").strip("`") for number in step] for step in steps]
     assert len(steps) == text.count(" below ")
     for k, (found, limit, beyond) in enumerate(steps):
         assert (value(int(limit) - 1), value(int(limit))) == (found, beyond or steps[k + 1][0])
