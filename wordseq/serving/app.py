@@ -126,7 +126,7 @@ class Guard:
                     await self._answer(scope, receive, sending)
             except TimeoutError:
                 if status:
-                    raise  # The server closes the connection.
+                    return  # uvicorn closes the connection: the answer is not complete.
                 late = f"the request took longer than {self._seconds:g} seconds"
                 await error_answer(503, late, {"retry-after": "1"})(scope, receive, sending)
             except ClientDisconnect:

@@ -27,6 +27,9 @@ MOST_ALTERNATIVES = 5
 DEFAULT_CODES = ("src", "tgt")
 """Languages of a run that names none."""
 
+MOST_SENTENCE_CHARS = 2_000
+"""Longest sentence. A longer one would keep all others waiting: a batch takes as many steps as its longest output."""
+
 _CODE = re.compile(r"[\w-]{1,32}")
 
 
@@ -116,6 +119,9 @@ class Direction:
 
     def unusable(self, sentences: Sequence[str]) -> str:
         """Why a sentence cannot be translated; empty if all can."""
+        longest = max(map(len, sentences), default=0)
+        if longest > MOST_SENTENCE_CHARS:
+            return f"a sentence of {longest:,} characters; the longest may have {MOST_SENTENCE_CHARS:,}"
         fault = self.translator.unusable(sentences)
         return fault[1] if fault else ""
 
