@@ -204,10 +204,10 @@ class Scan:
         A cell without a recurrent product has no left factors.
         """
         advance = self._functions(fused)[0]
-        steps = tf.shape(projected_tbg)[0]
+        steps = _steps(projected_tbg)
 
         def body(
-            t: tf.Tensor, state: State, fed_bh: tf.Tensor, states: _Arrays, fed: _Arrays, kept: _Arrays
+            t: tf.Tensor | int, state: State, fed_bh: tf.Tensor, states: _Arrays, fed: _Arrays, kept: _Arrays
         ) -> tuple[Any, ...]:
             fed = tuple(array.write(t, fed_bh) for array in fed)
             product_bg = None if given.kernel is None else tf.matmul(fed_bh, given.kernel)
@@ -219,7 +219,7 @@ class Scan:
         states = tuple(_array(steps + 1).write(0, part) for part in first)
         fed = (_array(steps, self.kind),) if self.cell.recurrent else ()
         kept = tuple(_array(steps) for _ in range(self.cell.kept or 1 + self.cell.recurrent))
-        start = (tf.constant(0), first, first_fed_bh, states, fed, kept)
+        start = (0, first, first_fed_bh, states, fed, kept)
         return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
 
     def _backward(
@@ -227,10 +227,10 @@ class Scan:
     ) -> tuple[_Arrays, State, tuple[tf.Tensor, ...]]:
         """Gradients with respect to projections and products (one array if they are equal), first state and weights."""
         gradient = self._functions(fused)[1]
-        steps = tf.shape(d_outputs_tbh)[0]
+        steps = _steps(d_outputs_tbh)
 
         def body(
-            t: tf.Tensor, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: _Arrays
+            t: tf.Tensor | int, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: _Arrays
         ) -> tuple[Any, ...]:
             before, keeps = (tuple(array.read(t) for array in arrays) for arrays in (states, kept))
             d_new = (d_state, d_outputs_tbh[t], d_fed_bh)
@@ -255,17 +255,23 @@ class Scan:
         return d_gates, (d_first[0] + self.between.feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
 
 
+def _steps(tensor_tbx: tf.Tensor) -> tf.Tensor | int:
+    """The size of the first axis, as an integer if it is known: outside `tf.function`, loops then count without operations."""
+    size: int | None = tensor_tbx.shape[0]
+    return tf.shape(tensor_tbx)[0] if size is None else size
+
+
 def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:
     """Time and batch as one axis."""
     return tf.reshape(tensor_tbx, [-1, tensor_tbx.shape[-1]])
 
 
-def _array(size: tf.Tensor, kind: tf.DType = tf.float32) -> tf.TensorArray:
+def _array(size: tf.Tensor | int, kind: tf.DType = tf.float32) -> tf.TensorArray:
     # States are read twice, as outputs and by the gradient. By default a TensorArray drops an entry once it is read.
     return tf.TensorArray(kind, size, clear_after_read=False)
 
 
-def _write(arrays: _Arrays, t: tf.Tensor, values: Sequence[tf.Tensor]) -> _Arrays:
+def _write(arrays: _Arrays, t: tf.Tensor | int, values: Sequence[tf.Tensor]) -> _Arrays:
     return tuple(array.write(t, value) for array, value in zip(arrays, values, strict=True))
 
 

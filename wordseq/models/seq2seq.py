@@ -336,9 +336,7 @@ class Seq2Seq(keras.Model):
 
         arrays = [tf.TensorArray(tf.float32, steps) for _ in range(2)]
         with cast_once(self.weights, self.precision):
-            found = tf.while_loop(
-                lambda t, *_: t < steps, body, (tf.constant(0), states, *arrays), maximum_iterations=steps
-            )[2:]
+            found = tf.while_loop(lambda t, *_: t < steps, body, (0, states, *arrays), maximum_iterations=steps)[2:]
         return Decoded(*(tf.transpose(array.stack(), [1, 0, 2]) for array in found))
 
     def _attend(self, hidden_bth: tf.Tensor, memory: Memory, training: bool) -> Decoded:

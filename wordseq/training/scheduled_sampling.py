@@ -67,5 +67,5 @@ def fed_ids(
     # `decoder_step` takes states of k hypotheses, here of one.
     one_each = tf.nest.map_structure(lambda part: part[:, None], states)
     with cast_once(model.weights, model.precision):
-        *_, fed = tf.while_loop(lambda t, *_: t < steps, body, (tf.constant(1), first_b, one_each, fed))
+        *_, fed = tf.while_loop(lambda t, *_: t < steps, body, (1, first_b, one_each, fed))
     return tf.transpose(fed.stack())

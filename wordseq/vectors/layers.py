@@ -271,9 +271,7 @@ def unfold(
         return t + 1, carry, tuple(array.write(t, o) for array, o in zip(arrays, outputs, strict=True))
 
     # XLA can only differentiate a loop with a known number of steps.
-    _, _, arrays = tf.while_loop(
-        lambda t, *_: t < length, body, (tf.constant(1), carry, arrays), maximum_iterations=length - 1
-    )
+    _, _, arrays = tf.while_loop(lambda t, *_: t < length, body, (1, carry, arrays), maximum_iterations=length - 1)
     return tuple(tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
 
 
