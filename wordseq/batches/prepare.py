@@ -8,7 +8,6 @@ folder, which is renamed when it is complete. So a killed process leaves no inco
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
 import secrets
@@ -37,6 +36,7 @@ from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.system.errors import UserError
 from wordseq.system.files import make_folder, read_json, write_json
 from wordseq.system.locks import try_lock
+from wordseq.system.platform import installed_version
 from wordseq.system.progress import Say
 from wordseq.text.features import split_features, word_of
 from wordseq.text.scripts import scripts_of
@@ -177,7 +177,7 @@ def _name(content: Any, data: DataConfig, codecs: Iterable[TextCodec]) -> str:
     for key in DATA_FILES:
         del settings[key]
     # NFC, the word tokenizer and the subword trainer change with these versions.
-    versions = [_VERSION, unicodedata.unidata_version, *map(importlib.metadata.version, ("regex", "sentencepiece"))]
+    versions = [_VERSION, unicodedata.unidata_version, *map(installed_version, ("regex", "sentencepiece"))]
     text = json.dumps([content, settings, versions, [codec.sha256 for codec in codecs]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -5,6 +5,7 @@ operation over threads gains little: it waits for the slowest thread, and small 
 of a batch keep all processors busy.
 """
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -103,6 +104,7 @@ def _cpu_model() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
+@functools.cache
 def installed_version(distribution: str) -> str | None:
     """The version of an installed distribution; None if it is not installed."""
     try:
