@@ -4,11 +4,13 @@ What tests write is not forced onto the disk, which costs more than writing it.
 """
 
 import fcntl
+import functools
 import gc
 import importlib
 import json
 import os
 import sys
+import typing
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,9 @@ from hypothesis import settings
 from tests.runs import TinyRun, train_tiny
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
+
+# What is imported stays: to look through it for garbage again and again takes a tenth of the time.
+gc.set_threshold(200_000, 50, 100)
 
 settings.register_profile("wordseq", deadline=None, max_examples=40)
 settings.load_profile("wordseq")
@@ -27,6 +32,10 @@ def pytest_configure(config):
         import_tensorflow()
     # In this process; those that tests start keep it.
     os.fsync = lambda file: None
+    # TensorFlow asks of most values whether they follow a protocol. From Python 3.12 on, the answer is kept.
+    if sys.version_info < (3, 12):
+        for name in ("_get_protocol_attrs", "_is_callable_members_only"):
+            setattr(typing, name, functools.cache(getattr(typing, name)))
 
 
 def pytest_runtest_setup():
@@ -40,10 +49,8 @@ def pytest_runtest_setup():
 
 
 def pytest_collection_finish(session):
-    # What is imported stays: to look through it for garbage again and again takes a tenth of the time.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
 
 
 @pytest.fixture(scope="module")
