@@ -85,6 +85,17 @@ def test_layers_and_vectors_that_are_tied_get_one_size():
         assert model.embed_dim == model.hidden_size
 
 
+def test_target_vectors_are_large_but_for_characters_and_symbols_and_of_the_size_of_pretrained_ones():
+    for levels, expected in (
+        (("char", "word"), (256, 0.1)),
+        (("word", "char"), (64, 1.0)),
+        (("word", "symbols"), (64, 1.0)),
+    ):
+        model = decide(load_config(None), dataclasses.replace(FACTS, levels=levels)).model
+        assert (model.embed_dim, model.embed_scale) == expected
+    assert decide(load_config(None), dataclasses.replace(FACTS, vector_size=50)).model.embed_dim == 50
+
+
 def test_epochs_do_not_end_a_training_whose_minutes_or_updates_are_limited():
     usual = decide(load_config(None), FACTS).train.max_epochs
     for limit in ("train.max_minutes=5", "train.max_steps=5"):
