@@ -74,11 +74,7 @@ class HtmlPlan(NamedTuple):
 
 
 def plan_html(text: str, split: Split) -> HtmlPlan:
-    """The sentences of an HTML text. `join` takes their translations; its result has the same tags.
-
-    Raises:
-        ValueError: it cannot be parsed.
-    """
+    """The sentences of an HTML text. `join` takes their translations; its result has the same tags."""
     parts: list[str | _Run] = []
     run: list[_Token] = []
     for token in [*_tokens(text), _Token("raw", "")]:
@@ -161,6 +157,11 @@ class _Parser(HTMLParser):
     def handle_pi(self, data: str) -> None:
         self._note("raw")
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """`<![x]>` is a comment in HTML; the parser of older Pythons fails at it."""
+        del report
+        return self.parse_bogus_comment(i)
+
     def unknown_decl(self, data: str) -> None:
         self._note("raw")
 
@@ -171,17 +172,10 @@ def _untranslated(attrs: Sequence[tuple[str, str | None]]) -> bool:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    """The tokens of an HTML text; joined they are the text.
-
-    Raises:
-        ValueError: Python's parser gives up, at something like `<![x`.
-    """
+    """The tokens of an HTML text; joined they are the text."""
     # No tag is complete after the last ">": the parser would search for its end from each "<".
     end = text.rfind(">") + 1
-    try:
-        found = [*_Parser(text[:end]).found, (end, "text", "")]
-    except AssertionError as error:
-        raise ValueError(f"HTML that cannot be parsed: {error}") from None
+    found = [*_Parser(text[:end]).found, (end, "text", "")]
     ends = [start for start, _, _ in found[1:]] + [len(text)]
     for (start, kind, tag), stop in zip(found, ends, strict=True):
         yield _Token(kind, text[start:stop], tag)

@@ -102,14 +102,11 @@ class Service:
         """The translations of HTML texts, with their tags.
 
         Raises:
-            UnusableTextError: a text cannot be parsed or translated.
+            UnusableTextError: a text cannot be translated.
             QueueFullError: the queue is full.
         """
-        try:
-            # In another thread: a thousand tags take a while.
-            plans = await asyncio.to_thread(lambda: [plan_html(text, direction.split) for text in texts])
-        except ValueError as error:
-            raise UnusableTextError(str(error)) from None
+        # In another thread: a thousand tags take a while.
+        plans = await asyncio.to_thread(lambda: [plan_html(text, direction.split) for text in texts])
         sentences = self._usable(direction, plans)
         if any(plan.tagged for plan in plans):
             aligned = await self._run(direction.aligned, sentences)

@@ -20,7 +20,7 @@ PAIR = {"source": "en", "target": "fr"}
 ABOUT = {"name": "a run", "model": "gru", "parameters": 5, "pairs": 7, "scores": None, "made_of": ""}
 
 
-LIMITS = RequestLimits(most_chars=200)
+LIMITS = RequestLimits(most_chars=2500)
 
 
 class Running:
@@ -118,7 +118,7 @@ def test_what_clients_ask_first(server):
     ]
     assert server.client.get("/health").json() == {"status": "ok"}
     settings = server.client.get("/frontend/settings").json()
-    assert settings["charLimit"] == 200
+    assert settings["charLimit"] == 2500
     assert settings["language"] == {
         "source": {"code": "en", "name": "English"},
         "target": {"code": "fr", "name": "French"},
@@ -155,9 +155,9 @@ def test_what_the_page_asks(server):
         ({"q": "a", **PAIR, "alternatives": "x"}, "Invalid request: alternatives parameter is not a number"),
         ({"q": "a", **PAIR, "alternatives": -1}, "Invalid request: alternatives parameter is not a number"),
         ({"q": "a", **PAIR, "alternatives": 6}, "Invalid request: alternatives parameter must be <= 5"),
-        ({"q": "x" * 201, **PAIR}, "Invalid request: request (201) exceeds text limit (200)"),
-        ({"q": ["x" * 101] * 2, **PAIR}, "Invalid request: request (202) exceeds text limit (200)"),
-        ({"q": [""] * 201, **PAIR}, "Invalid request: request (201) exceeds text limit (200)"),
+        ({"q": "x" * 2501, **PAIR}, "Invalid request: request (2501) exceeds text limit (2500)"),
+        ({"q": ["x" * 1251] * 2, **PAIR}, "Invalid request: request (2502) exceeds text limit (2500)"),
+        ({"q": [""] * 2501, **PAIR}, "Invalid request: request (2501) exceeds text limit (2500)"),
         ({"q": 5, **PAIR}, "Invalid request: q parameter is not a text or a list of texts"),
         ({"q": ["a", 5], **PAIR}, "Invalid request: q parameter is not a text or a list of texts"),
         ({"q": {"a": 1}, **PAIR}, "Invalid request: q parameter is not a text or a list of texts"),
@@ -165,8 +165,8 @@ def test_what_the_page_asks(server):
         ({"q": "a", "source": "\ud800", "target": "fr"}, "\ud800 is not supported"),
         ({"q": "a \ud800", **PAIR}, "Invalid request: q parameter has half a character"),
         (
-            {"q": "<![x>", **PAIR, "format": "html"},
-            "HTML that cannot be parsed: unknown status keyword 'x' in marked section",
+            {"q": "Yes. " + "y" * 2001, **PAIR},
+            "a text cannot be translated: a sentence of 2,001 characters; the longest may have 2,000",
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_large_body_is_refused_before_it_is_read_completely(server):
         "Invalid request: the body exceeds"
     )
     assert server.client.post("/translate", content=chunks()).status_code == 413
-    form = urlencode({"q": "\U0001f600" * 200, **PAIR})
+    form = urlencode({"q": "\U0001f600" * 2000, **PAIR})
     assert server.client.post(
         "/translate", content=form, headers={"content-type": "application/x-www-form-urlencoded"}
     ).is_success

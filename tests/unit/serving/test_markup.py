@@ -1,4 +1,3 @@
-import contextlib
 import html
 import re
 
@@ -84,6 +83,7 @@ def test_tags_enclose_the_translations_of_what_they_enclosed(text, same, other):
         "<!-- a -->",
         "<!DOCTYPE html>",
         "<?xml a?>",
+        "<![if x]>",
         "<textarea><b>a</textarea>",
     ],
 )
@@ -131,9 +131,8 @@ def test_every_tag_is_kept_once_and_every_word_too(text, turn):
 
 
 @pytest.mark.parametrize(
-    "text", ["<!" * 3000, "<a " * 3000, "<" * 9000, "<b>" * 3000, "<b>x" * 2000, "<![x>", "<![x", "&#<b>", "</"]
+    "text",
+    ["<!" * 3000, "<a " * 3000, "<" * 9000, "<b>" * 3000, "<b>x" * 2000, "<![x>", "<![CDATA[a]]> <b>b", "&#<b>", "</"],
 )
-def test_hostile_html_is_an_answer_or_an_error_of_one_kind(text):
-    kind = pytest.raises(ValueError, match="cannot be parsed") if text == "<![x>" else contextlib.nullcontext()
-    with kind:
-        translated(text)
+def test_hostile_html_is_translated(text):
+    assert translated(text).count("<b>") == text.count("<b>")
