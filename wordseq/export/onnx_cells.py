@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wordseq.export.onnx_graph import BOOL, FLOAT, INT32, GraphBuilder, Value
+from wordseq.export.onnx_graph import BOOL, FLOAT, INT32, GraphBuilder, Matrix, Value
 
 _Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -169,8 +169,8 @@ class OnnxCell:
         product = state[0] @ self._kernel("recurrent_kernel") if recurrent else None
         return self.kind.step(self.builder, projected, product, state, self.weights)
 
-    def _kernel(self, name: str) -> Value:
-        return self.builder.weight(f"{self.path}/{name}", self.weights[name])
+    def _kernel(self, name: str) -> Matrix:
+        return Matrix(f"{self.path}/{name}", self.weights[name])
 
     def run(self, inputs_sbi: Value, mask_sb1: Value, *, reverse: bool) -> tuple[Value, CellState]:
         """Outputs `[s, b, h]` and the last state, from zero; at padding the state is carried over."""
@@ -223,7 +223,7 @@ def _operator(cells: list[OnnxCell], inputs_sbi: Value, mask_sb: Value) -> tuple
     def stacked(part: str, arrays: list[npt.NDArray[np.float32]]) -> Value:
         blocks = [np.split(array, len(order), -1) for array in arrays]
         turned = [np.concatenate([some[k] for k in order], -1).T for some in blocks]
-        return g.weight(f"{name}/{part}", np.stack(turned))
+        return g.unpacked(Matrix(f"{name}/{part}", np.stack(turned)))
 
     biases = []
     for cell in cells:

@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-import logging
 import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.metrics.corpus import score_corpus
@@ -33,6 +32,14 @@ from wordseq.text.vocab import SPECIALS, TextCodec, copied_ids
 
 FORMAT = ("wordseq-onnx", 1)
 """Name and version of the format; a change of what `translate.py` reads is a new version."""
+
+_GRAPHS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
+    {
+        False: {"encoder": "encoder.onnx", "decoder": "decoder.onnx"},
+        True: {"encoder": "encoder.int8.onnx", "decoder": "decoder.int8.onnx"},
+    }
+)
+"""The files of the graphs; true: in int8."""
 
 _SCORES = ("bleu", "chrf", "ter", "exact", "ser")
 
@@ -74,36 +81,22 @@ def _write(run: RunFolder, folder: Path) -> dict[str, Any]:
     config, (src, tgt) = run.config, run.codecs
     copied = copied_ids(src, tgt) if config.model.copy else ()
     network = OnnxNetwork(config.model, config.train.loss, arrays, len(src.vocab), len(tgt.vocab), src.features, copied)
-    encoder = build_encoder(network)
-    for name, graph in (("encoder", encoder), ("decoder", build_decoder(network, encoder))):
-        onnx.save(graph, folder / f"{name}.onnx")
-        _quantize(folder / f"{name}.onnx", folder / f"{name}.int8.onnx")
-    src.save(folder, "src")
-    tgt.save(folder, "tgt")
-    for side in ("src", "tgt"):
-        # The manifest has what they say.
-        (folder / f"{side}.tokenizer.json").unlink()
-        (folder / f"{side}.codec.json").unlink()
+    for int8, names in _GRAPHS.items():
+        encoder = build_encoder(network, int8=int8)
+        onnx.save(encoder, folder / names["encoder"])
+        onnx.save(build_decoder(network, encoder, int8=int8), folder / names["decoder"])
+    sides = {"src": write_side(src, folder, "src"), "tgt": write_side(tgt, folder, "tgt")}
     (folder / "translate.py").write_text(program(), encoding="utf-8")
-    spm = any(isinstance(codec.tokenizer, SentencePieceTokenizer) for codec in (src, tgt))
-    needed = ["numpy", "onnxruntime", "regex", *["sentencepiece"] * spm]
+    pieces = any(about["sentencepiece"] for about in sides.values())
+    needed = ["numpy", "onnxruntime", "regex", *["sentencepiece"] * pieces]
     (folder / "requirements.txt").write_text("".join(f"{name}\n" for name in needed), encoding="utf-8")
-    manifest = _manifest(run, src, tgt)
+    manifest = _manifest(run) | sides
     _measure(run, folder, manifest)
     (folder / "README.md").write_bytes(encoded(_readme(manifest, encoder, needed)))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
     manifest["sha256"] = {name: digest for name, digest in digests.items() if name != "manifest.json"}
     write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def _quantize(source: Path, target: Path) -> None:
-    logging.disable(logging.WARNING)  # It finds fault with the types of ids and masks, which are not for it.
-    try:
-        # Unsigned weights: with signed ones, processors without VNNI instructions clip sums of two products to 16 bits.
-        quantize_dynamic(source, target, weight_type=QuantType.QUInt8)
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def program() -> str:
@@ -115,7 +108,7 @@ def program() -> str:
     return rest.replace(line, body.strip() + "\n")
 
 
-def _manifest(run: RunFolder, src: TextCodec, tgt: TextCodec) -> dict[str, Any]:
+def _manifest(run: RunFolder) -> dict[str, Any]:
     config = run.config
     decode, kind = config.decode, config.model.kind
     return {
@@ -136,21 +129,21 @@ def _manifest(run: RunFolder, src: TextCodec, tgt: TextCodec) -> dict[str, Any]:
         "lowercase": config.data.lowercase,
         "copies": config.model.copy,
         "replaces_unknown": config.model.attention != "none" and (decode.copy_unknown or config.model.copy),
-        "src": _about(src, "src"),
-        "tgt": _about(tgt, "tgt"),
-        "models": {
-            "float32": {"encoder": "encoder.onnx", "decoder": "decoder.onnx"},
-            "int8": {"encoder": "encoder.int8.onnx", "decoder": "decoder.int8.onnx"},
-        },
+        "models": {"int8" if int8 else "float32": dict(names) for int8, names in _GRAPHS.items()},
     }
 
 
-def _about(codec: TextCodec, side: str) -> dict[str, Any]:
-    tokenizer = codec.tokenizer
+def write_side(codec: TextCodec, folder: Path, side: str) -> dict[str, Any]:
+    """Write the vocabulary and the SentencePiece model of `side`, "src" or "tgt"; returns the rest, for the manifest."""
+    tokenizer, pieces = codec.tokenizer, ""
+    codec.vocab.save(folder, side)
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        pieces = f"{side}.spm.model"
+        (folder / pieces).write_bytes(tokenizer.model)
     return {
         "level": tokenizer.level,
         "separator": tokenizer.separator if isinstance(tokenizer, WordTokenizer) else "",
-        "sentencepiece": f"{side}.spm.model" if isinstance(tokenizer, SentencePieceTokenizer) else "",
+        "sentencepiece": pieces,
         "form": codec.form,
         "written": codec.written,
         "feature_separator": codec.feature_separator,
@@ -229,7 +222,8 @@ with `manifest.json`. In Python: `from translate import OnnxTranslator; OnnxTran
 
 ## For programs in other languages
 
-Operators are those of ONNX opset 17; the int8 graphs are made by onnxruntime's dynamic quantization.
+Operators are those of ONNX opset 17. In the int8 graphs matrices are stored in 8 bits, and the vectors that they are
+multiplied with are rounded to 8 bits at run time, each with a scale of its own.
 
 - Encoder: `src_ids` int32 `[batch, source]`, each row with 3 (`</s>`) at its end and then 0. Its outputs are what the decoder
   reads: the first states `state_0`, `state_1`, ..., and the memory of the sentence: {memory}.

@@ -11,7 +11,14 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, he
 OPSET, IR_VERSION = 17, 8
 """Of the ONNX standard of 2022: programs that read ONNX files lag behind."""
 
-FLOAT, INT32, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
+FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
+BOOL, UINT8 = TensorProto.BOOL, TensorProto.UINT8
+
+_ZERO = 128
+"""The integer that stands for 0."""
+
+_SMALLEST = 4
+"""Rows and columns of the smallest matrix that is stored in 8 bits."""
 
 
 class Value:
@@ -43,11 +50,18 @@ class Value:
     def __truediv__(self, other: Any) -> "Value":
         return self._with("Div", other)
 
-    def __matmul__(self, other: Any) -> "Value":
-        return self._with("MatMul", other)
+    def __matmul__(self, other: "Value | Matrix") -> "Value":
+        return self.builder.product(self, other) if isinstance(other, Matrix) else self._with("MatMul", other)
 
     def __neg__(self) -> "Value":
         return self.builder.op("Neg", self)
+
+
+class Matrix(NamedTuple):
+    """A weight that is large enough to be stored in 8 bits; `x @ matrix` is a product with it."""
+
+    name: str
+    array: npt.NDArray[np.float32]
 
 
 class Axes(NamedTuple):
@@ -58,9 +72,15 @@ class Axes(NamedTuple):
 
 
 class GraphBuilder:
-    """Collects nodes and weights. Within `Scan` and `If`, nodes go to the inner graph, which sees all that is around it."""
+    """Collects nodes and weights. Within `Scan` and `If`, nodes go to the inner graph, which sees all that is around it.
 
-    def __init__(self) -> None:
+    Args:
+        int8: store matrices in 8 bits, and compute products with them in integers. Each column of a matrix has its own scale,
+            and so has each vector that is multiplied: what a sentence gives does not depend on the others of its batch.
+    """
+
+    def __init__(self, *, int8: bool = False) -> None:
+        self.int8 = int8
         self._nodes: list[list[NodeProto]] = [[]]
         self._weights: dict[str, TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
@@ -92,6 +112,43 @@ class GraphBuilder:
         if name not in self._weights:
             self._weights[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return Value(self, name)
+
+    def product(self, inputs: Value, matrix: Matrix) -> Value:
+        """Vectors `[..., k]` times a matrix `[k, n]`."""
+        if not self._packs(matrix.array):
+            return self.op("MatMul", inputs, self.weight(*matrix))
+        packed, scale = self._packed(matrix, 0)
+        largest = self.op("ReduceMax", self.op("Abs", inputs), axes=[-1])
+        step = self.op("Max", largest, np.float32(1e-30)) / 127.0
+        # Both unsigned: processors without VNNI instructions clip sums of two products with signed weights to 16 bits.
+        rounded = self.cast(self.op("Round", inputs / step) + float(_ZERO), UINT8)
+        sums = self.op("MatMulInteger", rounded, packed, np.array(_ZERO, np.uint8), np.array(_ZERO, np.uint8))
+        return self.cast(sums, FLOAT) * (step * self.value(scale))
+
+    def rows(self, matrix: Matrix, ids: Value) -> Value:
+        """The rows `[..., n]` of a matrix."""
+        if not self._packs(matrix.array):
+            return self.op("Gather", self.weight(*matrix), ids)
+        packed, scale = self._packed(matrix, 1)
+        found = self.cast(self.op("Gather", packed, ids), FLOAT) - float(_ZERO)
+        return found * self.op("Gather", self.weight(f"{matrix.name}/scale", scale), ids)
+
+    def unpacked(self, matrix: Matrix) -> Value:
+        """A matrix, or several, `[..., n, k]` for an operator that takes float32 alone; in 8 bits only in the file."""
+        if not self._packs(matrix.array):
+            return self.weight(*matrix)
+        packed, scale = self._packed(matrix, -1)
+        return (self.cast(packed, FLOAT) - float(_ZERO)) * self.weight(f"{matrix.name}/scale", scale)
+
+    def _packs(self, array: npt.NDArray[np.float32]) -> bool:
+        return self.int8 and min(array.shape[-2:]) >= _SMALLEST
+
+    def _packed(self, matrix: Matrix, axis: int) -> tuple[Value, npt.NDArray[np.float32]]:
+        """The matrix as unsigned integers around `_ZERO`, and the scale of each line along an axis."""
+        largest = np.maximum(np.abs(matrix.array).max(axis, keepdims=True), np.float32(1e-30))
+        scale = (largest / 127).astype(np.float32)
+        packed = (np.round(matrix.array / scale) + _ZERO).astype(np.uint8)
+        return self.weight(f"{matrix.name}/int8", packed), scale
 
     def named(self, name: str) -> Value:
         """The value called `name`, such as an input of the graph."""

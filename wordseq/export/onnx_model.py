@@ -17,7 +17,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from wordseq.config.schema import ModelConfig
 from wordseq.export.onnx_cells import CellState, OnnxCell, run_layer
-from wordseq.export.onnx_graph import BOOL, FLOAT, INT32, INT64, Axes, GraphBuilder, Value
+from wordseq.export.onnx_graph import BOOL, FLOAT, INT32, INT64, Axes, GraphBuilder, Matrix, Value
 from wordseq.export.onnx_maps import masked_map, possible_map
 from wordseq.runs.checkpoint import Arrays
 from wordseq.text.vocab import BOS_ID, EOS_ID, NOT_COPIED, PAD_ID
@@ -56,8 +56,8 @@ class OnnxNetwork:
 class _Part:
     """What encoder and decoder share: the graph and the weights by their names."""
 
-    def __init__(self, network: OnnxNetwork) -> None:
-        self.network, self.config, self.builder = network, network.model, GraphBuilder()
+    def __init__(self, network: OnnxNetwork, int8: bool) -> None:
+        self.network, self.config, self.builder = network, network.model, GraphBuilder(int8=int8)
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         return self.network.arrays[f"seq2seq/{name}"]
@@ -65,8 +65,11 @@ class _Part:
     def weight(self, name: str) -> Value:
         return self.builder.weight(name, self.array(name))
 
+    def matrix(self, name: str) -> Matrix:
+        return Matrix(name, self.array(name))
+
     def dense(self, name: str, inputs: Value) -> Value:
-        return inputs @ self.weight(f"{name}/kernel") + self.weight(f"{name}/bias")
+        return inputs @ self.matrix(f"{name}/kernel") + self.weight(f"{name}/bias")
 
     def cell(self, path: str) -> OnnxCell:
         prefix = f"seq2seq/{path}/{self.config.cell}/"
@@ -77,7 +80,7 @@ class _Part:
 
     def embedded(self, side: str, ids: Value) -> Value:
         name = "embed" if self.config.share_embeddings else f"{side}_embed"
-        return self.builder.op("Gather", self.weight(f"{name}/embeddings"), ids)
+        return self.builder.rows(self.matrix(f"{name}/embeddings"), ids)
 
     def keys(self, name: str, memory_bsh: Value) -> Value:
         """See `models.attention.DotAttention.keys`."""
@@ -85,9 +88,9 @@ class _Part:
             # I + V / sqrt(units) as one matrix.
             offset = self.array(f"{name}/offset")
             kernel = np.eye(len(offset), dtype=np.float32) + offset * np.float32(len(offset) ** -0.5)
-            return memory_bsh @ self.builder.weight(f"{name}/kernel", kernel)
+            return memory_bsh @ Matrix(f"{name}/kernel", kernel)
         if self.config.attention == "additive":
-            return memory_bsh @ self.weight(f"{name}/memory_kernel")
+            return memory_bsh @ self.matrix(f"{name}/memory_kernel")
         return memory_bsh
 
 
@@ -189,8 +192,8 @@ class _Encoder(_Part):
 
 
 class _Decoder(_Part):
-    def __init__(self, network: OnnxNetwork, given: Mapping[str, Axes]) -> None:
-        super().__init__(network)
+    def __init__(self, network: OnnxNetwork, int8: bool, given: Mapping[str, Axes]) -> None:
+        super().__init__(network, int8)
         self.given = given
 
     def outputs(self) -> _Outputs:
@@ -260,9 +263,9 @@ class _Decoder(_Part):
         memory_bsh = g.named(f"{prefix}memory")
         keys_bsh = memory_bsh if self.config.attention == "dot" else g.named(f"{prefix}keys")
         if self.config.attention == "additive":
-            query_bkh = query_bkh @ self.weight(f"{name}/query_kernel")
+            query_bkh = query_bkh @ self.matrix(f"{name}/query_kernel")
             both_bksh = g.op("Tanh", g.axis(query_bkh, 2) + g.axis(keys_bsh, 1))
-            scores_bks = g.op("Squeeze", both_bksh @ self.weight(f"{name}/vector"), np.array([-1]))
+            scores_bks = g.op("Squeeze", both_bksh @ self.matrix(f"{name}/vector"), np.array([-1]))
         else:
             scores_bks = query_bkh @ g.op("Transpose", keys_bsh, perm=[0, 2, 1])
         mask_b1s = g.axis(g.named(f"{prefix}mask"), 1)
@@ -275,9 +278,9 @@ class _Decoder(_Part):
         if self.config.tie_embeddings:
             name = "embed" if self.config.share_embeddings else "tgt_embed"
             # A product with a constant is fast, and becomes int8; a transposed embedding would be neither.
-            kernel = g.weight("output/kernel", self.array(f"{name}/embeddings")[: network.tgt_size].T)
+            kernel = Matrix("output/kernel", self.array(f"{name}/embeddings")[: network.tgt_size].T)
         else:
-            kernel = self.weight("output/kernel")
+            kernel = self.matrix("output/kernel")
         logits_bkv = hidden_bkh @ kernel + self.weight("output/bias")
         if network.copied and weights_bks is not None and embedded_bke is not None:
             return g.op("Log", self._mixture(logits_bkv, hidden_bkh, weights_bks, embedded_bke))
@@ -301,16 +304,16 @@ class _Decoder(_Part):
         return g.op("Max", mixed_bkv, np.float32(1e-38))
 
 
-def build_encoder(network: OnnxNetwork) -> ModelProto:
-    """The encoder's graph; see the module."""
-    encoder = _Encoder(network)
+def build_encoder(network: OnnxNetwork, *, int8: bool = False) -> ModelProto:
+    """The encoder's graph; see the module. `int8`: see `GraphBuilder`."""
+    encoder = _Encoder(network, int8)
     return encoder.builder.model("encoder", {"src_ids": Axes(INT32, ("batch", "source"))}, encoder.outputs())
 
 
-def build_decoder(network: OnnxNetwork, encoder: ModelProto) -> ModelProto:
+def build_decoder(network: OnnxNetwork, encoder: ModelProto, *, int8: bool = False) -> ModelProto:
     """The graph of a decoder step, which continues what `encoder` returns."""
     given = {value.name: _axes(value) for value in encoder.graph.output}
-    decoder = _Decoder(network, given)
+    decoder = _Decoder(network, int8, given)
     outputs = decoder.outputs()
     inputs = {"count": Axes(INT64, (1,))}
     if network.model.kind == "encoder_decoder":

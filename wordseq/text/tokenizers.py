@@ -227,6 +227,7 @@ class SentencePieceTokenizer:
         model: content of a SentencePiece model file.
 
     Attributes:
+        model: as given.
         tokens: all tokens in the order of their ids: padding, unknown, begin, end, 256 bytes, then the learnt ones.
 
     Raises:
@@ -241,7 +242,7 @@ class SentencePieceTokenizer:
             self._processor = SentencePieceProcessor(model_proto=model)
         except RuntimeError as error:
             raise ValueError(f"not a SentencePiece model: {error}") from None
-        self._model = model
+        self.model = model
         self.level = level
         self.tokens: tuple[str, ...] = tuple(self._processor.id_to_piece(list(range(len(self._processor)))))
 
@@ -256,7 +257,7 @@ class SentencePieceTokenizer:
     @property
     def fingerprint(self) -> bytes:
         """The SHA-256 of the model."""
-        return _sha256(self._model).encode()
+        return _sha256(self.model).encode()
 
     def tokenize(self, text: str) -> list[str]:
         """The tokens of the text; a byte is written as "<0xC3>"."""
@@ -271,8 +272,8 @@ class SentencePieceTokenizer:
 
     def save(self, folder: Path, side: str) -> None:
         """Write `SIDE.spm.model`, and its checksum in `SIDE.tokenizer.json`."""
-        write_atomically(_model_path(folder, side), self._model)
-        write_json(_header_path(folder, side), {"level": self.level, "model_sha256": _sha256(self._model)})
+        write_atomically(_model_path(folder, side), self.model)
+        write_json(_header_path(folder, side), {"level": self.level, "model_sha256": _sha256(self.model)})
 
     @classmethod
     def train(cls, level: str, sentences: Iterable[str], *, subword_size: int, separator: str) -> Self:

@@ -35,8 +35,8 @@ def run(session: onnxruntime.InferenceSession, **given):
     return dict(zip(names, session.run(None, fed), strict=True))
 
 
-def check(output_map: str = "softmax", size: int = TGT_SIZE, seed: int = 1, **settings) -> None:
-    """Two steps of two hypotheses, from memory and states of the encoder, equal those of the model."""
+def random_network(output_map: str = "softmax", size: int = TGT_SIZE, seed: int = 1, **settings):
+    """A model with random weights, and what its graphs are made of."""
     config = dataclasses.replace(PLAIN, **settings)
     separate = config.features == "separate"
     src_size = size + FEATURES if config.share_embeddings else SRC_SIZE
@@ -49,6 +49,12 @@ def check(output_map: str = "softmax", size: int = TGT_SIZE, seed: int = 1, **se
         weight.assign(rng.normal(size=weight.shape, scale=0.7))
     arrays = arrays_of(by_path(model.weights))
     network = OnnxNetwork(config, output_map, arrays, src_size, size, FEATURES * separate, copied)
+    return model, network
+
+
+def check(output_map: str = "softmax", size: int = TGT_SIZE, seed: int = 1, **settings) -> None:
+    """Two steps of two hypotheses, from memory and states of the encoder, equal those of the model."""
+    model, network = random_network(output_map, size, seed, **settings)
     encoder = build_encoder(network)
     decoder = session(build_decoder(network, encoder))
     found = run(session(encoder), src_ids=SRC)
@@ -61,17 +67,17 @@ def check(output_map: str = "softmax", size: int = TGT_SIZE, seed: int = 1, **se
         log_probs, states = model.decoder_step(tf.constant(last_ids), memory, states)
         expected = log_probs.numpy()
         expected[:, :, [PAD_ID, BOS_ID]] = -np.inf
-        made = run(decoder, last_ids=last_ids, count=count, **given)
-        log_probs = np.take_along_axis(np.zeros_like(expected), made["ids"], 2)
-        np.put_along_axis(log_probs, made["ids"], made["log_probs"], 2)
+        step = run(decoder, last_ids=last_ids, count=count, **given)
+        log_probs = np.take_along_axis(np.zeros_like(expected), step["ids"], 2)
+        np.put_along_axis(log_probs, step["ids"], step["log_probs"], 2)
         assert (np.isinf(log_probs) == np.isinf(expected)).all()
         assert np.isfinite(expected).sum() > last_ids.size  # More than one token in some place.
         close(np.nan_to_num(log_probs, neginf=0), np.nan_to_num(expected, neginf=0), 1e-4)
-        assert (np.diff(np.nan_to_num(made["log_probs"], neginf=-1e9)) <= 0).all()
-        assert (made["end_log_probs"] == log_probs[:, :, EOS_ID]).all()
+        assert (np.diff(np.nan_to_num(step["log_probs"], neginf=-1e9)) <= 0).all()
+        assert (step["end_log_probs"] == log_probs[:, :, EOS_ID]).all()
         for k, part in enumerate(tf.nest.flatten(states)):
-            close(made[f"next_state_{k}"], part, 1e-5)
-        given |= {name.removeprefix("next_"): value for name, value in made.items() if name.startswith("next_")}
+            close(step[f"next_state_{k}"], part, 1e-5)
+        given |= {name.removeprefix("next_"): value for name, value in step.items() if name.startswith("next_")}
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -105,3 +111,29 @@ def test_every_cell(cell):
 )
 def test_every_setting_that_changes_the_graph(settings):
     check(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attention": "general", "tie_embeddings": True, "embed_dim": 8},
+        {"attention": "additive", "cell": "lstm", "peek": True},
+        {"attention": "none", "cell": "sru", "bidirectional": False},
+    ],
+    ids=lambda settings: "-".join(str(value) for value in settings.values()),
+)
+def test_eight_bits_change_log_probabilities_little_and_a_sentence_alone_not_more(settings):
+    _, network = random_network(hidden_size=8, **settings)
+    found = []
+    for int8, rows in ((False, [0, 1, 2]), (True, [0, 1, 2]), (True, [1])):
+        encoder = build_encoder(network, int8=int8)
+        given = run(session(encoder), src_ids=SRC[rows])
+        count = np.array([TGT_SIZE], np.int64)
+        last_ids = np.full((len(rows), 1), BOS_ID, np.int32)
+        step = run(session(build_decoder(network, encoder, int8=int8)), last_ids=last_ids, count=count, **given)
+        order = step["ids"].argsort(-1)
+        found.append(np.take_along_axis(step["log_probs"], order, 2)[:, 0, 3:])
+    plain, together, alone = found
+    close(together, plain, 0.05)
+    assert np.abs(together - plain).max() > 1e-4
+    close(alone[0], together[1], 1e-5)

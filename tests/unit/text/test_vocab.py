@@ -275,7 +275,7 @@ def test_codecs_have_one_digest_if_they_give_the_same_ids_and_another_if_not(cod
     }
     word, bpe = codecs["word"], train_codec(SENTENCES, DataConfig(level="bpe", subword_size=320), "tgt")
     # The same tokens by other rules: another order of merges, spaces in place of joiners.
-    merges = sentencepiece_model_pb2.ModelProto.FromString(bpe.tokenizer._model)
+    merges = sentencepiece_model_pb2.ModelProto.FromString(bpe.tokenizer.model)
     for piece in merges.pieces[len(SPECIALS) + 256 :]:
         piece.score = -piece.score
     others = [
