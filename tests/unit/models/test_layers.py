@@ -43,6 +43,13 @@ def test_units_are_dropped_of_the_tokens_that_are_kept():
     close(dropped_bte[dropped_bte != 0], 1 / (0.5 * 0.8))
 
 
+@pytest.mark.parametrize("settings", [{"word_dropout": 0.5}, {"embed_dropout": 0.5}], ids=str)
+def test_source_and_target_are_dropped_apart(settings):
+    model, ones_bte = _model(**settings), np.ones((20, 50, 6), np.float32)
+    src, tgt = (layer(ones_bte, training=True).numpy() != 0 for layer in (model.drop_src, model.drop_tgt))
+    assert 0.4 < (src == tgt).mean() < 0.6
+
+
 @pytest.mark.parametrize(
     "settings",
     [
