@@ -170,10 +170,11 @@ def test_max_minutes_stops_after_a_validation(tmp_path, counting):
 
 
 def test_early_stopping_counts_validations_since_the_best(tmp_path, counting):
-    validate = Scripted(10, 12, 11, 12, 9, 50)
+    # The best one comes after two that are not better: they count no more.
+    validate = Scripted(10, 9, 8, 12, 11, 12, 9, 50)
     progress = count(tmp_path, replace(max_epochs=50, patience=3), validate)
-    assert validate.calls == 5
-    assert (progress.best_score, progress.best_step) == (12, 10)
+    assert validate.calls == 7
+    assert (progress.best_score, progress.best_step) == (12, 20)
     assert "train.patience" in progress.finished
 
 
