@@ -222,8 +222,8 @@ with `manifest.json`. In Python: `from translate import OnnxTranslator; OnnxTran
 
 ## For programs in other languages
 
-Operators are those of ONNX opset 17. In the int8 graphs matrices are stored in 8 bits, and the vectors that they are
-multiplied with are rounded to 8 bits at run time, each with a scale of its own.
+Operators are those of ONNX opset 17. In the int8 graphs matrices are stored in 8 bits. The vectors that they multiply are
+rounded to 8 bits at run time, each with a scale of its own.
 
 - Encoder: `src_ids` int32 `[batch, source]`, each row with 3 (`</s>`) at its end and then 0. Its outputs are what the decoder
   reads: the first states `state_0`, `state_1`, ..., and the memory of the sentence: {memory}.

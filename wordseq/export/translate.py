@@ -81,7 +81,11 @@ class OnnxTranslator:
         order = sorted(filled, key=lambda i: len(sources[i]))
         batches = list(_batches(order, sources, self._settings["batch_size"], self._threads))
         translate = functools.partial(self._batch, sources, prepared, beam or self._settings["beam_size"])
-        with ThreadPoolExecutor(self._threads) if len(batches) > 1 else contextlib.nullcontext() as pool:
+        with (
+            ThreadPoolExecutor(self._threads)
+            if min(len(batches), self._threads) > 1
+            else contextlib.nullcontext() as pool
+        ):
             for rows, lines in zip(batches, (pool.map if pool else map)(translate, batches), strict=True):
                 for row, line in zip(rows, lines, strict=True):
                     found[row] = line
