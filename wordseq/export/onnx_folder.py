@@ -41,7 +41,7 @@ _GRAPHS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
 )
 """The files of the graphs; true: in int8."""
 
-_SCORES = ("bleu", "chrf", "ter", "exact", "ser")
+_SCORES = ("bleu", "chrf", "ter", "exact", "ser", "cer")
 
 
 def export_onnx(run: RunFolder, output: Path | None = None, say: Callable[[str], None] = print) -> Path:

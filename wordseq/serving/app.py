@@ -45,6 +45,7 @@ _CORS = {
 _PAGE = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
+    "/ask.js": ("ask.js", "text/javascript"),
     "/page.js": ("page.js", "text/javascript"),
 }
 

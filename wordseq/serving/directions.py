@@ -2,19 +2,14 @@
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.resources import files
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wordseq.comparison.attention import Alignment, attention_of
-from wordseq.config.load import config_to_dict
-from wordseq.evaluation.metrics.names import main_metrics
-from wordseq.evaluation.records import level_name
-from wordseq.runs.combine import combination_note
-from wordseq.runs.folder import BEST, EVAL_FOLDER, PACK_FILE, SPLIT_FILE, RunFolder
+from wordseq.evaluation.about import Languages, about_run, run_languages
+from wordseq.runs.folder import RunFolder
 from wordseq.serving.texts import Split, splitter
 from wordseq.system.errors import UserError
 
@@ -24,20 +19,10 @@ if TYPE_CHECKING:
 MOST_ALTERNATIVES = 5
 """Most alternatives of a translation: one beam size for all requests, as each other one compiles another graph."""
 
-DEFAULT_CODES = ("src", "tgt")
-"""Languages of a run that names none."""
-
 MOST_SENTENCE_CHARS = 2_000
 """Longest sentence. A longer one would keep all others waiting: a batch takes as many steps as its longest output."""
 
 _CODE = re.compile(r"[\w-]{1,32}")
-
-
-class Languages(NamedTuple):
-    """Codes of what a run reads and writes."""
-
-    source: str
-    target: str
 
 
 class Inspected(NamedTuple):
@@ -183,11 +168,6 @@ def _parallel(text: str) -> tuple[list[int], list[float]]:
     return [word.start() for word in words], [(b + len(w[0]) / 2) / total for b, w in zip(before, words, strict=True)]
 
 
-def language_names() -> dict[str, str]:
-    """The English names of languages by their codes."""
-    return tomllib.loads((files("wordseq.serving") / "languages.toml").read_text(encoding="utf-8"))
-
-
 def languages_of(runs: Sequence[RunFolder], given: Sequence[str]) -> list[Languages]:
     """The languages of runs.
 
@@ -204,12 +184,7 @@ def languages_of(runs: Sequence[RunFolder], given: Sequence[str]) -> list[Langua
         )
     found: list[Languages] = []
     for k, run in enumerate(runs):
-        data = run.config.data
-        codes = (
-            given[k].split(":")
-            if given
-            else [data.lang_of("src") or DEFAULT_CODES[0], data.lang_of("tgt") or DEFAULT_CODES[1]]
-        )
+        codes = given[k].split(":") if given else list(run_languages(run))
         if len(codes) != 2 or not all(map(_CODE.fullmatch, codes)) or codes[0] == codes[1]:
             raise UserError(
                 f"{':'.join(codes)!r} is not SOURCE:TARGET, two different language codes such as en:fr: give --as en:fr"
@@ -222,59 +197,6 @@ def languages_of(runs: Sequence[RunFolder], given: Sequence[str]) -> list[Langua
             )
         found.append(languages)
     return found
-
-
-def about_run(run: RunFolder) -> dict[str, Any]:
-    """What the page tells of a run: `name`, `model`, `data`, `scores` of the held-out split and `notes`.
-
-    Raises:
-        UserError: a file of the run is damaged.
-    """
-    config, header = run.config, run.header(BEST)
-    settings = config_to_dict(config)
-    model = config.model
-    attention = "" if model.attention == "none" else f", attention {model.attention}"
-    name = run.folder.resolve().name
-    if run.packed:
-        name = str(run.read_json(PACK_FILE).get("name") or name)
-    sizes = run.read_json(SPLIT_FILE) if (run.folder / SPLIT_FILE).is_file() else {}
-    pairs = sizes.get("train", {}).get("pairs") if isinstance(sizes.get("train"), dict) else None
-    return {
-        "name": name,
-        "model": f"{model.cell}, {model.kind.replace('_', '-')}{attention}, level {level_name(settings['data'])}",
-        "parameters": header.parameters,
-        "pairs": pairs if isinstance(pairs, int) else None,
-        "scores": _scores(run, header.sha256),
-        "made_of": combination_note(run),
-    }
-
-
-def _scores(run: RunFolder, sha256: str) -> dict[str, Any] | None:
-    """The scores of the best checkpoint on the test split; None if `wordseq eval` did not score it."""
-    name = f"{EVAL_FOLDER}/test.json"
-    if not (run.folder / name).is_file():
-        return None
-    found = run.read_json(name)
-    if found.get("checkpoint") != sha256:
-        return None
-    try:
-        return {
-            "sentences": int(found["sentences"]),
-            "metrics": [
-                {
-                    "name": str(found[key]["name"]),
-                    "score": float(found[key]["score"]),
-                    "low": float(found[key]["ci95"][0]),
-                    "high": float(found[key]["ci95"][1]),
-                    "signature": str(found[key]["signature"]),
-                }
-                for key in main_metrics(found)
-            ],
-        }
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{run.folder / name}: damaged: {error!r}; `wordseq eval {run.folder}` makes it again"
-        ) from None
 
 
 def open_directions(runs: Sequence[RunFolder], languages: Sequence[Languages]) -> list[Direction]:
@@ -293,12 +215,3 @@ def warm_up(direction: Direction) -> None:
     # Two words: a run with features needs both.
     text = "a\ta" if direction.translator.src.feature_separator else "a"
     direction.inspect([text])
-
-
-def display_name(code: str, names: Mapping[str, str]) -> str:
-    """The English name of a language: of `pt-BR` "Portuguese (BR)"; a code without a name is its own."""
-    language, _, place = code.partition("-")
-    name = names.get(language.lower())
-    if name is None:
-        return code
-    return f"{name} ({place})" if place else name

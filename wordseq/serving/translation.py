@@ -5,8 +5,9 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wordseq.evaluation.about import display_name, language_names
 from wordseq.serving.detection import Detected, Detector
-from wordseq.serving.directions import Aligned, Direction, Inspected, display_name, language_names
+from wordseq.serving.directions import Aligned, Direction, Inspected
 from wordseq.serving.markup import HtmlPlan, plan_html
 from wordseq.serving.queue import BatchQueue
 from wordseq.serving.texts import TextPlan, plan_text

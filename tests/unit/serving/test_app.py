@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.fake_translator import FakeTranslator, backwards
+from wordseq.evaluation.about import Languages
 from wordseq.serving.app import ROUTES, make_app
-from wordseq.serving.directions import MOST_ALTERNATIVES, Direction, Languages
+from wordseq.serving.directions import MOST_ALTERNATIVES, Direction
 from wordseq.serving.queue import BatchQueue
 from wordseq.serving.requests import RequestLimits
 from wordseq.serving.translation import Service

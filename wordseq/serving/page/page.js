@@ -1,4 +1,5 @@
-// The page of `wordseq serve`. It asks the server that it came from, and puts answers into the page as text, never as markup.
+// The page of `wordseq serve`, and of `wordseq export --format web`. What answers is in ask.js: a server, or a model in the
+// browser. Answers are put into the page as text, never as markup.
 "use strict";
 
 const WAIT = 250; // Milliseconds without a key before a text is translated.
@@ -7,7 +8,7 @@ const KEY = "wordseq-api-key";
 
 const at = (id) => document.getElementById(id);
 const numbers = new Intl.NumberFormat("en");
-const state = { runs: [], names: {}, limit: Infinity, keyRequired: false, timer: 0, asked: null, found: null, chosen: 0 };
+const state = { runs: [], names: {}, limit: Infinity, keyRequired: false, beam: null, timer: 0, asked: null, found: null, chosen: 0 };
 
 /** A new element with text. */
 function make(tag, text = "", attributes = {}) {
@@ -15,20 +16,6 @@ function make(tag, text = "", attributes = {}) {
   element.textContent = text;
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   return element;
-}
-
-/** What the server answers; an Error with `status` and its message if it refuses. */
-async function ask(path, values, signal) {
-  const request = values && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(values),
-    signal,
-  };
-  const answer = await fetch(path, request);
-  const found = await answer.json().catch(() => ({ error: `status ${answer.status}` }));
-  if (!answer.ok) throw Object.assign(new Error(found.error), { status: answer.status });
-  return found;
 }
 
 // --- languages
@@ -101,6 +88,7 @@ async function translate() {
   const began = performance.now();
   const values = { q, source: at("source").value, target: at("target").value };
   if (state.keyRequired) values.api_key = at("key").value;
+  if (state.beam) values.beam = at("beam").valueAsNumber || state.beam.usual;
   try {
     const found = await ask("inspect", values, asked.signal);
     tell(`${Math.round(performance.now() - began)} ms`);
@@ -112,7 +100,7 @@ async function translate() {
       later(RETRY);
       return;
     }
-    tell(error.status ? error.message : "The server does not answer", true);
+    tell(error.message, true);
     at("details").hidden = true;
   }
 }
@@ -219,19 +207,22 @@ async function start() {
   at("source").addEventListener("change", () => (showLanguages(at("source").value, at("target").value), later(0)));
   at("target").addEventListener("change", () => (showLanguages(at("source").value, at("target").value), later(0)));
   at("key").addEventListener("input", () => (sessionStorage.setItem(KEY, at("key").value), later()));
+  at("beam").addEventListener("input", () => later());
   at("swap").addEventListener("click", swap);
   at("copy").addEventListener("click", copy);
   at("clear").addEventListener("click", clear);
   try {
     const [runs, languages, settings] = await Promise.all(["runs", "languages", "frontend/settings"].map((path) => ask(path)));
     state.names = Object.fromEntries(languages.map((language) => [language.code, language.name]));
-    Object.assign(state, { runs, limit: settings.charLimit, keyRequired: settings.keyRequired });
-  } catch {
-    tell("The server does not answer", true);
+    Object.assign(state, { runs, limit: settings.charLimit, keyRequired: settings.keyRequired, beam: settings.beam });
+  } catch (error) {
+    tell(error.message, true);
     return;
   }
   at("key-line").hidden = !state.keyRequired;
   at("key").value = sessionStorage.getItem(KEY) || "";
+  at("beam-line").hidden = !state.beam;
+  if (state.beam) Object.assign(at("beam"), { max: state.beam.most, value: state.beam.usual });
   showLanguages(state.runs[0].source, state.runs[0].target);
   // A browser keeps the text when a page is loaded again.
   later(0);
