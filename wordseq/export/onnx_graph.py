@@ -123,7 +123,8 @@ class GraphBuilder:
         # Both unsigned: processors without VNNI instructions clip sums of two products with signed weights to 16 bits.
         rounded = self.cast(self.op("Round", inputs / step) + float(_ZERO), UINT8)
         sums = self.op("MatMulInteger", rounded, packed, np.array(_ZERO, np.uint8), np.array(_ZERO, np.uint8))
-        return self.cast(sums, FLOAT) * (step * self.value(scale))
+        # Not times `step * scale`: onnxruntime takes that for one scale of all vectors, and fuses it into wrong numbers.
+        return self.cast(sums, FLOAT) * self.value(scale) * step
 
     def rows(self, matrix: Matrix, ids: Value) -> Value:
         """The rows `[..., n]` of a matrix."""
