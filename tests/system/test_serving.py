@@ -112,7 +112,7 @@ def raw(served, content, timeout=30):
 
 def test_hostile_requests_get_an_error_or_a_translation(served):
     head = b"POST /translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    assert raw(served, head + b"Content-Length: 100000000\r\n\r\n" + b"x" * 10**6).startswith(b"HTTP/1.1 413")
+    assert raw(served, head + b"Content-Length: 100000000\r\n\r\nx").startswith(b"HTTP/1.1 413")
     chunks = b"".join([b"100000\r\n", b"x" * 2**20, b"\r\n"]) * 100
     assert raw(served, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")[:12] in (
         b"HTTP/1.1 413",

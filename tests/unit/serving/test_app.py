@@ -67,6 +67,8 @@ def test_json_forms_and_query_parameters_are_alike(server):
         server.client.post("/translate", files={name: (None, value) for name, value in values.items()}).json()
         == expected
     )
+    # Browsers end the lines of a form with CR LF.
+    assert server.client.post("/translate", data={**values, "q": "a\r\nb"}).json() == {"translatedText": "A\nB"}
     assert server.client.post("/translate", params={"q": "other", **PAIR}, json={"q": values["q"]}).json() == expected
     kind = {"content-type": "application/json; charset=utf-8"}
     assert server.client.post("/translate", content=json.dumps(values), headers=kind).json() == expected
@@ -248,7 +250,7 @@ def test_any_page_of_the_web_may_ask(server):
 def test_a_key_is_required_where_there_is_one():
     running = Running(limits=RequestLimits(api_key="sécret"))
     assert error(running.post(q="a", **PAIR), 400) == "Please contact the server operator to get an API key"
-    for wrong in ("secret", 5, "\ud800"):
+    for wrong in ("secret", "sécre", "sécret1", 5, "\ud800"):
         content = json.dumps({"q": "a", **PAIR, "api_key": wrong})
         answer = running.client.post("/translate", content=content, headers={"content-type": "application/json"})
         assert error(answer, 403) == "Invalid API key"

@@ -1,3 +1,4 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -83,6 +84,23 @@ def test_aligned_tokens_start_where_the_text_has_them_and_come_from_the_source(d
         assert all(found.text[start] != " " for start in found.starts)
 
 
+def test_a_target_token_comes_from_the_source_token_with_its_highest_attention(direction):
+    (found,), (shown,) = direction.aligned(TEXTS[:1]), direction.inspect(TEXTS[:1])
+    tokens = [token.strip("￭") for token in shown.attention.src_tokens[:-1]]
+    ends = list(itertools.accumulate(map(len, tokens), initial=0))
+    for origin, row in zip(found.origins, shown.attention.weights, strict=False):
+        strongest = max(range(len(tokens)), key=row.__getitem__)
+        assert ends[strongest] < origin * ends[-1] < ends[strongest + 1]
+
+
+def test_the_score_of_a_greedy_translation_is_comparable_with_those_of_a_beam():
+    translator = FakeTranslator("decode.length_penalty=2", "decode.beam_size=1")
+    (found,) = Direction(Languages("a", "b"), translator, {}).several(["one two three"])
+    assert found[0].score == pytest.approx(-1.0 / ((5 + 3 + 1) / 6) ** 2)
+    wide = FakeTranslator("decode.beam_size=2")
+    assert Direction(Languages("a", "b"), wide, {}).several(["one"])[0][0].score == -1.0
+
+
 def test_html_of_a_real_model_keeps_every_tag_and_its_plain_translation(direction):
     plan = plan_html("<p>I <b>am</b> <i>hungry</i>. Where is <a href='x'>the station</a>?</p>", direction.split)
     found = direction.aligned(plan.sentences)
@@ -96,6 +114,9 @@ def test_html_of_a_real_model_keeps_every_tag_and_its_plain_translation(directio
 def test_one_source_language_needs_no_detection_and_unknown_ones_are_named():
     assert Detector(["xx"]).detect("Whatever") == [Detected("xx", 100.0)]
     assert Detector(["xx", "xx"]).unknown == []
+    british = Detector(["en-GB", "xx"])
+    assert british.unknown == ["xx"]
+    assert british.detect("Whatever is this?") == [Detected("en-GB", 100.0)]
     several = Detector(["xx", "yy"])
     assert several.unknown == ["xx", "yy"]
     assert several.detect("Whatever") == [Detected("xx", 0.0)]
