@@ -464,7 +464,9 @@ def test_a_description_is_of_the_best_weights_of_the_run(call):
 
 
 @law("export run", "export --format", "export --output")
-def test_an_exported_run_translates_like_the_run(call, translate, tmp_path):
+def test_an_exported_run_translates_like_the_run(call, translate, tmp_path, request):
+    import tensorflow as tf
+
     from wordseq.export.translate import OnnxTranslator
 
     assert re.match(r"alpha-onnx: float32: [\d.]+ MB, held-out BLEU [\d.]+\n", call("export", "alpha"))
@@ -474,6 +476,13 @@ def test_an_exported_run_translates_like_the_run(call, translate, tmp_path):
         assert translator(TEXTS) == translate()
         assert translator(TEXTS, beam=3) == translate("--beam", "3")
     call("export", "alpha", code=2)
+    place, wanted = tmp_path / "saved", translate()
+    request.getfixturevalue("compiled")
+    assert call("export", "alpha", "--format", "saved_model", "--output", place).startswith(
+        f"{place}: serving_default: "
+    )
+    serve = tf.saved_model.load(str(place)).signatures["serving_default"]
+    assert [line.decode() for line in serve(texts=tf.constant(TEXTS))["translations"].numpy()] == wanted
 
 
 # --- pack

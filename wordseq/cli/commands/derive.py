@@ -7,6 +7,7 @@ from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings
 from wordseq.system.errors import UserError
+from wordseq.system.tensorflow import import_tensorflow
 
 
 def add(commands: Any) -> None:
@@ -35,17 +36,23 @@ def add(commands: Any) -> None:
         commands,
         "export",
         _export,
-        "write a run as ONNX graphs, with a program that translates without TensorFlow",
-        ("wordseq export runs/phrasebook", "wordseq export runs/phrasebook --format onnx --output phrasebook"),
+        "write a run for other programs: ONNX graphs that translate without TensorFlow, or a SavedModel",
+        ("wordseq export runs/phrasebook", "wordseq export runs/phrasebook --format saved_model --output phrasebook"),
     )
     add_run(export)
     export.add_argument(
         "--format",
-        choices=("onnx",),
+        choices=("onnx", "saved_model"),
         default="onnx",
-        help="onnx: encoder and decoder step for onnxruntime, in float32 and int8 (default: onnx)",
+        help="onnx: encoder and decoder step for onnxruntime, in float32 and int8, with a program; saved_model: for TensorFlow "
+        "and TensorFlow Serving, strings in and out at the word and the character level, else ids (default: onnx)",
     )
-    export.add_argument("--output", type=Path, metavar="FOLDER", help="new folder (default: RUN-onnx, beside the run)")
+    export.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="new folder (default: RUN-onnx or RUN-saved-model, beside the run)",
+    )
     ensemble = add_command(
         commands,
         "ensemble",
@@ -87,14 +94,22 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from wordseq.runs.combine import open_run
+
+    run = open_run(options.run)
+    if options.format == "saved_model":
+        import_tensorflow()
+        from wordseq.export.saved_model import export_saved_model
+
+        export_saved_model(run, options.output)
+        return
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         which = f"{' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not installed"
-        raise UserError(f"export needs {which}: python -m pip install 'wordseq[export]'")
+        raise UserError(f"--format onnx needs {which}: python -m pip install 'wordseq[export]'")
     from wordseq.export.onnx_folder import export_onnx
-    from wordseq.runs.combine import open_run
 
-    export_onnx(open_run(options.run), options.output)
+    export_onnx(run, options.output)
 
 
 def _ensemble(options: argparse.Namespace) -> None:
