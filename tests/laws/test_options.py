@@ -5,6 +5,7 @@ An option without a law fails `test_every_option_has_a_law` by name. The laws as
 
 import argparse
 import dataclasses
+import hashlib
 import io
 import itertools
 import json
@@ -13,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -483,6 +485,29 @@ def test_an_exported_run_translates_like_the_run(call, translate, tmp_path, requ
     )
     serve = tf.saved_model.load(str(place)).signatures["serving_default"]
     assert [line.decode() for line in serve(texts=tf.constant(TEXTS))["translations"].numpy()] == wanted
+
+
+@law("export --precision", "export --mirror")
+def test_an_export_for_browsers_has_the_graphs_and_the_runtime_that_are_asked_for(call, tmp_path, monkeypatch):
+    from wordseq.export.browser import runtime
+
+    content = {"onnxruntime.js": b"script", "onnxruntime.wasm": b"code"}
+    files = {name: (name, hashlib.sha256(part).hexdigest()) for name, part in content.items()}
+    monkeypatch.setattr(runtime, "_FILES", files)
+    with tarfile.open(tmp_path / f"{runtime.RUNTIME}.tgz", "w:gz") as archive:
+        for name, part in content.items():
+            (tmp_path / name).write_bytes(part)
+            archive.add(tmp_path / name, name)
+    sizes = {}
+    for precision in ("int8", "float32"):
+        asked = () if precision == "int8" else ("--precision", precision)
+        said = call("export", "alpha", "--format", "web", *asked, "--mirror", tmp_path, "--output", precision)
+        assert re.search(rf"{precision}: {precision}: [\d.]+ MB, held-out BLEU [\d.]+\n", said)
+        assert {name: Path(precision, name).read_bytes() for name in content} == content
+        sizes[precision] = Path(precision, "decoder.onnx").stat().st_size
+    assert sizes["int8"] != sizes["float32"]
+    call("export", "alpha", "--precision", "int8", "--output", "other", code=2)
+    call("export", "alpha", "--mirror", tmp_path, "--output", "other", code=2)
 
 
 # --- pack

@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+from tests.browser import chromium, watch
 from tests.system.load import Served, load
 from wordseq.cli.main import main
 from wordseq.runs.folder import RunFolder
@@ -183,23 +184,10 @@ def test_memory_does_not_grow_with_hostile_bodies(served):
 @pytest.fixture(scope="module")
 def tab(served):
     """One tab that notes what goes wrong in it, and where its requests go."""
-    api = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no chromium found: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        quiet = ("gpu", "background-networking", "component-update", "sync")
-        args = ["--no-sandbox", *(f"--disable-{what}" for what in quiet)]
-        browser = playwright.chromium.launch(executable_path=path, args=args)
-        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-        tab = context.new_page()
-        tab.problems, tab.requests = [], []
-        tab.on("console", lambda message: tab.problems.append(message.text))
-        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
-        tab.on("request", lambda request: tab.requests.append(request.url))
+    with chromium() as browser:
+        tab = watch(browser.new_context(permissions=["clipboard-read", "clipboard-write"]).new_page())
         tab.goto(served.url)
         yield tab
-        browser.close()
 
 
 def translation_of(tab, text):
@@ -207,7 +195,7 @@ def translation_of(tab, text):
     tab.fill("#text", text)
     with tab.expect_response("**/inspect") as answer:
         pass
-    tab.wait_for_function("!document.getElementById('translation').classList.contains('old')")
+    tab.wait_for_selector("#translation:not(.old)")
     assert answer.value.ok
     return tab.text_content("#translation")
 
@@ -232,7 +220,7 @@ def test_the_page_copies_clears_and_exchanges_the_languages(tab, pairs):
     source, expected = pairs[0]
     translation_of(tab, source)
     tab.click("#copy")
-    tab.wait_for_function("document.getElementById('copy').textContent === 'Copied'")
+    tab.wait_for_selector("#copy:text('Copied')")
     assert tab.evaluate("navigator.clipboard.readText()") == expected
     with tab.expect_response("**/inspect") as answer:
         tab.click("#swap")

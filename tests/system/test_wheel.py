@@ -69,3 +69,10 @@ def test_an_installed_wheel_trains_the_phrasebook_translates_and_reports(install
 def test_an_installed_wheel_has_the_presets_and_its_version(run):
     assert "multi30k-de-en" in run("wordseq", "train", "--help").stdout
     assert run("wordseq", "--version").stdout.startswith("wordseq 0.")
+
+
+def test_an_installed_wheel_has_the_files_of_pages(run):
+    script = "from importlib.resources import files; print(*sorted(p.name for p in files('wordseq').joinpath(*{}).iterdir()))"
+    for folder in (("serving", "page"), ("export", "browser", "site")):
+        wanted = sorted(path.name for path in ROOT.joinpath("wordseq", *folder).iterdir())
+        assert run("python", "-c", script.format(folder)).stdout.split() == wanted

@@ -8,6 +8,7 @@ The word level looks up tokens, the other levels characters: their tokenizers se
 
 import itertools
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -125,6 +126,11 @@ _BYTE_OR_UNKNOWN = re.compile(r"<(?:0x[0-9A-F]{2}|unk)>")
 def sign_tables() -> dict[str, dict[str, str]]:
     """The tables of `sign_twins`, for a program that has none: twins of signs, and of quotes that open a quotation."""
     return {"signs": dict(_SIGNS), "opening": dict(_OPENING)}
+
+
+def plain_forms() -> dict[str, str]:
+    """The plain form of each character that has one, for a program without Unicode's tables: full-width forms, digits, ..."""
+    return {char: plain for char in map(chr, range(0x80, sys.maxunicode + 1)) if (plain := _plain(char))}
 
 
 def sign_twins(char: str, opening: bool = False) -> list[str]:

@@ -4,11 +4,11 @@ import itertools
 import json
 import re
 import shlex
-import shutil
 from html.parser import HTMLParser
 
 import pytest
 
+from tests.browser import chromium, watch
 from tests.fake_runs import fake_run, few_draws, some_test, with_errors
 from wordseq.cli.main import main
 from wordseq.comparison.attention import END, Alignment, chosen_sentences
@@ -370,18 +370,8 @@ def test_without_a_library_the_message_names_it_and_the_command(
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, or whichever is found."""
-    api = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no chromium found: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        # Without a sandbox of its own, which root and containers do not have, and without calls home.
-        quiet = ("gpu", "background-networking", "component-update", "sync")
-        args = ["--no-sandbox", *(f"--disable-{what}" for what in quiet)]
-        opened = playwright.chromium.launch(executable_path=path, args=args)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -389,18 +379,14 @@ def tab(browser, text, tmp_path_factory):
     """One tab that notes what goes wrong in it."""
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(text, encoding="utf-8")
-    tab = browser.new_page()
-    tab.problems, tab.requests = [], []
-    tab.on("console", lambda message: tab.problems.append(message.text))
-    tab.on("pageerror", lambda error: tab.problems.append(str(error)))
-    tab.on("request", lambda request: tab.requests.append(request.url.partition(":")[0]))
+    tab = watch(browser.new_page())
     tab.goto(path.as_uri())
     return tab
 
 
 def test_in_a_browser_hostile_text_is_shown_without_errors(tab):
     assert tab.problems == []
-    assert set(tab.requests) <= {"file", "data"}
+    assert {url.partition(":")[0] for url in tab.requests} <= {"file", "data"}
     assert tab.title() == "wordseq: plain, <b>\"name'"
     shown = " ".join(tab.inner_text("#main").split())
     for hostile in HOSTILE:

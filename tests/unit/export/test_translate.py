@@ -2,64 +2,28 @@
 
 import dataclasses
 import hashlib
-import importlib.util
 import io
 import json
 import sys
 
-import numpy as np
 import pytest
 
-from tests.fake_runs import decided, few_draws
-from tests.reference.corpus import train_codec
+from tests.fake_runs import few_draws
+from tests.random_runs import random_run
 from tests.runs import some_pairs
-from wordseq.cli.main import main
-from wordseq.config.load import load_config
 from wordseq.config.schema import DecodeConfig
-from wordseq.data.splits import HELD_OUT_FILE, HeldOut
 from wordseq.decoding.translator import Translator
 from wordseq.export import translate
 from wordseq.export.onnx_folder import export_onnx, program
-from wordseq.models.build import model_for
-from wordseq.runs.folder import BEST, DATA_FILE, RunFolder
-from wordseq.runs.weights import arrays_of, by_path
+from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
-from wordseq.text.vocab import EOS_ID, UNK_ID
 
-PAIRS = some_pairs()[:120]
 SENTENCES = [
     *sorted((pair.src for pair in some_pairs()[500:530]), key=len)[:9],
     "",
     "Zork’s ZORK, zork !",
     "HELLO  你好",
 ]
-
-
-def random_run(folder, *sets) -> RunFolder:
-    """A run with weights so large that its outputs differ from sentence to sentence."""
-    config = decided(
-        load_config(
-            None,
-            [
-                *("data.min_freq=3", "data.rare_words=unk", "data.subword_size=400", "train.precision=float32"),
-                *("model.embed_dim=6", "model.hidden_size=8", "decode.max_len_ratio=0", "decode.max_len_extra=7"),
-                *sets,
-            ],
-        )
-    )
-    sources = [f"{pair.src}\tV;{len(pair.src)}" if config.data.feature_separator else pair.src for pair in PAIRS]
-    src, tgt = train_codec(sources, config.data, "src"), train_codec([pair.tgt for pair in PAIRS], config.data, "tgt")
-    model = model_for(config, src, tgt, precision="float32")
-    rng = np.random.default_rng(5)
-    arrays = {
-        name: rng.normal(size=array.shape, scale=0.9) for name, array in arrays_of(by_path(model.weights)).items()
-    }
-    arrays["seq2seq/output/bias"][[UNK_ID, EOS_ID]] += 2, -1
-    run = RunFolder(folder)
-    held_out = {"test": dataclasses.asdict(HeldOut(sources[:3], [[pair.tgt] for pair in PAIRS[:3]]))}
-    run.begin(config, src, tgt, {DATA_FILE: {"tgt_per_src": 1.2}, HELD_OUT_FILE: held_out})
-    run.save(BEST, {name: array.astype(np.float32) for name, array in arrays.items()}, {})
-    return run
 
 
 @pytest.fixture(autouse=True)
@@ -199,11 +163,3 @@ def test_greedy_search_is_the_default_of_such_a_run(exported):
     translator = translate.OnnxTranslator(exported)
     assert DecodeConfig().beam_size == 1
     assert translator(SENTENCES) == translator(SENTENCES, beam=1)
-
-
-def test_a_missing_library_is_named_with_the_command_that_installs_it(exported, monkeypatch, capsys):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
-    assert main(["export", str(exported.parent / "run"), "--output", str(exported.parent / "x")]) == 2
-    said = "--format onnx needs onnx, which is not installed: python -m pip install 'wordseq[export]'"
-    assert capsys.readouterr().err == f"wordseq: error: {said}\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings
+from wordseq.export.browser.runtime import RUNTIME
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -36,22 +37,36 @@ def add(commands: Any) -> None:
         commands,
         "export",
         _export,
-        "write a run for other programs: ONNX graphs that translate without TensorFlow, or a SavedModel",
-        ("wordseq export runs/phrasebook", "wordseq export runs/phrasebook --format saved_model --output phrasebook"),
+        "write a run for other programs: ONNX graphs that translate without TensorFlow, a page for browsers, or a SavedModel",
+        (
+            "wordseq export runs/phrasebook --format onnx",
+            "wordseq export runs/phrasebook --format web --output phrasebook",
+        ),
     )
     add_run(export)
     export.add_argument(
         "--format",
-        choices=("onnx", "saved_model"),
+        choices=("onnx", "web", "saved_model"),
         default="onnx",
-        help="onnx: encoder and decoder step for onnxruntime, in float32 and int8, with a program; saved_model: for TensorFlow "
-        "and TensorFlow Serving, strings in and out at the word and the character level, else ids (default: onnx)",
+        help="onnx: encoder and decoder step for onnxruntime, in float32 and int8, with a program; web: a folder for any web "
+        "server, whose page translates in the browser; saved_model: for TensorFlow and TensorFlow Serving, strings in and out "
+        "at the word and the character level, else ids (default: onnx)",
     )
     export.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="new folder (default: RUN-onnx or RUN-saved-model, beside the run)",
+        help="new folder (default: RUN-onnx, RUN-web or RUN-saved-model, beside the run)",
+    )
+    export.add_argument(
+        "--precision", choices=("int8", "float32"), help="number format of the weights of --format web (default: int8)"
+    )
+    export.add_argument(
+        "--mirror",
+        type=Path,
+        metavar="FOLDER",
+        help=f"for --format web: take {RUNTIME}.tgz, an npm package, from a folder instead of downloading it once into data/ "
+        "(default: the folder in WORDSEQ_MIRROR, if it has the package)",
     )
     ensemble = add_command(
         commands,
@@ -97,6 +112,9 @@ def _export(options: argparse.Namespace) -> None:
     from wordseq.runs.combine import open_run
 
     run = open_run(options.run)
+    for name in ("precision", "mirror"):
+        if options.format != "web" and getattr(options, name) is not None:
+            raise UserError(f"--{name} is for --format web")
     if options.format == "saved_model":
         import_tensorflow()
         from wordseq.export.saved_model import export_saved_model
@@ -106,7 +124,12 @@ def _export(options: argparse.Namespace) -> None:
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         which = f"{' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not installed"
-        raise UserError(f"--format onnx needs {which}: python -m pip install 'wordseq[export]'")
+        raise UserError(f"--format {options.format} needs {which}: python -m pip install 'wordseq[export]'")
+    if options.format == "web":
+        from wordseq.export.browser.folder import export_web
+
+        export_web(run, options.output, options.precision or "int8", options.mirror)
+        return
     from wordseq.export.onnx_folder import export_onnx
 
     export_onnx(run, options.output)

@@ -46,6 +46,7 @@ function showRun(run) {
   const rows = [["Run", run.name], ["Direction", `${state.names[run.source]} to ${state.names[run.target]}`], ["Model", run.model]];
   if (run.made_of) rows.push(["Made of", run.made_of]);
   rows.push(["Parameters", numbers.format(run.parameters)]);
+  if (run.precision) rows.push(["Precision", run.precision]);
   if (run.pairs !== null) rows.push(["Training pairs", numbers.format(run.pairs)]);
   rows.push(["Held-out sources", run.scores ? numbers.format(run.scores.sentences) : "not scored; wordseq eval scores them"]);
   for (const metric of run.scores ? run.scores.metrics : []) {
