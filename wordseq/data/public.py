@@ -70,9 +70,10 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A public corpus."""
+    """A public corpus; `languages` are the codes of source and target."""
 
     name: str
+    languages: tuple[str, str]
     description: str
     licence: str
     attribution: str
@@ -80,12 +81,14 @@ class Dataset:
     files: tuple[RemoteFile, ...]
 
 
-def _tatoeba(code: str, language: str = "") -> Dataset:
+def _tatoeba(code: str) -> Dataset:
+    short, language = _TATOEBA_LANGUAGES.get(code, (code, code))
     archive = f"{code}-eng.zip"
     text = RemoteFile("train", f"{code}.txt", TATOEBA_URL + archive, f"tatoeba/{archive}", extras=("_about.txt",))
     return Dataset(
         name=f"tatoeba-{code}-eng",
-        description=f"English to {language or code}: short everyday sentences, often with several translations",
+        languages=("en", short),
+        description=f"English to {language}: short everyday sentences, often with several translations",
         licence="CC BY 2.0 FR (https://creativecommons.org/licenses/by/2.0/fr/)",
         attribution="www.manythings.org/anki and tatoeba.org",
         homepage=TATOEBA_URL,
@@ -97,6 +100,7 @@ def _multi30k(form: str, src: str, tgt: str) -> Dataset:
     tokenized = form == "tok"
     return Dataset(
         name=f"multi30k{'-tok' if tokenized else ''}-{src}-{tgt}",
+        languages=(src, tgt),
         description=f"{_LANGUAGES[src]} to {_LANGUAGES[tgt]}: image captions, 29,000 / 1,014 / 1,000 pairs, "
         + ("lower-cased and tokenized" if tokenized else "raw text"),
         licence="non-commercial research and education; the captions and images of Flickr30k have their own terms",
@@ -124,7 +128,7 @@ def _multi30k_file(form: str, part: str, language: str) -> RemoteFile:
 
 _LANGUAGES = MappingProxyType({"en": "English", "de": "German", "fr": "French"})
 
-_TATOEBA_LANGUAGES = MappingProxyType({"fra": "French", "spa": "Spanish", "deu": "German"})
+_TATOEBA_LANGUAGES = MappingProxyType({"fra": ("fr", "French"), "spa": ("es", "Spanish"), "deu": ("de", "German")})
 
 _TATOEBA_NAME = re.compile(r"tatoeba-([a-z]{3})-eng")
 
@@ -132,7 +136,7 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
     {
         dataset.name: dataset
         for dataset in (
-            *(_tatoeba(code, language) for code, language in _TATOEBA_LANGUAGES.items()),
+            *map(_tatoeba, _TATOEBA_LANGUAGES),
             *(_multi30k(form, *pair) for form in ("raw", "tok") for pair in itertools.permutations(_LANGUAGES, 2)),
         )
     }

@@ -77,10 +77,11 @@ _WRITTEN = MappingProxyType(
 
 
 class Synthetic(NamedTuple):
-    """A synthetic corpus: a one-line description, and the function that returns its pairs."""
+    """A synthetic corpus: a one-line description, the function that returns its pairs, codes of its languages if it has any."""
 
     description: str
     pairs: Callable[[], list[Pair]]
+    languages: tuple[str, str] | None = None
 
 
 def phrasebook() -> list[Pair]:
@@ -166,7 +167,9 @@ def _ending(number: int) -> str:
 
 SYNTHETIC: Mapping[str, Synthetic] = MappingProxyType(
     {
-        "phrasebook": Synthetic("English-French everyday sentences from a hand-written grammar", phrasebook),
+        "phrasebook": Synthetic(
+            "English-French everyday sentences from a hand-written grammar", phrasebook, ("en", "fr")
+        ),
         "copy": Synthetic("strings of 5-12 symbols, each paired with itself", copy),
         "reverse": Synthetic("strings of 5-12 symbols, each paired with its reversal", reverse),
         "addition": Synthetic("sums of two numbers of up to 3 digits, character by character", addition),

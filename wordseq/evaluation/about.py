@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from wordseq.config.data import DataConfig
 from wordseq.config.load import config_to_dict
+from wordseq.data.public import find_dataset
+from wordseq.data.synthetic import SYNTHETIC
 from wordseq.evaluation.metrics.names import main_metrics
 from wordseq.evaluation.records import level_name
 from wordseq.runs.combine import combination_note
@@ -24,9 +27,19 @@ class Languages(NamedTuple):
 
 
 def run_languages(run: RunFolder) -> Languages:
-    """The languages of a run by its settings, else `DEFAULT_CODES`."""
-    data = run.config.data
-    return Languages(data.lang_of("src") or DEFAULT_CODES[0], data.lang_of("tgt") or DEFAULT_CODES[1])
+    """The languages of a run, else `DEFAULT_CODES`."""
+    return data_languages(run.config.data) or Languages(*DEFAULT_CODES)
+
+
+def data_languages(data: DataConfig) -> Languages | None:
+    """What a model with these settings reads and writes: the languages that they name, or those of a corpus that is known."""
+    if data.src_lang:
+        return Languages(data.lang_of("src"), data.lang_of("tgt"))
+    corpus = SYNTHETIC.get(data.corpus) or find_dataset(data.corpus)
+    if corpus is None or not corpus.languages:
+        return None
+    first, second = corpus.languages
+    return Languages(second, first) if data.swap else Languages(first, second)
 
 
 def language_names() -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from wordseq.config.load import config_to_dict
 from wordseq.data.public import find_dataset
 from wordseq.data.synthetic import SYNTHETIC
+from wordseq.evaluation.about import data_languages
 from wordseq.evaluation.records import level_name
 from wordseq.evaluation.tables import escape_markdown, markdown_table, one_line, score_rows, signatures
 from wordseq.runs.checkpoint import checkpoint_bytes, sha256_of
@@ -95,8 +96,7 @@ def _model(pack: Pack) -> list[tuple[str, str]]:
     ]
     if separator := pack.codecs[0].feature_separator:
         rows += [("Features of a source", f"{pack.codecs[0].features:,}, separated by {escape_markdown(separator)}")]
-    if data.src_lang:
-        languages = [data.src_lang, data.tgt_lang][:: -1 if data.swap else 1]
+    if languages := data_languages(data):
         rows += [("Languages", " to ".join(map(escape_markdown, languages)))]
     if isinstance(step := pack.state.get("step"), int):
         rows += [("Training", counted(step, "update"))]

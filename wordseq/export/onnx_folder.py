@@ -41,6 +41,8 @@ _GRAPHS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
 )
 """The files of the graphs; true: in int8."""
 
+_IMPORT = re.compile(r"^(?:import|from) .*\n", re.MULTILINE)
+
 _SCORES = ("bleu", "chrf", "ter", "exact", "ser", "cer")
 
 
@@ -102,10 +104,17 @@ def _write(run: RunFolder, folder: Path) -> dict[str, Any]:
 def program() -> str:
     """The exported program: `translate` and `portable_text` in one file."""
     text, rest = (Path(str(module.__file__)).read_text(encoding="utf-8") for module in (portable_text, translate))
-    # Its imports are among those of the other module, or stand in the middle of the file, which Python allows.
-    body = re.sub(r'\A"""[^"]*"""\n', "", text)
-    (line,) = re.findall(r"^from wordseq\..* import .*\n", rest, re.MULTILINE)
-    return rest.replace(line, body.strip() + "\n")
+    head, rest = rest.split('"""\n', 1)
+    body = text.split('"""\n', 1)[1]
+    imports = {line.strip() for line in _IMPORT.findall(body + rest) if "wordseq" not in line}
+    installed = {line for line in imports if line.split()[1] in ("numpy", "numpy.typing", "onnxruntime", "regex")}
+    # As import lines are sorted by convention: "import" before "from".
+    groups = [
+        "\n".join(sorted(some, key=lambda line: line.startswith("from")))
+        for some in (sorted(imports - installed), sorted(installed))
+    ]
+    parts = [f'{head}"""', *groups, *(_IMPORT.sub("", part).strip() for part in (body, rest))]
+    return "\n\n".join(parts[:3]) + "\n\n" + "\n\n\n".join(parts[3:]) + "\n"
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:
@@ -213,8 +222,9 @@ A recurrent sequence-to-sequence model, exported by wordseq {version}. It needs 
     python translate.py --input sentences.txt --output translations.txt
     echo 'one sentence' | python translate.py --beam 5
 
-`translate.py` writes one line for each line that it reads. `--int8` takes the 8-bit model, `--check` compares the files
-with `manifest.json`. In Python: `from translate import OnnxTranslator; OnnxTranslator()(["a text"])`.
+`translate.py` writes one line for each line that it reads. It is a part of wordseq, under the Apache-2.0 licence. `--int8`
+takes the 8-bit model, `--check` compares the files with `manifest.json`. In Python:
+`from translate import OnnxTranslator; OnnxTranslator()(["a text"])`.
 
 | model | graphs | size | BLEU on the held-out test split |
 |:--|:--|--:|:--|

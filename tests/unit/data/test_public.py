@@ -151,7 +151,7 @@ def test_a_member_of_a_damaged_archive_fails_its_checksum(tmp_path: Path) -> Non
 
 def pinned(text: bytes) -> Dataset:
     file = RemoteFile("train", "text", "https://example.org/text.gz", "x/text.gz", hashlib.sha256(text).hexdigest())
-    return Dataset("made-up", "made-up sentences", "CC0", "nobody", "https://example.org", (file,))
+    return Dataset("made-up", ("en", "fr"), "made-up sentences", "CC0", "nobody", "https://example.org", (file,))
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.fake_runs import fake_run, some_test, with_errors
-from wordseq.evaluation.about import about_run, display_name, language_names
+from wordseq.evaluation.about import about_run, display_name, language_names, run_languages
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 
@@ -11,6 +11,22 @@ from wordseq.system.errors import UserError
 def test_names_of_languages():
     names = language_names()
     assert [display_name(code, names) for code in ("fr", "pt-BR", "xx")] == ["French", "Portuguese (BR)", "xx"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "languages"),
+    [
+        (["data.corpus=phrasebook"], ("en", "fr")),
+        (["data.corpus=tatoeba-spa-eng", "data.swap=true"], ("es", "en")),
+        (["data.corpus=multi30k-tok-de-en"], ("de", "en")),
+        (["data.corpus=tatoeba-xyz-eng"], ("en", "xyz")),
+        (["data.corpus=phrasebook", "data.src_lang=it", "data.tgt_lang=pt", "data.swap=true"], ("pt", "it")),
+        (["data.corpus=dates"], ("src", "tgt")),
+        (["data.train=mine.tsv"], ("src", "tgt")),
+    ],
+)
+def test_languages_are_those_of_the_settings_or_of_the_corpus(settings, languages, tmp_path):
+    assert run_languages(RunFolder(fake_run(tmp_path / "run", some_test(2), None, *settings))) == languages
 
 
 def test_a_page_shows_the_scores_of_the_served_checkpoint_only(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import io
 import json
 import sys
@@ -11,6 +12,7 @@ import pytest
 from tests.fake_runs import few_draws
 from tests.random_runs import random_run
 from tests.runs import some_pairs
+from wordseq.cli.main import main
 from wordseq.config.schema import DecodeConfig
 from wordseq.decoding.translator import Translator
 from wordseq.export import translate
@@ -163,3 +165,11 @@ def test_greedy_search_is_the_default_of_such_a_run(exported):
     translator = translate.OnnxTranslator(exported)
     assert DecodeConfig().beam_size == 1
     assert translator(SENTENCES) == translator(SENTENCES, beam=1)
+
+
+def test_a_missing_library_is_named_with_the_command_that_installs_it(exported, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
+    assert main(["export", str(exported.parent / "run"), "--output", str(exported.parent / "x")]) == 2
+    said = "--format onnx needs onnx, which is not installed: python -m pip install 'wordseq[export]'"
+    assert capsys.readouterr().err == f"wordseq: error: {said}\n"

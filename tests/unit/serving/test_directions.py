@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fake_translator import FakeTranslator
+from wordseq.config.data import DataConfig
 from wordseq.decoding.translator import Translator
 from wordseq.evaluation.about import Languages
 from wordseq.serving.detection import Detected, Detector
@@ -19,10 +20,7 @@ TEXTS = ["I am hungry.", "", "She is cold today."]
 
 
 def run_of(**data):
-    languages = {"src": data.get("src_lang", ""), "tgt": data.get("tgt_lang", "")}
-    return SimpleNamespace(
-        folder=data.get("folder", "runs/x"), config=SimpleNamespace(data=SimpleNamespace(lang_of=languages.get))
-    )
+    return SimpleNamespace(folder="runs/x", config=SimpleNamespace(data=DataConfig(**data)))
 
 
 def test_languages_are_given_or_of_the_settings_or_two_general_ones():

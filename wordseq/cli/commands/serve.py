@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         default=[],
         metavar="SOURCE:TARGET",
         help="language codes of a run, e.g. en:fr; give it for each run, in their order (default: data.src_lang and "
-        "data.tgt_lang of each run, else src:tgt)",
+        "data.tgt_lang of each run, those of a known corpus, else src:tgt)",
     )
     parser.add_argument(
         "--host",
