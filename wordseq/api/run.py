@@ -399,6 +399,19 @@ class Run:
             say(f"{CARD_FILE}: no scores of this checkpoint: wordseq eval {self.folder}, then pack it again")
         return place
 
+    def export(
+        self, output: str | os.PathLike[str] | None = None, format: str = "onnx", *, verbose: bool = True
+    ) -> Path:
+        """Write the run for other programs into a new folder, by default beside the run; returns where it is.
+
+        Raises:
+            UserError: `format` is not "onnx", "web" or "saved_model", a library is missing, or `output` exists.
+        """
+        from wordseq.export.formats import export_run
+
+        place = None if output is None else Path(output)
+        return export_run(self._files, place, format, _print if verbose else _silent)
+
     def _search(self, given: Mapping[str, Any]) -> DecodeConfig:
         """The run's settings of the search with others in their place."""
         names = [field.name for field in dataclasses.fields(DecodeConfig)]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import wordseq
 from tests.fake_runs import few_draws
 from tests.random_runs import random_run
 from tests.runs import some_pairs
@@ -16,6 +17,7 @@ from wordseq.cli.main import main
 from wordseq.config.schema import DecodeConfig
 from wordseq.decoding.translator import Translator
 from wordseq.export import translate
+from wordseq.export.formats import export_run
 from wordseq.export.onnx_folder import export_onnx, program
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
@@ -171,5 +173,16 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(exported, 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
     assert main(["export", str(exported.parent / "run"), "--output", str(exported.parent / "x")]) == 2
-    said = "--format onnx needs onnx, which is not installed: python -m pip install 'wordseq[export]'"
+    said = "the format onnx needs onnx, which is not installed: python -m pip install 'wordseq[export]'"
     assert capsys.readouterr().err == f"wordseq: error: {said}\n"
+
+
+def test_a_run_of_python_is_exported_too(exported, tmp_path, capsys):
+    run = wordseq.load(exported.parent / "run")
+    assert run.export(tmp_path / "made", verbose=False) == tmp_path / "made"
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "made" / "translate.py").read_text() == program()
+    with pytest.raises(UserError, match="unknown format 'tflite'; choose from onnx, web, saved_model"):
+        run.export(tmp_path / "other", "tflite")
+    with pytest.raises(UserError, match="precision is for the format web"):
+        export_run(RunFolder.open(run.folder), None, "onnx", precision="int8")

@@ -1,14 +1,11 @@
 """`wordseq pack`, `export`, `ensemble`, `average`: make a new folder of trained runs."""
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings
 from wordseq.export.browser.runtime import RUNTIME
-from wordseq.system.errors import UserError
-from wordseq.system.tensorflow import import_tensorflow
 
 
 def add(commands: Any) -> None:
@@ -109,30 +106,11 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from wordseq.export.formats import export_run
     from wordseq.runs.combine import open_run
 
     run = open_run(options.run)
-    for name in ("precision", "mirror"):
-        if options.format != "web" and getattr(options, name) is not None:
-            raise UserError(f"--{name} is for --format web")
-    if options.format == "saved_model":
-        import_tensorflow()
-        from wordseq.export.saved_model import export_saved_model
-
-        export_saved_model(run, options.output)
-        return
-    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        which = f"{' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not installed"
-        raise UserError(f"--format {options.format} needs {which}: python -m pip install 'wordseq[export]'")
-    if options.format == "web":
-        from wordseq.export.browser.folder import export_web
-
-        export_web(run, options.output, options.precision or "int8", options.mirror)
-        return
-    from wordseq.export.onnx_folder import export_onnx
-
-    export_onnx(run, options.output)
+    export_run(run, options.output, options.format, precision=options.precision, mirror=options.mirror)
 
 
 def _ensemble(options: argparse.Namespace) -> None:
