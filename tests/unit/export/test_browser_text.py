@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from tests.unit.export.test_portable_text import LEVELS, ODD, TEXTS, codec_of
 from wordseq.export import translate
 from wordseq.export.browser.folder import SITE, write_web_side
 from wordseq.export.onnx_folder import write_side
-from wordseq.export.portable_text import ExportedSide, normalised
+from wordseq.export.portable_text import ExportedSide, _case_twins, normalised
 from wordseq.text.vocab import UNK_ID
 
 SIGNS = (
@@ -105,6 +107,22 @@ def test_texts_are_normalised(tab):
         "async texts => { const {normalised} = await import('./text.js'); return texts.map(normalised); }", texts
     )
     assert found == list(map(normalised, texts))
+
+
+def test_marks_and_letters_are_those_of_unicode(tab):
+    chars = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(char) != "Cs"]
+    marks = [char for char in chars if unicodedata.category(char)[0] == "M"]
+    cased = [char for char in chars if char.lower() != char or char.upper() != char]
+    words = [word for char in cased for word in (char, f"{char}a", f"a{char}")]
+    script = """async ({marks, words}) => {
+      const {isOrdered, caseTwins} = await import("./text.js");
+      return [marks.map(isOrdered), words.map(caseTwins)];
+    }"""
+    ordered, twins = tab.evaluate(script, {"marks": marks, "words": words})
+    assert [char for char, found in zip(marks, ordered, strict=True) if found] == list(
+        filter(unicodedata.combining, marks)
+    )
+    assert {word: found for word, found in zip(words, twins, strict=True) if found != _case_twins(word)} == {}
 
 
 READ = """async ({sides, texts, features, outputs}) => {

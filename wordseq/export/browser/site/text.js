@@ -31,7 +31,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 // --- normalising
 
 /** Whether a mark has a canonical combining class other than 0, by which NFD sorts it. */
-function isOrdered(char) {
+export function isOrdered(char) {
   // Tibetan vowels of class 0 whose parts have others.
   if (!/^\p{M}$/u.test(char) || /[\u0f73\u0f75\u0f81]/.test(char)) return false;
   // U+0334 has the lowest class, 1, and moves before all others; U+0345 has the highest, 240, and moves behind them.
@@ -149,16 +149,17 @@ function joinLetters(tokens) {
 
 // --- twins
 
-/** The first letter as at the beginning of a title: that of ǆ is ǅ, of ß Ss, of ᾀ ᾈ; Georgian has none. */
+/** The first letter as at the beginning of a title: that of ǆ is ǅ, of ß Ss, of ᾀ ᾈ, of ŉ ʼN; Georgian has none. */
 function titled(char) {
   if (/^[\u01c4-\u01cc\u01f1-\u01f3]$/.test(char)) return { "Ǆ": "ǅ", "Ǉ": "ǈ", "Ǌ": "ǋ", "Ǳ": "ǲ" }[char.toUpperCase()];
   if (/^[\u10d0-\u10ff]$/.test(char)) return char;
   const [first, ...rest] = char.toUpperCase();
   if (rest.at(-1) === "\u0399") return `${first}${rest.slice(0, -1).join("")}\u0345`.normalize("NFC");
-  return first + rest.join("").toLowerCase();
+  return char === "ŉ" ? char.toUpperCase() : first + rest.join("").toLowerCase();
 }
 
-function caseTwins(text) {
+/** A text in other cases, the nearest first: in lower case, as in a title, in upper case. */
+export function caseTwins(text) {
   if (!text) return [];
   const [first, ...rest] = text;
   // The rest with the first letter: a final sigma is one that follows a letter.
