@@ -79,7 +79,9 @@ def some_texts(number: int) -> list[str]:
         ]
         for _ in range(number)
     ]
-    return [*ODD, *TEXTS[:20], *("".join(part + rng.choice(("", " ")) for part in row) for row in parts)]
+    # Subwords of equal letters overlap: which is first matters.
+    runs = " ".join(letter * times for letter in "abcdefghilmnoprstuvx" for times in (3, 5))
+    return [*ODD, *TEXTS[:20], runs, *("".join(part + rng.choice(("", " ")) for part in row) for row in parts)]
 
 
 STORMS = [

@@ -23,6 +23,7 @@ LEVELS = {
     "spelled": DataConfig(level="word", min_freq=2, rare_words="spell"),
     "char": DataConfig(level="char"),
     "bpe": DataConfig(level="bpe", subword_size=400),
+    "unigram": DataConfig(level="unigram", subword_size=400),
     "nfd": DataConfig(level="char", src_form="NFD", tgt_form="NFD"),
     "nfkd-word": DataConfig(level="word", min_freq=2, rare_words="unk", src_form="NFKD", tgt_form="NFKD"),
     "symbols": DataConfig(src_separator=" ", tgt_separator=" "),
