@@ -173,7 +173,7 @@ def test_no_partial_file_is_left_of_a_corpus(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
     file = RemoteFile("train", "text.txt", server.url, "text.txt")
-    dataset = Dataset("made-up", "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
+    dataset = Dataset("made-up", ("en", "fr"), "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
     server.acts = [whole()]
 
     def fail(_: int) -> None:
@@ -190,7 +190,7 @@ def test_no_partial_file_is_left_of_a_corpus(
 
 def test_a_downloaded_corpus_is_complete_or_absent(server: FaultyServer, tmp_path: Path) -> None:
     file = RemoteFile("train", "text.txt", server.url, "text.txt")
-    dataset = Dataset("made-up", "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
+    dataset = Dataset("made-up", ("en", "fr"), "made-up sentences", "CC0", "nobody", "http://127.0.0.1", (file,))
     server.acts = [cut(BODY[:100], len(BODY))]
     with pytest.raises(UserError, match="cut off"):
         get(dataset, tmp_path, None, lambda _: None, QUICK)
