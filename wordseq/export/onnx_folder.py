@@ -43,6 +43,17 @@ _GRAPHS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
 
 _IMPORT = re.compile(r"^(?:import|from) .*\n", re.MULTILINE)
 
+_NEEDS = """\
+try:
+    {imports}
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    install = f"python -m pip install -r {{Path(__file__).with_name('requirements.txt')}}"
+    print(f"translate.py: error: {{error.name}} is not installed: {{install}}", file=sys.stderr)
+    sys.exit(2)"""
+"""The imports of the exported program that need an installation."""
+
 _SCORES = ("bleu", "chrf", "ter", "exact", "ser", "cer")
 
 
@@ -113,6 +124,7 @@ def program() -> str:
         "\n".join(sorted(some, key=lambda line: line.startswith("from")))
         for some in (sorted(imports - installed), sorted(installed))
     ]
+    groups[1] = _NEEDS.format(imports=groups[1].replace("\n", "\n    "))
     parts = [f'{head}"""', *groups, *(_IMPORT.sub("", part).strip() for part in (body, rest))]
     return "\n\n".join(parts[:3]) + "\n\n" + "\n\n\n".join(parts[3:]) + "\n"
 

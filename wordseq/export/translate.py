@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import sys
@@ -30,6 +31,7 @@ from wordseq.export.portable_text import ExportedSide, normalised
 
 _PAD, _UNK, _BOS, _EOS = 0, 1, 2, 3
 _MOST_SRC_TOKENS, _MOST_POSITIONS, _SMALLEST_BATCH = 50_000, 2**17, 16
+_LARGEST_BEAM, _MOST_HYPOTHESES = 1000, 2**11  # Memory grows with them: hypotheses of a sentence, and of a batch.
 _IMPOSSIBLE = -100.0  # The log-probability of an end of probability 0, where a sentence must end.
 
 _Array = npt.NDArray[Any]
@@ -44,32 +46,48 @@ class OnnxTranslator:
         threads: batches that are translated at a time; 0: as many as there are processors.
 
     Raises:
-        ValueError: there is no int8 model, or the folder is of another version of the format.
+        ValueError: the folder has no exported model, none of this kind, or one of another version of the format; a file that
+            is needed is missing or damaged; `threads` is negative.
     """
 
     def __init__(self, folder: str | Path = Path(__file__).parent, *, int8: bool = False, threads: int = 0) -> None:
         self.folder = Path(folder)
-        self.manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-        if self.manifest["format"] != ["wordseq-onnx", 1]:
-            raise ValueError(f"{self.folder}: format {self.manifest['format']}, expected wordseq-onnx 1")
+        if threads < 0:
+            raise ValueError(f"threads must be at least 0, got {threads}")
+        self.manifest = _read_manifest(self.folder)
         kind = "int8" if int8 else "float32"
         if kind not in self.manifest["models"]:
             raise ValueError(f"{self.folder}: has no {kind} model")
+        graphs = [self.manifest["models"][kind][part] for part in ("encoder", "decoder")]
+        sides = [
+            name for side in ("src", "tgt") for name in (f"{side}.vocab.json", self.manifest[side]["sentencepiece"])
+        ]
+        # onnxruntime and sentencepiece do not say which file is damaged.
+        if fault := _damage(self.folder, self.manifest, [*graphs, *filter(None, sides)]):
+            raise ValueError(f"{self.folder}: {fault}")
         self._settings, self._int8 = self.manifest["search"], int8
         self._threads = threads or (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         )
         self._src, self._tgt = (ExportedSide(self.folder, side, self.manifest[side]) for side in ("src", "tgt"))
-        self._encoder, self._decoder = (
-            _Session(self.folder / self.manifest["models"][kind][part]) for part in ("encoder", "decoder")
-        )
+        self._encoder, self._decoder = (_Session(self.folder / name) for name in graphs)
 
-    def __call__(self, texts: Iterable[str], beam: int = 0) -> list[str]:
-        """The translation of each text; beam 0: the beam of the exported run, 1: greedy search.
+    def __call__(self, texts: Iterable[str], beam: int | None = None) -> list[str]:
+        """The translation of each text.
+
+        Args:
+            texts: a list of texts.
+            beam: from 1, which is greedy search, to 1,000; None: the beam of the exported run.
 
         Raises:
-            ValueError: a text cannot be translated.
+            TypeError: `texts` is one text.
+            ValueError: a text cannot be translated, or `beam` is out of range.
         """
+        if isinstance(texts, str):
+            raise TypeError("texts must be a list of texts, got one text; put it into a list: [text]")
+        if fault := _beam_fault(beam):
+            raise ValueError(f"beam {fault}")
+        beam = beam or self._settings["beam_size"]
         texts = list(texts)
         for number, text in enumerate(texts, 1):
             if fault := self.fault(text):
@@ -79,8 +97,9 @@ class OnnxTranslator:
         found = [""] * len(texts)
         filled = [i for i, ids in enumerate(sources) if ids and prepared[i].partition("\t")[0]]
         order = sorted(filled, key=lambda i: len(sources[i]))
-        batches = list(_batches(order, sources, self._settings["batch_size"], self._threads))
-        translate = functools.partial(self._batch, sources, prepared, beam or self._settings["beam_size"])
+        largest = max(1, min(self._settings["batch_size"], _MOST_HYPOTHESES // beam))
+        batches = list(_batches(order, sources, largest, self._threads))
+        translate = functools.partial(self._batch, sources, prepared, beam)
         with (
             ThreadPoolExecutor(self._threads)
             if min(len(batches), self._threads) > 1
@@ -102,10 +121,9 @@ class OnnxTranslator:
         return ""
 
     def check(self) -> str:
-        """Compare files and results with the manifest; what differs, or empty."""
-        for name, digest in self.manifest["sha256"].items():
-            if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != digest:
-                return f"{name} is damaged: its SHA-256 is not the one in manifest.json"
+        """Compare all files and one result with the manifest; what differs, or empty."""
+        if fault := _damage(self.folder, self.manifest, self.manifest["sha256"]):
+            return fault
         wanted = self.manifest["check"]
         found = self.checked(wanted["src_ids"])
         near = abs(found["log_prob"] - wanted["log_prob"]) <= 1e-3 * max(1.0, abs(wanted["log_prob"]))
@@ -320,6 +338,37 @@ def _batches(order: list[int], sources: list[list[int]], largest: int, threads: 
         start += len(rows)
 
 
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"{folder}: no exported model: manifest.json is missing")
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder}: manifest.json is damaged: {error}") from error
+    form = found.get("format") if isinstance(found, dict) else None
+    if form != ["wordseq-onnx", 1]:
+        raise ValueError(f"{folder}: manifest.json has the format {form}, expected ['wordseq-onnx', 1]")
+    return dict(found)
+
+
+def _damage(folder: Path, manifest: Mapping[str, Any], names: Iterable[str]) -> str:
+    """What is wrong with the first of these files that is not as exported; empty if all are."""
+    for name in names:
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        # While a run is exported, the manifest has no sums yet.
+        if digest != manifest.get("sha256", {}).get(name, digest):
+            return f"{name} is damaged: its SHA-256 is not the one in manifest.json"
+    return ""
+
+
+def _beam_fault(beam: int | None) -> str:
+    allowed = beam is None or 1 <= beam <= _LARGEST_BEAM
+    return "" if allowed else f"must be from 1 to {_LARGEST_BEAM:,}, got {beam}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 1 if a check fails, 2 for a mistake of the user."""
     parser = argparse.ArgumentParser(description="Translate lines of text: one line for each line of the input.")
@@ -328,35 +377,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=Path, metavar="FILE", help="file of the translations (default: standard output)"
     )
     parser.add_argument(
-        "--beam", type=int, default=0, metavar="N", help="beam size; 1: greedy (default: that of the run)"
+        "--beam",
+        type=int,
+        metavar="N",
+        help=f"beam size, from 1 to {_LARGEST_BEAM:,}; 1: greedy (default: that of the run)",
     )
     parser.add_argument("--int8", action="store_true", help="use the 8-bit model (default: off)")
     parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="batches at a time (default: one per processor)"
+        "--threads", type=int, default=0, metavar="N", help="batches at a time; 0: one per processor (default: 0)"
     )
     parser.add_argument("--check", action="store_true", help="check files and model, translate nothing (default: off)")
     options = parser.parse_args(arguments)
+    folder = Path(__file__).parent
     try:
-        translate = OnnxTranslator(int8=options.int8, threads=max(0, options.threads))
+        if fault := _beam_fault(options.beam):
+            raise ValueError(f"--beam {fault}")
+        if options.threads < 0:
+            raise ValueError(f"--threads must be at least 0, got {options.threads}")
         if options.check:
-            fault = translate.check()
+            fault = _check(folder, options.int8)
             print(fault or "files and model are as exported")
             return int(bool(fault))
+        translate = OnnxTranslator(folder, int8=options.int8, threads=options.threads)
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(options.input.open("rb")) if options.input else sys.stdin.buffer
+            _check_output(options.output, source)
             target = stack.enter_context(options.output.open("wb")) if options.output else sys.stdout.buffer
             for lines, fault in _read(translate, source):
-                target.write("".join(f"{line}\n" for line in translate(lines, max(0, options.beam))).encode())
+                target.write("".join(f"{line}\n" for line in translate(lines, options.beam)).encode())
                 target.flush()
                 if fault:
                     raise ValueError(f"{options.input or 'standard input'}, {fault}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except ModuleNotFoundError as error:
+        install = f"python -m pip install -r {folder / 'requirements.txt'}"
+        print(f"translate.py: error: {error.name} is not installed: {install}", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
-        print(f"translate.py: error: {error}", file=sys.stderr)
+        said: object = error
+        if isinstance(error, OSError) and error.filename:
+            reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+            said = f"{error.filename}: {reason}"
+        print(f"translate.py: error: {said}", file=sys.stderr)
         return 2
     return 0
+
+
+def _check(folder: Path, int8: bool) -> str:
+    """What differs from the export, or empty."""
+    try:
+        # Damaged files are found before anything loads them.
+        manifest = _read_manifest(folder)
+        return _damage(folder, manifest, manifest["sha256"]) or OnnxTranslator(folder, int8=int8).check()
+    except ValueError as error:
+        return str(error)
+
+
+def _check_output(path: Path | None, source: Any) -> None:
+    if path is None:
+        return
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path}: no folder {path.absolute().parent}")
+    read = None
+    with contextlib.suppress(io.UnsupportedOperation):  # The input is not a file of the system.
+        read = os.fstat(source.fileno())
+    if read and path.is_file() and os.path.samestat(read, path.stat()):
+        raise ValueError(f"{path}: is the input; choose another --output")
 
 
 def _read(translate: OnnxTranslator, file: Any) -> Iterator[tuple[list[str], str]]:

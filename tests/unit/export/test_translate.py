@@ -1,5 +1,6 @@
 """The exported program writes the lines that the package writes."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -107,8 +108,6 @@ def test_the_program_is_one_file_without_the_package(exported):
 def program_in(exported, monkeypatch, capsysbinary):
     """Calls the program with bytes as its standard input; gives exit code, output and error."""
     monkeypatch.setattr(translate, "__file__", str(exported / "translate.py"))
-    monkeypatch.setitem(translate.OnnxTranslator.__init__.__kwdefaults__, "int8", False)
-    monkeypatch.setattr(translate.OnnxTranslator.__init__, "__defaults__", (exported,))
 
     def call(*words, given=b""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given))))
@@ -141,17 +140,135 @@ def test_lines_before_a_bad_one_are_written(program_in):
     code, out, err = program_in(given=b"I am cold.\n" + b"a " * 50_001)
     assert (code, out.count("\n")) == (2, 1)
     assert err.endswith("line 2: 50,001 tokens, more than the 50,000 that are translated at once\n")
-    assert program_in("--input", "none.txt")[0] == 2
 
 
-def test_a_check_finds_damage(program_in, exported, tmp_path):
+def test_files_that_cannot_be_used_are_named(program_in, tmp_path):
+    given = tmp_path / "s.txt"
+    assert program_in("--input", given) == (2, "", f"translate.py: error: {given}: not found\n")
+    given.write_text("I am cold.\n")
+    said = f"translate.py: error: {tmp_path / 'none' / 'out'}: no folder {tmp_path / 'none'}\n"
+    assert program_in("--input", given, "--output", tmp_path / "none" / "out") == (2, "", said)
+    said = f"translate.py: error: {tmp_path}: Is a directory\n"
+    assert program_in("--input", given, "--output", tmp_path) == (2, "", said)
+
+
+def test_the_input_is_not_overwritten(program_in, tmp_path, monkeypatch):
+    given = tmp_path / "s.txt"
+    given.write_text("I am cold.\n")
+    (tmp_path / "symbolic").symlink_to(given)
+    (tmp_path / "hard").hardlink_to(given)
+    for name in ("s.txt", "symbolic", "hard"):
+        said = f"translate.py: error: {tmp_path / name}: is the input; choose another --output\n"
+        assert program_in("--input", given, "--output", tmp_path / name) == (2, "", said)
+    assert program_in("--input", "/dev/null", "--output", "/dev/null") == (0, "", "")
+    with given.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert translate.main(["--output", str(given)]) == 2
+    assert given.read_text() == "I am cold.\n"
+
+
+@contextlib.contextmanager
+def changed(path, content):
+    """The file has other content for a while; None: it is missing."""
+    before = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def test_missing_and_damaged_files_are_named_before_they_are_loaded(program_in, exported):
     assert program_in("--check") == (0, "files and model are as exported\n", "")
-    path = exported / "tgt.vocab.json"
-    before = path.read_text()
-    path.write_text(before + "\n")
-    code, out, _ = program_in("--check")
-    path.write_text(before)
-    assert (code, out) == (1, "tgt.vocab.json is damaged: its SHA-256 is not the one in manifest.json\n")
+    damaged = "is damaged: its SHA-256 is not the one in manifest.json"
+    for name in ("encoder.onnx", "decoder.onnx", "tgt.vocab.json"):
+        for content, fault in ((None, "is missing"), ((exported / name).read_bytes()[:100], damaged)):
+            with changed(exported / name, content):
+                assert program_in("--check") == (1, f"{name} {fault}\n", "")
+                said = f"translate.py: error: {exported}: {name} {fault}\n"
+                assert program_in(given=b"I am cold.\n") == (2, "", said)
+    # A file that nothing reads, such as the other model, may be missing.
+    with changed(exported / "encoder.int8.onnx", None):
+        assert program_in("--check") == (1, "encoder.int8.onnx is missing\n", "")
+        assert program_in(given=b"I am cold.\n")[0] == 0
+
+
+def test_a_folder_without_a_manifest_of_this_format_is_refused(program_in, exported, tmp_path):
+    with pytest.raises(ValueError, match=f"^{tmp_path}: no exported model: manifest.json is missing$"):
+        translate.OnnxTranslator(tmp_path)
+    for content, fault in (
+        (b'{"format": ', "manifest.json is damaged: Expecting value"),
+        (b"\xff", "manifest.json is damaged: 'utf-8' codec"),
+        (b"[]", "manifest.json has the format None"),
+        (
+            b'{"format": ["wordseq-web", 1]}',
+            "manifest.json has the format .'wordseq-web', 1., expected .'wordseq-onnx', 1.",
+        ),
+    ):
+        (tmp_path / "manifest.json").write_bytes(content)
+        with pytest.raises(ValueError, match=f"^{tmp_path}: {fault}"):
+            translate.OnnxTranslator(tmp_path)
+        with changed(exported / "manifest.json", content):
+            code, out, err = program_in("--check")
+            assert (code, out.count("\n"), err) == (1, 1, "")
+            assert program_in()[0] == 2
+
+
+def test_numbers_out_of_range_are_refused(program_in, exported, tmp_path):
+    out = tmp_path / "out.txt"
+    out.write_text("before")
+    (tmp_path / "s.txt").write_text("I am cold.\n")
+    translator = translate.OnnxTranslator(exported)
+    for beam in (0, -2, 1001, 100_000):
+        with pytest.raises(ValueError, match=f"^beam must be from 1 to 1,000, got {beam}$"):
+            translator(["I am cold."], beam=beam)
+        said = f"translate.py: error: --beam must be from 1 to 1,000, got {beam}\n"
+        assert program_in("--input", tmp_path / "s.txt", "--output", out, "--beam", beam) == (2, "", said)
+    assert out.read_text() == "before"
+    with pytest.raises(ValueError, match=r"^threads must be at least 0, got -1$"):
+        translate.OnnxTranslator(exported, threads=-1)
+    assert program_in("--threads", -1) == (2, "", "translate.py: error: --threads must be at least 0, got -1\n")
+
+
+def test_batches_of_a_large_beam_are_small(exported, monkeypatch):
+    translator, sizes = translate.OnnxTranslator(exported, threads=1), []
+    search = translator._search
+    monkeypatch.setattr(translator, "_search", lambda batch, *rest: sizes.append(len(batch)) or search(batch, *rest))
+    texts = [f"a {k}" for k in range(30)]
+    monkeypatch.setattr(translate, "_MOST_HYPOTHESES", 40)
+    found = translator(texts, beam=4)
+    assert sizes == [10, 10, 10]
+    monkeypatch.setattr(translate, "_MOST_HYPOTHESES", 3)
+    assert translator(texts[:2], beam=4) == found[:2]
+    assert sizes[3:] == [1, 1]
+
+
+def test_one_text_is_not_taken_for_a_list_of_letters(exported):
+    with pytest.raises(TypeError, match=r"texts must be a list of texts, got one text; put it into a list: \[text\]"):
+        translate.OnnxTranslator(exported)("I am cold.")
+
+
+def test_libraries_that_are_not_installed_are_named(program_in, exported, monkeypatch, capsysbinary):
+    install = f"python -m pip install -r {exported / 'requirements.txt'}"
+    for name in ("numpy", "onnxruntime", "regex"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            names = {"__name__": "__main__", "__file__": str(exported / "translate.py")}
+            with pytest.raises(SystemExit) as caught:
+                exec(compile(program(), "translate.py", "exec"), names)
+            said = f"translate.py: error: {name} is not installed: {install}\n"
+            assert (caught.value.code, capsysbinary.readouterr().err.decode()) == (2, said)
+            with pytest.raises(ModuleNotFoundError):
+                exec(compile(program(), "translate.py", "exec"), names | {"__name__": "translate"})
+
+    def fail(*_):
+        raise ModuleNotFoundError("No module named 'sentencepiece'", name="sentencepiece")
+
+    # Only models with subwords need it, so it is imported late.
+    monkeypatch.setattr(translate, "ExportedSide", fail)
+    assert program_in() == (2, "", f"translate.py: error: sentencepiece is not installed: {install}\n")
 
 
 def test_what_cannot_be_exported_is_refused(exported, tmp_path):
