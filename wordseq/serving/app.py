@@ -18,10 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wordseq.serving.directions import DETECT
 from wordseq.serving.openapi import openapi_document
 from wordseq.serving.queue import QueueFullError
 from wordseq.serving.requests import Parameters, RequestLimits
-from wordseq.serving.translation import DETECT, Service, UnknownLanguageError, UnusableTextError
+from wordseq.serving.translation import Service, UnknownLanguageError, UnusableTextError
 from wordseq.system.platform import installed_version
 
 POLICY = "; ".join(

@@ -12,9 +12,13 @@ from wordseq.evaluation.about import Languages, about_run, run_languages
 from wordseq.runs.folder import RunFolder
 from wordseq.serving.texts import Split, splitter
 from wordseq.system.errors import UserError
+from wordseq.system.progress import counted
 
 if TYPE_CHECKING:
     from wordseq.decoding.translator import Hypothesis, Translator
+
+DETECT = "auto"
+"""Name of the source language that is detected."""
 
 MOST_ALTERNATIVES = 5
 """Most alternatives of a translation: one beam size for all requests, as each other one compiles another graph."""
@@ -106,7 +110,10 @@ class Direction:
         """Why a sentence cannot be translated; empty if all can."""
         longest = max(map(len, sentences), default=0)
         if longest > MOST_SENTENCE_CHARS:
-            return f"a sentence of {longest:,} characters; the longest may have {MOST_SENTENCE_CHARS:,}"
+            return (
+                f"a sentence has {longest:,} characters, and may have {MOST_SENTENCE_CHARS:,}; end sentences with a full "
+                "stop or a new line"
+            )
         fault = self.translator.unusable(sentences)
         return fault[1] if fault else ""
 
@@ -176,11 +183,12 @@ def languages_of(runs: Sequence[RunFolder], given: Sequence[str]) -> list[Langua
         given: "en:fr" for each run, or nothing: then those of their settings, else `DEFAULT_CODES`.
 
     Raises:
-        UserError: the languages are misspelt, not as many as the runs, or the same for two runs.
+        UserError: the languages are misspelt or "auto", not as many as the runs, or the same for two runs.
     """
     if given and len(given) != len(runs):
         raise UserError(
-            f"--as is given {len(given)} times for {len(runs)} runs; give it once for each run, in their order"
+            f"--as is given {counted(len(given), 'time')} for {counted(len(runs), 'run')}; give it once for each run, "
+            "in their order"
         )
     found: list[Languages] = []
     for k, run in enumerate(runs):
@@ -188,6 +196,10 @@ def languages_of(runs: Sequence[RunFolder], given: Sequence[str]) -> list[Langua
         if len(codes) != 2 or not all(map(_CODE.fullmatch, codes)) or codes[0] == codes[1]:
             raise UserError(
                 f"{':'.join(codes)!r} is not SOURCE:TARGET, two different language codes such as en:fr: give --as en:fr"
+            )
+        if DETECT in map(str.casefold, codes):
+            raise UserError(
+                f"{':'.join(codes)!r}: {DETECT!r} asks for detection and is no language code: give --as en:fr"
             )
         languages = Languages(*codes)
         if languages in found:

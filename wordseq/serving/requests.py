@@ -4,7 +4,9 @@ import dataclasses
 import hmac
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,6 +21,9 @@ BYTES_PER_CHARACTER = 12
 
 OTHER_BYTES = 16_384
 """Room in a body for what is not text."""
+
+MOST_FIELDS = 1_000
+"""Fields of a form or query."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +59,24 @@ class Parameters:
         Raises:
             HTTPException: 400, 403 or 413; the detail names the fault.
         """
-        values: dict[str, Any] = dict(request.query_params)
+        values = _values(_fields(request.scope["query_string"], "query"))
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json" or kind.endswith("+json"):
             values |= _json(await _body(request, limits.most_bytes))
-        elif kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
-            # A form is parsed from the body that was read within its limit.
-            again = _with_body(request, await _body(request, limits.most_bytes))
-            async with again.form(max_files=0, max_fields=20, max_part_size=limits.most_bytes) as form:
-                values |= {name: _unix(value) for name, value in form.items() if isinstance(value, str)}
         else:
-            await _body(request, limits.most_bytes)
+            body = await _body(request, limits.most_bytes)
+            if kind == "application/x-www-form-urlencoded":
+                values |= _values(_fields(body, "form"))
+            elif kind == "multipart/form-data":
+                # Starlette reads other bytes as Latin-1.
+                _utf8(body, "form")
+                again = _with_body(request, body)
+                async with again.form(max_files=0, max_fields=MOST_FIELDS, max_part_size=limits.most_bytes) as form:
+                    values |= _values((name, value) for name, value in form.multi_items() if isinstance(value, str))
+            if "q" not in values and body.lstrip().startswith(b"{"):
+                raise HTTPException(
+                    400, "Invalid request: missing q parameter; JSON needs the header Content-Type: application/json"
+                )
         parameters = cls(values, limits)
         parameters._check_key()
         return parameters
@@ -88,10 +100,11 @@ class Parameters:
             raise HTTPException(400, "Invalid request: q parameter is not a text or a list of texts")
         if any(map(_HALF.search, texts)):
             raise HTTPException(400, "Invalid request: q parameter has half a character")
-        size, most = sum(map(len, texts)), self._limits.most_chars
-        # Empty texts cost something too.
-        if max(size, len(texts)) > most:
-            raise HTTPException(400, f"Invalid request: request ({max(size, len(texts))}) exceeds text limit ({most})")
+        # Browsers end the lines of a form with CR LF, which counts as one character. Empty texts cost something too.
+        size = max(sum(len(text) - text.count("\r\n") for text in texts), len(texts))
+        most = self._limits.most_chars
+        if size > most:
+            raise HTTPException(400, f"Invalid request: request ({size:,}) exceeds text limit ({most:,})")
         return texts, isinstance(value, list)
 
     def text(self, name: str) -> str:
@@ -130,7 +143,7 @@ async def _body(request: Request, most: int) -> bytes:
     Raises:
         HTTPException: 413 if it is too large; no more than `most` bytes are kept.
     """
-    too_large = HTTPException(413, f"Invalid request: the body exceeds {most} bytes")
+    too_large = HTTPException(413, f"Invalid request: the body exceeds {most:,} bytes")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > most:
         raise too_large
@@ -162,9 +175,30 @@ def _json(body: bytes) -> dict[str, Any]:
     return found
 
 
-def _unix(text: str) -> str:
-    # Forms write line ends as CR LF, which would count as two characters.
-    return text.replace("\r\n", "\n")
+def _utf8(content: bytes, what: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise HTTPException(400, f"Invalid request: the {what} is not UTF-8") from None
+
+
+def _fields(content: bytes, what: str) -> list[tuple[str, str]]:
+    """The fields of a query or a form in UTF-8."""
+    text = _utf8(content, what)
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    except UnicodeDecodeError:
+        raise HTTPException(400, f"Invalid request: the {what} is not UTF-8") from None
+    except ValueError:
+        raise HTTPException(400, f"Invalid request: the {what} has more than {MOST_FIELDS:,} fields") from None
+
+
+def _values(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters in fields: several `q` are a list, of others the last counts."""
+    given = list(fields)
+    values: dict[str, Any] = dict(given)
+    texts = [value for name, value in given if name == "q"]
+    return values | ({"q": texts} if len(texts) > 1 else {})
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -10,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from wordseq.system.errors import UserError
 from wordseq.system.signals import END_SIGNALS, handled
 
 CONNECTION_SECONDS = 30
@@ -67,12 +69,15 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0: a free one.
 
     Raises:
-        OSError: the address is in use, or not one of this machine; the error names it.
+        UserError: the port is in use.
+        OSError: the address is not one of this machine; the error names it.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} of {host} is in use: give another one with --port N") from None
         # An error of the name service has a number of its own.
         raise OSError(error.errno, error.strerror or str(error), f"{host}, port {port}") from None
 

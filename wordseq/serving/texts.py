@@ -32,14 +32,25 @@ class TextPlan(NamedTuple):
 
 
 def plan_text(text: str, split: Split) -> TextPlan:
-    """The sentences of a plain text; the joined translations have its line breaks."""
+    """The sentences of a plain text; the joined translations have its line breaks, and the spaces around its lines."""
     # At even places lines, at odd ones line ends.
     parts = _LINE_ENDS.split(text)
     lines = [split(line) if line.strip() else [] for line in parts[::2]]
+    spaces = [_spaces_around(line) for line in parts[::2]]
 
     def join(translations: Sequence[str]) -> str:
         found = iter(translations)
-        joined = [join_sentences([next(found) for _ in line]) for line in lines]
-        return "".join(line + end for line, end in zip(joined, [*parts[1::2], ""], strict=True))
+        rows = zip(lines, spaces, [*parts[1::2], ""], strict=True)
+        return "".join(
+            before + join_sentences([next(found) for _ in line]) + after + end for line, (before, after), end in rows
+        )
 
     return TextPlan([sentence for line in lines for sentence in line], join)
+
+
+def _spaces_around(line: str) -> tuple[str, str]:
+    inner = line.strip()
+    if not inner:
+        return line, ""
+    before, _, after = line.partition(inner)
+    return before, after

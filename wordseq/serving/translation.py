@@ -15,9 +15,6 @@ from wordseq.serving.texts import TextPlan, plan_text
 if TYPE_CHECKING:
     from wordseq.decoding.translator import Hypothesis
 
-DETECT = "auto"
-"""Name of the source language that is detected."""
-
 
 class UnknownLanguageError(Exception):
     """A language, or a pair of languages, that the server does not have; the message is for the client."""

@@ -262,11 +262,44 @@ def test_the_search_finds_what_the_program_finds(tab, beam, alpha):
     assert any(UNK_ID in one.ids for one in wanted)
 
 
+ARGUMENTS = """async () => {
+  const {Translator} = await import("./translator.js");
+  const translator = new Translator({search: {beam_size: 2}}, {}, {}, []);
+  const calls = [
+    () => translator.translate("I am cold."), () => translator.translate(["a", 5]), () => translator.translate(),
+    ...[1.5, -1, "5", NaN, null].map((beam) => () => translator.several([], beam)),
+    () => translator.attention(["a"], [[{ids: [], parts: []}]]), () => translator.attention(["a"], []),
+    () => translator.attention("a", ["a"]), () => translator.translate([], 0),
+  ];
+  return Promise.all(calls.map((call) => call().then(String, String)));
+}"""
+
+
+def test_a_wrong_argument_is_named_with_what_to_pass(tab):
+    tab.route(
+        "**/onnxruntime.js", lambda route: route.fulfill(body="export const env = {};", content_type="text/javascript")
+    )
+    lines, outputs = 'pass a list of strings, such as ["I am cold."]', "pass for each line one object of several()"
+    beams = [
+        f"TypeError: beam is {beam}; pass a whole number, such as 5, or 0 for the beam of the run"
+        for beam in ("1.5", "-1", '"5"', "NaN", "null")
+    ]
+    assert tab.evaluate(ARGUMENTS) == [
+        f'TypeError: lines is "I am cold."; {lines}',
+        f"TypeError: lines[1] is 5; {lines}",
+        f"TypeError: lines is undefined; {lines}",
+        *beams,
+        *[f"TypeError: outputs: {outputs}, such as found.map(([best]) => best)"] * 2,
+        f'TypeError: lines is "a"; {lines}',
+        "",
+    ]
+
+
 # --- sentences
 
 
 def test_a_text_keeps_its_lines_and_spaces(tab):
-    text = "I saw Mr. Smith. He is ill!\r\n\n  Where is J. Brown?  \n...\n你好。再见。"
+    text = "I saw Mr. Smith. He is ill!\r\n\n  Where is J. Brown? \t\n \n...\n你好。再见。"
     script = """async (text) => {
       const {planText, splitSentences} = await import("./sentences.js");
       const plan = planText(text, (line) => splitSentences(line, "en"));
@@ -274,5 +307,5 @@ def test_a_text_keeps_its_lines_and_spaces(tab):
     }"""
     sentences, joined, none = tab.evaluate(script, text)
     assert sentences == ["I saw Mr. Smith.", "He is ill!", "Where is J. Brown?", "...", "你好。", "再见。"]
-    assert joined == "I SAW MR. SMITH. HE IS ILL!\r\n\nWHERE IS J. BROWN?\n...\n你好。再见。"
+    assert joined == "I SAW MR. SMITH. HE IS ILL!\r\n\n  WHERE IS J. BROWN? \t\n \n...\n你好。再见。"
     assert none == []

@@ -68,10 +68,44 @@ def test_json_forms_and_query_parameters_are_alike(server):
         == expected
     )
     # Browsers end the lines of a form with CR LF.
-    assert server.client.post("/translate", data={**values, "q": "a\r\nb"}).json() == {"translatedText": "A\nB"}
+    lines = {"q": "a \r\n" * 800, **PAIR}
+    assert server.client.post("/translate", data=lines).json() == {"translatedText": "A \r\n" * 800}
     assert server.client.post("/translate", params={"q": "other", **PAIR}, json={"q": values["q"]}).json() == expected
     kind = {"content-type": "application/json; charset=utf-8"}
     assert server.client.post("/translate", content=json.dumps(values), headers=kind).json() == expected
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def test_several_q_are_a_list(server):
+    for given in ({"params": {"q": ["a b", "c"], **PAIR}}, {"data": {"q": ["a b", "c"], **PAIR}}):
+        assert server.client.post("/translate", **given).json() == {"translatedText": ["B A", "C"]}
+    parts = [("q", (None, text)) for text in ("a b", "c")]
+    answer = server.client.post("/translate", params=PAIR, files=parts)
+    assert answer.json() == {"translatedText": ["B A", "C"]}
+    many = server.client.post("/translate", content="&".join(["q=a"] * 1001), headers=FORM)
+    assert error(many, 400) == "Invalid request: the form has more than 1,000 fields"
+
+
+def test_forms_and_queries_are_utf_8(server):
+    answer = server.client.post("/translate", params=PAIR, content="q=où".encode(), headers=FORM)
+    assert answer.json() == {"translatedText": "OÙ"}
+    for content in (b"q=\xff\xfe", b"q=%ff%fe"):
+        answer = server.client.post("/translate", params=PAIR, content=content, headers=FORM)
+        assert error(answer, 400) == "Invalid request: the form is not UTF-8"
+    part = b"--x\r\nContent-Disposition: form-data; name=q\r\n\r\n\xff\xfe\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    answer = server.client.post("/translate", params=PAIR, content=part, headers=kind)
+    assert error(answer, 400) == "Invalid request: the form is not UTF-8"
+    answer = server.client.post("/translate?q=%ff&source=en&target=fr")
+    assert error(answer, 400) == "Invalid request: the query is not UTF-8"
+
+
+@pytest.mark.parametrize("headers", [FORM, {"content-type": "text/plain"}, {}])
+def test_json_without_its_type_is_named(server, headers):
+    answer = server.client.post("/translate", content=b' {"q": "a"}', headers=headers)
+    assert error(answer, 400).endswith("missing q parameter; JSON needs the header Content-Type: application/json")
 
 
 def test_a_list_gives_lists(server):
@@ -158,9 +192,9 @@ def test_what_the_page_asks(server):
         ({"q": "a", **PAIR, "alternatives": "x"}, "Invalid request: alternatives parameter is not a number"),
         ({"q": "a", **PAIR, "alternatives": -1}, "Invalid request: alternatives parameter is not a number"),
         ({"q": "a", **PAIR, "alternatives": 6}, "Invalid request: alternatives parameter must be <= 5"),
-        ({"q": "x" * 2501, **PAIR}, "Invalid request: request (2501) exceeds text limit (2500)"),
-        ({"q": ["x" * 1251] * 2, **PAIR}, "Invalid request: request (2502) exceeds text limit (2500)"),
-        ({"q": [""] * 2501, **PAIR}, "Invalid request: request (2501) exceeds text limit (2500)"),
+        ({"q": "x" * 2501, **PAIR}, "Invalid request: request (2,501) exceeds text limit (2,500)"),
+        ({"q": ["x" * 1251] * 2, **PAIR}, "Invalid request: request (2,502) exceeds text limit (2,500)"),
+        ({"q": [""] * 2501, **PAIR}, "Invalid request: request (2,501) exceeds text limit (2,500)"),
         ({"q": 5, **PAIR}, "Invalid request: q parameter is not a text or a list of texts"),
         ({"q": ["a", 5], **PAIR}, "Invalid request: q parameter is not a text or a list of texts"),
         ({"q": {"a": 1}, **PAIR}, "Invalid request: q parameter is not a text or a list of texts"),
@@ -169,7 +203,8 @@ def test_what_the_page_asks(server):
         ({"q": "a \ud800", **PAIR}, "Invalid request: q parameter has half a character"),
         (
             {"q": "Yes. " + "y" * 2001, **PAIR},
-            "a text cannot be translated: a sentence of 2,001 characters; the longest may have 2,000",
+            "a text cannot be translated: a sentence has 2,001 characters, and may have 2,000; end sentences with a full "
+            "stop or a new line",
         ),
     ],
 )

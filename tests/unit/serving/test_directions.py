@@ -32,11 +32,12 @@ def test_languages_are_given_or_of_the_settings_or_two_general_ones():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["en:fr"], "--as is given 1 times for 2 runs"),
+        (["en:fr"], "--as is given 1 time for 2 runs; give it once for each run"),
         (["en", "a:b"], "'en' is not SOURCE:TARGET"),
         (["en:fr:de", "a:b"], "'en:fr:de' is not"),
         (["en:en", "a:b"], "'en:en' is not"),
         (["e n:fr", "a:b"], "'e n:fr' is not"),
+        (["Auto:fr", "a:b"], "'Auto:fr': 'auto' asks for detection and is no language code: give --as en:fr"),
         (["en:fr", "en:fr"], "runs/x and runs/x both translate from en to fr"),
         ([], "both translate from src to tgt"),
     ],

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("uvicorn")
 from wordseq.serving import server
 from wordseq.serving.server import address_of, listen, run_server
+from wordseq.system.errors import UserError
 
 
 async def app(scope, receive, send):
@@ -97,7 +98,7 @@ def test_an_address_in_use_or_of_another_machine_is_an_error_that_names_it():
     with listen("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         assert address_of(listening) == f"http://127.0.0.1:{port}"
-        with pytest.raises(OSError, match=f"127.0.0.1, port {port}"):
+        with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 is in use: give another one with --port N"):
             listen("127.0.0.1", port)
     with pytest.raises(OSError, match=r"192\.0\.2\.1, port 80"):
         listen("192.0.2.1", 80)

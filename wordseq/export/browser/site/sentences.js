@@ -31,14 +31,18 @@ export function joinSentences(sentences) {
   return text;
 }
 
-/** Sentences of a text, and `join`: from their translations to that of the text, with its line breaks. */
+/** Sentences of a text, and `join`: from their translations to that of the text, with its line breaks and the spaces around its lines. */
 export function planText(text, split) {
   // At even places lines, at odd ones line ends.
   const parts = text.split(/(\r\n|\r|\n)/);
   const lines = parts.map((part, k) => (k % 2 || !part.trim() ? [] : split(part)));
   const join = (translations) => {
     const rest = [...translations];
-    return lines.map((line, k) => (k % 2 ? parts[k] : joinSentences(rest.splice(0, line.length)))).join("");
+    return lines.map((line, k) => {
+      if (!line.length) return parts[k];
+      const [before, after] = parts[k].split(parts[k].trim());
+      return before + joinSentences(rest.splice(0, line.length)) + after;
+    }).join("");
   };
   return { sentences: lines.flat(), join };
 }
