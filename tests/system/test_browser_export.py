@@ -103,7 +103,7 @@ def test_the_page_translates_with_8_bits_what_the_program_translates(tmp_path, b
     assert tab.text_content("#translation").split("\n") == program(lines, beam=1) != program(lines)
     tab.fill("#text", "x" * 5001)
     tab.wait_for_selector("#status.wrong")
-    assert tab.text_content("#status") == "5001 characters; a text may have 5000"
+    assert tab.text_content("#status") == "5,001 characters; a text may have 5,000"
     tab.fill("#text", " ".join(["station"] * 27))
     tab.wait_for_selector("#map thead th:nth-child(28)")
     tab.set_viewport_size({"width": 360, "height": 740})
@@ -113,13 +113,31 @@ def test_the_page_translates_with_8_bits_what_the_program_translates(tmp_path, b
     context.close()
 
 
+def test_a_page_whose_graph_is_missing_or_damaged_shows_this_reason_only(tmp_path, browser):
+    _, folder = exported(tmp_path, "word", "int8")
+    graph = folder / "decoder.onnx"
+    for content, reason in (
+        (graph.read_bytes()[:99], "The model failed: decoder.onnx is damaged; export the run again."),
+        (None, "The model failed: decoder.onnx: status 404"),
+    ):
+        graph.unlink()
+        if content is not None:
+            graph.write_bytes(content)
+        context = browser.new_context()
+        tab = context.new_page()
+        with web_server(folder) as server:
+            tab.goto(f"http://127.0.0.1:{server.server_port}/")
+            tab.wait_for_selector("#status.wrong")
+            tab.fill("#text", "I am cold.")
+            tab.wait_for_timeout(1000)
+            assert tab.text_content("#status").startswith(reason)
+            assert tab.text_content("#count") == tab.text_content("#kept") == ""
+        context.close()
+
+
 def test_a_damaged_file_is_not_kept_and_a_new_version_is_used_from_the_next_visit_on(tmp_path, browser):
     _, folder = exported(tmp_path, "word", "int8")
-    # No model: only what is kept matters here.
-    (folder / "onnxruntime.js").write_text("")
-    (folder / "onnxruntime.wasm").write_bytes(b"")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    write_site(folder, manifest)
     vocabulary = folder / "tgt.vocab.json"
     before = vocabulary.read_bytes()
     vocabulary.write_bytes(before + b"\n")

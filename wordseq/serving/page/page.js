@@ -65,7 +65,8 @@ function tell(message, wrong = false) {
 
 function showCount() {
   const length = [...at("text").value].length;
-  at("count").textContent = length ? `${numbers.format(length)} of ${numbers.format(state.limit)} characters` : "";
+  // Without a limit the settings have not come.
+  at("count").textContent = length && state.limit < Infinity ? `${numbers.format(length)} of ${numbers.format(state.limit)} characters` : "";
   at("clear").hidden = !length;
 }
 
@@ -79,6 +80,7 @@ function later(wait = WAIT) {
 }
 
 async function translate() {
+  if (!state.runs.length) return; // `start` translates, or shows why it cannot.
   const q = at("text").value;
   if (!q.trim()) {
     tell("");

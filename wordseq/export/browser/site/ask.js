@@ -36,16 +36,20 @@ async function startModel() {
   worker.addEventListener("message", ({ data: { id, found, error } }) => {
     const { resolve, reject } = waiting.get(id) ?? {};
     waiting.delete(id);
-    if (error === undefined) resolve?.(found);
-    else reject?.(new Error(error));
+    if (error !== undefined) {
+      reject?.(new Error(error));
+      return;
+    }
+    // Only now: files are not kept if one is missing, and then the model's error is the reason to show.
+    at("kept").textContent = kept
+      ? "It works without a network from now on."
+      : "This browser did not keep the files, so that the page needs a network: browsers keep files of https pages only.";
+    resolve?.(found);
   });
   worker.addEventListener("error", ({ message }) => {
     for (const { reject } of waiting.values()) reject(new Error(`The model could not be loaded. ${message ?? ""}`));
     waiting.clear();
   });
-  at("kept").textContent = kept
-    ? "It works without a network from now on."
-    : "This browser did not keep the files, so that the page needs a network: browsers keep files of https pages only.";
   return worker;
 }
 

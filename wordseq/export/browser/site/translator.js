@@ -36,15 +36,16 @@ export class Translator {
         return new Side(manifest[side], tokens, scores);
       }),
     );
-    const graphs = ["encoder", "decoder"].map((name) => read(folder, manifest.graphs[name], "arrayBuffer"));
+    const names = ["encoder", "decoder"].map((part) => manifest.graphs[part]);
+    const graphs = await Promise.all(names.map((name) => read(folder, name, "arrayBuffer")));
     const sessions = [];
-    for (const graph of graphs) sessions.push(await onnx.InferenceSession.create(new Uint8Array(await graph)));
+    for (const [k, graph] of graphs.entries()) sessions.push(await openGraph(names[k], graph));
     return new Translator(manifest, src, tgt, sessions);
   }
 
   constructor(manifest, src, tgt, [encoder, decoder]) {
     Object.assign(this, { manifest, src, tgt });
-    [this.encode, this.decode] = [encoder, decoder].map((session) => (inputs) => run(session, inputs));
+    [this.encode, this.decode] = [encoder, decoder].map((opened) => (inputs) => run(opened, inputs));
     // Sessions run one thing at a time.
     this.queue = Promise.resolve();
   }
@@ -54,6 +55,7 @@ export class Translator {
    *
    * @param lines: texts of one sentence each.
    * @param beam: hypotheses per sentence; 1: greedy search; 0: as the run.
+   * @throws TypeError: an argument is of another kind; the message says what to pass.
    * @throws TextError: a line cannot be translated.
    */
   async translate(lines, beam = 0) {
@@ -67,7 +69,10 @@ export class Translator {
    *
    * @param stopped: asked between two batches; when it returns true, the rest is left out.
    */
-  several(lines, beam = 0, stopped = () => false) {
+  async several(lines, beam = 0, stopped = () => false) {
+    checkLines(lines);
+    if (!Number.isSafeInteger(beam) || beam < 0)
+      throw new TypeError(`beam is ${written(beam)}; pass a whole number, such as 5, or 0 for the beam of the run`);
     const found = this.queue.then(() => this.#several(lines, beam || this.manifest.search.beam_size, stopped));
     this.queue = found.catch(() => null);
     return found;
@@ -92,8 +97,14 @@ export class Translator {
   /**
    * The attention of outputs of `several`: for each `{source, target, weights}`, where `weights[t][s]` is the share of token s
    * of the source in what the model read when it wrote token t; both end with "</s>". Null if the model has no attention.
+   *
+   * @param outputs: for each line one of its outputs of `several`.
    */
-  attention(lines, outputs) {
+  async attention(lines, outputs) {
+    checkLines(lines);
+    const isOutput = (one) => Array.isArray(one?.ids) && Array.isArray(one.parts);
+    if (!Array.isArray(outputs) || outputs.length !== lines.length || !outputs.every(isOutput))
+      throw new TypeError("outputs: pass for each line one object of several(), such as found.map(([best]) => best)");
     const found = this.queue.then(async () => {
       const looks = [];
       for (const [k, line] of lines.entries()) looks.push(await this.#attention(line, outputs[k]));
@@ -132,7 +143,7 @@ export class Translator {
     let word = normalised(given);
     if (this.manifest.lowercase) word = word.toLowerCase().normalize("NFC");
     if (6 * word.length > MOST_TOKENS && this.src.toIds(word).length > MOST_TOKENS)
-      throw new TextError(`more than ${MOST_TOKENS} tokens in a sentence`);
+      throw new TextError(`more than ${MOST_TOKENS.toLocaleString("en")} tokens in a sentence`);
     if (!separator) return word;
     const parts = normalised(features).split(separator).map((part) => part.trim()).filter(Boolean);
     return `${word}\t${parts.join(separator)}`;
@@ -162,6 +173,18 @@ export class Translator {
   }
 }
 
+function checkLines(lines) {
+  const wrong = Array.isArray(lines) ? lines.findIndex((line) => typeof line !== "string") : -1;
+  if (Array.isArray(lines) && wrong < 0) return;
+  const found = wrong < 0 ? `lines is ${written(lines)}` : `lines[${wrong}] is ${written(lines[wrong])}`;
+  throw new TypeError(`${found}; pass a list of strings, such as ["I am cold."]`);
+}
+
+/** A value for a message. */
+function written(value) {
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 40)) : String(value);
+}
+
 /** A token without the marks that join it to others; a feature in brackets. */
 function shownToken(token) {
   if (token.startsWith("\t")) return `[${token.slice(1)}]`;
@@ -188,6 +211,14 @@ async function read(folder, name, kind) {
   const answer = await fetch(new URL(name, folder));
   if (!answer.ok) throw new Error(`${name}: status ${answer.status}`);
   return answer[kind]();
+}
+
+async function openGraph(name, graph) {
+  try {
+    return await onnx.InferenceSession.create(new Uint8Array(graph));
+  } catch (error) {
+    throw new Error(`${name} is damaged; export the run again. ${error.message}`);
+  }
 }
 
 /** The outputs of a graph by name; of the inputs those that it has. */

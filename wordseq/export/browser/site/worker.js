@@ -24,7 +24,7 @@ const answers = {
 
 async function inspect(translator, { q, beam }, id) {
   const length = [...q].length;
-  if (length > MOST_CHARS) throw new TextError(`${length} characters; a text may have ${MOST_CHARS}`);
+  if (length > MOST_CHARS) throw new TextError(`${length.toLocaleString("en")} characters; a text may have ${MOST_CHARS.toLocaleString("en")}`);
   const { about, search, features } = translator.manifest;
   const plan = planText(q, features ? (line) => [line] : (line) => splitSentences(line, languageTag(about.source)));
   const { sentences } = plan;
