@@ -209,11 +209,15 @@ def _readme(manifest: Mapping[str, Any], encoder: onnx.ModelProto, needed: list[
         f"| {kind} | `{model['encoder']}`, `{model['decoder']}` | {model['bytes'] / 1e6:.1f} MB | {_bleu(model)} |\n"
         for kind, model in manifest["models"].items()
     )
+    # Below the table, because it has the sign that ends a cell.
+    scores = [model["scores"] for model in manifest["models"].values()]
+    signatures = {found["bleu"]["signature"] for found in scores if "bleu" in found}
     memory = ", ".join(f"`{each.name}`" for each in encoder.graph.output if not each.name.startswith("state_"))
     return _README.format(
         run=manifest["run"],
         needed=" ".join(needed),
         rows=rows.rstrip(),
+        signature="".join(f"\nThe signature of BLEU is `{each}`.\n" for each in sorted(signatures)),
         memory=memory or "none",
         version=manifest["wordseq"],
         format=json.dumps(manifest["format"]),
@@ -222,7 +226,7 @@ def _readme(manifest: Mapping[str, Any], encoder: onnx.ModelProto, needed: list[
 
 def _bleu(model: Mapping[str, Any]) -> str:
     bleu = model["scores"].get("bleu")
-    return f"{bleu['score']:.2f} (`{bleu['signature']}`)" if bleu else "not scored"
+    return f"{bleu['score']:.2f}" if bleu else "not scored"
 
 
 _README = """\
@@ -241,7 +245,7 @@ takes the 8-bit model, `--check` compares the files with `manifest.json`. In Pyt
 | model | graphs | size | BLEU on the held-out test split |
 |:--|:--|--:|:--|
 {rows}
-
+{signature}
 ## For programs in other languages
 
 Operators are those of ONNX opset 17. In the int8 graphs matrices are stored in 8 bits. The vectors that they multiply are

@@ -71,8 +71,9 @@ class ServedIds(tf.Module):
         Args:
             src_ids_bs: each row with EOS at its end, then PAD.
         """
-        found, _, _ = self.search(src_ids_bs)
-        return {"tgt_ids": found.ids_bkt[:, 0], "log_probs": found.log_probs_bk[:, 0]}
+        batch = tf.shape(src_ids_bs)[0]
+        found, _, _ = self.search(_not_empty(src_ids_bs, [[EOS_ID]]))
+        return {"tgt_ids": found.ids_bkt[:batch, 0], "log_probs": found.log_probs_bk[:batch, 0]}
 
 
 class ServedText(ServedIds):
@@ -97,7 +98,8 @@ class ServedText(ServedIds):
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def translate(self, texts_b: tf.Tensor) -> dict[str, tf.Tensor]:
         """The translation of each text."""
-        prepared_b = self.src.prepare(texts_b)
+        batch = tf.shape(texts_b)[0]
+        prepared_b = self.src.prepare(_not_empty(texts_b, [""]))
         tokens = self.src.tokens(prepared_b)
         src_ids_bs = self.src.to_ids(tokens)
         found, memory, states = self.search(src_ids_bs)
@@ -113,7 +115,7 @@ class ServedText(ServedIds):
                 return tf.where(is_unknown_bt, self.tgt.part_of(words_bt), parts_bt)
 
             lines_b = self.tgt.join(tf.cond(tf.reduce_any(is_unknown_bt), replaced, lambda: parts_bt))
-        return {"translations": tf.where(tokens.row_lengths() == 0, "", lines_b)}
+        return {"translations": tf.where(tokens.row_lengths() == 0, "", lines_b)[:batch]}
 
     def _words(
         self, tokens: tf.RaggedTensor, src_ids_bs: tf.Tensor, ids_bt: tf.Tensor, memory: Memory, states: States
@@ -127,6 +129,11 @@ class ServedText(ServedIds):
             allowed_bs &= unknown_bs | ~tf.reduce_any(unknown_bs, 1, keepdims=True)
         places_bt = tf.argmax(tf.where(allowed_bs[:, None], weights_bts, -1.0), -1)
         return tf.gather(tokens.to_tensor("", shape=[None, None]), places_bt, batch_dims=1)
+
+
+def _not_empty(batch: tf.Tensor, other: list[Any]) -> tf.Tensor:
+    """The batch, or `other` if it has no rows: the search needs one."""
+    return tf.cond(tf.shape(batch)[0] == 0, lambda: tf.constant(other, batch.dtype), lambda: batch)
 
 
 def export_saved_model(run: RunFolder, output: Path | None = None, say: Callable[[str], None] = print) -> Path:

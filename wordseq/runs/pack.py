@@ -134,11 +134,21 @@ def pack_place(run: RunFolder, output: Path | None, ending: str = _ENDING) -> Pa
     folder = run.folder.resolve()
     place = output or (run.folder.parent if run.folder.name else folder.parent) / f"{folder.name}{ending}"
     if os.path.lexists(place):
-        remove = shlex.join(["rm", *(["-r"] if place.is_dir() else []), "--", str(place)])
-        raise UserError(f"{place}: exists; choose another name with --output, or remove it: {remove}")
+        remove = f", or remove it: {shlex.join(['rm', '-r', '--', str(place)])}" if _is_export(place) else ""
+        raise UserError(f"{place}: exists; choose another --output{remove}")
     if not place.absolute().parent.is_dir():
         raise UserError(f"{place}: no folder {place.absolute().parent}")
     return place
+
+
+def _is_export(place: Path) -> bool:
+    """Whether it is a folder that can be exported again: not a run, whose training would be lost, nor a pack."""
+    try:
+        found = json.loads((place / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    form = found.get("format") if isinstance(found, dict) else None
+    return not place.is_symlink() and isinstance(form, list) and form[:1] in (["wordseq-onnx"], ["wordseq-web"])
 
 
 def write_pack(pack: Pack, card: str, place: Path) -> None:

@@ -13,9 +13,10 @@ from tests.runs import environment
 from tests.unit.export.test_portable_text import LEVELS, TEXTS
 from tests.unit.export.test_translate import SENTENCES, random_run
 from wordseq.decoding.translator import Translator
-from wordseq.export.saved_model import export_saved_model
+from wordseq.export.saved_model import ServedText, export_saved_model
 from wordseq.export.tensor_text import TensorCodec, handles
 from wordseq.runs.folder import RunFolder
+from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import normalise, prepare
 from wordseq.text.vocab import EOS_ID, PAD_ID
@@ -93,6 +94,7 @@ def test_lines_are_those_of_the_package(tmp_path, name):
     loaded = tf.saved_model.load(str(export_saved_model(run, say=lambda line: None)))
     found = loaded.signatures["serving_default"](texts=tf.constant(SENTENCES))["translations"]
     assert [text.decode() for text in found.numpy()] == Translator.load(run)(SENTENCES)
+    assert loaded.signatures["serving_default"](texts=tf.constant([], tf.string))["translations"].shape == (0,)
 
 
 @pytest.mark.slow
@@ -109,6 +111,19 @@ def test_subwords_go_as_ids(tmp_path):
     written = [int(i) for i in found["tgt_ids"][0] if i not in (EOS_ID, PAD_ID)]
     assert translator.tgt.to_text(written) == best.text
     assert found["log_probs"][0].numpy() == pytest.approx(best.score, rel=1e-4)
+    assert serve(src_ids=tf.zeros([0, 4], tf.int32))["log_probs"].shape == (0,)
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("beam", [1, 3])
+def test_an_empty_batch_gives_an_empty_result(tmp_path, beam):
+    run = random_run(tmp_path / "run", f"decode.beam_size={beam}")
+    served = ServedText(load_model(run)[0], *run.codecs, run.config, run.tgt_per_src)
+    assert served.translate(tf.constant([], tf.string))["translations"].numpy().tolist() == []
+    assert served.translate(tf.constant(["a"]))["translations"].shape == (1,)
+    for length in (0, 4):
+        found = served.ids(tf.zeros([0, length], tf.int32))
+        assert (found["tgt_ids"].shape[0], found["log_probs"].shape) == (0, (0,))
 
 
 @pytest.mark.slow

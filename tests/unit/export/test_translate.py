@@ -87,7 +87,11 @@ def test_the_manifest_names_files_scores_and_what_is_needed(exported):
     assert set(manifest["sha256"]) == files - {"manifest.json"}
     for name, digest in manifest["sha256"].items():
         assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == digest
+    readme = (exported / "README.md").read_text()
+    tables = [line for line in readme.splitlines() if line.startswith("|")]
+    assert [line.count("|") for line in tables] == [5] * 4
     for model in manifest["models"].values():
+        assert f"The signature of BLEU is `{model['scores']['bleu']['signature']}`." in readme
         assert 0 <= model["scores"]["bleu"]["score"] <= 100
         assert "version" in model["scores"]["bleu"]["signature"]
         assert model["bytes"] == sum((exported / model[part]).stat().st_size for part in ("encoder", "decoder"))
@@ -273,8 +277,12 @@ def test_libraries_that_are_not_installed_are_named(program_in, exported, monkey
 
 def test_what_cannot_be_exported_is_refused(exported, tmp_path):
     run = RunFolder.open(exported.parent / "run")
-    with pytest.raises(UserError, match="exists"):
+    said = f"^{exported}: exists; choose another --output, or remove it: rm -r -- {exported}$"
+    with pytest.raises(UserError, match=said):
         export_onnx(run, exported)
+    (tmp_path / "link").symlink_to(exported)
+    with pytest.raises(UserError, match=r"exists; choose another --output$"):
+        export_onnx(run, tmp_path / "link")
     run.members = (run, run)
     with pytest.raises(UserError, match="an ensemble has several models; export one of its runs"):
         export_onnx(run, tmp_path / "x")
@@ -303,3 +311,11 @@ def test_a_run_of_python_is_exported_too(exported, tmp_path, capsys):
         run.export(tmp_path / "other", "tflite")
     with pytest.raises(UserError, match="precision is for the format web"):
         export_run(RunFolder.open(run.folder), None, "onnx", precision="int8")
+
+
+@pytest.mark.parametrize(
+    "words", [("--precision", "int8"), ("--mirror", "files"), ("--mirror", "x", "--format", "onnx")]
+)
+def test_options_of_another_format_are_named_as_they_are_typed(exported, words, capsys):
+    assert main(["export", str(exported.parent / "run"), *words]) == 2
+    assert capsys.readouterr().err == f"wordseq: error: {words[0]} is for --format web, got --format onnx\n"

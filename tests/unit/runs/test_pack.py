@@ -143,9 +143,14 @@ def test_what_a_pack_cannot_do_is_refused_by_name(made, tmp_path):
 def test_an_existing_place_and_a_missing_folder_are_refused(made, tmp_path):
     (tmp_path / "a.zip").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
-    for name in ("a.zip", "link", "."):
-        with pytest.raises(UserError, match="exists; choose another name with --output, or remove it: rm "):
-            made.pack(tmp_path / name)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text('{"format": "other"}')
+    # To remove these may lose work: only what was exported, and can be exported again, may be removed.
+    for place in (*(tmp_path / name for name in ("a.zip", "link", ".", "other")), made.folder):
+        with pytest.raises(UserError, match=f"^{place}: exists; choose another --output$"):
+            made.pack(place)
+        with pytest.raises(UserError, match=f"^{place}: exists; choose another --output$"):
+            made.export(place)
     with pytest.raises(UserError, match="no folder"):
         made.pack(tmp_path / "none" / "p")
     assert (tmp_path / "a.zip").read_text() == "mine"
