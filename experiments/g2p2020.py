@@ -13,13 +13,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from experiments.commands import wordseq
 from experiments.tables import PUBLISHED, pronunciation_averages, pronunciation_table
 from wordseq.evaluation.records import RECORD_FORMAT
 from wordseq.runs.folder import MEMORY_FILE
@@ -74,27 +74,8 @@ def train(data: Path, runs: Path, language: str, seed: int) -> None:
     settings += [f"train.seed={seed}", *OWN_SETTINGS.get(language, ())]
     words = ["train", str(SETTINGS), "--run", str(run), *(word for one in settings for word in ("--set", one))]
     with run.with_suffix(".log").open("w", encoding="utf-8") as log:
-        # One thread each: the models are small, and `--jobs` of them train at once.
-        call(words, {"OMP_NUM_THREADS": "1"}, log)
+        wordseq(words, log)
     print(f"{run}: trained", file=sys.stderr)
-
-
-def call(words: Sequence[str], variables: Mapping[str, str] | None = None, output: Any = None) -> None:
-    """Run wordseq with these arguments.
-
-    Raises:
-        SystemExit: it failed.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "wordseq", *words],
-        env={**os.environ, **(variables or {})},
-        stdout=output or subprocess.DEVNULL,
-        stderr=subprocess.STDOUT if output else None,
-        check=False,
-    )
-    if done.returncode:
-        place = f"; see {output.name}" if output else ""
-        raise SystemExit(f"wordseq {' '.join(words)}: exit code {done.returncode}{place}")
 
 
 def scored(runs: Path, language: str, seeds: Sequence[int]) -> dict[str, Any]:
@@ -113,9 +94,9 @@ def scored(runs: Path, language: str, seeds: Sequence[int]) -> dict[str, Any]:
         return found
     both = runs / f"{language}-ensemble"
     if not both.exists():
-        call(["ensemble", *map(str, folders), "--output", str(both)])
+        wordseq(["ensemble", *map(str, folders), "--output", str(both)])
     if not (both / "eval" / "test.json").is_file():
-        call(["eval", str(both)])
+        wordseq(["eval", str(both)])
     return found | {"ensemble": scores_of(json.loads((both / "eval" / "test.json").read_text(encoding="utf-8")))}
 
 

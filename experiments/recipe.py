@@ -1,4 +1,4 @@
-"""Trains and scores the recipe of docs/results/recipe.md: from plain words to the best model, one change after the other.
+"""Trains and scores a recipe: from plain words to the best model, one change after the other.
 
 python -m experiments.recipe captions                # everything; what is finished is not trained again
 python -m experiments.recipe tatoeba --jobs 2
@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.commands import wordseq
 from experiments.tables import recipe_table
 from wordseq.evaluation.records import RECORD_FORMAT
 from wordseq.runs.folder import MEMORY_FILE
@@ -143,26 +143,6 @@ def train(run: Path, settings: Mapping[str, Any], seed: int) -> None:
     with run.with_suffix(".log").open("w", encoding="utf-8") as log:
         wordseq(words, log)
     print(f"{run}: trained", file=sys.stderr)
-
-
-def wordseq(words: Sequence[str], log: Any = None) -> str:
-    """Run a command with one thread, as `--jobs` of them run at once; returns what it prints, or writes it to `log`.
-
-    Raises:
-        SystemExit: it failed.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "wordseq", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=log or subprocess.PIPE,
-        stderr=subprocess.STDOUT if log else None,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"wordseq {' '.join(words)}: exit code {done.returncode}")
-    return done.stdout or ""
 
 
 def scored(folder: Path, steps: Sequence[tuple[Step, Any, Sequence[Path]]]) -> Iterator[dict[str, Any]]:

@@ -57,7 +57,11 @@ def display_name(code: str, names: Mapping[str, str]) -> str:
 
 
 def about_run(run: RunFolder) -> dict[str, Any]:
-    """What the page tells of a run: `name`, `model`, `data`, `scores` of the held-out split and `notes`.
+    """What a page tells of a run.
+
+    Returns:
+        `name`; `model`, in words; `parameters`; training `pairs`, None if they are not known; `scores`, see `page_scores`, None
+        if the checkpoint was not scored; `made_of`, of an ensemble or average.
 
     Raises:
         UserError: a file of the run is damaged.

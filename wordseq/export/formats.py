@@ -71,5 +71,5 @@ def export_run(
         raise UserError(f"unknown format {name!r}; choose from {', '.join(EXPORT_FORMATS)}")
     for argument, value in (("precision", precision), ("mirror", mirror)):
         if value is not None and name != "web":
-            raise UserError(f"{argument} is for the format web")
+            raise UserError(f"--{argument} is for --format web, got --format {name}")
     return EXPORT_FORMATS[name](run, output, say, precision, mirror)

@@ -18,7 +18,6 @@ from wordseq.cli.main import main
 from wordseq.config.schema import DecodeConfig
 from wordseq.decoding.translator import Translator
 from wordseq.export import translate
-from wordseq.export.formats import export_run
 from wordseq.export.onnx_folder import export_onnx, program
 from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
@@ -309,8 +308,6 @@ def test_a_run_of_python_is_exported_too(exported, tmp_path, capsys):
     assert (tmp_path / "made" / "translate.py").read_text() == program()
     with pytest.raises(UserError, match="unknown format 'tflite'; choose from onnx, web, saved_model"):
         run.export(tmp_path / "other", "tflite")
-    with pytest.raises(UserError, match="precision is for the format web"):
-        export_run(RunFolder.open(run.folder), None, "onnx", precision="int8")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from typing import Any
 
 from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings
 from wordseq.export.browser.runtime import RUNTIME
-from wordseq.system.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -110,9 +109,6 @@ def _export(options: argparse.Namespace) -> None:
     from wordseq.export.formats import export_run
     from wordseq.runs.combine import open_run
 
-    for option, value in (("--precision", options.precision), ("--mirror", options.mirror)):
-        if value is not None and options.format != "web":
-            raise UserError(f"{option} is for --format web, got --format {options.format}")
     run = open_run(options.run)
     export_run(run, options.output, options.format, precision=options.precision, mirror=options.mirror)
 

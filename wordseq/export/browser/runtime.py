@@ -6,7 +6,8 @@ They are downloaded once, checked, and stored in `data/`, as public corpora are.
 import hashlib
 import io
 import os
-import re
+import shutil
+import subprocess
 import tarfile
 import zlib
 from pathlib import Path
@@ -18,10 +19,12 @@ from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 from wordseq.system.progress import Say
 
-RUNTIME = "onnxruntime-web-1.30.0"
+_PACKAGE, _VERSION = "onnxruntime-web", "1.30.0"
+
+RUNTIME = f"{_PACKAGE}-{_VERSION}"
 """Name of the package with its version."""
 
-_REGISTRY = "https://registry.npmjs.org"
+_REGISTRY_VARIABLE = "npm_config_registry"
 
 # By our names: their names in the package and their SHA-256. A module's name must end in .js: servers give others wrong types.
 _FILES = MappingProxyType(
@@ -51,7 +54,7 @@ def runtime_files(
         limits: of the download.
 
     Raises:
-        UserError: the package cannot be downloaded, is not in the mirror, or is not the one that was published.
+        UserError: no registry is known, or the package cannot be downloaded, is not in the mirror, or is not the published one.
         OSError: the folder cannot be written.
     """
     home = folder / RUNTIME
@@ -84,7 +87,7 @@ def _archive(mirror: Path | None, say: Say, limits: Limits) -> tuple[str, bytes]
     if mirror is None and given and (Path(given) / name).is_file():
         mirror = Path(given)
     if mirror is None:
-        url = f"{registry()}/onnxruntime-web/-/{name}"
+        url = f"{registry()}/{_PACKAGE}/-/{name}"
         say(f"downloading {url} (33 MB), once")
         return url, fetch(url, say, limits)
     path = mirror / name
@@ -92,7 +95,7 @@ def _archive(mirror: Path | None, say: Say, limits: Limits) -> tuple[str, bytes]
         return str(path), path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such file in the mirror {mirror}; `npm pack onnxruntime-web@...` makes it"
+            f"{path}: no such file in the mirror {mirror}; `npm pack {_PACKAGE}@{_VERSION}` makes it"
         ) from None
 
 
@@ -112,15 +115,20 @@ def _unpacked(where: str, archive: bytes, limit: int) -> dict[str, bytes]:
 
 
 def registry() -> str:
-    """The npm registry: that of the environment, else of `.npmrc` here or in the home folder, else the public one."""
-    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
-        if os.environ.get(name):
-            return os.environ[name].rstrip("/")
-    for file in (Path(".npmrc"), Path.home() / ".npmrc"):
-        try:
-            found = re.findall(r"^\s*registry\s*=\s*[\"']?(\S+?)[\"']?\s*$", file.read_text("utf-8"), re.MULTILINE)
-        except (OSError, UnicodeDecodeError):
-            continue
-        if found:
-            return str(found[-1]).rstrip("/")
-    return _REGISTRY
+    """The address of the npm registry: what npm is set to; without npm the environment variable `npm_config_registry`.
+
+    Raises:
+        UserError: neither names one.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        found = os.environ.get(_REGISTRY_VARIABLE, "")
+    else:
+        done = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, check=False)
+        found = done.stdout.strip()
+    if not found:
+        raise UserError(
+            f"no npm registry is known to take {RUNTIME} from: install npm, set {_REGISTRY_VARIABLE} to the address of one, or "
+            f"give a folder that has {RUNTIME}.tgz with --mirror"
+        )
+    return found.rstrip("/")
