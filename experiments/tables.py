@@ -34,6 +34,7 @@ RESULTS_HEADER = (
     "Experiment",
     "Level",
     "Cell",
+    "Beam",
     "BLEU",
     "chrF",
     "TER",
@@ -145,6 +146,7 @@ def results_table(records: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             (
                 *(escape_markdown(record[key]) for key in ("experiment", "level", "cell")),
+                number(record["beam_size"], "d"),
                 f"{scores[0]}<sup>{note}</sup>",
                 *scores[1:],
                 f"{record['parameters']:,}",

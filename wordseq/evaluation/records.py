@@ -37,6 +37,9 @@ EVALUATION_KEYS = (
     "seed",
 )
 
+# Those of the search; the search of scored texts is not known.
+SEARCH_KEYS = ("beam_size", "length_penalty")
+
 DESCRIBE_KEYS = ("parameters", "step", "weights_sha256")
 
 
@@ -72,7 +75,7 @@ def result_record(
 
     Returns:
         `format`, `experiment` (name of the run folder), `level` and `cell`; the scores and figures of `EVALUATION_KEYS`;
-        `parameters`, `step` and `weights_sha256`; `train`, `settings`, `command`, `commit`, `machine` (this machine) and
+        `beam_size` and `length_penalty` of the search, or None; `parameters`, `step` and `weights_sha256`; `train`, `settings`, `command`, `commit`, `machine` (this machine) and
         `date` (UTC, ISO 8601).
     """
     return {
@@ -81,6 +84,7 @@ def result_record(
         "level": level_name(config["data"]),
         "cell": config["model"]["cell"],
         **{key: evaluation[key] for key in (*metrics_of(evaluation), *EVALUATION_KEYS)},
+        **{key: evaluation.get(key) for key in SEARCH_KEYS},
         **{key: describe[key] for key in DESCRIBE_KEYS},
         "train": dict(train),
         "settings": dict(config),

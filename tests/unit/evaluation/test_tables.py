@@ -147,15 +147,17 @@ def test_results_table(record):
     worse = json.loads(json.dumps(record))
     worse["experiment"], worse["sentences_per_second"] = "a|b", None
     other = json.loads(json.dumps(record).replace("nrefs:2", "nrefs:1"))
+    other["beam_size"] = 5
     text = results_table([record, worse, other])
     rows = [cells(line) for line in table_lines(text)]
     assert rows[0] == list(RESULTS_HEADER)
     assert {len(row) for row in rows} == {len(RESULTS_HEADER)}
-    assert rows[2][3] == "34.2 ± 1.3<sup>1</sup>"
+    assert rows[2][4] == "34.2 ± 1.3<sup>1</sup>"
     assert rows[2][:3] == ["phrasebook-gru\\|x", "word", "gru"]
-    assert rows[2][6:9] == ["1,234,567", "12.3", "8"]
-    assert (rows[3][0], rows[3][8]) == ("a\\|b", "–")
-    assert [row[3][-len("<sup>1</sup>") :] for row in rows[2:]] == ["<sup>1</sup>", "<sup>1</sup>", "<sup>2</sup>"]
+    assert [row[3] for row in rows[2:]] == ["–", "–", "5"]
+    assert rows[2][7:10] == ["1,234,567", "12.3", "8"]
+    assert (rows[3][0], rows[3][9]) == ("a\\|b", "–")
+    assert [row[4][-len("<sup>1</sup>") :] for row in rows[2:]] == ["<sup>1</sup>", "<sup>1</sup>", "<sup>2</sup>"]
     notes = [line for line in text.splitlines() if line.startswith("<sup>")]
     assert len(notes) == 2
     assert f"BLEU `{record['bleu']['signature']}`" in notes[0]
@@ -176,6 +178,13 @@ def test_a_record_holds_scores_and_provenance_but_no_sentence(result, record):
     assert record["settings"] == config_to_dict(Config())
     assert record["machine"] == records.machine()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["date"])
+
+
+def test_a_record_has_the_search_of_the_evaluation_not_of_the_settings(result, record):
+    assert (record["beam_size"], record["length_penalty"]) == (None, None)
+    searched = make_record({**result, "beam_size": 5, "length_penalty": 0.6})
+    assert (searched["beam_size"], searched["length_penalty"]) == (5, 0.6)
+    assert searched["settings"]["decode"]["beam_size"] == 1
 
 
 def test_the_minutes_of_a_record_are_those_of_all_the_training_though_the_best_checkpoint_is_older(result, tmp_path):
