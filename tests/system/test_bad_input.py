@@ -184,6 +184,10 @@ def test_an_unknown_preset_is_named_with_all_presets(place, complaint, words):
     ("arguments", "parts"),
     [
         (["translate", "run", "--beam", "0"], ["--beam", "'0' must be a whole number from 1"]),
+        (["export", "run", "--output", ""], ["--output", "must not be empty"]),
+        (["train", "phrasebook", "--run", ""], ["--run", "must not be empty"]),
+        (["serve", "run", "--api-key", ""], ["--api-key", "must not be empty"]),
+        (["serve", "run", "--host", ""], ["--host", "must not be empty"]),
         (["translate", "run", "--beam", "many"], ["--beam", "'many' must be a whole number"]),
         (["translate", "run", "--nbest", "-1"], ["--nbest", "from 1"]),
         (["translate", "run", "--length-penalty", "-0.1"], ["--length-penalty", "'-0.1' must be a number from 0"]),

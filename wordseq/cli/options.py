@@ -275,5 +275,17 @@ def number_between(kind: type, lowest: float, highest: float | None = None) -> C
     return parse
 
 
+def not_empty(text: str) -> str:
+    """The type of an argument: text that is not empty, as that of an unset variable is."""
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError("must not be empty")
+
+
+def new_path(text: str) -> Path:
+    """The type of an argument: where to write. The empty path would be the current folder."""
+    return Path(not_empty(text))
+
+
 positive = number_between(int, 1)
 """The type of a count: a whole number from 1."""

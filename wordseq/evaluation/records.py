@@ -75,8 +75,8 @@ def result_record(
 
     Returns:
         `format`, `experiment` (name of the run folder), `level` and `cell`; the scores and figures of `EVALUATION_KEYS`;
-        `beam_size` and `length_penalty` of the search, or None; `parameters`, `step` and `weights_sha256`; `train`, `settings`, `command`, `commit`, `machine` (this machine) and
-        `date` (UTC, ISO 8601).
+        `beam_size` and `length_penalty` of the search, or None; `parameters`, `step` and `weights_sha256`; `train`, `settings`,
+        `command`, `commit`, `machine` (this machine) and `date` (UTC, ISO 8601).
     """
     return {
         "format": RECORD_FORMAT,

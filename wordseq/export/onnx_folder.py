@@ -25,7 +25,7 @@ from wordseq.runs.folder import BEST, RunFolder
 from wordseq.runs.pack import pack_place, run_name
 from wordseq.system.errors import UserError
 from wordseq.system.files import encoded, naming, sync_folder, write_json
-from wordseq.system.platform import commit, installed_version
+from wordseq.system.platform import commit
 from wordseq.text.tokenizers import SentencePieceTokenizer, WordTokenizer
 from wordseq.text.twins import Twins, sign_tables
 from wordseq.text.vocab import SPECIALS, TextCodec, copied_ids
@@ -105,7 +105,7 @@ def _write(run: RunFolder, folder: Path) -> dict[str, Any]:
     (folder / "requirements.txt").write_text("".join(f"{name}\n" for name in needed), encoding="utf-8")
     manifest = _manifest(run) | sides
     _measure(run, folder, manifest)
-    (folder / "README.md").write_bytes(encoded(_readme(manifest, encoder, needed)))
+    (folder / "README.md").write_bytes(encoded(_readme(manifest, encoder)))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
     manifest["sha256"] = {name: digest for name, digest in digests.items() if name != "manifest.json"}
     write_json(folder / "manifest.json", manifest)
@@ -135,8 +135,7 @@ def _manifest(run: RunFolder) -> dict[str, Any]:
     return {
         "format": list(FORMAT),
         "run": run_name(run),
-        "wordseq": installed_version("wordseq") or "unknown",
-        "commit": commit(),
+        "wordseq": commit(),
         "checkpoint": run.header(BEST).sha256,
         "search": {
             "beam_size": decode.beam_size,
@@ -204,7 +203,7 @@ def _scores(run: RunFolder, held_out: HeldOut, lines: list[str]) -> dict[str, An
     return {key: {**asdict(found[key]), "ci95": list(found[key].ci95)} for key in _SCORES}
 
 
-def _readme(manifest: Mapping[str, Any], encoder: onnx.ModelProto, needed: list[str]) -> str:
+def _readme(manifest: Mapping[str, Any], encoder: onnx.ModelProto) -> str:
     rows = "".join(
         f"| {kind} | `{model['encoder']}`, `{model['decoder']}` | {model['bytes'] / 1e6:.1f} MB | {_bleu(model)} |\n"
         for kind, model in manifest["models"].items()
@@ -215,7 +214,6 @@ def _readme(manifest: Mapping[str, Any], encoder: onnx.ModelProto, needed: list[
     memory = ", ".join(f"`{each.name}`" for each in encoder.graph.output if not each.name.startswith("state_"))
     return _README.format(
         run=manifest["run"],
-        needed=" ".join(needed),
         rows=rows.rstrip(),
         signature="".join(f"\nThe signature of BLEU is `{each}`.\n" for each in sorted(signatures)),
         memory=memory or "none",
@@ -234,7 +232,7 @@ _README = """\
 
 A recurrent sequence-to-sequence model, exported by wordseq {version}. It needs neither wordseq nor TensorFlow.
 
-    pip install {needed}
+    python -m pip install -r requirements.txt
     python translate.py --input sentences.txt --output translations.txt
     echo 'one sentence' | python translate.py --beam 5
 

@@ -1,7 +1,8 @@
 """Takes HTML apart into sentences to translate, and puts the translations between the same tags.
 
-Tags, comments, scripts and white space between blocks are kept, character by character. Tags inside a sentence, such as `<b>`,
-enclose the translations of the words that they enclosed. What a model writes is escaped: it never becomes a tag.
+Tags, comments, scripts, and white space and punctuation between blocks are kept, character by character. Tags inside a
+sentence, such as `<b>`, enclose the translations of the words that they enclosed. What a model writes is escaped: it never
+becomes a tag.
 """
 
 import html
@@ -97,13 +98,18 @@ def plan_html(text: str, split: Split) -> HtmlPlan:
 
 def _runs(tokens: Sequence[_Token], split: Split) -> "Iterator[str | _Run]":
     """The run of these tokens. With too many tags inside a sentence, each text between two tags is a run of its own."""
-    texts = [token.raw.strip() for token in tokens if token.kind == "text"]
-    run = _Run(tokens, split) if any(texts) else None
+    texts = [token.raw for token in tokens if token.kind == "text"]
+    run = _Run(tokens, split) if any(map(_has_words, texts)) else None
     if run is None or run.most_tags > MOST_TAGS:
         for token in tokens:
-            yield _Run([token], split) if run and token.kind == "text" and token.raw.strip() else token.raw
+            yield _Run([token], split) if run and token.kind == "text" and _has_words(token.raw) else token.raw
     else:
         yield run
+
+
+def _has_words(raw: str) -> bool:
+    """Whether a text has a letter or a digit. Punctuation between two elements is no sentence: it is kept."""
+    return any(map(str.isalnum, html.unescape(raw)))
 
 
 class _Parser(HTMLParser):

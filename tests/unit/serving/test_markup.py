@@ -93,6 +93,12 @@ def test_what_is_no_text_is_kept(kept):
     assert translated(f"{kept}") == kept
 
 
+@pytest.mark.parametrize("kept", ["<code>ls</code>.", "<br>… &mdash;<br>", "<p>!?</p>", "<b>-</b>"])
+def test_punctuation_without_words_is_no_sentence(kept):
+    assert plan_html(f"<p>a</p>{kept}<p>b</p>", SPLIT).sentences == ["a", "b"]
+    assert translated(f"<p>a</p>{kept}<p>b</p>") == f"<p>A</p>{kept}<p>B</p>"
+
+
 def test_what_a_model_writes_never_becomes_a_tag():
     plan = plan_html("a <b>b</b>", SPLIT)
     text = "<script>alert(1)</script> &amp; <b>"

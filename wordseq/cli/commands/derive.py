@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings
+from wordseq.cli.options import add_command, add_decode, add_run, add_runs, decode_settings, new_path
 from wordseq.export.browser.runtime import RUNTIME
 
 
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     add_run(parser)
     parser.add_argument(
         "--output",
-        type=Path,
+        type=new_path,
         metavar="FILE_OR_FOLDER",
         help="new folder, or new file if the name ends in .zip (default: RUN-packed, beside the run)",
     )
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     )
     export.add_argument(
         "--output",
-        type=Path,
+        type=new_path,
         metavar="FOLDER",
         help="new folder (default: RUN-onnx, RUN-web or RUN-saved-model, beside the run)",
     )
@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
         type=Path,
         metavar="FOLDER",
         help=f"for --format web: take {RUNTIME}.tgz, an npm package, from a folder instead of downloading it once into data/ "
-        "(default: the folder in WORDSEQ_MIRROR, if it has the package)",
+        "of the current folder (default: the folder in WORDSEQ_MIRROR, if it has the package)",
     )
     ensemble = add_command(
         commands,
@@ -96,7 +96,7 @@ def add(commands: Any) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new folder (required)")
+    parser.add_argument("--output", type=new_path, required=True, metavar="FOLDER", help="new folder (required)")
 
 
 def _pack(options: argparse.Namespace) -> None:

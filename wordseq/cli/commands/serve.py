@@ -5,7 +5,7 @@ import importlib.util
 import os
 from typing import Any
 
-from wordseq.cli.options import add_command, add_runs, note, number_between, positive
+from wordseq.cli.options import add_command, add_runs, not_empty, note, number_between, positive
 from wordseq.system.errors import UserError
 from wordseq.system.tensorflow import import_tensorflow
 
@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--host",
+        type=not_empty,
         default="127.0.0.1",
         metavar="HOST",
         help="address to listen on; 0.0.0.0: all of them (default: 127.0.0.1)",
@@ -55,7 +56,8 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--api-key",
-        default=os.environ.get(KEY_VARIABLE, ""),
+        type=not_empty,
+        default=os.environ.get(KEY_VARIABLE) or None,
         metavar="KEY",
         help=f"key that requests must have as api_key (default: that in {KEY_VARIABLE}, if set, else none)",
     )
@@ -113,7 +115,7 @@ def _serve(options: argparse.Namespace) -> None:
                 note(f"wordseq: {run.folder}: {codes.source} to {codes.target}")
             note(f"wordseq: listening on {address_of(listening)}; Ctrl-C ends the server")
 
-        limits = RequestLimits(options.max_chars, options.api_key)
+        limits = RequestLimits(options.max_chars, options.api_key or "")
         run_server(make_app(service, limits, options.timeout), listening, started)
         queue.close()
         note("wordseq: ended")

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_config, add_mirror, named_data
+from wordseq.cli.options import add_command, add_config, add_mirror, named_data, new_path
 from wordseq.config.fields import usual_value
 from wordseq.config.load import load_config
 from wordseq.config.schema import SECTIONS, USUAL, Config, by_key
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     add_config(parser, "the settings of the run if it exists, else the defaults of --list-settings all")
     parser.add_argument(
         "--run",
-        type=Path,
+        type=new_path,
         metavar="DIR",
         help="folder of the run; an existing run is resumed (default: runs/NAME, by the name of the data or settings)",
     )

@@ -15,6 +15,7 @@ from wordseq.cli.options import (
     add_run,
     check_input,
     decode_settings,
+    new_path,
     note,
     number_between,
     positive,
@@ -53,7 +54,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=new_path,
         metavar="FILE",
         help="file of the translations, one line for each input line (default: standard output)",
     )
@@ -116,7 +117,7 @@ def add(commands: Any) -> None:
     add_input(embed)
     embed.add_argument(
         "--output",
-        type=Path,
+        type=new_path,
         metavar="FILE.npy",
         help="NumPy file, float32 [lines, hidden]; its name must end in .npy "
         "(default: standard output, one line of numbers for each input line)",

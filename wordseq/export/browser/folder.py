@@ -93,7 +93,7 @@ def _write_model(run: RunFolder, exported: Path, folder: Path, precision: str) -
     for side in ("src", "tgt"):
         (folder / f"{side}.vocab.json").write_bytes((exported / f"{side}.vocab.json").read_bytes())
     languages, names = run_languages(run), language_names()
-    kept = ("wordseq", "commit", "checkpoint", "search", "lowercase", "copies", "replaces_unknown")
+    kept = ("wordseq", "checkpoint", "search", "lowercase", "copies", "replaces_unknown")
     manifest = {
         "format": list(FORMAT_WEB),
         **{key: found[key] for key in kept},
@@ -190,7 +190,7 @@ visit. On this machine:
     python -m http.server --directory .
 
 Browsers keep files for use without a network only of `https` pages, and of `localhost`. The folder needs no special headers.
-A server that compresses `.wasm`, `.onnx` and `.json` files saves most of the download.
+A server that compresses `.wasm`, `.onnx`, `.json` and `.js` files saves most of the download.
 
 In a page of your own, from the same server:
 
