@@ -97,8 +97,6 @@ notebooks: $(VENV)/.docs ## execute docs/notebooks into build/notebooks, from wh
 	@rm -rf build/notebooks && mkdir -p build/notebooks && cp docs/notebooks/*.ipynb build/notebooks
 	@printf '%s\0' build/notebooks/*.ipynb | xargs -0 -n 1 -P 2 $(BIN)/jupyter execute --inplace --timeout=600 --NbClientApp.log_level=WARN
 
-# Empty: both workers would compile all tests each time.
-test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## the tests, without those that train for minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 

@@ -22,6 +22,9 @@ from wordseq.system.tensorflow import import_tensorflow
 # What is imported stays: to look through it for garbage again and again takes a tenth of the time.
 gc.set_threshold(200_000, 50, 100)
 
+# Without bytecode every worker would compile all tests each time: 3 s.
+sys.dont_write_bytecode = False
+
 settings.register_profile("wordseq", deadline=None, max_examples=40)
 settings.load_profile("wordseq")
 

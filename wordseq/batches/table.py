@@ -368,6 +368,8 @@ class PairTable:
             total: Counter[str] = Counter()
             for shard, side, path, parts in places:
                 (first, end), (start, stop) = parts[:, part : part + 2].tolist()
+                if first == end:
+                    continue
                 counts = np.load(path, mmap_mode="r", allow_pickle=False)[first:end].tolist()
                 for word, number in zip(shard.words_of_part(side, start, stop), counts, strict=True):
                     total[word] += number

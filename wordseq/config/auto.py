@@ -166,8 +166,9 @@ def decide(config: Config, facts: Facts) -> Config:
         config: settings from files and commands.
         facts: of the data.
     """
+    asked = by_key(config)
     for rule in RULES:
-        if is_auto(by_key(config)[rule.key]):
+        if is_auto(asked[rule.key]):
             config = with_value(config, rule.key, rule.value(facts, config))
     return config
 

@@ -388,9 +388,9 @@ def is_open(key: str, value: Any) -> bool:
 def by_key(config: Config) -> dict[str, Any]:
     """All values by `section.key`."""
     return {
-        f"{section}.{key}": value
-        for section, table in dataclasses.asdict(config).items()
-        for key, value in table.items()
+        f"{section}.{field.name}": getattr(getattr(config, section), field.name)
+        for section, kind in SECTIONS.items()
+        for field in dataclasses.fields(kind)
     }
 
 

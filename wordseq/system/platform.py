@@ -44,8 +44,7 @@ def commit() -> str:
     version = installed_version("wordseq") or "unknown version"
     checkout = Path(__file__).resolve().parents[2]
     # If wordseq is installed inside another project's checkout, git would report that project's commit.
-    top = _git(checkout, "rev-parse", "--show-toplevel")
-    revision = _git(checkout, "rev-parse", "--short=12", "HEAD")
+    top, _, revision = _git(checkout, "rev-parse", "--show-toplevel", "--short=12", "HEAD").partition("\n")
     if not (top and revision and Path(top).resolve() == checkout):
         return version
     modified = _git(checkout, "status", "--porcelain", "--untracked-files=no")

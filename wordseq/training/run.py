@@ -145,7 +145,8 @@ def _train(
     digests |= {f"sha256 of the {side} vocabulary": codec.sha256 for side, codec in sides}
     # Each process prepares its own data. Different data would train without an error, and wrong.
     team.check_equal(digests, "the training data")
-    _begin(run, config, corpus, [key for key in AUTO_KEYS if is_auto(by_key(given)[key])])
+    asked = by_key(given)
+    _begin(run, config, corpus, [key for key in AUTO_KEYS if is_auto(asked[key])])
     for line in _describe_data(run, config.model, (src, tgt)):
         tell(line)
     with team.scope():
