@@ -36,10 +36,12 @@ def threads_an_operation() -> int:
     return processors() // parts()
 
 
+@functools.cache
 def commit() -> str:
     """Version of wordseq and, in a git checkout of wordseq, the commit: "0.1.0, git 1a2b3c4d5e6f".
 
-    ", modified" is added if tracked files differ from the commit. Without git it is the version only.
+    ", modified" is added if tracked files differ from the commit. Without git it is the version only. Git is asked once in a
+    process: later changes of the checkout do not change the code that this process has loaded.
     """
     version = installed_version("wordseq") or "unknown version"
     checkout = Path(__file__).resolve().parents[2]

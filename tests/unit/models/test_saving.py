@@ -97,6 +97,8 @@ def test_every_kind_is_saved_and_loaded(model, tmp_path):
     assert_same(keras.models.load_model(tmp_path / "model.keras"), model)
 
 
+# Keras clones by the arguments of the constructor, which `test_every_kind_is_saved_and_loaded` has of every kind.
+@pytest.mark.parametrize("model", ["tied, dense", "copying", "same length"], indirect=True)
 def test_a_clone_has_new_weights_that_depend_on_the_seed_alone(model):
     clone, same = keras.models.clone_model(model), small(model.config, 3)
     assert_same(clone, same)

@@ -21,14 +21,16 @@ def git_repository(folder):
 
 @pytest.fixture
 def package_in(monkeypatch):
-    """Makes `commit` believe that the package lies in a folder."""
+    """Makes `commit` believe that the package lies in a folder, in a new process."""
 
     def place(folder):
         monkeypatch.setattr(platform, "__file__", str(folder / "wordseq" / "system" / "platform.py"))
+        commit.cache_clear()
 
     for key in [key for key in os.environ if key.startswith("GIT_")]:
         monkeypatch.delenv(key)
-    return place
+    yield place
+    commit.cache_clear()
 
 
 def test_commit_of_the_own_checkout(tmp_path, package_in, monkeypatch):
@@ -38,6 +40,8 @@ def test_commit_of_the_own_checkout(tmp_path, package_in, monkeypatch):
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     assert commit().endswith(f", git {revision}")
     (tmp_path / "checkout" / "tracked").write_text("two")
+    assert commit().endswith(f", git {revision}"), "what is loaded has changed"
+    package_in(tmp_path / "checkout")
     assert commit().endswith(f", git {revision}, modified")
 
 
