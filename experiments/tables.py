@@ -78,6 +78,7 @@ HEADLINE, HEADLINE_TITLES = "minutes", ("Level", "Cell", "BLEU", "chrF2", "TER",
 def tables_of(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The tables in Markdown, by name."""
     runs = [record for record in records if "kind" not in record]
+    runs.sort(key=lambda record: (record["experiment"], record["beam_size"]))
     found = {record["experiment"]: combinations_table(record) for record in records if record.get("kind") == COMPARISON}
     headline = [combinations_table(record, HEADLINE_TITLES) for record in records if record["experiment"] == HEADLINE]
     # Of SIGMORPHON's task in pronunciation.
