@@ -24,6 +24,7 @@ LEVELS = {
     "unigram": ["data.level=unigram", "model.attention=none"],
 }
 SENTENCES = [*dict.fromkeys(pair.src for pair in some_pairs()[400:])][:98] + ["ZORK’s, zork!", ""]
+BEAMS = "Beam size: type a whole number from 1 to 20"
 KEPT = "It works without a network from now on."
 LOAD = """async (names) => {
   const {Translator} = await import("./translator.js");
@@ -61,6 +62,13 @@ def test_without_a_network_lines_are_those_of_the_runs(tmp_path, browser):
         tab.goto(f"http://127.0.0.1:{server.server_port}/word/web/")
         tab.wait_for_selector("#about dd")
         tab.evaluate(LOAD, list(LEVELS))
+        other = context.new_page()
+        other.goto(f"http://127.0.0.1:{server.server_port}/unigram/web/")
+        other.fill("#text", SENTENCES[0])
+        other.wait_for_selector("#no-attention:text-is('This model has no attention.')")
+        assert other.is_hidden("#look")
+        assert other.is_hidden("#details-title")
+        other.close()
     context.set_offline(True)
     for name, run in runs.items():
         theirs = Translator.load(run)
@@ -101,10 +109,25 @@ def test_the_page_translates_with_8_bits_what_the_program_translates(tmp_path, b
     tab.wait_for_selector("#translation.old", state="attached")
     tab.wait_for_selector("#translation:not(.old)")
     assert tab.text_content("#translation").split("\n") == program(lines, beam=1) != program(lines)
+    for beam in ("0", "-1", "21", "1.5", ""):
+        tab.fill("#beam", beam)
+        tab.wait_for_selector("#status.wrong")
+        assert tab.text_content("#status") == tab.text_content("#beam-message") == BEAMS
+        assert tab.get_attribute("#beam", "aria-invalid") == "true"
+        assert tab.get_attribute("#translation", "class") == "old"
+        assert tab.is_disabled("#copy")
+    tab.fill("#text", lines[0])
+    tab.fill("#beam", "20")
+    tab.wait_for_selector("#translation:not(.old)")
+    assert tab.text_content("#translation") == program(lines[:1], beam=20)[0]
+    assert tab.get_attribute("#beam", "aria-invalid") == "false"
+    assert tab.is_hidden("#beam-message")
     tab.fill("#text", "x" * 5001)
     tab.wait_for_selector("#status.wrong")
     assert tab.text_content("#status") == "5,001 characters; a text may have 5,000"
+    assert tab.is_disabled("#copy")
     tab.fill("#text", " ".join(["station"] * 27))
+    assert tab.text_content("#status") in ("", "Translating…")
     tab.wait_for_selector("#map thead th:nth-child(28)")
     tab.set_viewport_size({"width": 360, "height": 740})
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")

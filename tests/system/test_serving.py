@@ -233,6 +233,37 @@ def test_the_page_copies_clears_and_exchanges_the_languages(tab, pairs):
     assert tab.evaluate("document.activeElement.id") == "text"
 
 
+def test_message_and_copied_translation_belong_to_the_text(tab, pairs):
+    translation_of(tab, pairs[0][0])
+    assert tab.text_content("#status").endswith(" ms")
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    tab.route("**/inspect", hold)
+    tab.fill("#text", pairs[1][0])
+    assert tab.text_content("#status") in ("", "Translating…")
+    assert tab.is_disabled("#copy")
+    tab.wait_for_selector("#status[role=status]:text-is('Translating…')")
+    held.pop().continue_()
+    tab.wait_for_selector("#translation:not(.old)")
+    assert tab.text_content("#status").endswith(" ms")
+    assert tab.is_enabled("#copy")
+    tab.unroute("**/inspect")
+    tab.fill("#text", "x" * 10_001)
+    tab.wait_for_selector("#status.wrong")
+    assert tab.is_disabled("#copy")
+    tab.problems.clear()
+    tab.route("**/inspect", hold)
+    tab.fill("#text", pairs[0][0])
+    assert tab.locator("#status.wrong").count() == 0
+    tab.click("#swap")  # Not with the translation of another text.
+    assert tab.input_value("#text") == pairs[0][0]
+    tab.click("#swap")
+    tab.unroute("**/inspect")
+
+
 def test_hostile_text_is_text_and_the_policy_allows_no_script(tab):
     translation_of(tab, SCRIPT)
     assert tab.title() == "Translate – wordseq"
@@ -257,6 +288,17 @@ def test_the_page_fits_a_phone_and_both_schemes_can_be_read(tab, pairs):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (words, width)
     translation_of(tab, " ".join(source for source, _ in pairs[:4]))
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # Many sentences scroll in their box, for the keyboard too.
+    translation_of(tab, "\n".join(["station"] * 60))
+    tab.wait_for_selector("#sentences li:nth-child(60)")
+    tab.locator("#sentences button").last.focus()
+    height, scrolled, above, below = tab.evaluate("""() => {
+        const list = document.getElementById('sentences');
+        const [box, last] = [list, document.activeElement].map(element => element.getBoundingClientRect());
+        return [box.height, list.scrollTop, last.top - box.top, box.bottom - last.bottom];
+    }""")
+    assert height < 300 < scrolled
+    assert min(above, below) > -1
     for scheme in ("light", "dark"):
         tab.emulate_media(color_scheme=scheme)
         for element in ("body", ".note", "#translation"):

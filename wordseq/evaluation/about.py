@@ -60,8 +60,8 @@ def about_run(run: RunFolder) -> dict[str, Any]:
     """What a page tells of a run.
 
     Returns:
-        `name`; `model`, in words; `parameters`; training `pairs`, None if they are not known; `scores`, see `page_scores`, None
-        if the checkpoint was not scored; `made_of`, of an ensemble or average.
+        `name`; `model`, in words; whether it `attends`; `parameters`; training `pairs`, None if they are not known; `scores`,
+        see `page_scores`, None if the checkpoint was not scored; `made_of`, of an ensemble or average.
 
     Raises:
         UserError: a file of the run is damaged.
@@ -78,6 +78,7 @@ def about_run(run: RunFolder) -> dict[str, Any]:
     return {
         "name": name,
         "model": f"{model.cell}, {model.kind.replace('_', '-')}{attention}, level {level_name(settings['data'])}",
+        "attends": model.attention != "none",
         "parameters": header.parameters,
         "pairs": pairs if isinstance(pairs, int) else None,
         "scores": _scores(run, header.sha256),

@@ -33,7 +33,7 @@ def test_a_page_shows_the_scores_of_the_served_checkpoint_only(tmp_path):
     test = some_test(6)
     run = RunFolder(fake_run(tmp_path / "mine", test, with_errors(test, 0.2)))
     about = about_run(run)
-    assert (about["name"], about["parameters"]) == ("mine", 15)
+    assert (about["name"], about["parameters"], about["attends"]) == ("mine", 15, True)
     saved = json.loads((tmp_path / "mine" / "eval" / "test.json").read_text())
     assert about["scores"]["sentences"] == 6
     assert about["scores"]["metrics"][0]["score"] == saved["bleu"]["score"]

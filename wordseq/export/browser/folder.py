@@ -97,7 +97,6 @@ def _write_model(run: RunFolder, exported: Path, folder: Path, precision: str) -
     manifest = {
         "format": list(FORMAT_WEB),
         **{key: found[key] for key in kept},
-        "attends": run.config.model.attention != "none",
         **{
             side: write_web_side(found[side], codec, folder, side)
             for side, codec in zip(("src", "tgt"), run.codecs, strict=True)

@@ -3,6 +3,7 @@
 "use strict";
 
 const WAIT = 250; // Milliseconds without a key before a text is translated.
+const SLOW = 300; // Milliseconds without an answer before the page says that it waits.
 const RETRY = 1000; // Milliseconds before a busy server is asked again.
 const KEY = "wordseq-api-key";
 
@@ -43,6 +44,7 @@ function showLanguages(source, target) {
 }
 
 function showRun(run) {
+  at("model").hidden = false;
   const rows = [["Run", run.name], ["Direction", `${state.names[run.source]} to ${state.names[run.target]}`], ["Model", run.model]];
   if (run.made_of) rows.push(["Made of", run.made_of]);
   rows.push(["Parameters", numbers.format(run.parameters)]);
@@ -70,13 +72,32 @@ function showCount() {
   at("clear").hidden = !length;
 }
 
-/** Translate soon: what was asked before is no longer wanted. */
+/** Whether what is shown belongs to the text. */
+function markOld(old) {
+  for (const part of ["translation", "details"]) at(part).classList.toggle("old", old);
+  at("copy").disabled = old || !state.found;
+  at("copy").textContent = "Copy";
+}
+
+/** Translate soon: what was asked before is no longer wanted, nor what was said of it. */
 function later(wait = WAIT) {
   showCount();
   clearTimeout(state.timer);
   if (state.asked) state.asked.abort();
-  at("translation").classList.add("old");
+  if (state.runs.length) tell(""); // Before, it is about the model.
+  markOld(true);
   state.timer = setTimeout(translate, wait);
+}
+
+/** Whether the beam size is one; if not, the page names those that are. */
+function checkBeam() {
+  const valid = at("beam").validity.valid;
+  const message = valid ? "" : `Beam size: type a whole number from 1 to ${numbers.format(state.beam.most)}`;
+  at("beam").setAttribute("aria-invalid", !valid);
+  at("beam-message").textContent = message;
+  at("beam-message").hidden = valid;
+  if (!valid) tell(message, true);
+  return valid;
 }
 
 async function translate() {
@@ -85,13 +106,17 @@ async function translate() {
   if (!q.trim()) {
     tell("");
     show(null);
+    // Its field is hidden now.
+    if (state.beam && !at("beam").validity.valid) at("beam").value = state.beam.usual;
     return;
   }
+  if (state.beam && !checkBeam()) return;
   const asked = (state.asked = new AbortController());
   const began = performance.now();
   const values = { q, source: at("source").value, target: at("target").value };
   if (state.keyRequired) values.api_key = at("key").value;
-  if (state.beam) values.beam = at("beam").valueAsNumber || state.beam.usual;
+  if (state.beam) values.beam = at("beam").valueAsNumber;
+  const waiting = setTimeout(() => tell("Translating…"), SLOW);
   try {
     const found = await ask("inspect", values, asked.signal);
     tell(`${Math.round(performance.now() - began)} ms`);
@@ -99,27 +124,26 @@ async function translate() {
   } catch (error) {
     if (asked.signal.aborted) return;
     if (error.status === 429) {
-      tell("The server is busy; trying again");
       later(RETRY);
+      tell("The server is busy; trying again");
       return;
     }
     tell(error.message, true);
     at("details").hidden = true;
+  } finally {
+    clearTimeout(waiting);
   }
 }
 
 function show(found) {
   state.found = found;
   at("translation").textContent = found ? found.translatedText : "";
-  at("translation").classList.remove("old");
-  at("copy").disabled = !found;
-  at("copy").textContent = "Copy";
+  markOld(false);
   const sentences = found ? found.sentences : [];
   at("details").hidden = !sentences.length;
   if (!sentences.length) return;
   state.chosen = Math.min(state.chosen, sentences.length - 1);
-  at("details-title").textContent = sentences.length > 1 ? "Sentence by sentence" : "Alternatives and attention";
-  at("sentences").hidden = sentences.length < 2;
+  for (const part of ["details-title", "sentences"]) at(part).hidden = sentences.length < 2;
   const buttons = sentences.map((sentence, k) => {
     const button = make("button", sentence.source, { type: "button", dir: "auto" });
     button.addEventListener("click", () => choose(k));
@@ -144,7 +168,10 @@ function choose(number) {
     return row;
   });
   at("alternatives").replaceChildren(...rows);
-  at("attention").hidden = !sentence.attention;
+  at("look").hidden = !sentence.attention;
+  at("no-attention").hidden = Boolean(sentence.attention);
+  const why = currentRun().attends ? "The sentence or its translation has no words." : "This model has no attention.";
+  at("no-attention").textContent = why;
   if (sentence.attention) showAttention(sentence.attention);
 }
 
@@ -181,7 +208,7 @@ function showAttention({ source, target, weights }) {
 // --- buttons
 
 function swap() {
-  const text = at("translation").textContent;
+  const text = at("translation").classList.contains("old") ? "" : at("translation").textContent;
   showLanguages(at("target").value, at("source").value);
   if (text) at("text").value = text;
   later(0);
@@ -214,12 +241,15 @@ async function start() {
   at("swap").addEventListener("click", swap);
   at("copy").addEventListener("click", copy);
   at("clear").addEventListener("click", clear);
+  for (const side of ["source", "target"]) at(side).replaceChildren(make("option", "Loading…"));
+  tell("Loading the model");
   try {
     const [runs, languages, settings] = await Promise.all(["runs", "languages", "frontend/settings"].map((path) => ask(path)));
     state.names = Object.fromEntries(languages.map((language) => [language.code, language.name]));
     Object.assign(state, { runs, limit: settings.charLimit, keyRequired: settings.keyRequired, beam: settings.beam });
   } catch (error) {
     tell(error.message, true);
+    for (const side of ["source", "target"]) at(side).replaceChildren(make("option", "Not loaded"));
     return;
   }
   at("key-line").hidden = !state.keyRequired;

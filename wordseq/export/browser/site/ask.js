@@ -30,7 +30,6 @@ async function ask(path, values, signal) {
 async function startModel() {
   if (location.protocol === "file:")
     throw new Error("A browser loads a model only from a web server. In this folder, type: python -m http.server");
-  tell("Loading the model");
   const kept = await keep();
   const worker = new Worker(scripts.createScriptURL("worker.js"), { type: "module" });
   worker.addEventListener("message", ({ data: { id, found, error } }) => {

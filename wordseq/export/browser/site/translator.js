@@ -117,7 +117,7 @@ export class Translator {
   async #attention(line, output) {
     const prepared = this.prepare(line);
     const ids = this.src.toIds(prepared);
-    if (!this.manifest.attends || !ids.length || !output.ids.length) return null;
+    if (!this.manifest.about.attends || !ids.length || !output.ids.length) return null;
     const given = await this.encode({ src_ids: rectangular([ids]) });
     const weights = [];
     let states = Object.fromEntries(Object.entries(given).filter(([name]) => name.startsWith("state_")));

@@ -6,7 +6,7 @@ import { TextError, Translator } from "./translator.js";
 
 const MOST_CHARS = 5000; // Of one text.
 const MOST_ALTERNATIVES = 5;
-const MOST_BEAM = 20;
+const MOST_BEAM = 20; // One of 1,000 takes half a minute for a sentence, and cannot be stopped.
 
 const loading = Translator.load();
 const wanted = new Set();
@@ -17,7 +17,7 @@ const answers = {
   "frontend/settings": ({ manifest }) => ({
     charLimit: MOST_CHARS,
     keyRequired: false,
-    beam: { usual: manifest.search.beam_size, most: MOST_BEAM },
+    beam: { usual: manifest.search.beam_size, most: Math.max(MOST_BEAM, manifest.search.beam_size) },
   }),
   inspect,
 };
@@ -25,14 +25,13 @@ const answers = {
 async function inspect(translator, { q, beam }, id) {
   const length = [...q].length;
   if (length > MOST_CHARS) throw new TextError(`${length.toLocaleString("en")} characters; a text may have ${MOST_CHARS.toLocaleString("en")}`);
-  const { about, search, features } = translator.manifest;
+  const { about, features } = translator.manifest;
   const plan = planText(q, features ? (line) => [line] : (line) => splitSentences(line, languageTag(about.source)));
   const { sentences } = plan;
   const stopped = () => !wanted.has(id);
-  const width = Math.min(Math.max(1, Math.trunc(beam) || search.beam_size), MOST_BEAM);
-  const found = await translator.several(sentences, width, stopped);
+  const found = await translator.several(sentences, beam, stopped);
   const most = MOST_ALTERNATIVES + 1;
-  const others = width < most ? await translator.several(sentences, most, stopped) : found;
+  const others = beam < most ? await translator.several(sentences, most, stopped) : found;
   const looks = await translator.attention(sentences, found.map(([best]) => best));
   return {
     translatedText: plan.join(found.map(([best]) => best.text)),
