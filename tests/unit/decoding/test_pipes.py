@@ -1,7 +1,8 @@
+import itertools
 import os
 import socket
 import threading
-import time
+import types
 
 import pytest
 
@@ -51,19 +52,20 @@ def test_what_is_there_comes_without_a_pause(pipe, monkeypatch):
 
 def test_lines_that_come_slowly_but_steadily_are_answered_after_a_while(pipe, monkeypatch):
     monkeypatch.setattr(pipes, "PAUSE_SECONDS", 60)
-    monkeypatch.setattr(pipes, "LONGEST_WAIT_SECONDS", 0.03)
+    monkeypatch.setattr(pipes, "LONGEST_WAIT_SECONDS", 30)
+    # Each wait for a line takes ten seconds of this clock.
+    ticks = itertools.count(0, 10)
+    monkeypatch.setattr(pipes, "time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
     file, write = pipe
-
-    def send():
-        for _ in range(10):
-            time.sleep(0.01)
-            os.write(write, b"line\n")
-        os.close(write)
-
-    threading.Thread(target=send).start()
-    found = list(input_lines(file, 100, answered=True))
+    lines = input_lines(file, 100, answered=True)
+    found = []
+    for _ in range(10):
+        os.write(write, b"line\n")
+        while (line := next(lines)) is None:
+            found.append(None)
+        found.append(line)
     assert found.count(b"line\n") == 10
-    assert 1 <= found.count(None) <= 4
+    assert [k for k, line in enumerate(found) if line is None] == [3, 8]
 
 
 def test_a_socket_is_a_pipe_and_a_file_is_not(tmp_path):
