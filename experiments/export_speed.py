@@ -22,10 +22,10 @@ from wordseq.system.tensorflow import import_tensorflow
 
 import_tensorflow()
 
-from wordseq.decoding.translator import Translator  # noqa: E402
-from wordseq.export.onnx_folder import export_onnx  # noqa: E402
-from wordseq.export.translate import OnnxTranslator  # noqa: E402
-from wordseq.runs.folder import RunFolder  # noqa: E402
+from wordseq.decoding.translator import Translator
+from wordseq.export.onnx_folder import export_onnx
+from wordseq.export.translate import OnnxTranslator
+from wordseq.runs.folder import RunFolder
 
 BEAMS = (1, 5)
 FLOAT32, INT8 = "exported, float32", "exported, int8"

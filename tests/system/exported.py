@@ -21,15 +21,15 @@ from wordseq.system.tensorflow import import_tensorflow
 
 import_tensorflow()
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
-from wordseq.config.data import LEVELS  # noqa: E402
-from wordseq.config.schema import CELLS, PROBABILITY_MAPS  # noqa: E402
-from wordseq.decoding.translator import Translator  # noqa: E402
-from wordseq.export.onnx_folder import export_onnx  # noqa: E402
-from wordseq.export.saved_model import export_saved_model  # noqa: E402
-from wordseq.export.translate import OnnxTranslator  # noqa: E402
-from wordseq.runs.folder import RunFolder  # noqa: E402
+from wordseq.config.data import LEVELS
+from wordseq.config.schema import CELLS, PROBABILITY_MAPS
+from wordseq.decoding.translator import Translator
+from wordseq.export.onnx_folder import export_onnx
+from wordseq.export.saved_model import export_saved_model
+from wordseq.export.translate import OnnxTranslator
+from wordseq.runs.folder import RunFolder
 
 ATTENTION = ("none", "dot", "general", "additive")
 BEAMS = (1, 5)

@@ -31,9 +31,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from wordseq.system.tensorflow import import_tensorflow
+
+import_tensorflow()
+
 import zstandard
 
-import tests.conftest  # noqa: F401 (TensorFlow, without its messages)
 from tests.formats import CASES
 from tests.runs import settings, some_pairs, write_pairs
 from tests.strategies import _HOSTILE

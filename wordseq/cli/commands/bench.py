@@ -8,7 +8,7 @@ from typing import Any
 
 from wordseq.benchmark.settings import GATES, GROWTH, GROWTH_SETTINGS, PARTS_SETTINGS, QUICK, SYSTEMS, BenchSettings
 from wordseq.cli.commands.compare import check_record
-from wordseq.cli.options import add_command, add_json, add_mirror, note, positive
+from wordseq.cli.options import add_command, add_json, add_mirror, new_path, note, positive
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_json
 
@@ -68,7 +68,9 @@ def add(commands: Any) -> None:
         "--parts", action="store_true", help="measure the time of each part of a training step instead (default: off)"
     )
     add_json(parser)
-    parser.add_argument("--record", type=Path, metavar="FILE", help="also write the figures as JSON (default: none)")
+    parser.add_argument(
+        "--record", type=new_path, metavar="FILE", help="also write the figures as JSON (default: none)"
+    )
     add_mirror(parser)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordseq.cli.options import add_command, add_json, add_runs, note
+from wordseq.cli.options import add_command, add_json, add_runs, new_path, note
 from wordseq.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument(
         "--record",
-        type=Path,
+        type=new_path,
         metavar="FILE",
         help="also write all figures, and their means over seeds, as JSON (default: none)",
     )
@@ -57,7 +57,7 @@ def add_html(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """Add `--html`."""
     parser.add_argument(
         "--html",
-        type=Path,
+        type=new_path,
         metavar="FILE",
         required=required,
         help="HTML page to write (required)" if required else "also write the page of `wordseq report` (default: none)",

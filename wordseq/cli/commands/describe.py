@@ -2,10 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
-from wordseq.cli.options import add_command, add_json, add_run
+from wordseq.cli.options import add_command, add_json, add_run, new_path
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_atomically
 
@@ -23,7 +22,7 @@ def add(commands: Any) -> None:
     add_json(parser)
     parser.add_argument(
         "--svg",
-        type=Path,
+        type=new_path,
         metavar="FILE",
         help="also draw, as SVG, the model as it is trained, its encoder alone, and one step of its decoder (default: none)",
     )

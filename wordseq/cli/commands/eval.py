@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordseq.cli.options import add_command, add_decode, add_json, add_runs, decode_settings, note
+from wordseq.cli.options import add_command, add_decode, add_json, add_runs, decode_settings, new_path, note
 from wordseq.config.schema import BLEU_TOKENIZERS
 from wordseq.system.errors import UserError
 from wordseq.system.files import write_json
@@ -63,7 +63,10 @@ def add(commands: Any) -> None:
     )
     add_json(parser)
     parser.add_argument(
-        "--record", type=Path, metavar="FILE", help="also write all figures, without sentences, as JSON (default: none)"
+        "--record",
+        type=new_path,
+        metavar="FILE",
+        help="also write all figures, without sentences, as JSON (default: none)",
     )
 
 

@@ -12,7 +12,7 @@ from wordseq.cli.commands.compare import (
     print_comparison,
     write_page,
 )
-from wordseq.cli.options import add_command, add_config, add_mirror, failed, named_data, note, positive
+from wordseq.cli.options import add_command, add_config, add_mirror, failed, named_data, new_path, note, positive
 from wordseq.config.load import load_config
 from wordseq.system.errors import UserError
 from wordseq.system.progress import counted
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     add_config(parser, "the defaults of `wordseq train --list-settings all`")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=new_path,
         default=Path("runs/compare"),
         metavar="DIR",
         help="parent folder of the runs (default: runs/compare)",
