@@ -13,7 +13,7 @@ from wordseq.api.data import Data, data_settings, pairs_of
 from wordseq.config.arguments import text_list
 from wordseq.config.data import SOURCES
 from wordseq.config.load import check_setting, guess_names, load_config
-from wordseq.config.schema import OTHER_NAMES, SECTIONS, Config, DecodeConfig
+from wordseq.config.schema import FIELDS, OTHER_NAMES, Config, DecodeConfig
 from wordseq.data.splits import HeldOut
 from wordseq.evaluation.scores import Scores
 from wordseq.runs.combine import EnsembleFolder, ensemble_beside, open_run
@@ -134,10 +134,10 @@ def section_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         UserError: an unknown name, or one that two sections have.
     """
     places: dict[str, list[str]] = {}
-    for section, kind in SECTIONS.items():
-        for field in dataclasses.fields(kind):
-            places.setdefault(field.name, []).append(section)
-            places[f"{section}__{field.name}"] = [section]
+    for section, fields in FIELDS.items():
+        for name in fields:
+            places.setdefault(name, []).append(section)
+            places[f"{section}__{name}"] = [section]
     for section, _, name in (key.partition(".") for key in OTHER_NAMES):
         places[name] = places[f"{section}__{name}"] = [section]
     found = {}
@@ -414,7 +414,7 @@ class Run:
 
     def _search(self, given: Mapping[str, Any]) -> DecodeConfig:
         """The run's settings of the search with others in their place."""
-        names = [field.name for field in dataclasses.fields(DecodeConfig)]
+        names = list(FIELDS["decode"])
         if "ensemble" in given and not self._files.members:
             raise UserError("ensemble= needs an ensemble, as of wordseq.load(run, other)")
         changed = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from wordseq.config.data import SOURCES
 from wordseq.config.load import presets
-from wordseq.config.schema import MOST, NUMBER_FORMATS, OTHER_NAMES, DecodeConfig
+from wordseq.config.schema import FIELDS, MOST, NUMBER_FORMATS, OTHER_NAMES, DecodeConfig
 from wordseq.system.errors import UserError
 
 
@@ -217,7 +217,7 @@ def add_decode(parser: argparse.ArgumentParser, whose: str = "of the run") -> No
         parser: parser of the command.
         whose: the settings that are the defaults, in words.
     """
-    fields = {field.name: field.metadata for field in dataclasses.fields(DecodeConfig)}
+    fields = {name: field.metadata for name, field in FIELDS["decode"].items()}
 
     def described(name: str) -> str:
         # Not the default of the setting: a run may have been trained with another value.
@@ -246,7 +246,7 @@ def add_decode(parser: argparse.ArgumentParser, whose: str = "of the run") -> No
 
 def decode_settings(decode: DecodeConfig, options: argparse.Namespace) -> DecodeConfig:
     """The settings of a run's search, changed by the options of `add_decode`."""
-    given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(DecodeConfig)}
+    given = {name: getattr(options, name, None) for name in FIELDS["decode"]}
     return dataclasses.replace(decode, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -17,6 +17,7 @@ from wordseq.config.data import DATA_FILES, SOURCES, DataConfig
 from wordseq.config.fields import is_auto, usual_value
 from wordseq.config.schema import (
     ELEMENTWISE_CELLS,
+    FIELDS,
     KIND_SETTINGS,
     MOST,
     OTHER_NAMES,
@@ -183,7 +184,7 @@ def config_from_dict(values: Mapping[str, Any], where: str) -> Config:
 
 def _usual(section: str) -> dict[str, Any]:
     """The settings of a section that nobody gave."""
-    return {field.name: usual_value(field) for field in dataclasses.fields(SECTIONS[section])}
+    return {name: usual_value(field) for name, field in FIELDS[section].items()}
 
 
 def check_section(settings: _Section, where: str) -> _Section:
@@ -197,7 +198,7 @@ def check_section(settings: _Section, where: str) -> _Section:
         UserError: a value has the wrong type or is out of bounds.
     """
     section = next(name for name, kind in SECTIONS.items() if isinstance(settings, kind))
-    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    values = {name: getattr(settings, name) for name in FIELDS[section]}
     # NumPy's numbers, as Python's.
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
     return type(settings)(**{name: check_setting(section, name, value, where) for name, value in plain.items()})
@@ -213,9 +214,9 @@ def to_toml(config: Config, sections: Iterable[str] = tuple(SECTIONS)) -> str:
     lines: list[str] = []
     for section in sections:
         lines.append(f"[{section}]")
-        for field in dataclasses.fields(SECTIONS[section]):
-            value = getattr(getattr(config, section), field.name)
-            lines.append(f"{field.name} = {toml_value(value)}  # {field.metadata['doc']}")
+        for name, field in FIELDS[section].items():
+            value = getattr(getattr(config, section), name)
+            lines.append(f"{name} = {toml_value(value)}  # {field.metadata['doc']}")
         lines.append("")
     return "\n".join(lines)
 
@@ -259,7 +260,7 @@ def check_setting(section: str, name: str, value: Any, where: str) -> Any:
     """
     if section not in SECTIONS:
         raise UserError(f"{where}: unknown section {section!r} in {section}.{name}{guess_names(section, SECTIONS)}")
-    fields = {field.name: field for field in dataclasses.fields(SECTIONS[section])}
+    fields = FIELDS[section]
     if name not in fields:
         raise UserError(f"{where}: unknown key {section}.{name}{guess_names(name, fields, f'{section}.')}")
     key = f"{section}.{name}"

@@ -346,6 +346,11 @@ class Config:
 
 SECTIONS: Mapping[str, type] = dict(get_type_hints(Config).items())
 
+FIELDS: Mapping[str, Mapping[str, dataclasses.Field[Any]]] = {
+    section: {field.name: field for field in dataclasses.fields(kind)} for section, kind in SECTIONS.items()
+}
+"""The settings of each section, by their names."""
+
 
 USUAL = (
     *("data.corpus", "data.train", "data.src_column", "data.tgt_column", "data.features_column", "data.swap"),
@@ -360,9 +365,9 @@ USUAL = (
 
 
 AUTO_KEYS = tuple(
-    f"{section}.{field.name}"
-    for section, kind in SECTIONS.items()
-    for field in dataclasses.fields(kind)
+    f"{section}.{name}"
+    for section, fields in FIELDS.items()
+    for name, field in fields.items()
     if field.metadata["auto"]
 )
 """The settings that `config/auto.py` decides by the data where nobody gave them."""
@@ -371,9 +376,9 @@ AUTO_KEYS = tuple(
 def keys_that_change(changes: Changes) -> tuple[str, ...]:
     """The settings that may differ in this way, as `section.key`."""
     return tuple(
-        f"{section}.{field.name}"
-        for section, kind in SECTIONS.items()
-        for field in dataclasses.fields(kind)
+        f"{section}.{name}"
+        for section, fields in FIELDS.items()
+        for name, field in fields.items()
         if changes in field.metadata["changes"]
     )
 
@@ -381,16 +386,16 @@ def keys_that_change(changes: Changes) -> tuple[str, ...]:
 def is_open(key: str, value: Any) -> bool:
     """Whether the value of a setting stands for one that is decided when a run begins."""
     section, _, name = key.partition(".")
-    (field,) = (field for field in dataclasses.fields(SECTIONS[section]) if field.name == name)
+    field = FIELDS[section][name]
     return Changes.MACHINE in field.metadata["changes"] and value == usual_value(field)
 
 
 def by_key(config: Config) -> dict[str, Any]:
     """All values by `section.key`."""
     return {
-        f"{section}.{field.name}": getattr(getattr(config, section), field.name)
-        for section, kind in SECTIONS.items()
-        for field in dataclasses.fields(kind)
+        f"{section}.{name}": getattr(getattr(config, section), name)
+        for section, fields in FIELDS.items()
+        for name in fields
     }
 
 
