@@ -8,7 +8,6 @@ The word level looks up tokens, the other levels characters: their tokenizers se
 
 import itertools
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -118,6 +117,9 @@ _SAME_IN_ANOTHER_FORM = frozenset(
 _WIDE = MappingProxyType({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
 """From ASCII to the full-width forms."""
 
+_LAST_FORM = 0x2FFFF
+"""No character after the second supplementary plane has a plain form, and there are five times as many."""
+
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 
 _BYTE_OR_UNKNOWN = re.compile(r"<(?:0x[0-9A-F]{2}|unk)>")
@@ -130,7 +132,7 @@ def sign_tables() -> dict[str, dict[str, str]]:
 
 def plain_forms() -> dict[str, str]:
     """The plain form of each character that has one, for a program without Unicode's tables: full-width forms, digits, ..."""
-    return {char: plain for char in map(chr, range(0x80, sys.maxunicode + 1)) if (plain := _plain(char))}
+    return {char: plain for char in map(chr, range(0x80, _LAST_FORM + 1)) if (plain := _plain(char))}
 
 
 def sign_twins(char: str, opening: bool = False) -> list[str]:

@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import re
+import sys
 import tarfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,5 @@ def test_plain_forms_are_those_that_are_read():
     assert (forms["Ａ"], forms["ﬁ"], forms["٣"]) == ("A", "fi", "3")
     assert not {"²", "①", "é", "a"} & set(forms)
     assert all(_plain(char) == plain for char, plain in forms.items())
+    beyond = map(chr, range(max(map(ord, forms)) + 1, sys.maxunicode + 1))
+    assert not any(unicodedata.decomposition(char) or char.isdecimal() for char in beyond)
