@@ -205,13 +205,14 @@ class Scan:
         """
         advance = self._functions(fused)[0]
         steps = _steps(projected_tbg)
+        inputs, masks = _by_step(projected_tbg), _by_step(given.mask_tb1)
 
         def body(
             t: tf.Tensor | int, state: State, fed_bh: tf.Tensor, states: _Arrays, fed: _Arrays, kept: _Arrays
         ) -> tuple[Any, ...]:
             fed = tuple(array.write(t, fed_bh) for array in fed)
             product_bg = None if given.kernel is None else tf.matmul(fed_bh, given.kernel)
-            now = (projected_tbg[t], product_bg, state, given.weights, given.mask_tb1[t], given.keep_bh)
+            now = (inputs[t], product_bg, state, given.weights, masks[t], given.keep_bh)
             state, fed_bh, keeps = advance(*now)
             return t + 1, state, fed_bh, _write(states, t + 1, state), fed, _write(kept, t, keeps)
 
@@ -228,14 +229,15 @@ class Scan:
         """Gradients with respect to projections and products (one array if they are equal), first state and weights."""
         gradient = self._functions(fused)[1]
         steps = _steps(d_outputs_tbh)
+        d_outputs, masks = _by_step(d_outputs_tbh), _by_step(given.mask_tb1)
 
         def body(
             t: tf.Tensor | int, d_state: State, d_fed_bh: tf.Tensor, d_weights: State, d_gates: _Arrays
         ) -> tuple[Any, ...]:
             before, keeps = (tuple(array.read(t) for array in arrays) for arrays in (states, kept))
-            d_new = (d_state, d_outputs_tbh[t], d_fed_bh)
+            d_new = (d_state, d_outputs[t], d_fed_bh)
             d_inputs, d_state, d_weights = gradient(
-                keeps, before, d_new, d_weights, given.weights, given.mask_tb1[t], given.keep_bh
+                keeps, before, d_new, d_weights, given.weights, masks[t], given.keep_bh
             )
             if given.kernel is not None:
                 d_fed_bh = tf.matmul(d_inputs[-1], given.kernel, transpose_b=True)
@@ -259,6 +261,11 @@ def _steps(tensor_tbx: tf.Tensor) -> tf.Tensor | int:
     """The size of the first axis, as an integer if it is known: outside `tf.function`, loops then count without operations."""
     size: int | None = tensor_tbx.shape[0]
     return tf.shape(tensor_tbx)[0] if size is None else size
+
+
+def _by_step(tensor_tbx: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
+    """What `[t]` gives the step t of: outside `tf.function` a list, because there each `[t]` of a tensor is many operations."""
+    return tf.unstack(tensor_tbx) if tf.executing_eagerly() else tensor_tbx
 
 
 def _rows(tensor_tbx: tf.Tensor) -> tf.Tensor:
@@ -326,12 +333,15 @@ class Recurrence(keras.layers.Layer):
         state = self.cell.zero_state(batch) if state is None else state
         keep_bh = self.keep(tf.ones([batch, self.cell.units]), training=True) if self.keep and training else None
         # Reversed, padding comes first. It leaves the first state as it is, so no sentence needs to be shifted.
-        turn = [0] if self.reverse else []
-        inputs_tbi = tf.reverse(tf.transpose(inputs_bti, [1, 0, 2]), turn)
-        mask_tb = tf.reverse(tf.transpose(mask_bt), turn)
+        inputs_tbi = self._turned(tf.transpose(inputs_bti, [1, 0, 2]))
+        mask_tb = self._turned(tf.transpose(mask_bt))
         # Fused in training only: a search sees many shapes, and XLA compiles for each.
         outputs_tbh, state = self.scan(self.cell.project(inputs_tbi), mask_tb, state, keep_bh, fused=training)
-        return tf.transpose(tf.reverse(outputs_tbh, turn), [1, 0, 2]), state
+        return tf.transpose(self._turned(outputs_tbh), [1, 0, 2]), state
+
+    def _turned(self, tensor_tbx: tf.Tensor) -> tf.Tensor:
+        """From the order of the input to that of the steps, or back."""
+        return tf.reverse(tensor_tbx, [0]) if self.reverse else tensor_tbx
 
     def step(self, inputs_bi: tf.Tensor, state: State, keep_bh: tf.Tensor | None = None) -> State:
         """The state after one more input; its first tensor is the output. `keep_bh`: see `Scan`."""
