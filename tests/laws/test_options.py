@@ -91,7 +91,7 @@ def test_every_option_has_a_law():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, loaded_once):
     """The working directory, with a run trained by the command and a copy; in each, best and last weights differ."""
     folder = tmp_path_factory.mktemp("options")
     with few_draws(), pytest.MonkeyPatch.context() as patched:
