@@ -21,7 +21,7 @@ def _uncompiled(uncompiled):
 
 @pytest.fixture(scope="module")
 def loaded_once():
-    """Runs with the same weights, vocabularies and settings of the model share one model: to build it costs more than a search."""
+    """Runs with the same weights, vocabularies and settings share one model: to build it costs more than a search."""
     made, load = {}, translator.load_model
 
     def shared(run, name=BEST, precision="float32"):
