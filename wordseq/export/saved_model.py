@@ -128,7 +128,9 @@ class ServedText(ServedIds):
             unknown_bs = src_ids_bs == UNK_ID
             allowed_bs &= unknown_bs | ~tf.reduce_any(unknown_bs, 1, keepdims=True)
         places_bt = tf.argmax(tf.where(allowed_bs[:, None], weights_bts, -1.0), -1)
-        return tf.gather(tokens.to_tensor("", shape=[None, None]), places_bt, batch_dims=1)
+        # With the end of the source: texts that are all empty have no other token.
+        tokens_bs = tf.concat([tokens.to_tensor("", shape=[None, None]), tf.fill([tf.shape(ids_bt)[0], 1], "")], 1)
+        return tf.gather(tokens_bs, places_bt, batch_dims=1)
 
 
 def _not_empty(batch: tf.Tensor, other: list[Any]) -> tf.Tensor:

@@ -19,7 +19,7 @@ from wordseq.runs.folder import RunFolder
 from wordseq.runs.weights import load_model
 from wordseq.system.errors import UserError
 from wordseq.text.normalise import normalise, prepare
-from wordseq.text.vocab import EOS_ID, PAD_ID
+from wordseq.text.vocab import EOS_ID, PAD_ID, UNK_ID
 
 HANDLED = ("word", "spelled", "char", "symbols")
 SIGNS = "'’‘\"“«»-–.,!?()…/ \u00a0\u2009\t\u200b\u00ad"
@@ -120,6 +120,11 @@ def test_an_empty_batch_gives_an_empty_result(tmp_path, beam):
     run = random_run(tmp_path / "run", f"decode.beam_size={beam}")
     served = ServedText(load_model(run)[0], *run.codecs, run.config, run.tgt_per_src)
     assert served.translate(tf.constant([], tf.string))["translations"].numpy().tolist() == []
+    # Also where the model writes <unk>, for which there is no word of a source.
+    next(weight for weight in served.model.weights if weight.path.endswith("output/bias")).assign_add(
+        99.0 * tf.one_hot(UNK_ID, len(run.codecs[1].vocab))
+    )
+    assert served.translate(tf.constant(["", " \t"]))["translations"].numpy().tolist() == [b"", b""]
     assert served.translate(tf.constant(["a"]))["translations"].shape == (1,)
     for length in (0, 4):
         found = served.ids(tf.zeros([0, length], tf.int32))
