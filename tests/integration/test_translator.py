@@ -32,7 +32,7 @@ from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.vocab import BOS_ID, EOS_ID, PAD_ID, UNK_ID, TextCodec, Vocab
 
 TRAINING = some_pairs()[:200]
-SENTENCES = [pair.src for pair in some_pairs()[1000:1064]]
+SENTENCES = [*dict.fromkeys(pair.src for pair in some_pairs()[1000:])][:64]
 BRIEF = sorted(SENTENCES, key=len)[:10]
 ATTENTIONS = ("none", "dot", "general", "additive")
 FAST = (("gru", "general"), ("lstm", "none"))
@@ -238,7 +238,8 @@ def test_the_vector_of_a_text_does_not_depend_on_the_other_texts(monkeypatch, ce
         close(translator.embed(texts[::-1])[::-1], found)
     for row in (0, 7, 40):
         close(translator.embed([texts[row]])[0], found[row])
-    assert len(np.unique(found.round(4), axis=0)) == 41
+    different = {tuple(translator.src.to_ids(prepare(text, False))) for text in texts}
+    assert len(np.unique(found.round(4), axis=0)) == len(different) > 35
 
 
 def test_equal_texts_have_equal_vectors_and_no_text_has_none(plain):

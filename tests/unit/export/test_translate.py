@@ -23,7 +23,7 @@ from wordseq.runs.folder import RunFolder
 from wordseq.system.errors import UserError
 
 SENTENCES = [
-    *sorted((pair.src for pair in some_pairs()[500:530]), key=len)[:9],
+    *(pair.src for pair in some_pairs()[500:509]),
     "",
     "Zork’s ZORK, zork !",
     "HELLO  你好",

@@ -534,7 +534,7 @@ def test_one_batch_can_be_overfitted(tmp_path, cell):
 def real_runs(tmp_path_factory):
     """Folders of an uninterrupted run, of one stopped in the middle of an epoch and resumed, and of one with another seed.
 
-    The same with averages of the weights, and what these had for weights in their validations.
+    The first two have averages of the weights, a fourth has none; and with what weights the first was validated.
 
     Nothing is compiled here: `test_continued_equals_uninterrupted_for_each_cell` and tests/system do that.
     """
@@ -560,16 +560,14 @@ def real_runs(tmp_path_factory):
         train_model(RunFolder(folder / name), weights, EpochPairs((SRC, TGT)), config, watched, Silent())
 
     with eagerly():
-        once("whole", 1, 4)
-        once("parts", 1, 3)
-        first = entries(folder / "parts")
-        once("parts", 1, 4)
+        once("plain", 1, 4)
         once("other", 2, 2)
         validated.clear()
-        once("averaged", 1, 4, average=0.9)
+        once("whole", 1, 4, average=0.9)
         ours = list(validated)
-        once("averaged parts", 1, 3, average=0.9)
-        once("averaged parts", 1, 4, average=0.9)
+        once("parts", 1, 3, average=0.9)
+        first = entries(folder / "parts")
+        once("parts", 1, 4, average=0.9)
     return SimpleNamespace(folder=folder, first=first, validated=ours)
 
 
@@ -579,16 +577,14 @@ def test_the_same_seed_gives_the_same_losses(real_runs):
 
 
 def test_another_seed_gives_other_losses(real_runs):
-    ours, others = (entries(real_runs.folder / name) for name in ("whole", "other"))
+    ours, others = (entries(real_runs.folder / name) for name in ("plain", "other"))
     assert [a["loss"] != b["loss"] for a, b in zip(ours[:2], others[:2], strict=True)] == [True] * 2
 
 
-@pytest.mark.parametrize("kind", ["", "averaged"])
-def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs, kind):
-    names = f"{kind} parts".strip(), kind or "whole"
-    assert entries(real_runs.folder / names[0]) == entries(real_runs.folder / names[1])
+def test_continued_with_dropout_in_the_same_process_equals_uninterrupted(real_runs):
+    assert entries(real_runs.folder / "parts") == entries(real_runs.folder / "whole")
     for name in (BEST, LAST):
-        parts, whole = (RunFolder(real_runs.folder / which).load(name)[0] for which in names)
+        parts, whole = (RunFolder(real_runs.folder / which).load(name)[0] for which in ("parts", "whole"))
         assert parts.keys() == whole.keys()
         for key in whole:
             np.testing.assert_array_equal(parts[key], whole[key], err_msg=key)
@@ -619,20 +615,20 @@ def test_continued_equals_uninterrupted_for_each_cell(tmp_path, cell):
 
 
 def test_a_checkpoint_holds_weights_seeds_and_optimizer(real_runs):
-    arrays = RunFolder(real_runs.folder / "whole").load(LAST)[0]
+    arrays = RunFolder(real_runs.folder / "plain").load(LAST)[0]
     weights = {name for name in arrays if name.startswith("seq2seq/")}
     moments = {name for name in arrays if name.startswith("optimizer/") and name.endswith(("momentum", "velocity"))}
     assert sum(name.startswith("seeds/") for name in arrays) >= 6
     assert len(moments) == 2 * len(weights)
     assert int(arrays["optimizer/0/iteration"]) == int(arrays["optimizer/1/iteration"]) == 4
-    assert RunFolder(real_runs.folder / "whole").load(BEST)[0].keys() == weights
+    assert RunFolder(real_runs.folder / "plain").load(BEST)[0].keys() == weights
 
 
 def test_averages_are_validated_and_best_while_training_continues_with_the_weights_themselves(real_runs):
-    plain, averaged = (RunFolder(real_runs.folder / which).load(LAST)[0] for which in ("whole", "averaged"))
+    plain, averaged = (RunFolder(real_runs.folder / which).load(LAST)[0] for which in ("plain", "whole"))
     for name, values in plain.items():
         np.testing.assert_array_equal(averaged[name], values, name)
-    best = RunFolder(real_runs.folder / "averaged").load(BEST)[0]
+    best = RunFolder(real_runs.folder / "whole").load(BEST)[0]
     assert averaged.keys() == plain.keys() | {f"average/{name}" for name in best}
     # Validated after updates 3 and 4.
     for name, values in best.items():
