@@ -78,6 +78,13 @@ def compiled():
     tf.config.run_functions_eagerly(before)
 
 
+@pytest.fixture
+def eager():
+    """See `tests.eager`: for a test of something else than what is compiled."""
+    with importlib.import_module("tests.eager").eagerly():
+        yield
+
+
 @pytest.fixture(scope="module")
 def few_draws():
     """See `fake_runs.few_draws`."""

@@ -3,8 +3,6 @@ import pytest
 import tensorflow as tf
 
 from tests.closeness import close
-from tests.eager import eagerly
-from tests.runs import FAST_CELLS
 from tests.unit.models.test_seq2seq import SRC, SRC_SIZE, TGT, fixed_model, make_model
 from wordseq.batches.batching import pad
 from wordseq.batches.id_store import IdStore
@@ -14,14 +12,8 @@ from wordseq.models.attention import ATTENTIONS
 from wordseq.models.cells import CELL_TYPES
 from wordseq.text.vocab import EOS_ID
 
-SOURCES = [*SRC, [10, 9, 8, 7, 6], [5], [7, 7]]
-LIMITS = [2, 5, 3, 6, 4, 1]
-
-
-@pytest.fixture
-def eager():
-    with eagerly():
-        yield
+SOURCES = [*SRC, [10, 9, 7, 5]]
+LIMITS = [2, 4, 3, 1]
 
 
 def _search(model, beam_size: int):
@@ -48,7 +40,7 @@ CELLS_AND_ATTENTIONS = [
         cell,
         list(ATTENTIONS)[(n + 1) % len(ATTENTIONS)],
         beam_size,
-        marks=[pytest.mark.slow] * (cell not in FAST_CELLS or beam_size == 0),
+        marks=[pytest.mark.slow] * (cell != "lstm" or beam_size == 0),
     )
     for n, cell in enumerate(CELL_TYPES)
     for beam_size in (0, 3)
@@ -60,10 +52,11 @@ def test_a_translation_costs_what_the_search_found(eager, cell, attention, beam_
     assert_nats_are_those_of_the_search(fixed_model(cell=cell, attention=attention, decoder_layers=2), beam_size)
 
 
-@pytest.mark.parametrize("settings", [{"output_map": "sparsemax"}, {"output_map": "entmax15"}, {"copy": True}])
-@pytest.mark.parametrize("beam_size", [0, 3])
+@pytest.mark.parametrize(
+    ("settings", "beam_size"), [({"output_map": "sparsemax"}, 3), ({"output_map": "entmax15"}, 0), ({"copy": True}, 3)]
+)
 def test_a_translation_by_a_sparse_output_or_copying_costs_what_the_search_found(eager, settings, beam_size):
-    model = fixed_model(cell="rnn", bidirectional=False, attention="dot", attention_map="entmax15", **settings)
+    model = fixed_model(cell="rnn", attention="dot", attention_map="entmax15", **settings)
     assert_nats_are_those_of_the_search(model, beam_size)
 
 
@@ -77,20 +70,17 @@ def assert_nats_are_those_of_the_search(model, beam_size):
         close(nats, -found.log_probs_bk.numpy()[rows, k])
 
 
-GREEDY = [{"attention": "none", "decoder_layers": 2}, {"output_map": "entmax15"}, {"output_map": "sparsemax"}]
-
-
-@pytest.mark.parametrize("settings", [*GREEDY, {"copy": True}])
+@pytest.mark.parametrize("settings", [{"output_map": "entmax15"}, {"copy": True}])
 def test_a_beam_of_one_is_greedy(eager, settings):
     model = fixed_model(**settings)
     greedy, beam = _search(model, 0), _search(model, 1)
-    np.testing.assert_array_equal(beam.ids_bkt, greedy.ids_bkt)
+    assert [_words(ids_kt[0]) for ids_kt in beam.ids_bkt] == [_words(ids_kt[0]) for ids_kt in greedy.ids_bkt]
     close(beam.log_probs_bk, greedy.log_probs_bk)
 
 
 def test_a_batch_costs_what_its_pairs_cost_one_at_a_time():
     # Compiled, as users run it.
-    scorer = Scorer(fixed_model(cell="rnn", attention="dot", bidirectional=False))
+    scorer = Scorer(fixed_model(cell="rnn", attention="dot"))
     src, tgt = IdStore.of(SRC), IdStore.of(TGT)
     together = scorer.nats(src, tgt)
     assert (together > 0).all()
@@ -115,9 +105,8 @@ def test_an_empty_target_costs_its_end(eager):
     assert nats[0] > 0
 
 
-@pytest.mark.parametrize("attention", sorted(set(ATTENTIONS) - {"none"}))
-def test_alignments_have_one_row_per_target_token_and_one_column_per_source_token(eager, attention):
-    scorer = Scorer(fixed_model(attention=attention))
+def test_alignments_have_one_row_per_target_token_and_one_column_per_source_token(eager):
+    scorer = Scorer(fixed_model(attention="additive"))
     src, tgt = IdStore.of(SRC), IdStore.of(TGT)
     together = scorer.alignments(src, tgt)
     for row, weights_ts in enumerate(together):

@@ -62,20 +62,20 @@ def test_an_unknown_kind_lists_the_names():
 @pytest.mark.parametrize(
     ("kind", "cell"),
     [
-        pytest.param(kind, cell, marks=[] if cell in fast else [pytest.mark.slow])
-        for kind, fast in (("repeat_vector", ("gru", "lstm")), ("same_length", ("lstm", "sru")))
+        pytest.param(kind, cell, marks=[pytest.mark.slow] * (cell != fast))
+        for kind, fast in (("repeat_vector", "gru"), ("same_length", "lstm"))
         for cell in CELLS
     ],
 )
 def test_step_by_step_logits_equal_those_of_one_pass(kind, cell):
-    assert_steps_equal_one_pass(made(kind, cell=cell))
-    assert_hypotheses_apart(made(kind, cell=cell, encoder_layers=2))
+    model = made(kind, cell=cell, encoder_layers=2)
+    assert_steps_equal_one_pass(model)
+    assert_hypotheses_apart(model)
 
 
 @pytest.mark.parametrize("kind", ONE_PASS)
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_padding_changes_nothing(kind, bidirectional):
-    assert_batch_equals_sentences(made(kind, bidirectional=bidirectional))
+def test_padding_changes_nothing(kind):
+    assert_batch_equals_sentences(made(kind))
 
 
 @pytest.mark.parametrize("kind", ONE_PASS)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.closeness import close
 from tests.runs import entries
-from tests.unit.models.test_seq2seq import SRC, TGT, make_model
+from tests.unit.models.test_seq2seq import SRC, TGT, fixed_model, make_model
 from tests.unit.training.test_loop import SRC as MANY_SRC
 from tests.unit.training.test_loop import TGT as MANY_TGT
 from tests.unit.training.test_loop import Scripted, Silent, replace
@@ -67,12 +67,12 @@ def _fed(model, share: float, seed: int = 1, inputs=INPUTS, src=SRC_IDS) -> np.n
 
 @pytest.mark.parametrize("settings", KINDS)
 def test_with_a_share_of_one_all_is_gold(settings):
-    np.testing.assert_array_equal(_fed(make_model(**settings), 1.0), INPUTS)
+    np.testing.assert_array_equal(_fed(fixed_model(**settings), 1.0), INPUTS)
 
 
 @pytest.mark.parametrize("settings", KINDS)
 def test_with_a_share_of_zero_inputs_are_greedy_predictions(settings):
-    model = make_model(**settings)
+    model = fixed_model(**settings)
     fed_bt = _fed(model, 0.0)
     logits_btv = model((SRC_IDS, tf.constant(fed_bt))).numpy()
     logits_btv[:, :, [PAD_ID, BOS_ID]] = -np.inf
@@ -83,7 +83,7 @@ def test_with_a_share_of_zero_inputs_are_greedy_predictions(settings):
 
 def test_bos_and_padding_stay():
     wide = tf.pad(INPUTS, [[0, 2], [0, 3]])
-    fed_bt = _fed(make_model(), 0.0, inputs=wide, src=tf.pad(SRC_IDS, [[0, 2], [0, 0]]))
+    fed_bt = _fed(fixed_model(), 0.0, inputs=wide, src=tf.pad(SRC_IDS, [[0, 2], [0, 0]]))
     np.testing.assert_array_equal(fed_bt == PAD_ID, wide == PAD_ID)
     np.testing.assert_array_equal(fed_bt == BOS_ID, wide == BOS_ID)
 
@@ -200,7 +200,7 @@ def test_the_share_is_logged(runs):
 def test_another_share_traces_nothing_again(monkeypatch):
     # What is traced again depends on the arguments alone.
     monkeypatch.setattr(Trainer, "_update", lambda self, src_ids_bs, tgt_ids_bt, feeding: (feeding[0],) * 3)
-    trainer = Trainer(make_model(cell="rnn", bidirectional=False, attention="none"), TrainConfig(optimizer="sgd"))
+    trainer = Trainer(make_model(cell="rnn", attention="none"), TrainConfig(optimizer="sgd"))
     for step, share in enumerate((0.9, 0.5, 0.0)):
         found = trainer.update_fed(SRC_IDS, TGT_IDS[:, step:], np.float32(share), np.array([1, step], np.int32))
         assert float(found[0]) == pytest.approx(share)
