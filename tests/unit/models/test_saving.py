@@ -16,33 +16,27 @@ pytestmark = [
     pytest.mark.usefixtures("uncompiled"),
     pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`:UserWarning"),
 ]
-SMALL = ModelConfig(embed_dim=4, hidden_size=6, dropout=0.0)
+SMALL = ModelConfig(embed_dim=4, hidden_size=6, dropout=0.0, bidirectional=False)
 KINDS = {
     "gru, general": SMALL,
     "deep lstm, fed": dataclasses.replace(
-        SMALL, cell="lstm", encoder_layers=2, decoder_layers=2, input_feeding=True, peek=True
+        SMALL, cell="lstm", bidirectional=True, decoder_layers=2, input_feeding=True, peek=True
     ),
-    "tied, dense": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3),
+    "tied, dense, sparse": dataclasses.replace(
+        SMALL, embed_dim=6, tie_embeddings=True, bridge="dense", dropout=0.3, attention_map="sparsemax"
+    ),
     "shared": dataclasses.replace(SMALL, embed_dim=6, tie_embeddings=True, share_embeddings=True),
-    "sparse": dataclasses.replace(SMALL, attention_map="sparsemax"),
-    "features": dataclasses.replace(SMALL, features="separate"),
-    "copying": dataclasses.replace(SMALL, copy=True),
+    "features, copying": dataclasses.replace(SMALL, features="separate", copy=True),
     "repeated": dataclasses.replace(SMALL, kind="repeat_vector", attention="none"),
     "same length": dataclasses.replace(SMALL, kind="same_length", attention="none"),
 }
 RNG = np.random.default_rng(4)
-SRC, TGT = RNG.integers(4, 12, (3, 5)).astype(np.int32), RNG.integers(4, 11, (3, 4)).astype(np.int32)
+SRC, TGT = (RNG.integers(4, size, (2, 3)).astype(np.int32) for size in (12, 11))
 
 
 @pytest.fixture(params=KINDS, scope="module")
 def model(request):
     """No test may change it."""
-    return filled(request.param)
-
-
-@pytest.fixture(params=["gru, general", "same length"])
-def fitted(request):
-    """Two kinds alone: `fit` is slow."""
     return filled(request.param)
 
 
@@ -65,8 +59,8 @@ def assert_same(found, model):
     close(found((SRC, TGT)), model((SRC, TGT)))
 
 
-def test_a_saved_model_is_loaded_with_its_weights_and_optimizer_and_goes_on(fitted, tmp_path):
-    model = fitted
+def test_a_saved_model_is_loaded_with_its_weights_and_optimizer_and_goes_on(tmp_path):
+    model = filled("gru, general")
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     data = ((SRC, TGT[:, :-1]), TGT[:, 1:])
     model.fit(*data, verbose=0, shuffle=False)
@@ -78,8 +72,8 @@ def test_a_saved_model_is_loaded_with_its_weights_and_optimizer_and_goes_on(fitt
     assert found.fit(*data, verbose=0).history["loss"] == pytest.approx(model.fit(*data, verbose=0).history["loss"])
 
 
-def test_callbacks_of_keras_checkpoint_it(fitted, tmp_path):
-    model = fitted
+def test_callbacks_of_keras_checkpoint_it(tmp_path):
+    model = filled("same length")
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     callbacks = [
         keras.callbacks.ModelCheckpoint(tmp_path / "whole.keras"),
@@ -98,7 +92,7 @@ def test_every_kind_is_saved_and_loaded(model, tmp_path):
 
 
 # Keras clones by the arguments of the constructor, which `test_every_kind_is_saved_and_loaded` has of every kind.
-@pytest.mark.parametrize("model", ["tied, dense", "copying", "same length"], indirect=True)
+@pytest.mark.parametrize("model", ["tied, dense, sparse", "same length"], indirect=True)
 def test_a_clone_has_new_weights_that_depend_on_the_seed_alone(model):
     clone, same = keras.models.clone_model(model), small(model.config, 3)
     assert_same(clone, same)
@@ -108,7 +102,7 @@ def test_a_clone_has_new_weights_that_depend_on_the_seed_alone(model):
 @pytest.mark.parametrize(
     "model",
     # Keras pickles a model by saving it, which fast tests do with every kind.
-    [kind if kind in ("tied, dense", "same length") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+    [kind if kind == "tied, dense, sparse" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
     indirect=True,
 )
 def test_it_is_pickled_and_copied(model):
