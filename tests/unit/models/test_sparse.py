@@ -50,7 +50,7 @@ def test_long_rows_equal_the_reference(name, scale):
     scores = _draw(3, 5 * LARGEST, scale=scale)
     expected = reference.MAPS[name](scores)
     assert ((expected > 0).sum(-1).max() > LARGEST) == (scale < 1)
-    compiled = tf.function(MAPS[name])
+    compiled = tf.function(MAPS[name], autograph=False)
     for found in (MAPS[name], compiled):
         p = found(tf.constant(scores, tf.float32)).numpy()
         close(p, expected, 1e-5)
@@ -78,7 +78,7 @@ def test_large_and_equal_scores_are_exact(name):
 
 
 @EACH
-@pytest.mark.parametrize("shape", [(1, 6), (3, 7), (2, 3, 40)])
+@pytest.mark.parametrize("shape", [(1, 6), (2, 3, 20)])
 def test_gradients_equal_differences_of_the_reference(name, shape):
     scores, weights = _draw(*shape), _draw(*shape, scale=2.0)
     _, gradient = _values_and_gradient(name, scores, weights)
