@@ -17,8 +17,8 @@ from wordseq.text.vocab import TextCodec, Vocab
 pytestmark = pytest.mark.usefixtures("uncompiled")
 
 WORDS = [TextCodec(WordTokenizer(), Vocab(words)) for words in ("abcde", "vwxyz")]
-TEXTS = ["a b c", "b", "e d c b", "c c", "d a e"]
-SMALL = DecodeConfig(max_len_ratio=1.0, max_len_extra=2)
+TEXTS = ["a b c", "b", "a d"]
+SMALL = DecodeConfig(max_len_ratio=1.0, max_len_extra=1)
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def test_the_mean_of_equal_distributions_is_exactly_that_distribution(number, me
 )
 def test_an_ensemble_of_a_model_with_itself_gives_its_translations_and_scores_exactly(kind, mean):
     one, both = translator(model(1, **kind)), translator(*[model(1, **kind)] * 2, mean=mean)
-    for beam, sampling in ((1, None), (3, None), (1, Sampling(seed=5))):
+    for beam, sampling in ((3, None), (1, Sampling(seed=5))):
         decode = dataclasses.replace(SMALL, beam_size=beam, ensemble=mean)
         found = both.translate(TEXTS, decode, nbest=beam, sampling=sampling)
         assert found == one.translate(TEXTS, decode, nbest=beam, sampling=sampling)

@@ -17,6 +17,9 @@ SIZE = 6
 A, B = 4, 5
 WORDS = (UNK_ID, A, B)
 SEEDS = st.integers(0, 2**31 - 1)
+LIMITS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+SHARES = st.sampled_from([0.0, 0.3, 0.8])
+"""Of the tokens that are impossible."""
 
 
 class Tree:
@@ -138,22 +141,23 @@ def _beam(tree: Tree, limits, size: int, alpha: float = 1.0) -> Found:
 # Greedy
 
 
-@settings(max_examples=12)
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=4))
-def test_greedy_takes_the_most_probable_token_until_the_end(seed, limits):
-    tree = Tree.draw(seed, 4, len(limits))
-    found = _greedy(tree, limits)
-    assert found.ids_bkt.shape[:2] == (len(limits), 1)
+@settings(max_examples=8)
+@given(SEEDS, LIMITS, SHARES)
+def test_greedy_takes_the_most_probable_token_until_the_end_and_a_draw_a_possible_one(seed, limits, share):
+    tree = Tree.draw(seed, 4, len(limits)).without(seed, share)
+    greedy = _greedy(tree, limits)
+    drawn = _greedy(tree, limits, make_sampler(tf.constant([seed, 0]), temperature=1000.0))
     for b, limit in enumerate(limits):
-        tokens = _tokens(found.ids_bkt[b, 0])
-        assert tokens == tree.greedy(b, limit)
-        assert float(found.log_probs_bk[b, 0]) == pytest.approx(tree.total(b, tokens), rel=1e-5)
-    np.testing.assert_array_equal(found.log_probs_bk, found.scores_bk)
+        assert _tokens(greedy.ids_bkt[b, 0]) == tree.greedy(b, limit)
+        for found in (greedy, drawn):
+            total = tree.total(b, _tokens(found.ids_bkt[b, 0]), limit)
+            assert math.isfinite(total)
+            assert float(found.log_probs_bk[b, 0]) == float(found.scores_bk[b, 0]) == pytest.approx(total, rel=1e-5)
 
 
 def test_at_the_limit_only_the_end_may_be_chosen():
     never_ends = _by_history({(A,) * t: {A: 0.9} for t in range(5)})
-    for limit in range(1, 5):
+    for limit in (1, 2, 4):
         expected = [A] * (limit - 1) + [EOS_ID]
         for found in (_greedy(never_ends, [limit]), _beam(never_ends, [limit], 1)):
             assert _tokens(found.ids_bkt[0, 0]) == expected
@@ -167,18 +171,18 @@ def test_padding_and_start_are_never_chosen():
     assert _tokens(_greedy(likes_them, [3]).ids_bkt[0, 0]) == [A, A, EOS_ID]
     for k, ids_t in enumerate(_beam(likes_them, [3], 4).ids_bkt[0]):
         assert _tokens(ids_t), k
-    for seed in range(5):
-        drawn = _greedy(likes_them, [3], make_sampler(tf.constant([seed, 0])))
-        assert _tokens(drawn.ids_bkt[0, 0])
+    many = Tree(np.repeat(likes_them.log_probs_bnv, 20, axis=0))
+    for k, ids_t in enumerate(_greedy(many, [3] * 20, make_sampler(tf.constant([1, 0]))).ids_bkt[:, 0]):
+        assert _tokens(ids_t), k
 
 
 # Beam
 
 
-@settings(max_examples=10)
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from([0.0, 1.0]))
-def test_a_beam_of_one_is_greedy(seed, limits, alpha):
-    tree = Tree.draw(seed, 4, len(limits))
+@settings(max_examples=5)
+@given(SEEDS, LIMITS, st.sampled_from([0.0, 1.0]), SHARES)
+def test_a_beam_of_one_is_greedy(seed, limits, alpha, share):
+    tree = Tree.draw(seed, 4, len(limits)).without(seed, share)
     greedy, beam = _greedy(tree, limits), _beam(tree, limits, 1, alpha)
     for b in range(len(limits)):
         assert _tokens(beam.ids_bkt[b, 0]) == _tokens(greedy.ids_bkt[b, 0])
@@ -233,53 +237,37 @@ def test_length_penalty_by_hand():
     close(length_penalty(tf.constant([1, 7, 13]), 0.0), [1, 1, 1])
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1.0])
-@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+@pytest.mark.parametrize(("limit", "alpha"), [(1, 1.0), (2, 0.0), (3, 1.0), (4, 0.0), (4, 1.0)])
 def test_a_beam_as_wide_as_the_tree_finds_every_sentence(limit, alpha):
     sentences = [
         [*words, EOS_ID] for length in range(limit) for words in itertools.product(WORDS, repeat=length)
     ]  # With 40 of up to 4 tokens, nothing is ever cut, and the search stops when all are found.
-    for seed in range(2):
-        tree = Tree.draw(seed, 4)
-        found = _beam(tree, [limit], 40, alpha)
-        scores = {tuple(s): tree.total(0, s) / ((5 + len(s)) / 6) ** alpha for s in sentences}
-        best = sorted(scores, key=lambda sentence: -scores[sentence])
-        assert [tuple(_tokens(ids)) for ids in found.ids_bkt[0, : len(best)]] == best
-        close(found.scores_bk[0, : len(best)], [scores[s] for s in best])
-        # There are no more.
-        assert np.isneginf(found.scores_bk[0, len(best) :]).all()
-        assert np.isneginf(found.log_probs_bk[0, len(best) :]).all()
+    tree = Tree.draw(0, 4)
+    found = _beam(tree, [limit], 40, alpha)
+    scores = {tuple(s): tree.total(0, s) / ((5 + len(s)) / 6) ** alpha for s in sentences}
+    best = sorted(scores, key=lambda sentence: -scores[sentence])
+    assert [tuple(_tokens(ids)) for ids in found.ids_bkt[0, : len(best)]] == best
+    close(found.scores_bk[0, : len(best)], [scores[s] for s in best])
+    # There are no more.
+    assert np.isneginf(found.scores_bk[0, len(best) :]).all()
+    assert np.isneginf(found.log_probs_bk[0, len(best) :]).all()
 
 
-@settings(max_examples=16)
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 5), st.sampled_from([0.0, 0.6, 1.0]))
-def test_beam_search_equals_plain_python(seed, limits, size, alpha):
-    tree = Tree.draw(seed, 4, len(limits), sharpness=1.0)
+@settings(max_examples=20)
+@given(SEEDS, LIMITS, st.integers(1, 5), st.sampled_from([0.0, 0.6, 1.0]), SHARES)
+def test_beam_search_equals_plain_python_and_finds_nothing_impossible(seed, limits, size, alpha, share):
+    tree = Tree.draw(seed, 4, len(limits), sharpness=1.0).without(seed, share)
     found = _beam(tree, limits, size, alpha)
     for b, limit in enumerate(limits):
         expected = tree.beam(b, limit, size, alpha)
         real = np.isfinite(found.scores_bk[b])
-        assert [_tokens(ids) for ids in found.ids_bkt[b][real]] == [tokens for _, tokens in expected]
+        assert real.tolist() == [k < len(expected) for k in range(size)], "found ones first"
+        hypotheses = [_tokens(ids) for ids in found.ids_bkt[b][real]]
+        assert hypotheses == [tokens for _, tokens in expected]
         close(found.scores_bk[b][real], [score for score, _ in expected])
-
-
-@settings(max_examples=16)
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 5), st.sampled_from([0.3, 0.8]))
-def test_what_is_impossible_is_never_found(seed, limits, size, share):
-    tree = Tree.draw(seed, 4, len(limits)).without(seed, share)
-    found, greedy = _beam(tree, limits, size), _greedy(tree, limits)
-    drawn = _greedy(tree, limits, make_sampler(tf.constant([seed, 0]), temperature=1000.0))
-    for b, limit in enumerate(limits):
-        expected = tree.beam(b, limit, size, 1.0)
-        real = np.isfinite(found.scores_bk[b])
-        assert [_tokens(ids) for ids in found.ids_bkt[b][real]] == [tokens for _, tokens in expected]
-        close(found.scores_bk[b][real], [score for score, _ in expected])
-        assert _tokens(greedy.ids_bkt[b, 0]) == tree.greedy(b, limit)
-        if size == 1:
-            assert _tokens(found.ids_bkt[b, 0]) == _tokens(greedy.ids_bkt[b, 0])
-        for one in (greedy, drawn):
-            tokens = _tokens(one.ids_bkt[b, 0])
-            assert float(one.log_probs_bk[b, 0]) == pytest.approx(tree.total(b, tokens, limit), rel=1e-5)
+        # The state went with its hypothesis: the score is that of these tokens.
+        close(found.log_probs_bk[b][real], [tree.total(b, tokens, limit) for tokens in hypotheses])
+        assert len({tuple(tokens) for tokens in hypotheses}) == len(hypotheses) >= 1
 
 
 def test_a_search_without_possible_continuations_is_over():
@@ -297,27 +285,8 @@ def test_a_search_without_possible_continuations_is_over():
     assert len(calls) == 2
 
 
-@settings(max_examples=10)
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=2, max_size=3), st.integers(2, 5))
-def test_found_hypotheses_are_complete_sorted_and_distinct(seed, limits, size):
-    tree = Tree.draw(seed, 4, len(limits))
-    found = _beam(tree, limits, size)
-    for b, limit in enumerate(limits):
-        scores_k = found.scores_bk[b].numpy()
-        assert (np.diff(scores_k[np.isfinite(scores_k)]) <= 0).all()
-        real = [k for k in range(size) if np.isfinite(scores_k[k])]
-        assert real == list(range(len(real))), "found ones first"
-        hypotheses = [_tokens(found.ids_bkt[b, k]) for k in real]
-        assert len({tuple(tokens) for tokens in hypotheses}) == len(hypotheses) >= 1
-        for k, tokens in enumerate(hypotheses):
-            assert len(tokens) <= limit
-            # The state went with its hypothesis: the score is that of these tokens.
-            assert float(found.log_probs_bk[b, k]) == pytest.approx(tree.total(b, tokens), rel=1e-5)
-            assert scores_k[k] == pytest.approx(tree.total(b, tokens) / ((5 + len(tokens)) / 6), rel=1e-5)
-
-
-@settings(max_examples=4)
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=2, max_size=3), st.integers(1, 4), st.randoms())
+@settings(max_examples=3)
+@given(SEEDS, st.lists(st.integers(1, 4), min_size=2, max_size=3), st.integers(2, 4), st.randoms())
 def test_a_sentence_alone_or_with_others_in_any_order_gives_the_same(seed, limits, size, random):
     tree = Tree.draw(seed, 4, len(limits))
     together = [_greedy(tree, limits), _beam(tree, limits, size)]
@@ -352,7 +321,8 @@ def test_a_finished_sentence_does_not_change_while_others_are_open():
 def test_search_with_a_beam_can_be_compiled():
     """The greedy one is in tests/integration/test_processes.py."""
     tree, limits_b = Tree.draw(3, 4, 2), tf.constant([4, 3])
-    for a, b in zip(_beam(tree, limits_b, 3), tf.function(_beam)(tree, limits_b, 3), strict=True):
+    compiled = tf.function(_beam, autograph=False)
+    for a, b in zip(_beam(tree, limits_b, 3), compiled(tree, limits_b, 3), strict=True):
         close(a, b, 2e-6)
 
 
@@ -409,12 +379,12 @@ def test_top_p_is_a_share_of_what_top_k_keeps(top_k, top_p, kept):
     assert_near(_first_tokens(top_k=top_k, top_p=top_p), _of_the_most_probable(kept))
 
 
-@settings(max_examples=5)
-@given(SEEDS, st.sampled_from([{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}]))
-def test_sampling_from_a_single_token_is_greedy(seed, sampling):
-    tree = Tree.draw(seed, 4, 3)
-    greedy, drawn = _greedy(tree, [4] * 3), _greedy(tree, [4] * 3, make_sampler(tf.constant([seed, 0]), **sampling))
-    np.testing.assert_array_equal(greedy.ids_bkt, drawn.ids_bkt)
+def test_sampling_from_a_single_token_is_greedy():
+    tree = Tree.draw(1, 3, 10)
+    greedy = _greedy(tree, [3] * 10)
+    for sampling in ({"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}):
+        drawn = _greedy(tree, [3] * 10, make_sampler(tf.constant([2, 0]), **sampling))
+        np.testing.assert_array_equal(greedy.ids_bkt, drawn.ids_bkt)
 
 
 def test_a_draw_is_scored_by_the_model_not_by_the_sampler():
@@ -425,10 +395,10 @@ def test_a_draw_is_scored_by_the_model_not_by_the_sampler():
 
 
 def test_samples_depend_on_the_seed():
-    tree = Tree.draw(0, 4, 50, sharpness=0.1)
+    tree = Tree.draw(0, 2, 50, sharpness=0.1)
 
     def draw(*seed: int) -> list[list[int]]:
-        return _greedy(tree, [4] * 50, make_sampler(tf.constant(seed))).ids_bkt[:, 0].numpy().tolist()
+        return _greedy(tree, [2] * 50, make_sampler(tf.constant(seed))).ids_bkt[:, 0].numpy().tolist()
 
     assert draw(1, 0) == draw(1, 0)
     assert draw(1, 0) != draw(2, 0)
