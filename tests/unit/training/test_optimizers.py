@@ -16,8 +16,9 @@ GRADIENTS = ([[2.0, 0.0], [1.0, -2.0]], [4.0, 0.0])
 """Their norm together is 5."""
 
 
-def _updater(**settings) -> tuple[Updater, list[keras.Variable]]:
-    variables = [keras.Variable(np.float32(value)) for value in START]
+def _updater(number: int = 2, **settings) -> tuple[Updater, list[keras.Variable]]:
+    """Of the first so many of the variables; each is compiled on its own."""
+    variables = [keras.Variable(np.float32(value)) for value in START[:number]]
     return Updater(TrainConfig(**settings), variables), variables
 
 
@@ -102,7 +103,7 @@ def test_gradients_that_are_not_finite_change_nothing(request, bad, traced):
         *(v for optimizer in updater.optimizers for v in optimizer.variables),
     ]
     before = [variable.numpy() for variable in everything]
-    apply = tf.function(updater.apply) if traced else updater.apply
+    apply = tf.function(updater.apply, autograph=False) if traced else updater.apply
     gradients = _gradients()
     gradients[1] = tf.constant([bad, 0.0])
     assert not np.isfinite(apply([gradients]))
@@ -152,7 +153,7 @@ def test_shares_of_a_batch_are_added_and_divided_by_their_count():
         close(variable, np.float32(start) - 0.5 * 5 / 4 * np.float32(gradient), 2e-6)
 
 
-def test_rows_of_an_embedding_equal_the_dense_matrix(compiled):
+def test_rows_of_an_embedding_equal_the_dense_matrix():
     rows, variables = _updater(optimizer="adam")
     whole, whole_variables = _updater(optimizer="adam")
     values, places = np.float32([[1.0, 2.0], [3.0, -1.0], [0.5, 0.25]]), [1, 0, 1]
@@ -187,15 +188,14 @@ def test_adamw_decays_the_weights_beside_the_gradient():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_minimises_a_quadratic_with_the_given_learning_rate(compiled, name):
-    updater, variables = _updater(optimizer=name, clip_norm=1.0)
+    updater, variables = _updater(1, optimizer=name, clip_norm=1.0)
 
     def height() -> float:
         return sum(float(np.square(variable.numpy()).sum()) for variable in variables)
 
     updater.set_learning_rate(0.0)
-    updater.apply([_gradients()])
-    for variable, start in zip(variables, START, strict=True):
-        np.testing.assert_array_equal(variable, np.float32(start))
+    updater.apply([_gradients()[:1]])
+    np.testing.assert_array_equal(variables[0], np.float32(START[0]))
     updater.set_learning_rate(0.1)
     heights = [height()]
     for _ in range(8):
@@ -205,12 +205,12 @@ def test_every_optimizer_minimises_a_quadratic_with_the_given_learning_rate(comp
 
 
 def test_averages_equal_numpy_and_the_weights_are_as_without_them(compiled):
-    averaging, variables = _updater(optimizer="adam", average=0.6)
-    plain, plain_variables = _updater(optimizer="adam")
-    averages = [np.float64(start) for start in START]
+    averaging, variables = _updater(1, optimizer="adam", average=0.6)
+    plain, plain_variables = _updater(1, optimizer="adam")
+    averages = [np.float64(START[0])]
     rng = np.random.default_rng(0)
     for step in range(1, 15):
-        gradients = [tf.constant(rng.normal(size=np.shape(start)), tf.float32) for start in START]
+        gradients = [tf.constant(rng.normal(size=np.shape(START[0])), tf.float32)]
         for updater in (averaging, plain):
             updater.apply([gradients])
         # 2/11, 3/12, ... up to 0.6, which it reaches in update 13.
