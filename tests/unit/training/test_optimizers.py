@@ -205,8 +205,8 @@ def test_every_optimizer_minimises_a_quadratic_with_the_given_learning_rate(comp
 
 
 def test_averages_equal_numpy_and_the_weights_are_as_without_them(compiled):
-    averaging, variables = _updater(1, optimizer="adam", average=0.6)
-    plain, plain_variables = _updater(1, optimizer="adam")
+    averaging, variables = _updater(1, optimizer="adam", average=0.6, learning_rate=0.5)
+    plain, plain_variables = _updater(1, optimizer="adam", learning_rate=0.5)
     averages = [np.float64(START[0])]
     rng = np.random.default_rng(0)
     for step in range(1, 15):

@@ -234,17 +234,25 @@ def test_first_output_depends_on_the_encoders_state_only_with_broadcast_state():
         assert decoder(context_bh).shape == (BATCH, TARGET, OUTPUT)
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_unrolled_equals_looped_and_so_does_the_gradient(kind):
+FORCED = pytest.mark.parametrize(("kind", "arguments"), [(Seq2Seq, {"peek": True}), (AttentionSeq2Seq, {})])
+
+
+@FORCED
+def test_unrolled_equals_looped_and_so_does_the_gradient_with_teacher_forcing(kind, arguments):
+    arguments = arguments | {"teacher_force": True}
     found = []
-    for unroll in (False, True):
-        model = _make(kind, depth=2, unroll=True, input_length=SOURCE) if unroll else _fixed(kind, depth=2)
+    for model in (_fixed(kind, **arguments), _make(kind, unroll=True, input_length=SOURCE, **arguments)):
         with tf.GradientTape() as tape:
-            outputs = model(X_BSI)
+            outputs = model([X_BSI, Y_BTO], training=True)
             loss = tf.reduce_sum((outputs - Y_BTO) ** 2)
-        found.append([outputs, *tape.gradient(loss, model.trainable_variables)])
+        found.append([model([X_BSI, Y_BTO]), outputs, *tape.gradient(loss, model.trainable_variables)])
     for looped, unrolled in zip(*found, strict=True):
         close(looped, unrolled)
+
+
+def test_an_unrolled_simple_model_equals_the_looped_one():
+    unrolled = _make(SimpleSeq2Seq, depth=2, unroll=True, input_length=SOURCE)
+    close(_run(unrolled, X_BSI), _run(_fixed(SimpleSeq2Seq, depth=2), X_BSI))
 
 
 def test_one_step_of_output():
@@ -252,9 +260,6 @@ def test_one_step_of_output():
 
 
 # --- teacher forcing -------------------------------------------------------------------------------------------------
-
-
-FORCED = pytest.mark.parametrize(("kind", "arguments"), [(Seq2Seq, {"peek": True}), (AttentionSeq2Seq, {})])
 
 
 @FORCED
@@ -386,7 +391,7 @@ def test_saved_model_computes_the_same(kind, arguments, tmp_path):
     np.testing.assert_array_equal(_run(loaded, *inputs), _run(model, *inputs))
 
 
-# The others are saved in `test_saved_model_computes_the_same`; their gradients are in the test of `unroll`.
+# The others are saved in `test_saved_model_computes_the_same`.
 def test_inside_a_bigger_model(tmp_path):
     inputs = keras.Input((SOURCE, 3))
     inner = Seq2Seq(**SIZES)
