@@ -92,6 +92,25 @@ def few_draws():
         yield
 
 
+@pytest.fixture(scope="module")
+def loaded_once():
+    """Runs with the same weights, vocabularies and settings share one model: to build it costs more than a search."""
+    module = importlib.import_module("wordseq.decoding.translator")
+    made, load = {}, module.load_model
+
+    def shared(run, name="best", precision="float32"):
+        _, state = run.load(name)  # Also checks the file.
+        contents = (run.header(name).sha256, *(codec.sha256 for codec in run.codecs))
+        key = (*contents, str((run.config.model, run.config.train)), precision)
+        if key not in made:
+            made[key], _ = load(run, name, precision)
+        return made[key], state
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "load_model", shared)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> TinyRun:
     """A run of 5 updates on 200 pairs, trained by the command line, once for all workers. To read or to copy."""

@@ -32,7 +32,7 @@ from wordseq.system.progress import ProgressBar
 from wordseq.training import run as training_run
 from wordseq.training.loop import Stopped
 
-pytestmark = pytest.mark.usefixtures("uncompiled", "few_draws")
+pytestmark = pytest.mark.usefixtures("uncompiled", "few_draws", "loaded_once")
 
 VALUES = {
     key: value for key, value in by_key(load_config(None, TINY)).items() if key in {s.partition("=")[0] for s in TINY}
@@ -225,7 +225,7 @@ def test_several_runs_are_one_system_in_memory_or_in_a_folder_of_their_own(train
     again = pickle.loads(pickle.dumps(both.translator))
     assert again(texts) == trained.translate(texts)
     saved = both.save(tmp_path / "both")
-    live, scores = both.evaluate(beam=2), saved.evaluate(beam=2)
+    live, scores = both.evaluate(), saved.evaluate()
     found = wordseq.compare([trained, tiny_run.folder, saved], say=None)
     made = wordseq.compare([both], say=None)["rows"][0]
     assert made["made_of"] == found["rows"][2]["made_of"]

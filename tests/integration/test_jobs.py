@@ -36,7 +36,7 @@ from wordseq.training.run import train_run
 from wordseq.training.tensorboard import read_events
 from wordseq.training.validation import Validator
 
-pytestmark = pytest.mark.usefixtures("uncompiled", "few_draws")
+pytestmark = pytest.mark.usefixtures("uncompiled", "few_draws", "loaded_once")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wordseq.decoding import translator
 from wordseq.runs.folder import BEST, RunFolder
 from wordseq.text.vocab import EOS_ID, UNK_ID
 
@@ -17,23 +16,6 @@ TARGETS = dict(zip(SOURCES, ["un", "deux", "trois", "quatre", "cinq", "six", "se
 @pytest.fixture(scope="module", autouse=True)
 def _uncompiled(uncompiled):
     """In all laws."""
-
-
-@pytest.fixture(scope="module")
-def loaded_once():
-    """Runs with the same weights, vocabularies and settings share one model: to build it costs more than a search."""
-    made, load = {}, translator.load_model
-
-    def shared(run, name=BEST, precision="float32"):
-        _, state = run.load(name)  # Also checks the file.
-        key = (run.header(name).sha256, str(run.config), *(codec.sha256 for codec in run.codecs), precision)
-        if key not in made:
-            made[key], _ = load(run, name, precision)
-        return made[key], state
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(translator, "load_model", shared)
-        yield
 
 
 def tiny_pairs(number: int = 40) -> list[tuple[str, str]]:
