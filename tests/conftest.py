@@ -33,12 +33,31 @@ def pytest_configure(config):
     # With -n, the process that deals out the tests runs none.
     if config.getoption("dist", "no") == "no":
         import_tensorflow()
+        set_plain_values_at_once()
     # In this process; those that tests start keep it.
     os.fsync = lambda file: None
     # TensorFlow asks of most values whether they follow a protocol. From Python 3.12 on, the answer is kept.
     if sys.version_info < (3, 12):
         for name in ("_get_protocol_attrs", "_is_callable_members_only"):
             setattr(typing, name, functools.cache(getattr(typing, name)))
+
+
+def set_plain_values_at_once():
+    """Attributes of Keras's layers that are plain values are set as those of any object.
+
+    Keras looks through each value for weights to keep track of, which is a third of the time that a small model takes to build.
+    """
+    layer = importlib.import_module("keras").layers.Layer
+    plain = frozenset((bool, int, float, str, type(None)))
+    stock = layer.__setattr__
+
+    def set_attribute(self, name, value):
+        if type(value) in plain:
+            object.__setattr__(self, name, value)
+        else:
+            stock(self, name, value)
+
+    layer.__setattr__ = set_attribute
 
 
 def pytest_runtest_setup():

@@ -7,7 +7,7 @@ docs/results/speed.md.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -221,7 +221,7 @@ class Scan:
         fed = (_array(steps, self.kind),) if self.cell.recurrent else ()
         kept = tuple(_array(steps) for _ in range(self.cell.kept or 1 + self.cell.recurrent))
         start = (0, first, first_fed_bh, states, fed, kept)
-        return tf.while_loop(lambda t, *_: t < steps, body, start)[3:]
+        return _loop(lambda t, *_: t < steps, body, start)[3:]
 
     def _backward(
         self, states: _Arrays, kept: _Arrays, d_outputs_tbh: tf.Tensor, d_last: State, given: _Given, fused: bool
@@ -252,7 +252,7 @@ class Scan:
             tuple(tf.zeros_like(weight) for weight in given.weights),
             tuple(_array(steps, self.kind) for _ in range(arrays)),
         )
-        _, d_first, d_fed_bh, d_weights, d_gates = tf.while_loop(lambda t, *_: t >= 0, body, start)
+        _, d_first, d_fed_bh, d_weights, d_gates = _loop(lambda t, *_: t >= 0, body, start)
         # `body` adds each d_fed_bh one iteration later, so that of the first product is left over.
         return d_gates, (d_first[0] + self.between.feed_gradient(d_fed_bh, given.keep_bh), *d_first[1:]), d_weights
 
@@ -261,6 +261,16 @@ def _steps(tensor_tbx: tf.Tensor) -> tf.Tensor | int:
     """The size of the first axis, as an integer if it is known: outside `tf.function`, loops then count without operations."""
     size: int | None = tensor_tbx.shape[0]
     return tf.shape(tensor_tbx)[0] if size is None else size
+
+
+def _loop(more: Callable[..., Any], body: Callable[..., tuple[Any, ...]], start: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`tf.while_loop`; outside `tf.function` without its checks of structure, which take longer than a small step."""
+    if not tf.executing_eagerly():
+        found: tuple[Any, ...] = tf.while_loop(more, body, start)
+        return found
+    while more(*start):
+        start = body(*start)
+    return start
 
 
 def _by_step(tensor_tbx: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
