@@ -180,7 +180,7 @@ def test_arguments_have_the_order_of_the_older_library():
 
 
 def test_simple_model_equals_a_stack_of_keras_layers():
-    model = _make(SimpleSeq2Seq, depth=(3, 2))
+    model = _make(SimpleSeq2Seq, depth=(2, 2))
     layers = keras.layers
     stock = keras.Sequential([keras.Input((None, INPUT))])
     for k in range(model.depth[0]):
