@@ -202,6 +202,23 @@ def test_given_splits_keep_duplicates_and_order(tmp_path, small_shards):
     assert_same(dataclasses.replace(data, max_pairs=250), tmp_path / "cache")
 
 
+def test_a_file_for_dev_and_the_same_for_test_are_two_corpora(tmp_path):
+    """Though the files are the same, and all settings but which is which."""
+    files = {}
+    for name, numbers in (("train", range(40)), ("other", range(50, 55))):
+        files[name] = str(tmp_path / f"{name}.tsv")
+        Path(files[name]).write_text("".join(f"cow {i}\tvache {i}\n" for i in numbers), encoding="utf-8")
+    sizes = {"dev_size": 5, "test_size": 5, "min_freq": 1}
+    dev, test = (
+        prepare_corpus(
+            DataConfig(train=files["train"], **{part: files["other"]}, **sizes), tmp_path / "cache", say=mute
+        )
+        for part in ("dev", "test")
+    )
+    assert dev.dev == test.test != dev.test
+    assert test.dev != test.test
+
+
 @pytest.mark.parametrize(
     "changed", [{}, {"seed": 5}, {"seed": 5, "swap": True}, {"seed": 5, "lowercase": True}], ids=str
 )

@@ -93,6 +93,13 @@ def test_what_pandas_writes_is_read(tmp_path, orient, ascii_only):
         assert is_json_lines(text.encode())
 
 
+def test_up_to_ten_items_of_a_list_have_columns_and_more_are_one_text(folder):
+    rows = [{"id": "1", "ten": list("abcdefghij"), "more": list("abcdefghijk")}]
+    found, records = table(folder / "x.jsonl", json.dumps(rows[0]) + "\n")
+    assert found.columns == ("id", *(f"ten.{k}" for k in range(10)), "more")
+    assert records[0].cells == ("1", *"abcdefghij", json.dumps(rows[0]["more"]))
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 
 

@@ -43,4 +43,5 @@ def test_sentences_are_split_in_the_language_of_the_source(monkeypatch):
         translator = Louder()
         translator.config = Config(data=data)
         assert list(translate_sentences(translator, ["Eins."])) == ["EINS."]
-    assert asked == ["de", "de"]
+        assert next(translate_groups(translator, ["Eins."], None, 1, split=True)).endswith("EINS.")
+    assert asked == ["de"] * 4

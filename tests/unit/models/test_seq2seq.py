@@ -252,7 +252,7 @@ def test_separate_features_are_a_set_that_the_encoder_does_not_see(attention_map
     sources = _ids([[4, 5, 8, 9], [4, 5, 9, 8], [4, 5, 9, 10], [4, 5]])
     memory, states = model.encode(sources)
     # The encoder does not see them. The decoder starts from their sum, which is 0 without features.
-    encoded_bsh, _, features_bs = memory.features
+    encoded_bsh, keys_bsh, features_bs = memory.features
     sums_bh = np.stack([np.sum(row[real], 0) for row, real in zip(encoded_bsh.numpy()[:3], features_bs, strict=False)])
     for hidden_bh, cell_bh in states:
         # Rows of a batch may be rounded apart, by the processor's vector width.
@@ -266,6 +266,9 @@ def test_separate_features_are_a_set_that_the_encoder_does_not_see(attention_map
     for other in (2, 3):
         assert np.abs(log_probs_btv[other] - log_probs_btv[0]).max() > 1e-3
     np.testing.assert_array_equal(decoded.weights_bts.numpy()[:3, :, 2:4], 0)
+    # To features too attention has its map: queries this large leave only a sparse one zeros.
+    feature_weights_bts = model.feature_reader.attention(9 * encoded_bsh, keys_bsh, encoded_bsh, features_bs)[1]
+    assert (feature_weights_bts.numpy()[0, 2:4, 2:4] == 0).any() == (attention_map == "sparsemax")
     # Without features, padding has no effect either.
     memory, states = model.encode(_ids([[4, 5]]))
     close(model.log_probs(model.decode(tgt_ids_bt[:1], memory, states), memory)[0], log_probs_btv[3], 2e-6)
