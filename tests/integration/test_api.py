@@ -132,6 +132,8 @@ def test_translations_are_those_of_the_translator_with_the_settings_that_are_giv
     assert trained.translate(texts, beam=3, length_penalty=0, nbest=2) == translator.translate(texts, wide, nbest=2)
     assert trained.translate(texts, length_penalty=0, nbest=3) == translator.translate(texts, wide, nbest=3)
     drawn = wordseq.Sampling(seed=4)
+    single = [text.split(". ")[0] for text in texts]
+    assert trained.translate(single, sampling=drawn, split=True) == trained.translate(single, sampling=drawn)
     assert trained.translate(texts, sampling=drawn) == [
         found[0].text for found in translator.translate(texts, sampling=drawn)
     ]

@@ -8,10 +8,11 @@ import sys
 import pytest
 import tensorflow as tf
 
+from tests.random_runs import PAIRS, random_run
 from tests.reference.corpus import train_codec
 from tests.runs import environment
 from tests.unit.export.test_portable_text import LEVELS, TEXTS
-from tests.unit.export.test_translate import SENTENCES, random_run
+from tests.unit.export.test_translate import SENTENCES
 from wordseq.decoding.translator import Translator
 from wordseq.export.saved_model import ServedText, export_saved_model
 from wordseq.export.tensor_text import TensorCodec, handles
@@ -129,6 +130,21 @@ def test_an_empty_batch_gives_an_empty_result(tmp_path, beam):
     for length in (0, 4):
         found = served.ids(tf.zeros([0, length], tf.int32))
         assert (found["tgt_ids"].shape[0], found["log_probs"].shape) == (0, (0,))
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_a_text_of_known_words_has_its_own_copies_beside_one_with_unknown_words(tmp_path):
+    run = random_run(tmp_path / "run", "model.copy=true", "data.min_freq=1")
+    served = ServedText(load_model(run)[0], *run.codecs, run.config, run.tgt_per_src)
+    next(weight for weight in served.model.weights if weight.path.endswith("output/bias")).assign_add(
+        9.0 * tf.one_hot(UNK_ID, len(run.codecs[1].vocab))
+    )
+    known = [pair.src for pair in PAIRS[:8]]
+    assert not any(UNK_ID in run.codecs[0].to_ids(prepare(text, False)) for text in known)
+    found = served.translate(tf.constant([*known, "Zork meets Blorp."]))["translations"].numpy().tolist()
+    alone = [served.translate(tf.constant([text]))["translations"].numpy()[0] for text in known]
+    assert found[:-1] == alone
+    assert len(set(alone)) > 3
 
 
 @pytest.mark.slow

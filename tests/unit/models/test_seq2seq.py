@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import gc
 import itertools
 
 import keras
@@ -272,6 +273,12 @@ def test_separate_features_are_a_set_that_the_encoder_does_not_see(attention_map
     # Without features, padding has no effect either.
     memory, states = model.encode(_ids([[4, 5]]))
     close(model.log_probs(model.decode(tgt_ids_bt[:1], memory, states), memory)[0], log_probs_btv[3], 2e-6)
+
+
+def test_outside_functions_tensorflow_complains_of_nothing_unused(caplog):
+    fixed_model()((_ids(SRC), _ids(TGT, bos=True)))
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_every_weight_of_a_model_with_separate_features_is_trained():

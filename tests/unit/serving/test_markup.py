@@ -151,3 +151,10 @@ def test_hostile_html_is_translated(text):
     began = time.process_time()
     assert translated(text).count("<b>") == text.count("<b>")
     assert time.process_time() - began < 1.5
+
+
+@pytest.mark.parametrize(("start", "end"), [("<code>", "</code>"), ("<span translate='no'>", "</span>")])
+def test_what_is_kept_ends_where_its_own_element_ends(start, end):
+    inner = start.split(" ")[0].rstrip(">")
+    kept = f"{start}two {inner}>three{end} four{end}"
+    assert translated(f"one {kept} five") == f"ONE {kept} FIVE"
