@@ -270,6 +270,10 @@ def _loop(more: Callable[..., Any], body: Callable[..., tuple[Any, ...]], start:
         return found
     while more(*start):
         start = body(*start)
+    for part in tf.nest.flatten(start):
+        # Without a gradient some arrays are never read, of which TensorFlow would complain.
+        if isinstance(part, tf.TensorArray):
+            part.mark_used()
     return start
 
 
