@@ -25,7 +25,7 @@ gc.set_threshold(200_000, 50, 100)
 # Without bytecode every worker would compile all tests each time: 3 s.
 sys.dont_write_bytecode = False
 
-settings.register_profile("wordseq", deadline=None, max_examples=40)
+settings.register_profile("wordseq", deadline=None, max_examples=25)
 settings.load_profile("wordseq")
 
 
