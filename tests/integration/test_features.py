@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 import wordseq
-from tests.eager import eagerly
 from tests.laws.conftest import sharpen
 from tests.runs import some_pairs
 from wordseq.cli.main import main
@@ -40,14 +39,8 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eager():
-    with eagerly():
-        yield
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, uncompiled):
     made = wordseq.train(TRIPLES, tmp_path_factory.mktemp("inflection") / "run", **SETTINGS)
     # So that outputs differ by word and by features.
     sharpen(RunFolder(made.folder), BEST, 3)

@@ -70,14 +70,8 @@ def fixed_translator(cell, attention):
 
 @pytest.fixture(scope="module")
 def plain():
+    """Greedy searches, those with a beam of 4, and vectors are compiled, once for all tests; any other search is `eager`."""
     return fixed_translator("gru", "general")
-
-
-@pytest.fixture
-def eager():
-    """For searches that no other test of `plain` has traced: greedy ones, those with a beam of 4, and vectors it has."""
-    with eagerly():
-        yield
 
 
 # --- order, batches
