@@ -19,6 +19,11 @@ from tests.runs import TinyRun, train_tiny
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
 
+# oneDNN prepares each product for its sizes, which costs more than the products of tests. Programs that tests start, and
+# `make test-isa`, have it.
+if "ONEDNN_MAX_CPU_ISA" not in os.environ:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
 # What is imported stays: to look through it for garbage again and again takes a tenth of the time.
 gc.set_threshold(200_000, 50, 100)
 
@@ -81,10 +86,8 @@ def uncompiled():
 
     A test that needs one compiled asks for `compiled` too.
     """
-    tf = importlib.import_module("tensorflow")
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with importlib.import_module("tests.eager").eagerly():
+        yield
 
 
 @pytest.fixture
@@ -133,7 +136,6 @@ def loaded_once():
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> TinyRun:
     """A run of 5 updates on 200 pairs, trained by the command line, once for all workers. To read or to copy."""
-    tf = importlib.import_module("tensorflow")
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if base.name.startswith("popen-") else base) / "tiny"
     folder.mkdir(exist_ok=True)
@@ -141,10 +143,8 @@ def tiny_run(tmp_path_factory) -> TinyRun:
         fcntl.flock(lock, fcntl.LOCK_EX)
         said = folder / "said.json"
         if not said.exists():
-            eager = tf.config.functions_run_eagerly()
-            tf.config.run_functions_eagerly(True)
-            with importlib.import_module("tests.fake_runs").few_draws():
+            eagerly, few_draws = (importlib.import_module(f"tests.{name}") for name in ("eager", "fake_runs"))
+            with eagerly.eagerly(), few_draws.few_draws():
                 said.write_text(json.dumps(train_tiny(folder)), encoding="utf-8")
-            tf.config.run_functions_eagerly(eager)
         code, out, err = json.loads(said.read_text(encoding="utf-8"))
     return TinyRun(folder / "run", folder / "pairs.tsv", code, out, err)

@@ -55,8 +55,8 @@ TIMES = frozenset({"seconds", "tokens_per_second", "log_seconds"})
 
 @functools.cache
 def some_pairs() -> tuple[Pair, ...]:
-    """The pairs of the phrasebook with at most six tokens on either side, in random order: each token is a step to compute."""
-    pairs = [pair for pair in phrasebook() if max(len(re.findall(r"\w+|[^\w\s]", text)) for text in pair) <= 6]
+    """The pairs of the phrasebook with at most five tokens on either side, in random order: each token is a step to compute."""
+    pairs = [pair for pair in phrasebook() if max(len(re.findall(r"\w+|[^\w\s]", text)) for text in pair) <= 5]
     random.Random(5).shuffle(pairs)
     return tuple(pairs)
 
