@@ -602,11 +602,12 @@ print(json.dumps(found))
 )
 def test_a_new_process_gives_the_same_translations_at_every_level(tmp_path, cells):
     folder, expected = tmp_path / "saved", {}
-    for cell in cells:
-        for level in LEVELS:
-            translator = to_save(level, cell)
-            save(translator, folder / f"{cell}-{level}")
-            expected[f"{cell}-{level}"] = translator(TO_SAVE)
+    # A cell knows nothing of levels: each with some of the others.
+    for k in range(max(len(cells), len(LEVELS))):
+        cell, level = cells[k % len(cells)], LEVELS[k % len(LEVELS)]
+        translator = to_save(level, cell)
+        save(translator, folder / f"{cell}-{level}")
+        expected[f"{cell}-{level}"] = translator(TO_SAVE)
     (folder / "texts.json").write_text(json.dumps(TO_SAVE))
     # Moved, and started from elsewhere, as on another machine.
     moved = tmp_path / "moved"

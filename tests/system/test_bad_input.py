@@ -139,7 +139,7 @@ SETS = {
 def test_invalid_settings(place, complaint, name):
     text, parts = SETS[name]
     more = {"no way for the source": ["model.attention=none"], "words for pretokenized": ["data.level=bpe"]}
-    more["unknown corpus"] = ["data.train="]
+    more |= {"unknown corpus": ["data.train="], "odd hidden size": ["model.bidirectional=true"]}
     before = files_of(place)
     assert_one_line(complaint(*train(*more.get(name, []), text)), *parts)
     assert files_of(place) == before
@@ -333,7 +333,7 @@ def test_the_scores_of_a_run_that_may_not_be_written_are_printed_all_the_same(pl
         ("pairs.tsv", ["pairs.tsv: is a file; choose another run folder"]),
         ("pairs.tsv/run", ["pairs.tsv/run: Not a directory"]),
         ("other", ["other: holds other files", "choose another run folder"]),
-        ("run", ["run: was started with model.cell = 'gru', now it is 'lstm'"]),
+        ("run", ["run: was started with model.cell = 'rnn', now it is 'lstm'"]),
     ],
 )
 def test_a_folder_that_cannot_be_trained_into(place, complaint, folder, parts):
