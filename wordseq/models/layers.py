@@ -221,7 +221,8 @@ class Embedding(keras.layers.Embedding):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Vectors `[..., e]` of tokens."""
-        vectors = super().call(ids)
+        # Keras also allows negative ids, for four more operations.
+        vectors = tf.gather(self.embeddings, ids)
         if self.frozen_v is None:
             return vectors
         return tf.where(tf.gather(self.frozen_v, ids)[..., None], tf.stop_gradient(vectors), vectors)
