@@ -43,7 +43,8 @@ TINY = (
     *PLAIN,
     *("data.dev_size=20", "data.test_size=20", "data.min_freq=1"),
     # The model with the fewest operations, which is also the soonest compiled.
-    *("model.cell=rnn", "model.attention=dot", "model.bidirectional=false", "model.embed_dim=8", "model.hidden_size=16"),
+    *("model.cell=rnn", "model.attention=dot", "model.bidirectional=false"),
+    *("model.embed_dim=8", "model.hidden_size=16"),
     *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("decode.max_len_ratio=0", "decode.max_len_extra=5"),
 )
