@@ -55,12 +55,13 @@ EVAL_RUN = $(if $(strip $(GIVEN)),$(call given,RUN),$(or $(shell ls -td runs/*/ 
 # By a path, not by an import hook: a folder called wordseq, such as the clone seen from its parent, would hide the package.
 EDITABLE := --config-settings editable_mode=compat
 
-# What installs extras of the project into the environment.
+# What installs extras of the project into the environment. Modules are compiled when they are first imported: few of
+# TensorFlow's are.
 comma := ,
 install = if command -v uv >/dev/null; then \
     uv pip install --quiet --python $(BIN)/python $(EDITABLE) -c constraints.txt -e '.[$(1)]'; \
   else \
-    $(BIN)/python -m pip install -qq --disable-pip-version-check $(EDITABLE) -c constraints.txt -e '.[$(1)]'; \
+    $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check $(EDITABLE) -c constraints.txt -e '.[$(1)]'; \
   fi
 
 .PHONY: help train eval compare data bench dist docs notebooks test test-isa test-slow test-long check format constraints clean

@@ -19,11 +19,6 @@ from tests.runs import TinyRun, train_tiny
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wordseq.system.tensorflow import import_tensorflow
 
-# oneDNN prepares each product for its sizes, which costs more than the products of tests. Programs that tests start, and
-# `make test-isa`, have it.
-if "ONEDNN_MAX_CPU_ISA" not in os.environ:
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
 # What is imported stays: to look through it for garbage again and again takes a tenth of the time.
 gc.set_threshold(200_000, 50, 100)
 
@@ -35,6 +30,10 @@ settings.load_profile("wordseq")
 
 
 def pytest_configure(config):
+    # oneDNN prepares each product for its sizes, which costs more than the products of `make test`. Programs that tests start,
+    # slow tests and `make test-isa` have it.
+    if "not slow" in config.option.markexpr and "ONEDNN_MAX_CPU_ISA" not in os.environ:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     # With -n, the process that deals out the tests runs none.
     if config.getoption("dist", "no") == "no":
         import_tensorflow()

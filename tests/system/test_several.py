@@ -17,7 +17,10 @@ from wordseq.runs.folder import LAST, RunFolder
 
 pytestmark = pytest.mark.slow  # Eight starts of TensorFlow and as many compilations.
 
-SHORT = ("train.max_steps=12", "train.validate_steps=5", "train.shards=2", "train.max_epochs=1000", "train.average=0.9")
+SHORT = (
+    *("train.max_steps=12", "train.validate_steps=5", "train.shards=2", "train.max_epochs=1000", "train.average=0.9"),
+    *("model.cell=gru", "model.attention=general", "model.bidirectional=true"),
+)
 LONG = (*SHORT[1:], "train.max_steps=5000", "train.patience=0")
 DEVICES = """
 import sys
