@@ -35,7 +35,7 @@ from wordseq.text.features import split_features, word_of
 from wordseq.text.scripts import scripts_of
 from wordseq.text.tokenizers import WordTokenizer
 from wordseq.text.twins import Twins
-from wordseq.text.vocab import TextCodec, coverage
+from wordseq.text.vocab import UNK_ID, TextCodec, coverage
 
 MIRROR = Path(os.environ.get("WORDSEQ_MIRROR") or Path(__file__).resolve().parents[4] / "shared" / "data")
 needs_mirror = pytest.mark.skipif(
@@ -310,6 +310,21 @@ def test_symbols_of_other_data_are_unknown_not_read_as_twins(tmp_path):
     found = prepare_corpus(DataConfig(train=str(path), **settings), tmp_path / "cache", codecs, say=mute)
     assert (found.coverage["tgt"]["train"]["unknown"], found.coverage["tgt"]["train"]["twins"]) == (7, 0)
     assert found.coverage["src"]["train"]["twins"] == 7
+
+
+def test_rare_signs_of_targets_are_read_as_their_twins_but_not_rare_cases(tmp_path):
+    for name, lines in (
+        ("train", [*["a b\tl'un"] * 2, "c\tl’un", "d\tL'un"]),
+        ("dev", ["e\tl'un"]),
+        ("test", ["f\tl'un"]),
+    ):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    paths = {name: str(tmp_path / f"{name}.tsv") for name in ("train", "dev", "test")}
+    data = DataConfig(**paths, min_freq=2, rare_words="unk")
+    found = prepare_corpus(data, tmp_path / "cache", say=mute)
+    assert found.coverage["tgt"]["train"]["twins"] == 1
+    assert found.codecs[1].vocab.to_tokens(found.stores[1][2]) == found.codecs[1].vocab.to_tokens(found.stores[1][0])
+    assert found.stores[1][3].tolist() == [UNK_ID, *found.stores[1][0][1:]]
 
 
 def test_targets_that_a_form_changes_for_good_are_counted(tmp_path):

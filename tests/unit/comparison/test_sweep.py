@@ -196,6 +196,12 @@ def test_the_time_left_is_that_of_this_run_and_of_waiting_runs(tmp_path):
     assert Watch(cells, 1).seconds_left() == pytest.approx(150 + 30 + 60)
 
 
+def test_a_validation_within_an_epoch_is_taken_to_be_in_its_middle(tmp_path):
+    cells = planned(tmp_path, settings=["train.max_epochs=10", "train.validate_steps=5"])
+    pretend(cells[0], finished="", epoch=3, seconds=50.0)
+    assert Watch(cells, 0).seconds_left() == pytest.approx(150 + 3 * 200)
+
+
 def test_news_are_validations_since_the_last_call(tmp_path):
     cells = planned(tmp_path)
     pretend(cells[0], finished="")

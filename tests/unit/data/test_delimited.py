@@ -271,6 +271,8 @@ def test_a_tsv_is_told_from_sentences():
             'a,b\n"c,d\n' + "e,f\n" * 12 + 'g",h\n',
             r"csv:2: the quoted cell .* has 12 lines in it that look like records",
         ),
+        # The swallowed record has fewer cells than the others.
+        ('a;b;c\n1;"d;e\n' + "2;f;g\n" * 3 + '3;h"\n', r"csv:2: the quoted cell .* has 3 lines in it that look like"),
         ('a;b\n"x\ny";"c;d\n' + "e;f\n" * 3 + 'g"\n', r"csv:3: the quoted cell .* has 3 lines in it that look like"),
         ('a,b\n"c"d,e\nf,g\n', r"csv:2: a quote inside a quoted cell is not written twice; 1 bad line in all"),
         ('a,b\n"c",d\re\nf,g\n', r"csv:2: a carriage return outside quotes"),
