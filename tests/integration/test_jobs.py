@@ -14,6 +14,7 @@ import pytest
 from tests.faults import TAKING, at_call, die, fail, in_child
 from tests.reference.corpus import load_corpus
 from tests.runs import entries, files_of, settings
+from wordseq.batches.prepare import prepare_corpus
 from wordseq.config.load import load_config
 from wordseq.data.splits import HeldOut
 from wordseq.decoding.lines import translate_lines
@@ -506,3 +507,22 @@ def test_pretrained_vectors_are_frozen_or_trained_and_the_file_is_not_needed_aga
     assert np.array_equal(rows_of(run, LAST, "src", names), expected)
     changed = (run.load(LAST)[0]["seq2seq/src_embed/embeddings"] != before).any(1)
     assert changed.sum() > len(changed) / 2
+
+
+def test_lengths_of_a_run_are_those_of_its_training_pairs_with_their_ends(tiny_run):
+    run = RunFolder(tiny_run.folder)
+    held_out = {source for part in ("dev", "test") for source in run.held_out(part).sources}
+    pairs = [line.split("\t") for line in tiny_run.pairs.read_text(encoding="utf-8").splitlines()]
+    trained = [pair for pair in dict.fromkeys(map(tuple, pairs)) if pair[0] not in held_out]
+    assert len(trained) == run.read_json("split.json")["train"]["pairs"]
+    src, tgt = ([len(codec.to_ids(pair[k])) + 1 for pair in trained] for k, codec in enumerate(run.codecs))
+    assert run.tgt_per_src == pytest.approx(sum(tgt) / sum(src))
+    assert run.src_lengths == (sorted(src)[math.ceil(0.99 * (len(src) - 1))] - 1, max(src) - 1)
+
+
+def test_rules_for_settings_see_the_data_that_are_trained_on(pairs, tmp_path):
+    config = load_config(None, [*settings(pairs, "data.src_level=char", "data.tgt_level=bpe")])
+    corpus = prepare_corpus(config.data, tmp_path / "cache", say=lambda line: None)
+    facts = training_run._facts(config, corpus)
+    assert facts.pairs == corpus.split["train"]["pairs"] == len(corpus.stores[1])
+    assert (facts.levels, facts.words, facts.subword_size, facts.vector_size) == (("char", "bpe"), False, 400, 0)

@@ -9,6 +9,7 @@ from wordseq.text.sentences import join_sentences, split_sentences
 @pytest.mark.parametrize(
     ("language", "sentences"),
     [
+        ("es-MX", ["Sr. López y la Sra. Ruiz.", "Sí."]),  # A region changes nothing.
         ("", ["Mr. Smith came.", "He left."]),
         ("en", ["Hello, how are you?", "I am fine.", "Where is the station, please?"]),
         ("en-GB", ["Dr. Smith came at 5.30 p.m. today.", "Yes!"]),
