@@ -357,9 +357,8 @@ class TextCodec:
         """The text of any tokens, in the form `written`, with their features if there may be some."""
         words = [token for token in tokens if not token.startswith(MARK)] if self.feature_separator else tokens
         words = join_letters(words) if self.vocab.speller else words
-        text = self.tokenizer.detokenize(words)
-        if not self.form == self.written == "NFC":
-            text = unicodedata.normalize(cast(Any, self.written), text)
+        # Also where the tokens are in this form: joined, a letter and a mark are not, nor what single bytes give.
+        text = unicodedata.normalize(cast(Any, self.written), self.tokenizer.detokenize(words))
         return join_features(text, features_of(tokens, self.feature_separator)) if self.feature_separator else text
 
     def shown(self, tokens: Iterable[str]) -> list[str]:

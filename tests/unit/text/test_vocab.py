@@ -73,6 +73,16 @@ def test_text_comes_back_from_the_form_that_the_model_sees(formed, text, written
         assert level != "char" or codec.tokenizer.detokenize(codec.tokenize(text)) == seen
 
 
+@pytest.mark.parametrize("level", ["char", "bpe"])
+def test_texts_are_in_their_form_whatever_tokens_a_model_writes(codecs, level):
+    codec = codecs[level]
+    # A letter before a mark, and a space that only single bytes can give.
+    for mark, composed in (("\u0301", "é"), ("\u2000", "e\u2002")):
+        tokens = ["e", *(f"<0x{byte:02X}>" for byte in mark.encode())]
+        assert codec.detokenize(tokens) == composed
+        assert dataclasses.replace(codec, written="NFD").detokenize(tokens) == unicodedata.normalize("NFD", composed)
+
+
 def test_nfd_takes_hangul_apart():
     data = DataConfig(level="char", src_form="NFD")
     codec = train_codec(["각", "나"], data, "src")
