@@ -178,7 +178,7 @@ def test_a_translator_gives_the_same_whatever_the_program_has_set(tiny_run, expe
 def trained_weights(optimizer):
     """All arrays of a training of two updates."""
     ids = np.array([[4, 5, 2], [6, 2, 0]], np.int32), np.array([[1, 4, 2], [1, 5, 2]], np.int32)
-    model = Seq2Seq(ModelConfig(embed_dim=4, hidden_size=6, dropout=0.3), 9, 9)
+    model = Seq2Seq(ModelConfig(embed_dim=4, hidden_size=6, dropout=0.3, bidirectional=False), 9, 9)
     trainer = Trainer(model, TrainConfig(optimizer=optimizer, shards=1))
     for _ in range(2):
         trainer.updater.set_learning_rate(1e-3)

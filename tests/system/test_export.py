@@ -47,7 +47,8 @@ def test_a_fresh_environment_translates_a_thousand_lines_as_the_package_does(lev
     run = random_run(tmp_path / "run", f"data.level={level}", "model.embed_dim=24", "model.hidden_size=32")
     assert main(["export", str(run.folder)]) == 0
     folder = tmp_path / "run-onnx"
-    texts = [pair.src for pair in some_pairs()[1500:2500]]
+    # Each once: of a near tie in a sentence that is there twice, both would differ.
+    texts = [*dict.fromkeys(pair.src for pair in some_pairs())][-1000:]
     (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     for beam in ("1", "5"):
         words = ["--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt"), "--beam", beam]
