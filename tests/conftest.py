@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import typing
 
@@ -34,6 +35,9 @@ def pytest_configure(config):
     # slow tests and `make test-isa` have it.
     if "not slow" in config.option.markexpr and "ONEDNN_MAX_CPU_ISA" not in os.environ:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # A shell makes its background jobs ignore Ctrl-C, and what they start: tests send it.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # With -n, the process that deals out the tests runs none.
     if config.getoption("dist", "no") == "no":
         import_tensorflow()
