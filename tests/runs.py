@@ -48,6 +48,8 @@ TINY = (
     *("train.batch_size=16", "train.max_steps=5", "train.log_steps=1", "train.precision=float32", "train.shards=1"),
     *("decode.max_len_ratio=0", "decode.max_len_extra=5"),
 )
+USUAL_MODEL = ("model.cell=gru", "model.attention=general", "model.bidirectional=true")
+"""For runs that must be equal: what users train, in place of the simplest model."""
 FAST_CELLS = ("gru", "lstm", "sru")
 SOME_CELLS = [cell if cell in FAST_CELLS else pytest.param(cell, marks=pytest.mark.slow) for cell in CELLS]
 """For tests that take long: two cells with a recurrent product, of one state part and two, and one without; others are slow."""

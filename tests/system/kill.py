@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from safetensors.numpy import load_file
 
 from tests.faults import at_call, die
-from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
+from tests.runs import USUAL_MODEL, command, entries, environment, settings, train_arguments, write_pairs
 
 UPDATES = (
+    *USUAL_MODEL,
     *("train.max_epochs=100", "train.max_steps=24", "train.patience=0", "train.validate_steps=6"),
     "train.save_minutes=0.00001",
 )

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from tests.runs import command, entries, environment, settings, train_arguments, write_pairs
+from tests.runs import USUAL_MODEL, command, entries, environment, settings, train_arguments, write_pairs
 from wordseq.runs.folder import LAST, RunFolder
 
 pytestmark = pytest.mark.slow  # Trainings that are killed: more than a minute.
 
 STEPS = 240
-LONG = ("train.max_epochs=1000", f"train.max_steps={STEPS}", "train.patience=0", "train.validate_steps=30")
+LONG = (
+    *USUAL_MODEL,
+    *("train.max_epochs=1000", f"train.max_steps={STEPS}", "train.patience=0", "train.validate_steps=30"),
+)
 BLOWS = (
     # Lines in metrics.jsonl before the signal, the signal, and its exit code.
     (20, signal.SIGINT, 130),

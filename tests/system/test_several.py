@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.runs import TIMES, command, entries, environment, settings, train_arguments, write_pairs
+from tests.runs import TIMES, USUAL_MODEL, command, entries, environment, settings, train_arguments, write_pairs
 from tests.runs import wordseq as run_wordseq
 from wordseq.runs.folder import LAST, RunFolder
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow  # Eight starts of TensorFlow and as many compilat
 
 SHORT = (
     *("train.max_steps=12", "train.validate_steps=5", "train.shards=2", "train.max_epochs=1000", "train.average=0.9"),
-    *("model.cell=gru", "model.attention=general", "model.bidirectional=true"),
+    *USUAL_MODEL,
 )
 LONG = (*SHORT[1:], "train.max_steps=5000", "train.patience=0")
 DEVICES = """

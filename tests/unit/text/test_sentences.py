@@ -9,10 +9,10 @@ from wordseq.text.sentences import join_sentences, split_sentences
 @pytest.mark.parametrize(
     ("language", "sentences"),
     [
-        ("es-MX", ["Sr. López y la Sra. Ruiz.", "Sí."]),  # A region changes nothing.
         ("", ["Mr. Smith came.", "He left."]),
         ("en", ["Hello, how are you?", "I am fine.", "Where is the station, please?"]),
         ("en-GB", ["Dr. Smith came at 5.30 p.m. today.", "Yes!"]),
+        ("es-MX", ["Sr. López y la Sra. Ruiz.", "Sí."]),  # The library knows "en-GB" itself, this not.
         ("en", ['He said "Stop! Now."', "Then he left... I think.", '"Why?" she asked.']),
         ("en", ["“Hello.”", "He left… I stayed."]),
         ("en", ["hello.", "i am fine"]),

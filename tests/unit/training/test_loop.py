@@ -540,7 +540,7 @@ def real_runs(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("real")
     rates = {"dropout": 0.3, "recurrent_dropout": 0.2, "word_dropout": 0.2, "context_dropout": 0.1}
-    model = dataclasses.replace(SMALL, cell="rnn", bidirectional=False, bridge="dense", **rates)
+    model = dataclasses.replace(SMALL, cell="rnn", bridge="dense", **rates)
 
     validated = []
 
